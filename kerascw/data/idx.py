@@ -1,0 +1,76 @@
+"""Read the IDX files of MNIST and its kin, gzipped or not (format: yann.lecun.com/exdb/mnist)."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from kerascw.errors import DataError
+
+_UBYTE = 0x08  # the only element type that these datasets use
+_REMEDY = "fetch the file again"
+
+
+def find_idx(folder: Path, name: str) -> Path | None:
+    """Return the file ``name`` or ``name.gz`` in ``folder``; dots may stand for the first dash.
+
+    Both ``train-images-idx3-ubyte`` and ``train-images.idx3-ubyte`` are in circulation.
+    """
+    for stem in (name, name.replace("-idx", ".idx")):
+        for path in (folder / f"{stem}.gz", folder / stem):
+            if path.is_file():
+                return path
+    return None
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """Read one IDX file of unsigned bytes.
+
+    Parameters
+    ----------
+    path : the file; gzip is told by its first bytes, not by its name.
+    dimensions : how many the array must have (3 for pictures, 1 for labels).
+
+    Returns
+    -------
+    uint8 array of the shape that the file's header states.
+
+    Raises
+    ------
+    DataError
+        Damaged gzip, wrong magic number, or another length than the header states.
+    """
+    try:
+        raw = path.read_bytes()
+        if raw[:2] == b"\x1f\x8b":
+            raw = gzip.decompress(raw)
+    except EOFError:
+        raise DataError(f"{path}: the gzip stream ends early; {_REMEDY}") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged gzip ({error}); {_REMEDY}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    expected = bytes([0, 0, _UBYTE, dimensions])
+    if raw[:4] != expected:
+        raise DataError(
+            f"{path}: starts with {raw[:4].hex() or 'nothing'}, expected the IDX magic "
+            f"{expected.hex()} (unsigned bytes in {dimensions} dimensions); {_REMEDY}"
+        )
+    start = 4 + 4 * dimensions
+    if len(raw) < start:
+        raise DataError(f"{path}: ends within its {start}-byte header; {_REMEDY}")
+    shape = tuple(int(size) for size in np.frombuffer(raw, ">u4", dimensions, 4))
+    stated, got = int(np.prod(shape, dtype=np.int64)), len(raw) - start
+    if got != stated:
+        raise DataError(
+            f"{path}: {got:,} bytes of data, expected {stated:,} for shape {shape}; {_REMEDY}"
+        )
+    return np.frombuffer(raw, np.uint8, stated, start).reshape(shape)
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Write a uint8 array as an IDX file, gzipped (reproducibly) where the name ends in .gz."""
+    header = bytes([0, 0, _UBYTE, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    raw = header + np.ascontiguousarray(array, np.uint8).tobytes()
+    path.write_bytes(gzip.compress(raw, 9, mtime=0) if path.suffix == ".gz" else raw)
