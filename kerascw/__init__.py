@@ -1,0 +1,95 @@
+"""A lab for small-image classification with Keras.
+
+>>> import kerascw
+>>> data = kerascw.load_data("fashion_mnist", sample=True)
+>>> len(data.train), data.entry.class_names[9]
+(6000, 'Ankle boot')
+
+Importing this package does not import TensorFlow; what needs it imports it when called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerascw.spec import Experiment, override
+
+if TYPE_CHECKING:
+    from kerascw.data import Dataset
+    from kerascw.engine.study import StudyResult
+    from kerascw.saved_model import LoadedModel
+
+__all__ = ["Experiment", "build_model", "load_data", "load_model", "override", "run"]
+
+
+def run(
+    study: str,
+    *,
+    seeds: int = 1,
+    seed: int = 0,
+    sample: bool = False,
+    final: bool = False,
+    data_dir: str | Path | None = None,
+    runs: str | Path = "runs",
+    settings: dict[str, Any] | None = None,
+    **shortcuts: Any,
+) -> StudyResult:
+    """Run a study, as ``python -m kerascw run`` does; what is kept already is not trained again.
+
+    Parameters
+    ----------
+    seeds, seed : how many seeds, and the first.
+    sample : take the bundled sample of the dataset.
+    final : go on to train on validation too, for the epochs found best.
+    data_dir : a folder with the dataset's files.
+    runs : the folder that keeps the runs.
+    settings : fields of the experiment by dotted path, such as ``{"model.batch_norm": False}``.
+    shortcuts : ``epochs``, ``batch_size``, ``learning_rate``, ``fraction``.
+
+    Returns
+    -------
+    The runs by variant; ``.run`` is the one that validation chooses, ``.run.metrics`` its figures.
+
+    Raises
+    ------
+    kerascw.errors.CallError, kerascw.errors.DataError, kerascw.errors.Interrupted
+
+    Examples
+    --------
+    ``kerascw.run("fashion", epochs=3).run.metrics["test"]["accuracy"]``
+    """
+    from kerascw.engine.store import Store
+    from kerascw.engine.study import SHORTCUTS, planned, run_study
+    from kerascw.errors import CallError, choices
+    from kerascw.studies import study_named
+
+    changes = dict(settings or {})
+    for name, value in shortcuts.items():
+        if name not in SHORTCUTS:
+            raise CallError(f"{name}: no such option; choose {choices(SHORTCUTS)}, or settings")
+        changes[SHORTCUTS[name]] = value
+    chosen = study_named(study)
+    plan = planned(chosen, seeds=seeds, seed=seed, sample=sample, settings=changes)
+    return run_study(chosen, plan, Store(runs), data_dir=data_dir, final=final)
+
+
+def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = False) -> Dataset:
+    """Load a dataset by name: see :func:`kerascw.data.load_data`."""
+    from kerascw import data
+
+    return data.load_data(name, data_dir=data_dir, sample=sample)
+
+
+def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:
+    """Build a Keras model from its spec: see :func:`kerascw.models.build_model`."""
+    from kerascw import models
+
+    return models.build_model(spec, *arguments, **named)
+
+
+def load_model(path: str | Path) -> LoadedModel:
+    """Load an exported model for prediction: see :func:`kerascw.saved_model.load_model`."""
+    from kerascw import saved_model
+
+    return saved_model.load_model(path)

@@ -7,7 +7,7 @@ TensorFlow: the command line reads it to answer ``--help``.
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -22,6 +22,26 @@ Initializer = Literal["glorot_uniform", "he_uniform", "he_normal", "torch"]
 
 class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_tuple_too(cls, values: Any) -> Any:
+        """Take ``model.kernels=3`` for ``(3,)``: one value where a tuple is meant."""
+        if not isinstance(values, dict):
+            return values
+        return {
+            name: (value,)
+            if isinstance(value, int | float | str) and _takes_tuple(cls, name)
+            else value
+            for name, value in values.items()
+        }
+
+
+def _takes_tuple(spec: type[BaseModel], name: str) -> bool:
+    field = spec.model_fields.get(name)
+    if field is None:
+        return False
+    return tuple in {get_origin(part) for part in (field.annotation, *get_args(field.annotation))}
 
 
 # --- data -----------------------------------------------------------------------------------
@@ -48,8 +68,8 @@ class DataSpec(Spec):
     holdout: Holdout | None = None  # None: train on the whole training set, no validation
     fraction: float = Field(default=1.0, gt=0, le=1)  # of the training part, stratified, nested
     fraction_seed: int = Field(default=0, ge=0)
-    # unit: [0, 1]; none: 0..255 as they are; standard: training mean 0, standard deviation 1
-    scaling: Literal["unit", "none", "standard"] = "unit"
+    # unit: [0, 1]; raw: 0..255 as they are; standard: training mean 0, standard deviation 1
+    scaling: Literal["unit", "raw", "standard"] = "unit"
 
     @field_validator("classes")
     @classmethod
@@ -95,7 +115,8 @@ class ConvNet(Spec):
     pool_after: tuple[int, ...] = ()
     pool_size: int = Field(default=2, ge=2)
     activation: Activation = "relu"
-    batch_norm: bool = False
+    batch_norm: bool = False  # after every conv layer, before its activation
+    batch_norm_momentum: float = Field(default=0.99, gt=0, lt=1)  # of the moving statistics
     dropout: tuple[Dropout, ...] = ()
     head: Literal["flatten", "average"] | None = "flatten"  # average: global average pooling
     dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
@@ -128,7 +149,7 @@ class DenseNet(Spec):
     kind: Literal["mlp"] = "mlp"
     dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
     activation: Activation = "relu"
-    dropout: float = Field(default=0.0, ge=0, lt=1)  # after every hidden layer
+    dropout_rate: float = Field(default=0.0, ge=0, lt=1)  # after every hidden layer
     initializer: Initializer = "glorot_uniform"
 
 
@@ -295,12 +316,10 @@ def override(experiment: Experiment, settings: dict[str, Any]) -> Experiment:
     for path, raw in settings.items():
         *parents, name = path.split(".")
         node = tree
-        for depth, parent in enumerate(parents):
+        for parent in parents:
             if not isinstance(node, dict) or parent not in node:
                 known = _field_names(node) if isinstance(node, dict) else "none"
                 raise CallError(f"{path}: no such field; at {parent!r} the fields are {known}")
-            if node[parent] is None and f"{'.'.join(parents[: depth + 1])}" == "data.holdout":
-                node[parent] = {"count": 5000}
             node = node[parent]
         if not isinstance(node, dict) or name not in node:
             known = _field_names(node) if isinstance(node, dict) else "none"
@@ -308,8 +327,6 @@ def override(experiment: Experiment, settings: dict[str, Any]) -> Experiment:
         value = _parse(raw)
         if name == "kind":
             tree = _with_kind(tree, parents, value)
-        elif isinstance(node[name], list) and not isinstance(value, list):
-            node[name] = [] if value is None else [value]
         else:
             node[name] = value
     try:
@@ -345,8 +362,10 @@ def _with_kind(tree: dict[str, Any], parents: list[str], kind: Any) -> dict[str,
             for parent in parents[:-1]:
                 node = node[parent]
             old = node[parents[-1]]
-            kept = {name: old[name] for name in spec.model_fields if name in old}
-            node[parents[-1]] = {**kept, "kind": kind}
+            node[parents[-1]] = {
+                name: old.get(name, None if field.is_required() else field.default)
+                for name, field in spec.model_fields.items()
+            } | {"kind": kind}
             return tree
     known = [spec.model_fields["kind"].default for spec in classes.get(where, [])]
     raise CallError(f"{where}.kind: {kind!r} is none of {', '.join(known)}")

@@ -1,0 +1,56 @@
+"""tf.data pipelines whose order is a pure function of seed and epoch."""
+
+import numpy as np
+import tensorflow as tf
+
+from kerascw.data import Part
+from kerascw.data.augmentation import augment
+from kerascw.spec import AugmentationSpec
+
+
+def training_batches(
+    part: Part,
+    *,
+    classes: int,
+    batch_size: int,
+    seed: int,
+    epoch: tf.Variable,
+    augmentation: tuple[AugmentationSpec, ...] = (),
+) -> tf.data.Dataset:
+    """Return the batches of one epoch, in an order drawn from ``seed`` and ``epoch``.
+
+    Every iteration reads ``epoch`` anew, so one dataset (and one traced training step) serves all
+    epochs, and the epoch after a resume has the order it would have had. Each example comes once;
+    the last batch may be smaller.
+
+    Pictures stay uint8 and are gathered by position: a batch costs one copy of its own bytes.
+
+    Parameters
+    ----------
+    epoch : int32 scalar, the epoch to draw, counted from 0.
+
+    Yields
+    ------
+    images uint8 ``[batch, height, width, channels]``, one-hot labels float32 ``[batch, classes]``.
+    """
+    n = len(part)
+    images = tf.constant(part.images)
+    labels = tf.one_hot(part.labels, classes)
+
+    def ordered(_: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(tf.range(n), tf.stack([seed, epoch]))
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        return batches.enumerate()
+
+    def gathered(step: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = tf.gather(images, positions)
+        if augmentation:
+            drawn = tf.random.experimental.stateless_fold_in(tf.stack([seed, epoch]), step)
+            batch = augment(batch, augmentation, drawn)
+        return batch, tf.gather(labels, positions)
+
+    dataset = tf.data.Dataset.range(1).flat_map(ordered)
+    dataset = dataset.map(gathered, num_parallel_calls=2, deterministic=True)
+    steps = int(np.ceil(n / batch_size))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    return dataset.prefetch(4)

@@ -1,0 +1,1 @@
+"""Run experiments and keep what came of them."""

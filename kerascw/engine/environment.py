@@ -1,0 +1,85 @@
+"""What a run was made with, as facts for environment.json."""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kerascw.data import Dataset
+
+_PACKAGES = ("kerascw", "tensorflow", "keras", "numpy", "scikit-learn", "scipy")
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """Return versions, devices, commit, and where the data came from."""
+    import tensorflow as tf
+
+    return {
+        "command": _command(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count(),
+        "devices": [device.device_type for device in tf.config.list_physical_devices()],
+        "commit": commit(),
+        "data": {
+            "name": dataset.entry.name,
+            "title": dataset.title,
+            "source": dataset.source,
+            "location": dataset.location,
+            "official_bytes": dataset.is_official,
+            "fingerprint": dataset.fingerprint,
+            "sha256": dataset.sha256,
+        },
+    }
+
+
+def commit() -> str | None:
+    """Return the checkout's commit, with ``+changes`` where the tree differs; None elsewhere."""
+    package = Path(__file__).parent.parent
+    if not (package.parent / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(package), *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        head = git("rev-parse", "HEAD")
+        return f"{head}+changes" if git("status", "--porcelain", "--", str(package)) else head
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _command() -> str | None:
+    """Return the command line that is running, or None where this is used as a library."""
+    if Path(sys.argv[0]).name in ("__main__.py", "kerascw") and len(sys.argv) > 1:
+        return shlex.join(["python", "-m", "kerascw", *sys.argv[1:]])
+    return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def processor() -> str:
+    """Return the processor's name, as the system gives it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

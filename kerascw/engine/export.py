@@ -1,0 +1,55 @@
+"""Export a kept run as a SavedModel, once."""
+
+import json
+from pathlib import Path
+
+from kerascw.data import load_data, split
+from kerascw.engine.store import Run
+from kerascw.errors import CallError
+
+CHECK_PICTURES = 256
+
+
+def export_run(run: Run, folder: Path, *, data_dir: str | Path | None = None) -> Path:
+    """Return ``folder/<version>/`` with the run's model, exporting it only if it is not there.
+
+    The export is proved on the first 256 test pictures; see :func:`kerascw.saved_model.export`.
+
+    Raises
+    ------
+    CallError
+        The run kept no weights.
+    KerascwError
+        The exported model does not answer as the live one does.
+    """
+    from kerascw import saved_model
+
+    if run.metrics["kept_epoch"] is None:
+        raise CallError(f"run {run.name} diverged and kept no weights: nothing to export")
+    for card_file in sorted(folder.glob("[0-9]*/assets.extra/kerascw.json")):
+        if json.loads(card_file.read_text()).get("card", {}).get("run") == run.name:
+            return card_file.parent.parent
+    spec, data = run.experiment.data, run.environment["data"]
+    dataset = load_data(spec.name, data_dir=data_dir, sample=spec.sample)
+    splits = split(dataset, spec)
+    test = {
+        name: run.metrics["test"][name]
+        for name in ("examples", "accuracy", "accuracy_interval_95", "loss", "calibration_error")
+    }
+    card = {
+        "run": run.name,
+        "experiment": run.experiment.model_dump(mode="json"),
+        "data": {name: data[name] for name in ("name", "title", "source", "fingerprint")},
+        "light_on_dark": dataset.entry.light_on_dark,
+        "parameters": run.metrics["parameters"],
+        "test": test,
+        "command": run.environment["command"],
+        "commit": run.environment["commit"],
+    }
+    return saved_model.export(
+        run.model(),
+        folder,
+        class_names=splits.class_names,
+        card=card,
+        check_images=splits.test.images[:CHECK_PICTURES],
+    )

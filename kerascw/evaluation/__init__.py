@@ -1,0 +1,1 @@
+"""What the predictions say: figures of one run, and statistics over seeds."""

@@ -1,0 +1,82 @@
+"""Models built from specs. Importing this loads no TensorFlow; building does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kerascw.models import convnet, mlp
+from kerascw.spec import ConvNet, DenseNet, ModelSpec
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["Scaling", "build_model", "check_model"]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How the model scales raw pixels: ``pixel * scale + offset``."""
+
+    scale: float = 1 / 255
+    offset: float = 0.0
+
+
+_BUILDERS = {ConvNet: convnet, DenseNet: mlp}  # one module a kind of model
+
+
+def check_model(spec: ModelSpec, input_shape: tuple[int, int, int]) -> None:
+    """Raise a :class:`CallError` that names the layer where ``spec`` cannot be built.
+
+    ``input_shape`` is height, width, channels. Nothing is built and TensorFlow not imported.
+    """
+    _BUILDERS[type(spec)].check(spec, input_shape)
+
+
+def build_model(
+    spec: ModelSpec,
+    input_shape: tuple[int, int, int] = (28, 28, 1),
+    classes: int = 10,
+    *,
+    scaling: Scaling | None = None,
+    seed: int | None = None,
+) -> keras.Sequential:
+    """Build the model that ``spec`` describes, with fresh weights.
+
+    The model takes raw uint8 pictures ``[n, height, width, channels]``, scales them itself and
+    returns float32 probabilities ``[n, classes]``.
+
+    Parameters
+    ----------
+    scaling : what the first layer does with pixels; [0, 255] to [0, 1] if not given.
+    seed : fixes the weights and every dropout layer; None leaves Keras' global state alone.
+
+    Raises
+    ------
+    CallError
+        A spec that gives no classifier, naming the layer and the reason.
+
+    >>> from kerascw.spec import ConvNet
+    >>> build_model(ConvNet(filters=(32, 64, 64), pool_after=(1, 2), dense=(64,))).count_params()
+    93322
+    """
+    check_model(spec, input_shape)
+    import keras
+
+    from kerascw.models.parts import draw_torch_biases, output
+
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    scaling = scaling or Scaling()
+    model = keras.Sequential(
+        [
+            keras.Input(input_shape, dtype="uint8", name="images"),
+            keras.layers.Rescaling(scaling.scale, scaling.offset, name="scale_pixels"),
+            *_BUILDERS[type(spec)].layers(spec),
+            output(classes, spec.initializer),
+        ],
+        name=spec.kind,
+    )
+    if spec.initializer == "torch":
+        draw_torch_biases(model, seed or 0)
+    return model

@@ -1,0 +1,1 @@
+"""Fit one experiment: optimiser and schedule, the epochs, the checkpoint that a resume needs."""

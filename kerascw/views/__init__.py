@@ -1,0 +1,1 @@
+"""Figures, tables and pages over kept runs. Views read runs and never train."""

@@ -1,0 +1,98 @@
+"""report.html of a run: one self-contained file, and the figures beside it."""
+
+import base64
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerascw.data import Splits
+from kerascw.engine.store import Run
+
+_ALT = {
+    "curves": "Loss and accuracy against epochs, training and validation",
+    "confusion": "Confusion matrix of the test set",
+    "predictions": "Test pictures titled with prediction and truth",
+    "mistakes": "The most confident mistakes on the test set",
+    "calibration": "Accuracy against confidence",
+    "samples_per_class": "Examples of each class in each part",
+}
+
+
+def draw_run(run: Run, splits: Splits) -> Path:
+    """Draw the figures into ``figures/`` and write report.html; return its path.
+
+    ``splits`` must be those of the run's experiment. The page is written last, under a temporary
+    name, so a report that is there is whole.
+    """
+    from kerascw.views import figures
+
+    drawn: dict[str, Any] = {"samples_per_class": figures.samples_per_class(splits)}
+    metrics, names = run.metrics, splits.class_names
+    drawn["curves"] = figures.curves(run.history, metrics["kept_epoch"])
+    if "test" in metrics:
+        with np.load(run.folder / "predictions.npz") as kept:
+            probabilities = kept["test_probabilities"]
+        drawn["confusion"] = figures.confusion(np.array(metrics["test"]["confusion"]), names)
+        drawn["calibration"] = figures.calibration(probabilities, splits.test.labels)
+        first = range(min(40, len(splits.test)))
+        drawn["predictions"] = figures.predictions(splits.test, probabilities, names, first)
+        worst = [mistake["position"] for mistake in metrics["test"]["most_confident_mistakes"]]
+        if worst:
+            drawn["mistakes"] = figures.predictions(splits.test, probabilities, names, worst[:16])
+    folder = run.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    for name, figure in drawn.items():
+        figure.savefig(folder / f"{name}.png", dpi=130)
+    page = run.folder / "report.html"
+    temporary = page.with_name(".report.html.writing")
+    temporary.write_text(run_html(run), encoding="utf-8")
+    temporary.replace(page)
+    return page
+
+
+def run_html(run: Run) -> str:
+    """Return the page of a run; figures that are not drawn are left out."""
+    import json
+
+    from jinja2 import Environment
+
+    template = files("kerascw.views").joinpath("templates/run.html").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["percent"] = lambda value: f"{100 * value:.2f} %"
+    return environment.from_string(template).render(
+        run=run,
+        metrics=run.metrics,
+        environment=run.environment,
+        data=run.environment["data"],
+        experiment=run.experiment,
+        specification=json.dumps(run.experiment.model_dump(mode="json"), indent=2),
+        cautions=cautions(run),
+        figures={
+            name: {
+                "alt": alt,
+                "base64": base64.b64encode(path.read_bytes()).decode(),
+            }
+            for name, alt in _ALT.items()
+            if (path := run.folder / "figures" / f"{name}.png").is_file()
+        },
+    )
+
+
+def cautions(run: Run) -> list[str]:
+    """Return what a reader must know before comparing the run's figures with others'."""
+    data, spec, said = run.environment["data"], run.experiment.data, []
+    if data["source"] == "sample":
+        said.append(
+            f"This is the bundled sample of {data['title'].removesuffix(' (bundled sample)')}, "
+            "not the dataset: 6,000 training and 1,000 test pictures. Its figures do not compare "
+            "with published ones."
+        )
+    elif not data["official_bytes"]:
+        said.append("These are not the dataset's published bytes, or not in their order.")
+    if spec.fraction < 1:
+        said.append(f"Trained on {spec.fraction:.0%} of the training part.")
+    if run.metrics["status"] == "diverged":
+        said.append(f"Training diverged: {run.metrics['reason']}.")
+    return said

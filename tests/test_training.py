@@ -1,0 +1,275 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerascw.data import Dataset, Part, split
+from kerascw.data.augmentation import augment
+from kerascw.data.pipeline import training_batches
+from kerascw.engine.run import run_experiment, run_name
+from kerascw.engine.store import Run, Store
+from kerascw.errors import Interrupted
+from kerascw.spec import AdamW, Experiment, Flip, OneCycle, Shift, TrainingSpec, override
+from kerascw.training.fit import Silent, fit
+from kerascw.training.optimizer import build_optimizer
+
+
+def weights_of(run: Run) -> list[np.ndarray]:
+    return run.model().get_weights()
+
+
+def assert_same(one: Run, other: Run) -> None:
+    assert (one.folder / "history.csv").read_bytes() == (other.folder / "history.csv").read_bytes()
+    for mine, theirs in zip(weights_of(one), weights_of(other), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert one.metrics == other.metrics
+    assert one.name == other.name
+
+
+@pytest.fixture(scope="module")
+def numbered() -> Part:
+    """1,003 pictures that carry their own position."""
+    images = np.zeros((1003, 4, 4, 1), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 1, 0] = np.divmod(np.arange(1003), 256)
+    return Part(images, np.arange(1003, dtype=np.int32) % 10)
+
+
+def positions_of(dataset: tf.data.Dataset) -> list[np.ndarray]:
+    batches = [images.numpy().astype(int) for images, _ in dataset]
+    return [batch[:, 0, 0, 0] * 256 + batch[:, 0, 1, 0] for batch in batches]
+
+
+def test_every_example_once_an_epoch_in_an_order_of_seed_and_epoch(numbered: Part) -> None:
+    epoch = tf.Variable(0)
+    dataset = training_batches(numbered, classes=10, batch_size=64, seed=0, epoch=epoch)
+    orders = []
+    for number in (0, 1, 0):
+        epoch.assign(number)
+        batches = positions_of(dataset)
+        assert [len(batch) for batch in batches] == [64] * 15 + [43]
+        orders.append(np.concatenate(batches))
+        assert sorted(orders[-1]) == list(range(1003))
+    np.testing.assert_array_equal(orders[0], orders[2])
+    assert (orders[0] != orders[1]).any()
+    other_seed = training_batches(numbered, classes=10, batch_size=64, seed=1, epoch=epoch)
+    assert (np.concatenate(positions_of(other_seed)) != orders[0]).any()
+
+
+def test_labels_go_with_their_pictures(numbered: Part) -> None:
+    dataset = training_batches(numbered, classes=10, batch_size=100, seed=5, epoch=tf.Variable(2))
+    for images, labels in dataset:
+        positions = images.numpy().astype(int)[:, 0, 0, 0] * 256 + images.numpy()[:, 0, 1, 0]
+        np.testing.assert_array_equal(labels.numpy().argmax(axis=1), positions % 10)
+
+
+@pytest.mark.parametrize("specs", [(Flip(),), (Shift(pixels=3),), (Flip(probability=0.3), Shift())])
+def test_augmentation_is_the_same_eagerly_and_in_a_graph(specs: tuple, sample: Dataset) -> None:
+    images, seed = tf.constant(sample.train.images[:50]), tf.constant([3, 4])
+    eager = augment(images, specs, seed)
+    graph = tf.function(lambda batch: augment(batch, specs, seed))(images)
+    np.testing.assert_array_equal(eager, graph)
+    np.testing.assert_array_equal(eager, augment(images, specs, seed))
+    assert (eager.numpy() != augment(images, specs, tf.constant([3, 5])).numpy()).any()
+    assert eager.dtype == tf.uint8
+    assert eager.shape == images.shape
+
+
+def test_flip_and_shift_do_what_they_say() -> None:
+    random = np.random.default_rng(0)
+    images = random.integers(1, 256, (400, 6, 6, 1), dtype=np.uint8)
+    flipped = augment(tf.constant(images), (Flip(probability=0.25),), tf.constant([1, 2])).numpy()
+    mirrored = (flipped == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert ((flipped == images).all(axis=(1, 2, 3)) | mirrored).all()
+    assert 0.18 < mirrored.mean() < 0.32
+    shifted = augment(tf.constant(images), (Shift(pixels=1),), tf.constant([1, 2])).numpy()
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = [padded[:, y : y + 6, x : x + 6] for y in range(3) for x in range(3)]
+    hits = np.array([(shifted == window).all(axis=(1, 2, 3)) for window in windows])
+    assert hits.any(axis=0).all()
+    assert (hits.sum(axis=1) > 20).all()
+
+
+def test_the_one_cycle_rises_to_its_peak_and_falls_to_zero() -> None:
+    spec = TrainingSpec(
+        epochs=10, optimizer=AdamW(learning_rate=0.5), schedule=OneCycle(warmup=0.3)
+    )
+    optimizer = build_optimizer(spec, steps_per_epoch=10)
+    rates = [float(optimizer._learning_rate(step)) for step in range(100)]
+    assert int(np.argmax(rates)) == 29
+    assert rates[29] == pytest.approx(0.5)
+    assert rates[0] == pytest.approx(0.5 / 30)
+    assert rates[99] == pytest.approx(0, abs=1e-7)
+
+
+def test_l2_is_in_the_gradients_and_not_in_the_reported_loss(
+    sample: Dataset, tmp_path: Path
+) -> None:
+    """One step of plain SGD moves every weight, biases included, by the stated gradient."""
+    from kerascw.models import build_model
+
+    base = Experiment.model_validate(
+        {
+            "data": {"name": "fashion_mnist", "sample": True, "fraction": 0.01},
+            "model": {"kind": "mlp", "dense": [8], "initializer": "torch"},
+            "training": {
+                "epochs": 1, "batch_size": 60, "keep": "last",
+                "optimizer": {"kind": "sgd", "learning_rate": 0.1},
+            },
+        }
+    )  # fmt: skip
+    splits = split(sample, base.data)
+    assert len(splits.train) == 60
+    start = build_model(base.model, seed=base.seed).get_weights()
+    plain = fit(base, splits, tmp_path / "plain.npz")
+    decayed = fit(override(base, {"training.l2": 0.25}), splits, tmp_path / "decayed.npz")
+    for before, without, with_l2 in zip(
+        start, plain.model.get_weights(), decayed.model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(with_l2, without - 0.1 * 2 * 0.25 * before, atol=1e-6)
+    assert plain.history[0]["train_loss"] == decayed.history[0]["train_loss"]
+
+
+def test_the_reported_training_figures_are_of_examples_not_batches(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    """With a rate of almost nothing the epoch's figures are those of the initial weights."""
+    still = override(
+        small,
+        {
+            "training.optimizer.learning_rate": 1e-12,
+            "training.epochs": 1,
+            "training.batch_size": 64,  # 855 images: 13 whole batches and one of 23
+            "training.augmentation": [],
+            "training.label_smoothing": 0.1,
+            "model.dropout": [],
+            "model.batch_norm": False,
+        },
+    )
+    splits = split(sample, still.data)
+    assert len(splits.train) % 64 != 0
+    fitted = fit(still, splits, tmp_path / "checkpoint.npz")
+    from kerascw.evaluation.metrics import loss_and_accuracy
+    from kerascw.training.fit import Predictor
+
+    loss, accuracy = loss_and_accuracy(
+        Predictor(fitted.model)(splits.train.images), splits.train.labels
+    )
+    assert fitted.history[0]["train_loss"] == pytest.approx(loss, rel=1e-5)
+    assert fitted.history[0]["train_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+
+
+def test_same_seed_same_bytes_other_seed_others(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    runs = [
+        run_experiment(override(small, {"seed": seed}), sample, Store(tmp_path / place), draw=False)
+        for place, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert_same(runs[0], runs[1])
+    assert runs[0].history != runs[2].history
+
+
+class StopAfter(Silent):
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+
+    def epoch(self, row: dict[str, float]) -> None:
+        if row["epoch"] == self._epochs:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_after_an_epoch_goes_on_to_the_same_end(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    # one_cycle, so that the schedule's place must survive too; AdamW for its moments
+    small = override(
+        small, {"training.schedule.kind": "one_cycle", "training.optimizer.kind": "adamw"}
+    )
+    store = Store(tmp_path / "stopped")
+    with pytest.raises(Interrupted, match="stopped after epoch 2 of 4"):
+        run_experiment(small, sample, store, StopAfter(2), draw=False)
+    assert store.all() == []
+    resumed = run_experiment(small, sample, store, draw=False)
+    whole = run_experiment(small, sample, Store(tmp_path / "whole"), draw=False)
+    assert_same(resumed, whole)
+    assert not list((tmp_path / "stopped" / ".unfinished").iterdir())
+
+
+def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(
+    sample: Dataset, tmp_path: Path
+) -> None:
+    command = [
+        *(sys.executable, "-m", "kerascw", "run", "fashion", "--sample", "--epochs", "4"),
+        *("--set", "model.filters=4,4,4,4", "--set", "model.batch_norm_momentum=0.9"),
+        *("--saved-models", str(tmp_path / "saved_models"), "--runs"),
+    ]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen([*command, str(killed)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 2/4"):
+            break
+    time.sleep(0.15)  # into the third epoch
+    process.kill()
+    process.wait()
+    assert Store(killed).all() == []
+    assert list(killed.glob(".unfinished/*/checkpoint.npz"))
+    again = subprocess.run([*command, str(killed)], capture_output=True, text=True, check=True)
+    assert "going on after epoch 2" in again.stdout
+    assert "epoch 2/4" not in again.stdout
+    subprocess.run([*command, str(whole)], capture_output=True, check=True)
+    (one,), (other,) = Store(killed).all(), Store(whole).all()
+    assert_same(one, other)
+
+
+def test_the_best_epoch_is_kept(sample: Dataset, small: Experiment, tmp_path: Path) -> None:
+    for keep, best in (("validation_accuracy", max), ("validation_loss", min)):
+        run = run_experiment(
+            override(small, {"training.keep": keep}), sample, Store(tmp_path), draw=False
+        )
+        figures = [row[keep] for row in run.history]
+        assert run.metrics["kept_epoch"] == figures.index(best(figures)) + 1
+        kept = run.metrics["validation"][keep.removeprefix("validation_")]
+        assert kept == pytest.approx(best(figures), abs=1e-12)
+
+
+def test_patience_ends_training(sample: Dataset, small: Experiment, tmp_path: Path) -> None:
+    impatient = override(
+        small,
+        {"training.epochs": 30, "training.patience": 2, "training.keep": "validation_loss",
+         "training.optimizer.learning_rate": 0.03},
+    )  # fmt: skip
+    run = run_experiment(impatient, sample, Store(tmp_path), draw=False)
+    assert run.metrics["ended"] == "patience"
+    assert len(run.history) == run.metrics["kept_epoch"] + 2 < 30
+
+
+def test_a_diverged_run_is_a_result(sample: Dataset, small: Experiment, tmp_path: Path) -> None:
+    wild = override(
+        small,
+        {"training.optimizer.kind": "sgd", "training.optimizer.learning_rate": 1e30,
+         "model.batch_norm": False, "model.activation": "linear", "data.scaling": "raw"},
+    )  # fmt: skip
+    store = Store(tmp_path)
+    run = run_experiment(wild, sample, store)
+    assert run.metrics["status"] == "diverged"
+    assert run.metrics["reason"] == "a figure of epoch 1 is not finite"
+    assert "test" not in run.metrics
+    assert run.metrics["scored_on_test"] == 0
+    assert store.get(run_name(wild, sample)) is not None
+    assert (run.folder / "report.html").is_file()
+
+
+def test_standard_scaling_is_that_of_the_training_part(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    standard = override(small, {"data.scaling": "standard", "training.epochs": 1})
+    splits = split(sample, standard.data)
+    fitted = fit(standard, splits, tmp_path / "checkpoint.npz")
+    scaled = fitted.model.get_layer("scale_pixels")(splits.train.images).numpy()
+    assert scaled.mean() == pytest.approx(0, abs=1e-4)
+    assert scaled.std() == pytest.approx(1, abs=1e-4)

@@ -1,0 +1,1 @@
+"""Search spaces, and the tuner that joins KerasTuner to the engine."""
