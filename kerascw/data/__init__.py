@@ -15,7 +15,7 @@ from kerascw.spec import DataSpec, Holdout
 __all__ = ["CATALOG", "Dataset", "Part", "Splits", "load_data", "split"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
 class Part:
     """Pictures with their labels: uint8 ``[n, height, width, channels]`` and int32 ``[n]``."""
 
@@ -30,7 +30,7 @@ class Part:
         return Part(self.images[positions], self.labels[positions])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A whole dataset as its source gave it, with where it came from."""
 
@@ -50,7 +50,7 @@ class Dataset:
             "test_labels": self.test.labels.astype(np.uint8),
         }
         return {
-            name: hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+            name: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
             for name, array in arrays.items()
         }
 
@@ -64,15 +64,36 @@ class Dataset:
         """Whether these are the published bytes in the published order."""
         return tuple(self.sha256.values()) == self.entry.sha256
 
+    @cached_property
+    def unordered_sha256(self) -> str:
+        """One SHA-256 for the pictures with their labels, part by part, whatever their order.
+
+        Of each part, the sorted SHA-256 of its examples (pixels, then the label's byte) are
+        hashed; the two results are hashed together.
+        """
+        whole = hashlib.sha256()
+        for part in (self.train, self.test):
+            examples = zip(part.images, part.labels.astype(np.uint8), strict=True)
+            digests = (
+                hashlib.sha256(image.tobytes() + bytes([label])) for image, label in examples
+            )
+            joined = b"".join(sorted(digest.digest() for digest in digests))
+            whole.update(hashlib.sha256(joined).digest())
+        return whole.hexdigest()
+
+    @property
+    def is_reordered(self) -> bool:
+        """Whether these are the published pictures and labels in another order, as TFDS' are."""
+        return not self.is_official and self.unordered_sha256 == self.entry.unordered_sha256
+
     @property
     def title(self) -> str:
         """The dataset's name for people, marked where this is the bundled sample."""
-        return f"{self.entry.title} (bundled sample)" if self.source == "sample" else (
-            self.entry.title
-        )  # fmt: skip
+        mark = " (bundled sample)" if self.source == "sample" else ""
+        return f"{self.entry.title}{mark}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Splits:
     """The three parts an experiment uses. ``validation`` is None where none is held out."""
 
@@ -110,10 +131,15 @@ def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = F
         source,
         location,
     )
-    if not dataset.is_official:  # the names of MNIST's files and Fashion-MNIST's are the same
-        for other in CATALOG.values():
-            if other.sha256 == tuple(dataset.sha256.values()):
-                raise DataError(f"{location}: these files are {other.title}, not {entry.title}")
+    sha256 = tuple(dataset.sha256.values())
+    if sha256 == entry.sample_sha256:  # even where a data directory holds a copy of it
+        return replace(dataset, source="sample")
+    for other in CATALOG.values():  # MNIST's files and Fashion-MNIST's have the same names
+        if other.name != name and sha256 in (other.sha256, other.sample_sha256):
+            raise DataError(
+                f"{location}: these files are {other.title}, not {entry.title}; "
+                f"ask for {other.name}, or name the folder with {entry.title}'s files"
+            )
     return dataset
 
 
@@ -126,7 +152,8 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
     Raises
     ------
     CallError
-        A holdout as large as the training set, or a class that does not exist.
+        A holdout as large as the training set, a class that does not exist, or classes of
+        which no picture is left in a part.
     """
     train, validation = _hold_out(dataset.train, spec.holdout)
     test, class_names = dataset.test, dataset.entry.class_names
@@ -137,8 +164,11 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
                 f"data.classes: {unknown[0]} is no class; choose from 0 to {len(class_names) - 1}"
             )
         train = _only(train, spec.classes)
-        validation = validation and _only(validation, spec.classes)
+        validation = None if validation is None else _only(validation, spec.classes)
         test = _only(test, spec.classes)
+        for name, part in (("training", train), ("validation", validation), ("test", test)):
+            if part is not None and not len(part):
+                raise CallError(f"data.classes: none of the {name} pictures is of these classes")
         class_names = tuple(class_names[label] for label in spec.classes)
     if spec.fraction < 1:
         train = train.take(nested_subset(train.labels, spec.fraction, spec.fraction_seed))

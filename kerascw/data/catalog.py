@@ -11,7 +11,9 @@ class CatalogEntry:
     """What is known of a dataset before it is found.
 
     ``sha256`` are those of the decoded uint8 arrays (train images, train labels, test images,
-    test labels) in C order.
+    test labels) in C order, ``sample_sha256`` the same of the bundled sample;
+    ``unordered_sha256`` is blind to the order of the examples
+    (:attr:`kerascw.data.Dataset.unordered_sha256`).
     """
 
     name: str
@@ -20,11 +22,13 @@ class CatalogEntry:
     shape: tuple[int, int, int]  # height, width, channels
     counts: tuple[int, int]  # training, test
     sha256: tuple[str, str, str, str]
+    unordered_sha256: str
     tfds: str
-    folders: tuple[str, ...]  # names of a folder with its files inside a data directory
+    folders: tuple[str, ...]  # where in a data directory its files may be (.../raw: torchvision)
     system: Path | None = None  # where the system's package puts the files
     package: str | None = None
-    sample: Path | None = None
+    sample: Path | None = None  # the folder of the bundled sample
+    sample_sha256: tuple[str, str, str, str] | None = None
     light_on_dark: bool = False  # the background is black; photographs on white need inverting
 
 
@@ -48,11 +52,18 @@ CATALOG: dict[str, CatalogEntry] = {
                 "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
                 "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
             ),
+            unordered_sha256="65f4f2aa0ded2e88bd3b236fc486df106086760c912fdce7fdf9e604068a3541",
             tfds="fashion_mnist",
-            folders=("fashion_mnist", "fashion-mnist"),
+            folders=("fashion_mnist", "fashion-mnist", "FashionMNIST/raw"),
             system=Path("/usr/share/datasets/fashion-mnist"),
             package="dataset-fashion-mnist",
             sample=_HERE / "fashion_mnist_sample",
+            sample_sha256=(
+                "2b17438af55637db62c122a92490b5b4275bed5719a838b5b0486ea2193a98a4",
+                "f16e201ddc15b401c509545575d23793b230f5735ae378c1ced3a6156cb72251",
+                "3d7f6d64869a3f2d1afe64ae33ffb9b20670a91b31e3bbf0657e3999ec7b35cf",
+                "6b25654537ff83dd6c40fe0a122c7778d8219b2a88ff02c36dbdd21152fdb075",
+            ),
             light_on_dark=True,
         ),
         CatalogEntry(
@@ -67,8 +78,9 @@ CATALOG: dict[str, CatalogEntry] = {
                 "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
                 "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
             ),
+            unordered_sha256="79d7059b3dcd33303e0e52e2db58882decaba39632046ce01584052d51d43147",
             tfds="mnist",
-            folders=("mnist",),
+            folders=("mnist", "MNIST/raw"),
             light_on_dark=True,
         ),
     )

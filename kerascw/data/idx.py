@@ -1,6 +1,8 @@
 """Read the IDX files of MNIST and its kin, gzipped or not (format: yann.lecun.com/exdb/mnist)."""
 
 import gzip
+import math
+import os
 import zlib
 from pathlib import Path
 
@@ -19,7 +21,7 @@ def find_idx(folder: Path, name: str) -> Path | None:
     """
     for stem in (name, name.replace("-idx", ".idx")):
         for path in (folder / f"{stem}.gz", folder / stem):
-            if path.is_file():
+            if os.path.isfile(path):  # Path.is_file raises where the folder may not be entered
                 return path
     return None
 
@@ -61,7 +63,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     if len(raw) < start:
         raise DataError(f"{path}: ends within its {start}-byte header; {_REMEDY}")
     shape = tuple(int(size) for size in np.frombuffer(raw, ">u4", dimensions, 4))
-    stated, got = int(np.prod(shape, dtype=np.int64)), len(raw) - start
+    stated, got = math.prod(shape), len(raw) - start
     if got != stated:
         raise DataError(
             f"{path}: {got:,} bytes of data, expected {stated:,} for shape {shape}; {_REMEDY}"

@@ -1,14 +1,21 @@
 """Where a dataset may come from: each source is tried in turn, and says why it did not serve."""
 
+import io
+import logging
 import os
-from collections.abc import Callable
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 
 from kerascw.data.catalog import CatalogEntry
 from kerascw.data.idx import find_idx, read_idx
-from kerascw.errors import CallError, DataError
+from kerascw.errors import CallError, DataError, choices
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Train images, train labels, test images, test labels: uint8 as decoded."""
@@ -25,6 +32,10 @@ ENVIRONMENT_VARIABLE = "KERASCW_DATA_DIR"
 
 class NotHere(Exception):
     """This source does not have the dataset; the text says what was looked for."""
+
+
+class NotFoundError(DataError):
+    """No source has the dataset. A damaged copy is a plain :class:`DataError`: it was found."""
 
 
 def read_folder(folder: Path, entry: CatalogEntry) -> Arrays:
@@ -44,65 +55,198 @@ def read_folder(folder: Path, entry: CatalogEntry) -> Arrays:
     for role, (name, dimensions) in FILES.items():
         path = paths[role]
         if path is None:
-            raise DataError(f"{folder}: {name}[.gz] is missing, the other IDX files are there")
+            raise DataError(
+                f"{folder}: {name}[.gz] is missing, other IDX files are there; put it beside them"
+            )
         arrays[role] = read_idx(path, dimensions)
+        if dimensions == 3:
+            arrays[role] = arrays[role][..., None]
+    return _checked(arrays, {role: str(path) for role, path in paths.items()}, entry)
+
+
+def _checked(arrays: dict[str, np.ndarray], places: dict[str, str], entry: CatalogEntry) -> Arrays:
+    """Return the arrays if they fit together and the entry; both dicts have the keys of FILES."""
     for part in ("train", "test"):
         images, labels = arrays[f"{part} images"], arrays[f"{part} labels"]
-        where = paths[f"{part} labels"]
-        if images.shape[1:] != entry.shape[:2]:
+        where = places[f"{part} labels"]
+        if images.shape[1:] != entry.shape:
             raise DataError(
-                f"{paths[f'{part} images']}: pictures of {images.shape[1:]}, "
-                f"{entry.title} has {entry.shape[:2]}"
+                f"{places[f'{part} images']}: pictures of {_size(images.shape[1:])}, expected "
+                f"{_size(entry.shape)} for {entry.title}; this is another dataset's file"
             )
         if len(images) != len(labels):
-            raise DataError(f"{where}: {len(labels):,} labels for {len(images):,} images")
+            raise DataError(
+                f"{where}: {len(labels):,} labels for {len(images):,} images; "
+                "fetch both files again"
+            )
         if not len(images):
-            raise DataError(f"{where}: no examples")
+            raise DataError(f"{where}: no examples; fetch the file again")
         if labels.max() >= len(entry.class_names):
             at = int(np.argmax(labels >= len(entry.class_names)))
             raise DataError(
-                f"{where}: label {labels[at]} at position {at:,}, "
-                f"expected 0 to {len(entry.class_names) - 1}"
+                f"{where}: label {labels[at]} at position {at:,} (from 0), "
+                f"expected 0 to {len(entry.class_names) - 1} for {entry.title}; "
+                "fetch the file again"
             )
-    return (
-        arrays["train images"][..., None],
-        arrays["train labels"],
-        arrays["test images"][..., None],
-        arrays["test labels"],
-    )
+    train_images, train_labels, test_images, test_labels = (arrays[role] for role in FILES)
+    return train_images, train_labels, test_images, test_labels
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(side) for side in shape)
+
+
+def _folders(directory: Path, entry: CatalogEntry) -> list[Path]:
+    """Return where in a data directory the dataset may be: its own folders, then itself."""
+    return [*(directory / name for name in entry.folders), directory]
 
 
 def _from_directory(directory: Path, entry: CatalogEntry) -> tuple[Arrays, Path]:
-    """Look in the dataset's own folder of a data directory, then in the directory itself."""
-    for folder in (*(directory / name for name in entry.folders), directory):
+    if not os.path.isdir(directory):
+        raise NotHere(f"{directory}: not a folder")
+    for folder in _folders(directory, entry):
         try:
             return read_folder(folder, entry), folder
         except NotHere:
             continue
-    raise NotHere(f"{directory}: no IDX files there, nor in its folder {entry.folders[0]}")
+    raise NotHere(f"{directory}: no IDX files there, nor in its {choices(entry.folders)}")
+
+
+# --- TFDS -----------------------------------------------------------------------------------
+
+_PATIENCE = 5.0
+"""Seconds that TFDS' server may take to answer. TFDS 4.9.10 itself asks ten times over, without
+a timeout: with no network it ended after 205 s and left empty folders behind."""
+
+
+def _tfds_root() -> Path:
+    """Return the folder that TFDS keeps its datasets in (read at every call, as TFDS does not)."""
+    root = os.environ.get("TFDS_DATA_DIR")
+    return (Path(root) if root else Path("~/tensorflow_datasets")).expanduser()
+
+
+def prepared_by_tfds(entry: CatalogEntry) -> Path | None:
+    """Return the folder of the newest version that TFDS has prepared here, without importing it.
+
+    TFDS renames a folder to its version when it is whole; ``incomplete.*`` are passed over.
+    """
+    try:
+        folders = list((_tfds_root() / entry.tfds).iterdir())
+    except OSError:
+        return None
+    whole = [
+        folder
+        for folder in folders
+        if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)
+        and all(os.path.isfile(folder / name) for name in ("dataset_info.json", "features.json"))
+    ]
+    return max(whole, key=lambda f: [int(part) for part in f.name.split(".")], default=None)
 
 
 def _from_tfds(entry: CatalogEntry) -> tuple[Arrays, Path]:
-    """Read TFDS' copy, downloaded at the first call.
+    """Read TFDS' copy, downloaded at the first call if its server answers.
 
-    TFDS stores examples in an order of its own, so `the first 5,000` are other pictures than
-    those of the IDX files; the fingerprint differs accordingly.
+    TFDS stores examples in an order of its own (the same at every reading), so `the first
+    5,000` are other pictures than those of the IDX files; the fingerprint differs accordingly.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _quiet():
+        folder = prepared_by_tfds(entry) or _download_by_tfds(entry)
+        return _read_tfds(folder, entry), folder
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep TFDS' notices, some printed and some logged by it and urllib3, from the terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _download_by_tfds(entry: CatalogEntry) -> Path:
+    """Have TFDS download and prepare the dataset; return its folder, or raise NotHere."""
     import tensorflow_datasets as tfds
+    from filelock import FileLock
 
     try:
         tfds.display_progress_bar(False)
-        builder = tfds.builder(entry.tfds)
-        builder.download_and_prepare()
-        parts = tfds.as_numpy(builder.as_dataset(batch_size=-1, shuffle_files=False))
+        root = _tfds_root()
+        builder = tfds.builder(entry.tfds, data_dir=root)
+        first_url, *_ = builder.url_infos
+        complaint = _unreachable(first_url)
+        if complaint:
+            raise NotHere(f"TFDS {entry.tfds}: not in {root}, and {complaint}")
+        size = sum(info.size for info in builder.url_infos.values()) / 1e6
+        print(f"{entry.title}: TFDS downloads {size:.0f} MB into {root}", file=sys.stderr)
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".{entry.tfds}.lock"):  # runs that start together: one downloads
+            downloads = root / "downloads" / entry.tfds
+            before = set(downloads.glob("*.tmp.*"))
+            try:
+                builder.download_and_prepare()
+            finally:  # what a failed download leaves is never taken up again
+                for folder in set(downloads.glob("*.tmp.*")) - before:
+                    shutil.rmtree(folder, ignore_errors=True)
+    except NotHere:
+        raise
     except Exception as error:  # TFDS lets whatever its HTTP and file layers raise through
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-        raise NotHere(f"TFDS {entry.tfds}: {type(error).__name__}: {reason:.120}") from error
-    train, test = parts["train"], parts["test"]
-    arrays = (train["image"], train["label"], test["image"], test["label"])
-    images, labels, test_images, test_labels = (array.astype(np.uint8) for array in arrays)
-    return (images, labels, test_images, test_labels), Path(builder.data_dir)
+        raise NotHere(f"TFDS {entry.tfds}: {_one_line(error)}") from error
+    return Path(builder.data_dir)
+
+
+def _unreachable(url: str) -> str | None:
+    """Return why the server of ``url`` cannot be used, or None where it answers well."""
+    import requests  # what TFDS downloads with: the same proxies and certificates
+
+    server = url.split("/")[2]
+    outcome: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            with requests.get(url, stream=True, timeout=_PATIENCE) as answer:  # headers only
+                code = answer.status_code
+                outcome.append(None if answer.ok else f"{server} answered {code} {answer.reason}")
+        except requests.RequestException as error:
+            outcome.append(f"{server} cannot be reached ({type(error).__name__})")
+
+    # in a thread of its own, for requests' timeout does not cover the name's resolution
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_PATIENCE)
+    return outcome[0] if outcome else f"{server} did not answer within {_PATIENCE:.0f} s"
+
+
+def _read_tfds(folder: Path, entry: CatalogEntry) -> Arrays:
+    """Read what TFDS prepared; raises DataError where the folder is damaged."""
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder_from_directory(folder)
+        parts = tfds.as_numpy(builder.as_dataset(batch_size=-1, shuffle_files=False))
+        arrays = {  # TFDS' labels are int64
+            f"{part} {role}s": parts[part][role].astype(np.uint8)
+            for part in ("train", "test")
+            for role in ("image", "label")
+        }
+    except Exception as error:  # TensorFlow's, TFDS' and protobuf's have no common base
+        raise DataError(
+            f"{folder}: TFDS cannot read it ({_one_line(error)}); delete the folder, "
+            "and TFDS makes it again"
+        ) from None
+    return _checked(arrays, {role: f"{folder}, {role}" for role in FILES}, entry)
+
+
+def _one_line(error: Exception) -> str:
+    """Return an exception's type and the beginning of its text."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]:.300}" if lines else type(error).__name__
+
+
+# --- all sources ----------------------------------------------------------------------------
 
 
 def find(
@@ -117,20 +261,21 @@ def find(
     ------
     CallError
         ``data_dir`` is no folder, or a sample is asked of a dataset that has none.
+    NotFoundError
+        No source has the dataset: what was tried, and the remedies.
     DataError
-        A source is damaged, or none has the dataset: what was tried, and the remedies.
+        A source is damaged.
     """
     if sample:
         if entry.sample is None:
             raise CallError(f"--sample: no sample of {entry.title} is bundled")
         return read_folder(entry.sample, entry), "sample", entry.sample.name
     if data_dir is not None:
-        if not Path(data_dir).is_dir():
-            raise CallError(f"--data-dir: {data_dir} is not a folder")
+        directory = _data_directory(data_dir)
         try:
-            arrays, folder = _from_directory(Path(data_dir), entry)
+            arrays, folder = _from_directory(directory, entry)
         except NotHere as reason:
-            raise DataError(
+            raise NotFoundError(
                 f"{entry.title} not found in --data-dir {reason}; expected "
                 f"{', '.join(name for name, _ in FILES.values())}, gzipped or not"
             ) from None
@@ -142,14 +287,60 @@ def find(
             return arrays, kind, str(folder)
         except NotHere as reason:
             tried.append(str(reason))
-    remedies = [f"--data-dir DIR with its IDX files (or {ENVIRONMENT_VARIABLE})"]
+    raise NotFoundError(
+        f"{entry.title} not found. Tried {'; '.join(tried)}. Any of these helps: {remedies(entry)}"
+    )
+
+
+def _data_directory(data_dir: str | Path) -> Path:
+    directory = Path(data_dir).expanduser()
+    if not os.path.isdir(directory):
+        raise CallError(f"--data-dir: {data_dir} is not a folder")
+    return directory
+
+
+def remedies(entry: CatalogEntry) -> str:
+    """Return what helps where the dataset was not found, in one line."""
+    known = [f"--data-dir DIR with its IDX files (or {ENVIRONMENT_VARIABLE})"]
     if entry.package:
-        remedies.append(f"'apt-get install {entry.package}'")
-    remedies.append("a network, for TFDS to download it")
+        known.append(f"'apt-get install {entry.package}'")
+    known.append("a network, for TFDS to download it")
     if entry.sample:
-        remedies.append("--sample for the bundled sample")
-    raise DataError(f"{entry.title} not found. Tried {'; '.join(tried)}. Any of these helps: "
-                    f"{'; '.join(remedies)}")  # fmt: skip
+        known.append("--sample for the bundled sample")
+    return "; ".join(known)
+
+
+def locate(entry: CatalogEntry, data_dir: str | Path | None = None) -> list[tuple[str, str]]:
+    """Return kind and place of every copy here, the one that :func:`find` would take first.
+
+    Looks at names of files only: nothing is decoded or downloaded, and TFDS is not imported.
+    A folder that lacks some of its four files says so. The bundled sample comes last.
+
+    Raises
+    ------
+    CallError
+        ``data_dir`` is no folder.
+    """
+    named = os.environ.get(ENVIRONMENT_VARIABLE)
+    folders = []
+    if data_dir is not None:
+        folders += [("directory", f) for f in _folders(_data_directory(data_dir), entry)]
+    elif named:
+        folders += [("directory", f) for f in _folders(Path(named).expanduser(), entry)]
+    if entry.system and data_dir is None:
+        folders.append(("system package", entry.system))
+    copies = []
+    for kind, folder in folders:
+        absent = [name for name, _ in FILES.values() if not find_idx(folder, name)]
+        if len(absent) < len(FILES):
+            note = f" (incomplete: no {', '.join(absent)})" if absent else ""
+            copies.append((kind, f"{folder}{note}"))
+    prepared = prepared_by_tfds(entry) if data_dir is None else None
+    if prepared:
+        copies.append(("tfds", str(prepared)))
+    if entry.sample:
+        copies.append(("sample", entry.sample.name))
+    return copies
 
 
 def _sources(
@@ -158,7 +349,8 @@ def _sources(
     sources: list[tuple[str, Callable[[], tuple[Arrays, Path]]]] = []
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
-        sources.append(("directory", lambda: _from_directory(Path(named), entry)))
+        directory = Path(named).expanduser()
+        sources.append(("directory", lambda: _from_directory(directory, entry)))
     system = entry.system
     if system:
         sources.append(("system package", lambda: (read_folder(system, entry), system)))

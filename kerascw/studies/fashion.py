@@ -26,13 +26,15 @@ def recipe() -> Experiment:
             padding="same",
             pool_after=(1, 3, 4),
             batch_norm=True,
+            batch_norm_momentum=0.9,
             dropout=(Dropout(after="flatten", rate=0.2),),
         ),
         training=TrainingSpec(
-            epochs=10,
+            epochs=12,
             batch_size=128,
             optimizer=AdamW(learning_rate=6e-3, weight_decay=0.02),
             schedule=OneCycle(warmup=0.25),
+            label_smoothing=0.05,
             augmentation=(Flip(probability=0.5),),
         ),
     )
