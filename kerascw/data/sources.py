@@ -16,6 +16,7 @@ import numpy as np
 from kerascw.data.catalog import CatalogEntry
 from kerascw.data.idx import find_idx, read_idx
 from kerascw.errors import CallError, DataError, choices
+from kerascw.quiet import import_tensorflow
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Train images, train labels, test images, test labels: uint8 as decoded."""
@@ -210,7 +211,7 @@ def _unreachable(url: str) -> str | None:
             with requests.get(url, stream=True, timeout=_PATIENCE) as answer:  # headers only
                 code = answer.status_code
                 outcome.append(None if answer.ok else f"{server} answered {code} {answer.reason}")
-        except requests.RequestException as error:
+        except (OSError, ValueError) as error:  # requests' own are OSErrors
             outcome.append(f"{server} cannot be reached ({type(error).__name__})")
 
     # in a thread of its own, for requests' timeout does not cover the name's resolution
@@ -222,6 +223,7 @@ def _unreachable(url: str) -> str | None:
 
 def _read_tfds(folder: Path, entry: CatalogEntry) -> Arrays:
     """Read what TFDS prepared; raises DataError where the folder is damaged."""
+    import_tensorflow()
     import tensorflow_datasets as tfds
 
     try:

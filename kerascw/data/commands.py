@@ -1,0 +1,211 @@
+"""``python -m kerascw data``: what datasets there are, where they are, what is in them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kerascw.errors import DataError, KerascwError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from kerascw.data import Dataset
+
+_data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="A folder with the dataset's files (also: KERASCW_DATA_DIR).",
+)
+_sample = click.option("--sample", is_flag=True, help="Take the bundled sample.")
+
+
+@click.group()
+def data() -> None:
+    """Show the datasets: what is there, from where, and whether it is unaltered."""
+
+
+@data.command("list")
+@_data_dir
+def list_datasets(data_dir: Path | None) -> None:
+    """List the known datasets and where copies of them are; the first one serves.
+
+    Looks at names of files only, so it is quick and downloads nothing.
+    """
+    from kerascw.data.catalog import CATALOG
+    from kerascw.data.sources import locate, remedies
+
+    known = _table("name", "title", "classes", "training", "test", "picture")
+    places = _table("name", "source", "where")
+    for entry in CATALOG.values():
+        known.add_row(
+            entry.name,
+            entry.title,
+            str(len(entry.class_names)),
+            *(f"{count:,}" for count in entry.counts),
+            _size(entry.shape),
+        )
+        copies = locate(entry, data_dir)
+        if all(kind == "sample" for kind, _ in copies):
+            places.add_row(entry.name, "not found", f"any of these helps: {remedies(entry)}")
+        for kind, place in copies:
+            places.add_row(
+                entry.name,
+                *(("--sample", f"bundled {place}") if kind == "sample" else (kind, place)),
+            )
+    console = _console()
+    console.print(known)
+    console.print()
+    console.print(places)
+
+
+@data.command()
+@click.argument("name")
+@_data_dir
+@_sample
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the picture grid goes.  [default: runs/data/NAME.png]",
+)
+def show(name: str, data_dir: Path | None, sample: bool, output: Path | None) -> None:
+    """Print figures of the dataset NAME, and draw ten pictures of every class."""
+    from kerascw.data import load_data
+    from kerascw.data.overview import draw_grid, summarize
+
+    dataset = load_data(name, data_dir=data_dir, sample=sample)
+    class_names = dataset.entry.class_names
+    parts = {"training": dataset.train, "test": dataset.test}
+    summaries = {label: summarize(part, len(class_names)) for label, part in parts.items()}
+
+    facts = _table("", *parts)
+    for row, values in {
+        "pictures": [f"{len(part):,}" for part in parts.values()],
+        "shape": [_size(part.images.shape[1:]) for part in parts.values()],
+        "type": [str(part.images.dtype) for part in parts.values()],
+        "pixel range": [f"{part.lowest} to {part.highest}" for part in summaries.values()],
+        "mean": [_of_255(part.mean) for part in summaries.values()],
+        "standard deviation": [_of_255(part.standard_deviation) for part in summaries.values()],
+    }.items():
+        facts.add_row(row, *values)
+
+    balance = _table("class", "name", *parts)
+    for label, class_name in enumerate(class_names):
+        counts = [
+            f"{summary.class_counts[label]:,} ({summary.class_counts[label] / len(part):.1%})"
+            for summary, part in zip(summaries.values(), parts.values(), strict=True)
+        ]
+        balance.add_row(str(label), class_name, *counts)
+
+    hashes = _table("array", "sha256")
+    for array, digest in dataset.sha256.items():
+        hashes.add_row(array, digest)
+
+    console = _console()
+    console.print(_heading(dataset))
+    console.print(_standing(dataset)[1])
+    for table in (facts, balance, hashes):
+        console.print()
+        console.print(table)
+    console.print()
+    suffix = "-sample" if dataset.source == "sample" else ""
+    file = output or Path("runs", "data", f"{name}{suffix}.png")
+    try:
+        draw_grid(dataset, file)
+    except OSError as error:
+        raise KerascwError(f"--output: {file} cannot be written ({error.strerror})") from None
+    console.print(f"pictures: {file}")
+
+
+@data.command()
+@click.argument("name")
+@_data_dir
+@_sample
+def check(name: str, data_dir: Path | None, sample: bool) -> None:
+    """Compare the dataset NAME with the published one, by SHA-256 of the decoded arrays.
+
+    Exit code 0 if they are the same, or the same examples in another order (as TFDS has them);
+    1 if anything differs.
+    """
+    from kerascw.data import load_data
+
+    dataset = load_data(name, data_dir=data_dir, sample=sample)
+    expected = _expected(dataset)
+    table = _table("array", "", "sha256")
+    for (array, digest), published in zip(dataset.sha256.items(), expected, strict=True):
+        table.add_row(array, "ok" if digest == published else "DIFFERENT", digest)
+    console = _console()
+    console.print(_heading(dataset))
+    console.print()
+    console.print(table)
+    console.print()
+    whole, standing = _standing(dataset)
+    if not whole:
+        raise DataError(f"{dataset.location}: {standing}")
+    console.print(standing)
+
+
+def _expected(dataset: "Dataset") -> tuple[str, ...]:
+    is_sample = dataset.source == "sample"
+    return (dataset.entry.sample_sha256 or ()) if is_sample else dataset.entry.sha256
+
+
+def _standing(dataset: "Dataset") -> tuple[bool, str]:
+    """Return whether these are the published pictures, and a line that says so."""
+    title = dataset.entry.title
+    expected = _expected(dataset)
+    if tuple(dataset.sha256.values()) == expected:
+        if dataset.source == "sample":
+            return True, f"the bundled sample of {title}, unaltered"
+        return True, f"the published {title}, byte for byte"
+    if dataset.is_reordered:
+        return True, f"the published {title}: same pictures and labels, other order"
+    different = [
+        array
+        for (array, digest), published in zip(dataset.sha256.items(), expected, strict=True)
+        if digest != published
+    ]
+    what = f"bundled sample of {title}" if dataset.source == "sample" else f"published {title}"
+    counts = f"{len(dataset.train):,} and {len(dataset.test):,} pictures"
+    return False, f"not the {what} ({', '.join(different)} differ; {counts})"
+
+
+def _heading(dataset: "Dataset") -> str:
+    if dataset.source == "sample":
+        return f"{dataset.title}: {dataset.location}"
+    return f"{dataset.title}, {dataset.source}: {dataset.location}"
+
+
+def _of_255(value: float) -> str:
+    return f"{value:.2f} ({value / 255:.4f} of 255)"
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(side) for side in shape)
+
+
+def _table(*columns: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in columns:
+        table.add_column(
+            name,
+            justify="right" if name in ("classes", "training", "test") else "left",
+            no_wrap=name in ("name", "title"),
+            overflow="fold",  # rich would cut a path or a hash that does not fit
+        )
+    return table
+
+
+def _console() -> "Console":
+    """Return a console that prints paths and names as they are, and breaks no line in a pipe."""
+    from rich.console import Console
+
+    plain: dict[str, Any] = {"markup": False, "highlight": False, "emoji": False}
+    console = Console(soft_wrap=True, **plain)
+    if not console.is_terminal:  # rich would take 80 columns
+        console = Console(width=1000, soft_wrap=True, **plain)
+    return console
