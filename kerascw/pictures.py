@@ -199,8 +199,14 @@ def _fitted(image: Image.Image, shape: tuple[int, int, int], inverted: bool) -> 
     if inverted:
         image = ImageOps.invert(image)
     if image.size != (width, height):
+        # as ImageOps.pad, which rounds the short side of a 1000 x 1 picture to 0: all black
+        # (Pillow 13) or an error (before)
+        scale = min(width / image.width, height / image.height)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         # bilinear is what the exported graph uses too, so that both see the same picture
-        image = ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, color=0)
+        scaled = image.resize(size, Image.Resampling.BILINEAR)
+        image = Image.new(image.mode, (width, height))
+        image.paste(scaled, ((width - size[0]) // 2, (height - size[1]) // 2))
     return np.asarray(image).reshape(shape)
 
 
