@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kerascw.data import Dataset
     from kerascw.engine.study import StudyResult
     from kerascw.saved_model import LoadedModel
+    from kerascw.studies import Budget
 
 __all__ = ["Experiment", "build_model", "load_data", "load_model", "override", "run"]
 
@@ -26,8 +27,10 @@ __all__ = ["Experiment", "build_model", "load_data", "load_model", "override", "
 def run(
     study: str,
     *,
-    seeds: int = 1,
+    budget: Budget | None = None,
+    seeds: int | None = None,
     seed: int = 0,
+    jobs: int = 1,
     sample: bool = False,
     final: bool = False,
     data_dir: str | Path | None = None,
@@ -39,7 +42,9 @@ def run(
 
     Parameters
     ----------
+    budget : ``quick`` or ``full``, the published protocol; the study's own choice if not given.
     seeds, seed : how many seeds, and the first.
+    jobs : how many runs to train side by side.
     sample : take the bundled sample of the dataset.
     final : go on to train on validation too, for the epochs found best.
     data_dir : a folder with the dataset's files.
@@ -70,8 +75,8 @@ def run(
             raise CallError(f"{name}: no such option; choose {choices(SHORTCUTS)}, or settings")
         changes[SHORTCUTS[name]] = value
     chosen = study_named(study)
-    plan = planned(chosen, seeds=seeds, seed=seed, sample=sample, settings=changes)
-    return run_study(chosen, plan, Store(runs), data_dir=data_dir, final=final)
+    plan = planned(chosen, budget=budget, seeds=seeds, seed=seed, sample=sample, settings=changes)
+    return run_study(plan, Store(runs), data_dir=data_dir, final=final, jobs=jobs)
 
 
 def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = False) -> Dataset:

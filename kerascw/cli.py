@@ -46,7 +46,6 @@ def main() -> None:
     """
     # TensorFlow's start-up notices would bury our own lines; its errors still show
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # its default; unset, it prints a notice
 
 
 _runs = click.option(
@@ -58,10 +57,38 @@ _runs = click.option(
 )
 
 
+_data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="A folder with the dataset's files (also: KERASCW_DATA_DIR).",
+)
+_features = (
+    click.option("--layer", type=int, help="bag-features: draw this conv layer only, from 1."),
+    click.option("--channels", help="bag-features: draw these channels, such as 0,3,5."),
+    click.option("--image", type=int, help="bag-features: draw this training picture."),
+)
+
+
+def _with(options: Any) -> Any:
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
 @main.command()
 @click.argument("study")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, help="How many seeds to run.")
+@click.option(
+    "--budget",
+    type=click.Choice(["quick", "full"]),
+    help="full: the published protocol; quick: minutes. [default: the study's own, see list]",
+)
+@click.option("--seeds", type=click.IntRange(min=1), help="How many seeds. [default: see list]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="The (first) seed.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Runs side by side.")
+@click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
 @click.option("--epochs", type=int, help="training.epochs")
 @click.option("--batch-size", type=int, help="training.batch_size")
 @click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
@@ -78,11 +105,7 @@ _runs = click.option(
     is_flag=True,
     help="Then train on validation too, for the epochs found best, and test that.",
 )
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="A folder with the dataset's files (also: KERASCW_DATA_DIR).",
-)
+@_data_dir
 @click.option("--sample", is_flag=True, help="Use the bundled sample, not the dataset.")
 @click.option(
     "--or-sample", is_flag=True, help="Use the bundled sample if no source has the dataset."
@@ -94,23 +117,29 @@ _runs = click.option(
     show_default=True,
     help="The folder that exported models go to.",
 )
+@_with(_features)
 @_runs
 def run(
     study: str,
-    seeds: int,
+    budget: Any,
+    seeds: int | None,
     seed: int,
+    jobs: int,
+    cluster: str | None,
     settings: tuple[str, ...],
     final: bool,
     data_dir: Path | None,
     sample: bool,
     or_sample: bool,
     saved_models: Path,
+    layer: int | None,
+    channels: str | None,
+    image: int | None,
     runs: Path,
     **shortcuts: Any,
 ) -> None:
     """Run STUDY: train, evaluate, draw, export. What is kept already is not trained again."""
-    from rich.console import Console
-
+    from kerascw.console import console
     from kerascw.engine.store import Store
     from kerascw.engine.study import SHORTCUTS, planned, run_study
     from kerascw.studies import study_named
@@ -120,41 +149,77 @@ def run(
         SHORTCUTS[name]: value for name, value in shortcuts.items() if value is not None
     }
     changes |= dict(_setting(text) for text in settings)
-    console = Console(highlight=False)
+    terminal = console()
     if or_sample and not sample:
-        sample = _fall_back_to_sample(chosen.dataset, data_dir, console)
-    plan = planned(chosen, seeds=seeds, seed=seed, sample=sample, settings=changes)
+        sample = _fall_back_to_sample(
+            next(iter(chosen.variants().values())).data.name, data_dir, terminal
+        )
+    plan = planned(chosen, budget=budget, seeds=seeds, seed=seed, sample=sample, settings=changes)
     if sample:
-        console.rule("[bold yellow]bundled sample, not the dataset[/bold yellow]")
-        console.print(
+        terminal.print("bundled sample, not the dataset", style="bold yellow reverse")
+        terminal.print(
             "6,000 training and 1,000 test pictures: the figures do not compare with published "
-            "ones.", style="yellow",
-        )  # fmt: skip
+            "ones.",
+            style="yellow",
+        )
+    from kerascw.views.terminal import StudyProgress, show_run, show_study
 
-    from kerascw.quiet import import_tensorflow
-    from kerascw.views.terminal import TrainingProgress, show_run, show_seeds
-
-    import_tensorflow()
-    progress = TrainingProgress(console)
+    _import_tensorflow()
+    progress = StudyProgress(terminal)
+    store = Store(runs)
     try:
         result = run_study(
-            chosen, plan, Store(runs), data_dir=data_dir, final=final, watcher=progress
+            plan,
+            store,
+            data_dir=data_dir,
+            final=final,
+            jobs=jobs,
+            cluster=cluster,
+            watcher=progress,
         )
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; the same command goes on from there") from None
     except Interrupted as stop:
         raise Interrupted(f"{stop}; the same command goes on from there") from None
     finally:
         progress.stop()
-    if len(result.runs) > 1 or seeds > 1:
-        show_seeds(result.runs, console)
-        console.print("The chosen run (best by validation):" if seeds > 1 else "")
-    show_run(result.run, console)
-    console.print(f"report: {result.run.folder / 'report.html'}", soft_wrap=True)
+    from kerascw.engine.environment import command_line
+    from kerascw.views.features import FeatureOptions
+    from kerascw.views.study import write_study
+
+    if len(result.every_run) > 1:
+        show_study(result, terminal)
+        options = FeatureOptions(data_dir, layer, _numbers(channels), image)
+        folder = store.study_folder(chosen.name, plan.budget)
+        page = write_study(result, folder, command_line(), options)
+        terminal.print(f"study report: {page}")
+        terminal.print(f"study table: {folder / 'table.csv'}")
+    if chosen.exports or len(result.every_run) == 1:
+        if len(result.every_run) > 1:
+            terminal.print("\nThe run that validation chooses:")
+        show_run(result.run, terminal)
+        terminal.print(f"report: {result.run.folder / 'report.html'}")
     if chosen.exports:
         from kerascw.engine.export import export_run
 
         folder = export_run(result.run, saved_models / chosen.exports, data_dir=data_dir)
-        console.print(f"SavedModel: {folder}", soft_wrap=True)
-        console.print(f"next: python -m kerascw predict {folder.parent} PICTURE...", soft_wrap=True)
+        terminal.print(f"SavedModel: {folder}")
+        terminal.print(f"next: python -m kerascw predict {folder.parent} PICTURE...")
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    from kerascw.errors import CallError
+
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise CallError(f"--channels: {text!r}; write numbers from 0, such as 0,3,5") from None
+
+
+def _import_tensorflow() -> None:
+    from kerascw.quiet import import_tensorflow
+
+    import_tensorflow()
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -166,14 +231,14 @@ def _setting(text: str) -> tuple[str, str]:
     return path, value
 
 
-def _fall_back_to_sample(name: str, data_dir: Path | None, console: Any) -> bool:
+def _fall_back_to_sample(name: str, data_dir: Path | None, terminal: Any) -> bool:
     from kerascw.data import load_data
-    from kerascw.errors import DataError
+    from kerascw.data.sources import NotFoundError
 
     try:
         load_data(name, data_dir=data_dir)
-    except DataError as error:
-        console.print(str(error), style="yellow", soft_wrap=True)
+    except NotFoundError as error:  # a damaged copy is an error, not a reason for the sample
+        terminal.print(str(error), style="yellow")
         return True
     return False
 
@@ -181,17 +246,25 @@ def _fall_back_to_sample(name: str, data_dir: Path | None, console: Any) -> bool
 @main.command("list")
 def list_studies() -> None:
     """List the studies: question, dataset, runs, expected time."""
-    from rich.console import Console
     from rich.table import Table
 
-    from kerascw.studies import all_studies
+    from kerascw.console import console
+    from kerascw.studies import BUDGETS, all_studies
 
-    table = Table("study", "question", "dataset", "runs a seed", "time a seed", box=None)
+    table = Table(
+        "study", "question", "dataset", "runs a seed", "budget", "seeds", "time", box=None
+    )
     for study in all_studies().values():
-        table.add_row(
-            study.name, study.question, study.dataset, str(len(study.variants())), study.expected
-        )
-    Console(highlight=False).print(table)
+        for number, budget in enumerate(BUDGETS):
+            names = (study.name, study.question, study.dataset, str(len(study.variants())))
+            default = " (default)" if budget == study.default_budget else ""
+            table.add_row(
+                *(names if number == 0 else ("", "", "", "")),
+                f"{budget}{default}",
+                str(study.seeds(budget)),
+                study.expected[budget],
+            )
+    console().print(table)
 
 
 @main.command()
@@ -199,13 +272,101 @@ def list_studies() -> None:
 @_runs
 def show(run_name: str | None, runs: Path) -> None:
     """Print RUN (a folder, a name or the beginning of a key), or list what is kept."""
-    from rich.console import Console
-
+    from kerascw.console import console
     from kerascw.engine.store import Store
     from kerascw.views.terminal import list_runs, show_run
 
-    console = Console(highlight=False)
+    terminal = console()
     if run_name is None:
-        list_runs(Store(runs), console)
+        list_runs(Store(runs), terminal)
     else:
-        show_run(Store(runs).find(run_name), console)
+        show_run(Store(runs).find(run_name), terminal)
+
+
+@main.command()
+@click.argument("run_name", metavar="RUN")
+@_data_dir
+@_runs
+def verify(run_name: str, data_dir: Path | None, runs: Path) -> None:
+    """Train RUN anew from its own files, and say whether the same came out."""
+    from kerascw.console import console
+    from kerascw.engine.many import dataset_for
+    from kerascw.engine.store import Store
+    from kerascw.engine.verify import verify as verify_run
+    from kerascw.errors import KerascwError
+    from kerascw.views.terminal import TrainingProgress
+
+    store = Store(runs)
+    run = store.find(run_name)
+    dataset = dataset_for(run.experiment.data, data_dir)
+    _import_tensorflow()
+    terminal = console()
+    progress = TrainingProgress(terminal)
+    try:
+        verification = verify_run(run, dataset, store, progress)
+    finally:
+        progress.stop()
+    terminal.print(f"{verification.outcome}: {verification.reason}", style="bold")
+    for line in verification.environment or ("the environment is the same",):
+        terminal.print(f"  {line}")
+    if verification.outcome == "different":
+        raise KerascwError(f"run {run.name} does not come out again")
+
+
+@main.command()
+@click.argument("names", metavar="RUN|STUDY...", nargs=-1, required=True)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs/compare"),
+    show_default=True,
+    help="The folder for the figures.",
+)
+@_runs
+def compare(names: tuple[str, ...], output: Path, runs: Path) -> None:
+    """Put runs, or all runs of studies, side by side: table and overlaid curves."""
+    from kerascw.console import console
+    from kerascw.engine.store import Store
+    from kerascw.views.compare import compare_runs, gather
+
+    store = Store(runs)
+    compare_runs(gather(names, store), output, console())
+
+
+@main.command()
+@click.argument("name", metavar="RUN|STUDY")
+@_data_dir
+@_with(_features)
+@_runs
+def report(
+    name: str,
+    data_dir: Path | None,
+    layer: int | None,
+    channels: str | None,
+    image: int | None,
+    runs: Path,
+) -> None:
+    """Draw the report of RUN or STUDY again, from what is kept."""
+    from kerascw.console import console
+    from kerascw.engine.many import dataset_for
+    from kerascw.engine.store import Store
+    from kerascw.studies import all_studies
+
+    store, terminal = Store(runs), console()
+    if name in all_studies():
+        from kerascw.engine.study import recall
+        from kerascw.views.features import FeatureOptions
+        from kerascw.views.study import write_study
+
+        result = recall(name, store)
+        _import_tensorflow()
+        options = FeatureOptions(data_dir, layer, _numbers(channels), image)
+        folder = store.study_folder(name, result.plan.budget)
+        terminal.print(f"study report: {write_study(result, folder, None, options)}")
+        return
+    from kerascw.data import split
+    from kerascw.views.report import draw_run
+
+    run = store.find(name)
+    splits = split(dataset_for(run.experiment.data, data_dir), run.experiment.data)
+    terminal.print(f"report: {draw_run(run, splits)}")

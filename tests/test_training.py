@@ -14,8 +14,9 @@ from kerascw.engine.run import run_experiment, run_name
 from kerascw.engine.store import Run, Store
 from kerascw.errors import Interrupted
 from kerascw.spec import AdamW, Experiment, Flip, OneCycle, Shift, TrainingSpec, override
-from kerascw.training.fit import Silent, fit
+from kerascw.training.fit import fit
 from kerascw.training.optimizer import build_optimizer
+from kerascw.training.watcher import Silent
 
 
 def weights_of(run: Run) -> list[np.ndarray]:

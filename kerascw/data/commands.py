@@ -1,14 +1,13 @@
 """``python -m kerascw data``: what datasets there are, where they are, what is in them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from kerascw.errors import DataError, KerascwError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from kerascw.data import Dataset
@@ -54,10 +53,12 @@ def list_datasets(data_dir: Path | None) -> None:
                 entry.name,
                 *(("--sample", f"bundled {place}") if kind == "sample" else (kind, place)),
             )
-    console = _console()
-    console.print(known)
-    console.print()
-    console.print(places)
+    from kerascw.console import console
+
+    terminal = console()
+    terminal.print(known)
+    terminal.print()
+    terminal.print(places)
 
 
 @data.command()
@@ -102,20 +103,22 @@ def show(name: str, data_dir: Path | None, sample: bool, output: Path | None) ->
     for array, digest in dataset.sha256.items():
         hashes.add_row(array, digest)
 
-    console = _console()
-    console.print(_heading(dataset))
-    console.print(_standing(dataset)[1])
+    from kerascw.console import console
+
+    terminal = console()
+    terminal.print(_heading(dataset))
+    terminal.print(_standing(dataset)[1])
     for table in (facts, balance, hashes):
-        console.print()
-        console.print(table)
-    console.print()
+        terminal.print()
+        terminal.print(table)
+    terminal.print()
     suffix = "-sample" if dataset.source == "sample" else ""
     file = output or Path("runs", "data", f"{name}{suffix}.png")
     try:
         draw_grid(dataset, file)
     except OSError as error:
         raise KerascwError(f"--output: {file} cannot be written ({error.strerror})") from None
-    console.print(f"pictures: {file}")
+    terminal.print(f"pictures: {file}")
 
 
 @data.command()
@@ -135,15 +138,17 @@ def check(name: str, data_dir: Path | None, sample: bool) -> None:
     table = _table("array", "", "sha256")
     for (array, digest), published in zip(dataset.sha256.items(), expected, strict=True):
         table.add_row(array, "ok" if digest == published else "DIFFERENT", digest)
-    console = _console()
-    console.print(_heading(dataset))
-    console.print()
-    console.print(table)
-    console.print()
+    from kerascw.console import console
+
+    terminal = console()
+    terminal.print(_heading(dataset))
+    terminal.print()
+    terminal.print(table)
+    terminal.print()
     whole, standing = _standing(dataset)
     if not whole:
         raise DataError(f"{dataset.location}: {standing}")
-    console.print(standing)
+    terminal.print(standing)
 
 
 def _expected(dataset: "Dataset") -> tuple[str, ...]:
@@ -198,14 +203,3 @@ def _table(*columns: str) -> "Table":
             overflow="fold",  # rich would cut a path or a hash that does not fit
         )
     return table
-
-
-def _console() -> "Console":
-    """Return a console that prints paths and names as they are, and breaks no line in a pipe."""
-    from rich.console import Console
-
-    plain: dict[str, Any] = {"markup": False, "highlight": False, "emoji": False}
-    console = Console(soft_wrap=True, **plain)
-    if not console.is_terminal:  # rich would take 80 columns
-        console = Console(width=1000, soft_wrap=True, **plain)
-    return console

@@ -19,7 +19,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     import tensorflow as tf
 
     return {
-        "command": _command(),
+        "command": command_line(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
@@ -61,7 +61,7 @@ def commit() -> str | None:
         return None
 
 
-def _command() -> str | None:
+def command_line() -> str | None:
     """Return the command line that is running, or None where this is used as a library."""
     if Path(sys.argv[0]).name in ("__main__.py", "kerascw") and len(sys.argv) > 1:
         return shlex.join(["python", "-m", "kerascw", *sys.argv[1:]])

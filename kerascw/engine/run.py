@@ -1,7 +1,7 @@
 """Run one experiment: train what is not trained yet, keep it, never lose it."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,7 +9,10 @@ from kerascw.data import Dataset, Splits, split
 from kerascw.engine.store import Run, Store, write_history, write_json
 from kerascw.models import check_model
 from kerascw.spec import RECIPE_VERSION, Experiment
-from kerascw.training.fit import Fitted, Predictor, Watcher, fit
+from kerascw.training.watcher import Watcher
+
+if TYPE_CHECKING:
+    from kerascw.training.fit import Fitted
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -76,9 +79,10 @@ def _train(
     working: Path,
     watcher: Watcher | None,
 ) -> Run:
-    fitted = fit(experiment, splits, working / CHECKPOINT, watcher)
     from kerascw.engine.environment import describe
+    from kerascw.training.fit import fit
 
+    fitted = fit(experiment, splits, working / CHECKPOINT, watcher)
     write_json(
         working / "experiment.json",
         {
@@ -103,9 +107,10 @@ def _train(
     return store.finish(working, scratch=CHECKPOINT)
 
 
-def _evaluate(fitted: Fitted, splits: Splits, working: Path) -> dict[str, Any]:
+def _evaluate(fitted: "Fitted", splits: Splits, working: Path) -> dict[str, Any]:
     """Score the kept weights: the parts that selection saw, then the test set, once."""
     from kerascw.evaluation.metrics import full_report, summary
+    from kerascw.training.fit import Predictor
 
     metrics: dict[str, Any] = {
         "status": "diverged" if fitted.ended == "diverged" else "finished",

@@ -132,6 +132,10 @@ class Store:
         folders = (path.parent for path in self.folder.glob(f"*/{MANIFEST}"))
         return [Run(folder) for folder in sorted(folders, key=lambda f: f.stat().st_mtime)]
 
+    def study_folder(self, study: str, budget: str) -> Path:
+        """Return where a study's own report, tables and figures go."""
+        return self.folder / "studies" / f"{study}-{budget}"
+
     def find(self, text: str) -> Run:
         """Return the run that a user means: a folder, a name, or the beginning of a key.
 

@@ -1,13 +1,17 @@
 """Run a study: its variants over seeds, each run kept, none trained twice."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kerascw.engine.store import Run, Store
+from kerascw.engine.many import StudyWatcher, dataset_for, run_many
+from kerascw.engine.run import run_experiment
+from kerascw.engine.store import Run, Store, write_json
 from kerascw.errors import CallError
 from kerascw.spec import Experiment, override
-from kerascw.studies import Study
+from kerascw.studies import Budget, Study, study_named
 
 SHORTCUTS = {
     "epochs": "training.epochs",
@@ -17,21 +21,56 @@ SHORTCUTS = {
 }
 """Options that stand for one field of the experiment."""
 
+DRAWN = 6
+"""A study of at most so many runs draws each run's own report; others do on demand."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's experiments, every variant over the seeds, and in what they are not the study's."""
+
+    study: Study
+    budget: Budget
+    experiments: dict[str, list[Experiment]]
+    changed: dict[str, Any] = field(default_factory=dict)
+    sample: bool = False
+
+    @property
+    def cautions(self) -> list[str]:
+        """What keeps the figures from being compared with published ones."""
+        said = []
+        if self.sample:
+            said.append("on the bundled sample, not the dataset")
+        if self.budget == "quick":
+            quick = self.study.quick
+            part = "" if quick.fraction == 1 else f" on {quick.fraction:.0%} of the training data"
+            said.append(f"quick budget: at most {quick.epochs} epochs{part}")
+        if self.changed:
+            said.append(f"changed: {', '.join(f'{k}={v}' for k, v in self.changed.items())}")
+        return said
+
 
 @dataclass(frozen=True)
 class StudyResult:
     """The runs of a study: for every variant one run a seed."""
 
-    study: Study
+    plan: Plan
     runs: dict[str, list[Run]]
+
+    @property
+    def study(self) -> Study:
+        return self.plan.study
+
+    @property
+    def every_run(self) -> list[Run]:
+        return [run for runs in self.runs.values() for run in runs]
 
     @property
     def run(self) -> Run:
         """The run that validation chooses, never test; the first where nothing is held out."""
-        every = [run for runs in self.runs.values() for run in runs]
-        scored = [run for run in every if "validation" in run.metrics]
+        scored = [run for run in self.every_run if "validation" in run.metrics]
         if not scored:
-            return every[0]
+            return self.every_run[0]
         return max(scored, key=lambda run: run.metrics["validation"]["accuracy"])
 
     def _repr_html_(self) -> str:
@@ -41,11 +80,12 @@ class StudyResult:
 def planned(
     study: Study,
     *,
-    seeds: int = 1,
+    budget: Budget | None = None,
+    seeds: int | None = None,
     seed: int = 0,
     sample: bool = False,
-    settings: dict[str, Any] | None = None,
-) -> dict[str, list[Experiment]]:
+    settings: Mapping[str, Any] | None = None,
+) -> Plan:
     """Return the study's experiments: every variant with ``settings`` applied, over the seeds.
 
     Raises
@@ -53,19 +93,24 @@ def planned(
     CallError
         A setting that names no field, or a value of the wrong type or range.
     """
+    budget = budget or study.default_budget
+    seeds = study.seeds(budget) if seeds is None else seeds
     if seeds < 1:
         raise CallError(f"seeds: {seeds} is less than 1")
     changes = dict(settings or {})
     if "seed" in changes:
         raise CallError("seed: use --seed, or --seeds for several")
     plan = {}
-    for name, base in study.variants().items():
-        experiment = of_sample(base) if sample else base
-        experiment = override(experiment, changes)
-        plan[name] = [
-            override(experiment, {"seed": number}) for number in range(seed, seed + seeds)
-        ]
-    return plan
+    for name, base in study.experiments(budget).items():
+        plan[name] = _over_seeds(base, range(seed, seed + seeds), sample, changes)
+    return Plan(study, budget, plan, changes, sample)
+
+
+def _over_seeds(
+    base: Experiment, seeds: Sequence[int], sample: bool, changes: Mapping[str, Any]
+) -> list[Experiment]:
+    experiment = override(of_sample(base) if sample else base, dict(changes))
+    return [override(experiment, {"seed": seed}) for seed in seeds]
 
 
 def of_sample(experiment: Experiment) -> Experiment:
@@ -82,38 +127,120 @@ def of_sample(experiment: Experiment) -> Experiment:
 
 def retrained_on_everything(run: Run) -> Experiment:
     """Return the run's experiment without a validation part, for the epochs that it found best."""
+    if run.experiment.data.holdout is None:
+        raise CallError("--final: data.holdout is none, everything is trained on")
     tree = run.experiment.model_dump(mode="json")
     tree["data"]["holdout"] = None
-    tree["training"] |= {"epochs": run.metrics["kept_epoch"], "keep": "last", "patience": None}
+    epochs = run.metrics["kept_epoch"]
+    if epochs is None:
+        raise CallError(f"--final: run {run.name} diverged, no number of epochs was found")
+    tree["training"] |= {"epochs": epochs, "keep": "last", "patience": None}
     return Experiment.model_validate(tree)
 
 
 def run_study(
-    study: Study,
-    plan: dict[str, list[Experiment]],
+    plan: Plan,
     store: Store,
     *,
     data_dir: str | Path | None = None,
     final: bool = False,
-    watcher: Any = None,
+    jobs: int = 1,
+    cluster: str | None = None,
+    watcher: StudyWatcher | None = None,
 ) -> StudyResult:
-    """Run what is planned; ``final`` then trains on everything for the epochs found best."""
-    from kerascw.data import load_data
-    from kerascw.engine.run import run_experiment
+    """Run what is planned, then what depends on it.
 
-    runs: dict[str, list[Run]] = {}
-    loaded: dict[tuple[str, bool], Any] = {}
-    for name, experiments in plan.items():
-        for experiment in experiments:
-            which = (experiment.data.name, experiment.data.sample)
-            if which not in loaded:
-                loaded[which] = load_data(which[0], data_dir=data_dir, sample=which[1])
-            run = run_experiment(experiment, loaded[which], store, watcher)
-            runs.setdefault(name, []).append(run)
-            if final:
-                if experiment.data.holdout is None:
-                    raise CallError("--final: data.holdout is none, everything is trained on")
-                everything = retrained_on_everything(run)
-                run = run_experiment(everything, loaded[which], store, watcher)
-                runs.setdefault(f"{name}, all training data", []).append(run)
-    return StudyResult(study, runs)
+    ``final`` trains every run again on validation too, for the epochs found best.
+    """
+
+    def run_all(experiments: Mapping[str, Sequence[Experiment]]) -> dict[str, list[Run]]:
+        flat = [(name, e) for name, several in experiments.items() for e in several]
+        done = run_many(
+            [experiment for _, experiment in flat],
+            store,
+            data_dir=data_dir,
+            jobs=jobs,
+            cluster=cluster,
+            watcher=watcher,
+        )
+        runs: dict[str, list[Run]] = {name: [] for name in experiments}
+        for (name, _), run in zip(flat, done, strict=True):
+            runs[name].append(run)
+        return runs
+
+    runs = run_all(plan.experiments)
+    seeds = [experiment.seed for experiment in next(iter(plan.experiments.values()))]
+    following = plan.study.then(runs)
+    if following:
+        runs |= run_all(
+            {
+                name: [experiment.model_copy(update={"seed": seed}) for seed in seeds]
+                for name, experiment in following.items()
+            }
+        )
+    if final:
+        runs |= run_all(
+            {
+                f"{name}, all training data": [retrained_on_everything(run) for run in several]
+                for name, several in runs.items()
+            }
+        )
+    result = StudyResult(plan, runs)
+    if len(result.every_run) <= DRAWN:
+        for run in result.every_run:
+            draw_if_missing(run, store, data_dir)
+    _remember(result, store)
+    return result
+
+
+def draw_if_missing(run: Run, store: Store, data_dir: str | Path | None = None) -> None:
+    """Draw a kept run's figures and report, if they are not there."""
+    run_experiment(run.experiment, dataset_for(run.experiment.data, data_dir), store)
+
+
+def _remember(result: StudyResult, store: Store) -> None:
+    """Write which runs the study's result consists of, so that it can be read back."""
+    plan = result.plan
+    folder = store.study_folder(plan.study.name, plan.budget)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "study": plan.study.name,
+        "budget": plan.budget,
+        "sample": plan.sample,
+        "changed": plan.changed,
+        "runs": {name: [run.name for run in several] for name, several in result.runs.items()},
+    }
+    temporary = folder / ".study.json.writing"
+    write_json(temporary, content)
+    temporary.replace(folder / "study.json")
+
+
+def recall(name: str, store: Store, budget: Budget | None = None) -> StudyResult:
+    """Return the kept result of a study, without training anything.
+
+    Raises
+    ------
+    CallError
+        The study was not run at this budget, or some of its runs are gone.
+    """
+    study = study_named(name)
+    for at in [budget] if budget else ["full", "quick"]:
+        file = store.study_folder(name, at) / "study.json"
+        if not file.is_file():
+            continue
+        content = json.loads(file.read_text())
+        runs: dict[str, list[Run]] = {}
+        for variant, names in content["runs"].items():
+            found = [store.get(run) for run in names]
+            if not all(found):
+                raise CallError(f"study {name}: runs of {variant!r} are gone; run it again")
+            runs[variant] = [run for run in found if run is not None]
+        plan = Plan(
+            study,
+            content["budget"],
+            {variant: [run.experiment for run in several] for variant, several in runs.items()},
+            content["changed"],
+            content["sample"],
+        )
+        return StudyResult(plan, runs)
+    raise CallError(f"study {name} was not run yet; next: python -m kerascw run {name}")

@@ -1,10 +1,17 @@
-"""Statistics over seeds, by SciPy."""
+"""Statistics over seeds, by SciPy, and what they say of a published figure."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from kerascw.published import Published
+
+if TYPE_CHECKING:
+    from kerascw.engine.store import Run
 
 
 @dataclass(frozen=True)
@@ -38,3 +45,66 @@ def over_seeds(values: Sequence[float]) -> Spread:
     return Spread(
         n, mean, float(np.std(values, ddof=1)), (float(interval.low), float(interval.high))
     )
+
+
+def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Spread:
+    """Return the spread of ``values - baseline``, paired by seed: the paired t-test's interval."""
+    return over_seeds([a - b for a, b in zip(values, baseline, strict=True)])
+
+
+def prediction_reach(values: Sequence[float]) -> float:
+    """Return t s sqrt(1 + 1/n): half the 95 % prediction interval for one more seed."""
+    from scipy.stats import t
+
+    n = len(values)
+    return float(t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / n)
+
+
+def is_shown(difference: Spread) -> bool:
+    """Return whether a difference is shown: its interval does not hold zero."""
+    interval = difference.interval
+    return interval is not None and not interval[0] <= 0 <= interval[1]
+
+
+def figure_of(run: "Run", name: str) -> float | None:
+    """Return one figure of a run, None where it has none (diverged, or fewer epochs).
+
+    ``test.accuracy`` and the like are those of the kept weights; ``epoch_5.train_accuracy`` is
+    that of the history's fifth row.
+    """
+    part, figure = name.split(".")
+    if part.startswith("epoch_"):
+        at = int(part.removeprefix("epoch_")) - 1
+        return run.history[at].get(figure) if at < len(run.history) else None
+    value = run.metrics.get(part, {}).get(figure)
+    return None if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a measured figure stands to the published one, and why."""
+
+    word: str  # agrees, better, worse, not comparable
+    reason: str
+
+
+def verdict(
+    values: Sequence[float], published: Published, name: str, obstacles: Sequence[str] = ()
+) -> Verdict:
+    """Return whether one published run could be one more of our seeds.
+
+    It agrees if it lies in the 95 % prediction interval for a further seed (mean plus or minus
+    t s sqrt(1 + 1/n)), widened by half a unit of its last printed decimal. ``obstacles`` are what
+    makes the figures not comparable at all.
+    """
+    if obstacles:
+        return Verdict("not comparable", "; ".join(obstacles))
+    if len(values) < 2:
+        return Verdict("not comparable", f"{len(values) or 'no'} seed: no spread to judge by")
+    n, reach = len(values), prediction_reach(values)
+    gap = float(np.mean(values)) - published.best_reading
+    if abs(gap) <= reach + 0.5 * 10**-published.digits:
+        return Verdict("agrees", f"within the prediction interval of {n} seeds, ±{reach:.4f}")
+    higher_is_better = name.endswith("accuracy")
+    word = "better" if (gap > 0) == higher_is_better else "worse"
+    return Verdict(word, f"by {abs(gap):.4f}, outside the prediction interval of ±{reach:.4f}")

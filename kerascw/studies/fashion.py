@@ -14,7 +14,7 @@ from kerascw.spec import (
     OneCycle,
     TrainingSpec,
 )
-from kerascw.studies import Study
+from kerascw.studies import Quick, Study
 
 
 def recipe() -> Experiment:
@@ -44,7 +44,11 @@ STUDY = Study(
     name="fashion",
     question="How well does a small convnet do on Fashion-MNIST in minutes, on two cores?",
     dataset="fashion_mnist",
-    expected="4 min",
     variants=lambda: {"fashion": recipe()},
+    expected={"quick": "1 min", "full": "5 min"},
+    quick=Quick(epochs=3, fraction=0.2, seeds=1),
+    default_budget="full",
+    full_seeds=1,
+    figures=("validation.accuracy", "test.accuracy", "test.loss"),
     exports="fashion",
 )

@@ -4,7 +4,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,31 +19,11 @@ from kerascw.spec import DataSpec, Experiment
 from kerascw.training import checkpoint
 from kerascw.training.checkpoint import Progress
 from kerascw.training.optimizer import build_optimizer
+from kerascw.training.watcher import Silent, Watcher
 
 STEPS_PER_EXECUTION = 16
 """Training steps in one call from Python: 1.4 times the rate of one step a call at batch 64, and
 the same results, bit for bit. More gained nothing."""
-
-
-class Watcher(Protocol):
-    """Whoever wants to see training go on."""
-
-    def started(self, experiment: Experiment, images: int, epochs_done: int) -> None:
-        """Training begins (or goes on, after ``epochs_done`` epochs) on ``images`` an epoch."""
-
-    def images(self, epoch: int, done: int) -> None:
-        """``done`` images of this epoch, counted from 0, are behind us."""
-
-    def epoch(self, row: dict[str, float]) -> None:
-        """An epoch ended; ``row`` is its line of the history."""
-
-
-class Silent:
-    """A watcher that shows nothing."""
-
-    def started(self, experiment: Experiment, images: int, epochs_done: int) -> None: ...
-    def images(self, epoch: int, done: int) -> None: ...
-    def epoch(self, row: dict[str, float]) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Colours are Okabe and Ito's, told apart by colour-blind readers.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def curves(history: list[dict[str, float]], kept_epoch: int | None) -> Figure:
             axes.axvline(kept_epoch, color=GREY, linestyle=":", label=f"kept: epoch {kept_epoch}")
         axes.set(xlabel="epoch", ylabel=figure_name if figure_name == "accuracy" else "loss (nats)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        _plain(axes)
+        plain(axes)
         axes.legend(frameon=False)
     return figure
 
@@ -112,7 +112,7 @@ def samples_per_class(splits: Splits) -> Figure:
     axes.margins(y=0.2)
     axes.set_xticks(range(len(names)), names, rotation=20)
     axes.set(ylabel="examples")
-    _plain(axes)
+    plain(axes)
     axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.16))
     return figure
 
@@ -136,11 +136,12 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -
     lower.hist(confidence, edges, weights=np.full(len(labels), 1 / len(labels)), color=BLUE)
     lower.set(xlabel="confidence", ylabel="share", xlim=(0, 1))
     for axes in (upper, lower):
-        _plain(axes)
+        plain(axes)
     return figure
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes, grid: Literal["x", "y"] = "y") -> None:
+    """Take the frame away and draw thin grid lines behind."""
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    axes.grid(axis=grid, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -45,23 +45,15 @@ def draw_run(run: Run, splits: Splits) -> Path:
     folder.mkdir(exist_ok=True)
     for name, figure in drawn.items():
         figure.savefig(folder / f"{name}.png", dpi=130)
-    page = run.folder / "report.html"
-    temporary = page.with_name(".report.html.writing")
-    temporary.write_text(run_html(run), encoding="utf-8")
-    temporary.replace(page)
-    return page
+    return replace_text(run.folder / "report.html", run_html(run))
 
 
 def run_html(run: Run) -> str:
     """Return the page of a run; figures that are not drawn are left out."""
     import json
 
-    from jinja2 import Environment
-
-    template = files("kerascw.views").joinpath("templates/run.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["percent"] = lambda value: f"{100 * value:.2f} %"
-    return environment.from_string(template).render(
+    return page(
+        "run.html",
         run=run,
         metrics=run.metrics,
         environment=run.environment,
@@ -78,6 +70,27 @@ def run_html(run: Run) -> str:
             if (path := run.folder / "figures" / f"{name}.png").is_file()
         },
     )
+
+
+def page(template: str, **content: Any) -> str:
+    """Return a self-contained page from one of the templates."""
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    folder = files("kerascw.views").joinpath("templates")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["percent"] = lambda value: f"{100 * value:.2f} %"
+    style = Markup(folder.joinpath("style.css").read_text(encoding="utf-8"))
+    text = folder.joinpath(template).read_text(encoding="utf-8")
+    return environment.from_string(text).render(style=style, **content)
+
+
+def replace_text(path: Path, text: str) -> Path:
+    """Write ``path`` so that it is always the old text or the new, and return it."""
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path
 
 
 def cautions(run: Run) -> list[str]:

@@ -1,7 +1,7 @@
 """What a terminal shows: progress while training, tables of what is kept."""
 
 import time
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +18,9 @@ from rich.text import Text
 
 from kerascw.engine.store import Run, Store
 from kerascw.spec import Experiment
+
+if TYPE_CHECKING:
+    from kerascw.engine.study import StudyResult
 
 
 class _Rate(ProgressColumn):
@@ -45,7 +48,6 @@ class TrainingProgress:
         self._console.print(
             f"Training {experiment.data.name} {experiment.model.kind}, seed {experiment.seed}: "
             f"{images:,} images, {self._epochs} epochs{going_on}",
-            highlight=False,
         )
         self._since = time.monotonic()
         if self._console.is_terminal:
@@ -86,8 +88,6 @@ class TrainingProgress:
             f"epoch {number:>{len(str(self._epochs))}}/{self._epochs}   "
             f"train loss {row['train_loss']:.4f} accuracy {row['train_accuracy']:.4f}"
             f"{validation}   {seconds:.1f} s",
-            highlight=False,
-            soft_wrap=True,
         )
         if number == self._epochs:
             self.stop()
@@ -104,14 +104,13 @@ def show_run(run: Run, console: Console) -> None:
     from kerascw.views.report import cautions
 
     metrics, experiment, data = run.metrics, run.experiment, run.environment["data"]
-    console.print(f"[bold]{run.name}[/bold]  {data['title']}, seed {experiment.seed}")
+    console.print(f"{run.name}  {data['title']}, seed {experiment.seed}", style="bold")
     for caution in cautions(run):
-        console.print(f"[bold yellow]{caution}[/bold yellow]")
+        console.print(caution, style="bold yellow")
     kept = f", epoch {metrics['kept_epoch']} kept" if metrics["kept_epoch"] else ""
     console.print(
         f"{metrics['parameters']:,} parameters, {metrics['epochs_trained']} epochs "
         f"({metrics['ended']}{kept}), {run.environment['training_seconds']:.0f} s",
-        highlight=False,
     )
     parts = Table("part", box=None, pad_edge=False)
     for column in ("examples", "loss", "accuracy", "error"):
@@ -133,7 +132,6 @@ def show_run(run: Run, console: Console) -> None:
         console.print(
             f"test accuracy {test['accuracy']:.4f}, 95 % Wilson interval {low:.4f} to {high:.4f}; "
             f"calibration error {test['calibration_error']:.4f}; test set scored once",
-            highlight=False,
         )
         classes = Table("class", box=None, pad_edge=False)
         for column in ("precision", "recall", "F1", "examples"):
@@ -149,32 +147,8 @@ def show_run(run: Run, console: Console) -> None:
             f"{pair['truth']} taken for {pair['prediction']} ({pair['count']})"
             for pair in test["most_confused"][:5]
         )
-        console.print(f"most confused: {pairs}", highlight=False, soft_wrap=True)
-    console.print(f"files: {run.folder}", highlight=False, soft_wrap=True)
-
-
-def show_seeds(runs: Mapping[str, Sequence[Run]], console: Console) -> None:
-    """Print test accuracies over seeds: each, the mean, the spread, the 95 % t-interval."""
-    from kerascw.evaluation.statistics import over_seeds
-
-    table = Table("", "test accuracy of each seed", box=None, pad_edge=False)
-    for column in ("mean", "deviation", "95 % t-interval"):
-        table.add_column(column, justify="right")
-    for name, several in runs.items():
-        values = [run.metrics["test"]["accuracy"] for run in several if "test" in run.metrics]
-        if not values:
-            table.add_row(name, "none: every run diverged", "", "", "")
-            continue
-        spread = over_seeds(values)
-        single = spread.interval is None
-        table.add_row(
-            name,
-            ", ".join(f"{value:.4f}" for value in values),
-            f"{spread.mean:.4f}",
-            "" if single else f"{spread.deviation:.4f}",
-            "" if spread.interval is None else "{:.4f} to {:.4f}".format(*spread.interval),
-        )
-    console.print(table)
+        console.print(f"most confused: {pairs}")
+    console.print(f"files: {run.folder}")
 
 
 def list_runs(store: Store, console: Console) -> None:
@@ -199,3 +173,103 @@ def list_runs(store: Store, console: Console) -> None:
             *figures,
         )
     console.print(table)
+
+
+class StudyProgress(TrainingProgress):
+    """A single run's epochs, or the runs of a study: done, running, left, time left."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._bar: Progress | None = None
+        self._runs: TaskID | None = None
+        self._total = self._done = self._jobs = 0
+
+    def planned(self, runs: int, kept: int, jobs: int) -> None:
+        """Show how much there is to do."""
+        self.stop()
+        self._total, self._done, self._jobs = runs, kept, jobs
+        self._since = time.monotonic()
+        missing = runs - kept
+        if runs > 1:
+            already = f", {kept} kept already" if kept else ""
+            self._console.print(f"{runs} runs{already}, {missing} to train, {jobs} at a time")
+        if missing > 1 and self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.completed}/{task.total} runs"),
+                BarColumn(),
+                TextColumn("{task.fields[state]}"),
+                TimeRemainingColumn(elapsed_when_finished=True),
+                console=self._console,
+                speed_estimate_period=600,
+                transient=True,
+            )
+            self._runs = self._bar.add_task("", total=runs, completed=kept, state=self._state())
+            self._bar.start()
+
+    def _state(self) -> str:
+        left = self._total - self._done
+        running = min(self._jobs, left)
+        return f"{self._done} done, {running} running, {left - running} left"
+
+    def finished(self, run: Run) -> None:
+        """Print the run's line and move the bar."""
+        self._done += 1
+        metrics = run.metrics
+        figures = (
+            f"test accuracy {metrics['test']['accuracy']:.4f}"
+            if "test" in metrics
+            else f"diverged, {metrics['reason']}"
+        )
+        self._console.print(
+            f"[{self._done}/{self._total}] {run.name} seed {run.experiment.seed}: "
+            f"{metrics['epochs_trained']} epochs, {figures}, "
+            f"{run.environment['training_seconds']:.1f} s"
+        )
+        if self._bar is not None and self._runs is not None:
+            self._bar.update(self._runs, completed=self._done, state=self._state())
+            if self._done == self._total:
+                self.stop()
+
+    def stop(self) -> None:
+        """Take the bars away."""
+        super().stop()
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def show_study(result: "StudyResult", console: Console) -> None:
+    """Print a study's answers and its table."""
+    from kerascw.views.study import difference_text, published_text, rows_of, spread_text
+
+    study = result.study
+    console.print(study.question, style="bold")
+    for caution in result.plan.cautions:
+        console.print(f"Not comparable with published figures: {caution}.", style="yellow")
+    rows = rows_of(result)
+    table = Table("variant", "figure", box=None, pad_edge=False)
+    table.add_column("measured", justify="right")
+    for column in ("published", "verdict"):
+        table.add_column(column)
+    if study.baseline:
+        table.add_column(f"difference to {study.baseline}")
+    for row in rows:
+        for number, cell in enumerate(row.cells):
+            cells = [
+                row.variant if number == 0 else "",
+                cell.name,
+                spread_text(cell.spread),
+                published_text(cell.published),
+                cell.verdict.word if cell.verdict else "",
+            ]
+            table.add_row(*cells, *([difference_text(cell.difference)] if study.baseline else []))
+        for line in row.diverged:
+            table.add_row("", "diverged", line)
+    for name, reason in study.refused().items():
+        table.add_row(name, "cannot be fitted", "")
+        console.print(f"{name} cannot be fitted: {reason}")
+    console.print(table)
+    seeds = max(row.seeds for row in rows)
+    console.print(f"Mean over {seeds} seed{'s' if seeds > 1 else ''} ± half the 95 % t-interval.")
+    for answer in study.answers(result.runs):
+        console.print(f"{answer.question} {answer.answer}")

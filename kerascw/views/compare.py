@@ -1,0 +1,60 @@
+"""Any kept runs side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from kerascw.engine.store import Run, Store
+from kerascw.engine.study import recall
+from kerascw.evaluation.statistics import figure_of
+from kerascw.studies import all_studies
+from kerascw.views.study import overlaid_curves
+
+_FIGURES = (
+    *("train.loss", "train.accuracy", "validation.loss", "validation.accuracy"),
+    *("test.loss", "test.accuracy"),
+)
+
+
+def gather(names: Sequence[str], store: Store) -> dict[str, list[Run]]:
+    """Return the runs that are named, each study's variants apart.
+
+    Raises
+    ------
+    CallError
+        A name that is neither a study that was run nor a kept run.
+    """
+    gathered: dict[str, list[Run]] = {}
+    for name in names:
+        if name in all_studies():
+            result = recall(name, store)
+            for variant, runs in result.runs.items():
+                label = variant if len(names) == 1 or variant == name else f"{name}: {variant}"
+                gathered[label] = runs
+        else:
+            run = store.find(name)
+            gathered[run.name] = [run]
+    return gathered
+
+
+def compare_runs(runs: dict[str, list[Run]], folder: Path, console: Console) -> None:
+    """Print a table of all runs' figures, and draw their curves over one another."""
+    table = Table("run", "seed", "epochs", "parameters", *_FIGURES, box=None, pad_edge=False)
+    for label, several in runs.items():
+        for run in several:
+            figures = [figure_of(run, name) for name in _FIGURES]
+            table.add_row(
+                label,
+                str(run.experiment.seed),
+                str(run.metrics["epochs_trained"]),
+                f"{run.metrics['parameters']:,}",
+                *("-" if value is None else f"{value:.4f}" for value in figures),
+            )
+    console.print(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("loss", "accuracy"):
+        path = folder / f"{name}.png"
+        overlaid_curves(runs, name).savefig(path, dpi=130)
+        console.print(f"curves: {path}")
