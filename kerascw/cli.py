@@ -196,13 +196,14 @@ def run(
         terminal.print(f"study table: {folder / 'table.csv'}")
     if chosen.exports or len(result.every_run) == 1:
         if len(result.every_run) > 1:
-            terminal.print("\nThe run that validation chooses:")
-        show_run(result.run, terminal)
-        terminal.print(f"report: {result.run.folder / 'report.html'}")
+            terminal.print("\nThe run that validation chooses"
+                           f"{', trained again on everything' if final else ''}:")  # fmt: skip
+        show_run(result.product, terminal)
+        terminal.print(f"report: {result.product.folder / 'report.html'}")
     if chosen.exports:
         from kerascw.engine.export import export_run
 
-        folder = export_run(result.run, saved_models / chosen.exports, data_dir=data_dir)
+        folder = export_run(result.product, saved_models / chosen.exports, data_dir=data_dir)
         terminal.print(f"SavedModel: {folder}")
         terminal.print(f"next: python -m kerascw predict {folder.parent} PICTURE...")
 
@@ -290,6 +291,7 @@ def show(run_name: str | None, runs: Path) -> None:
 def verify(run_name: str, data_dir: Path | None, runs: Path) -> None:
     """Train RUN anew from its own files, and say whether the same came out."""
     from kerascw.console import console
+    from kerascw.engine.environment import set_threads
     from kerascw.engine.many import dataset_for
     from kerascw.engine.store import Store
     from kerascw.engine.verify import verify as verify_run
@@ -300,6 +302,7 @@ def verify(run_name: str, data_dir: Path | None, runs: Path) -> None:
     run = store.find(run_name)
     dataset = dataset_for(run.experiment.data, data_dir)
     _import_tensorflow()
+    set_threads(run.environment["threads"])
     terminal = console()
     progress = TrainingProgress(terminal)
     try:

@@ -24,7 +24,9 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "processor": processor(),
-        "cores": os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count(),
+        "cores": cores(),
+        # sums are split by threads: another number gives other last digits
+        "threads": tf.config.threading.get_intra_op_parallelism_threads() or cores(),
         "devices": [device.device_type for device in tf.config.list_physical_devices()],
         "commit": commit(),
         "data": {
@@ -37,6 +39,22 @@ def describe(dataset: Dataset) -> dict[str, Any]:
             "sha256": dataset.sha256,
         },
     }
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_threads(threads: int) -> None:
+    """Give TensorFlow this many threads, if it has not started yet in this process."""
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        pass  # a worker that has trained before: it was given the same number then
 
 
 def commit() -> str | None:

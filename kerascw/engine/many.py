@@ -5,7 +5,6 @@ way a worker trains one run after the other and gives back its name; the run its
 the store's folder, which all workers must see.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kerascw.data import Dataset, load_data, split
+from kerascw.engine.environment import cores, set_threads
 from kerascw.engine.run import run_experiment, run_name
 from kerascw.engine.store import Run, Store
 from kerascw.errors import KerascwError
@@ -44,11 +44,6 @@ def dataset_of(name: str, sample: bool, data_dir: str | Path | None) -> Dataset:
 def dataset_for(spec: DataSpec, data_dir: str | Path | None) -> Dataset:
     """Return the dataset of an experiment."""
     return dataset_of(spec.name, spec.sample, data_dir)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_many(
@@ -179,14 +174,3 @@ def train_in_worker(experiment: str, folder: str, data_dir: str | None, threads:
     spec = Experiment.model_validate_json(experiment)
     dataset = dataset_for(spec.data, data_dir)
     return run_experiment(spec, dataset, Store(folder), draw=False).name
-
-
-def set_threads(threads: int) -> None:
-    """Give TensorFlow this many threads, if it has not started yet in this process."""
-    import tensorflow as tf
-
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError:
-        pass  # a worker that has trained before: it was given the same number then

@@ -21,6 +21,9 @@ SHORTCUTS = {
 }
 """Options that stand for one field of the experiment."""
 
+FINAL = ", all training data"
+"""What ``final`` adds to a variant's name."""
+
 DRAWN = 6
 """A study of at most so many runs draws each run's own report; others do on demand."""
 
@@ -73,8 +76,17 @@ class StudyResult:
             return self.every_run[0]
         return max(scored, key=lambda run: run.metrics["validation"]["accuracy"])
 
+    @property
+    def product(self) -> Run:
+        """The run to export: the chosen one, or what ``final`` made of it."""
+        chosen = self.run
+        for name, several in self.runs.items():
+            if chosen in several and name + FINAL in self.runs:
+                return self.runs[name + FINAL][several.index(chosen)]
+        return chosen
+
     def _repr_html_(self) -> str:
-        return self.run._repr_html_()
+        return self.product._repr_html_()
 
 
 def planned(
@@ -181,7 +193,7 @@ def run_study(
     if final:
         runs |= run_all(
             {
-                f"{name}, all training data": [retrained_on_everything(run) for run in several]
+                name + FINAL: [retrained_on_everything(run) for run in several]
                 for name, several in runs.items()
             }
         )

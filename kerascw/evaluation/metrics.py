@@ -29,7 +29,7 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
 
     >>> low, high = wilson_interval(927, 1000)
     >>> round(low, 4), round(high, 4)
-    (0.9092, 0.9416)
+    (0.9092, 0.9415)
     """
     from scipy.stats import binomtest
 
