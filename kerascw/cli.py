@@ -233,11 +233,11 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _fall_back_to_sample(name: str, data_dir: Path | None, terminal: Any) -> bool:
-    from kerascw.data import load_data
     from kerascw.data.sources import NotFoundError
+    from kerascw.engine.many import dataset_of
 
     try:
-        load_data(name, data_dir=data_dir)
+        dataset_of(name, False, data_dir)  # it stays loaded for the run
     except NotFoundError as error:  # a damaged copy is an error, not a reason for the sample
         terminal.print(str(error), style="yellow")
         return True

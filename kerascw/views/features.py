@@ -42,7 +42,7 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
 
     model = run.model()
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    inner = keras.Model(model.inputs, [layer.output for layer in convolutions])
+    inner = keras.Model(model.inputs[0], [layer.output for layer in convolutions])
     # the model pools before its ReLU (the same values, cheaper), so the ReLU is applied here
     batches = [inner(images[at : at + 500], training=False) for at in range(0, len(images), 500)]
     return [
@@ -122,7 +122,7 @@ def _grid(picture: np.ndarray, rows: list[tuple[int, np.ndarray, tuple[int, ...]
         line[0].set_title(f"conv {layer}", fontsize=8)
         for axes, channel in zip(line[1:], channels, strict=False):
             axes.imshow(maps[..., channel], cmap="viridis", vmin=0)
-            axes.set_title(f"{channel}: {maps[..., channel].max():.2g}", fontsize=8)
+            axes.set_title(f"{channel}: {maps[..., channel].max():.3g}", fontsize=8)
     return figure
 
 

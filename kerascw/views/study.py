@@ -251,8 +251,8 @@ def write_study(
     rows, study = rows_of(result), result.study
     drawn: dict[str, tuple[Figure, str]] = {
         "comparison": (
-            comparison(rows, study.figures[-2 if study.figures[-1] == "test.loss" else -1]),
-            "every variant's figure over the seeds, with the published one",
+            comparison(rows, "test.accuracy"),
+            "test accuracy of every variant over the seeds, with the published one",
         ),
         "loss": (overlaid_curves(result.runs, "loss"), "loss of every variant against epochs"),
         "accuracy": (
@@ -263,6 +263,8 @@ def write_study(
     drawn |= study.pictures(result.runs, options)
     pictures = folder / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
+    for stale in pictures.glob("*.png"):
+        stale.unlink()
     encoded = {}
     for name, (figure, alt) in drawn.items():
         path = pictures / f"{name}.png"
