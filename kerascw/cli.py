@@ -1,7 +1,6 @@
 """The commands. Each is thin, and imports what it needs when it runs: ``--help`` must be quick."""
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,8 +43,6 @@ def main() -> None:
     python -m kerascw run fashion
     python -m kerascw predict saved_models/fashion picture.png
     """
-    # TensorFlow's start-up notices would bury our own lines; its errors still show
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 _runs = click.option(

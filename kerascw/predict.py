@@ -114,9 +114,10 @@ def _answers(model: "LoadedModel", pictures: Iterator["Picture"], top: int) -> I
 
 
 def _write_table(answers: list[Answer], out: TextIO) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from kerascw.console import console
 
     if not answers:
         return
@@ -130,10 +131,7 @@ def _write_table(answers: list[Answer], out: TextIO) -> None:
             # Text: a name with [brackets] is no markup
             table.add_row(Text(name), Text(guess.label), f"{guess.probability:.1%}")
             name = ""  # once a picture
-    console = Console(file=out, highlight=False)
-    if not console.is_terminal:  # a file or a pipe has no width to fold at
-        console.width = 100_000
-    console.print(table)
+    console(out).print(table)
 
 
 def _write_json(answers: list[Answer], out: TextIO) -> None:

@@ -8,18 +8,22 @@ import tempfile
 def import_tensorflow() -> None:
     """Import TensorFlow and Keras; what they write to standard error shows only if that fails.
 
-    TensorFlow 2.21 prints its oneDNN notice before the log levels of TF_CPP_MIN_LOG_LEVEL are
-    read, so the file descriptor itself is held back meanwhile.
+    TensorFlow 2.21 writes of oneDNN when it is imported, and of a missing GPU when it first looks
+    for devices, before its logger knows any level (tensorflow/tensorflow#100442): four lines
+    around each error line of ours. So the file descriptor itself is held back meanwhile, unless
+    TF_CPP_MIN_LOG_LEVEL is 0.
     """
     if "tensorflow" in sys.modules:
+        return
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") == "0":
+        _import()
         return
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
         os.dup2(held_back.fileno(), 2)
         try:
-            import keras  # noqa: F401
-            import tensorflow  # noqa: F401
+            _import()
         except BaseException:
             os.dup2(kept, 2)
             held_back.seek(0)
@@ -28,3 +32,10 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def _import() -> None:
+    import keras  # noqa: F401
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()

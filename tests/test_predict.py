@@ -13,9 +13,10 @@ from PIL import Image
 
 from kerascw.cli import main
 from kerascw.errors import CallError
+from kerascw.export import export
 from kerascw.models import build_model
 from kerascw.predict import predict_files
-from kerascw.saved_model import export, load_model
+from kerascw.saved_model import load_model
 from kerascw.spec import DenseNet
 
 

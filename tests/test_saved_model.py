@@ -11,11 +11,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerascw import saved_model
+import kerascw.export as exporting
 from kerascw.errors import CallError, KerascwError
+from kerascw.export import export
 from kerascw.models import build_model
 from kerascw.pictures import read_pictures
-from kerascw.saved_model import export, load_model
+from kerascw.saved_model import load_model
 from kerascw.spec import ConvNet, Dropout
 
 CARD = {"name": "tiny", "light_on_dark": True, "metrics": {"test": {"accuracy": 0.1}}}
@@ -148,7 +149,7 @@ def test_graph_and_pillow_fit_alike(mode, size, channels, tmp_path):
     (tmp_path / "picture.png").write_bytes(encoded(picture))
     shape = (10, 6, channels)
     [read] = read_pictures([tmp_path / "picture.png"], shape)
-    graph = tf.function(saved_model._decode)(tf.constant(encoded(picture)), shape)
+    graph = tf.function(exporting._decode)(tf.constant(encoded(picture)), shape)
     assert graph.dtype == tf.uint8
     assert graph.shape == read.array.shape == shape
     assert np.abs(graph.numpy().astype(int) - read.array).max() <= 2
@@ -157,7 +158,7 @@ def test_graph_and_pillow_fit_alike(mode, size, channels, tmp_path):
 def test_encoded_shows_black_where_transparent(colour):
     clear = Image.new("RGBA", (6, 10), (255, 255, 255, 0))
     clear.paste((0, 200, 0, 255), (0, 0, 6, 5))
-    pixels = saved_model._decode(tf.constant(encoded(clear)), (10, 6, 3)).numpy()
+    pixels = exporting._decode(tf.constant(encoded(clear)), (10, 6, 3)).numpy()
     assert (pixels[:5] == (0, 200, 0)).all()
     assert not pixels[5:].any()
 
@@ -182,7 +183,7 @@ def test_what_lies_beside_the_model(exported, sample):
     assert document["card"] == CARD
     check = document["check"]
     assert check["pictures"] == 256
-    assert check["tolerance"] == saved_model.TOLERANCE == 1e-5
+    assert check["tolerance"] == exporting.TOLERANCE == 1e-5
     assert check["near_ties"] < 128
     assert check["versions"]["tensorflow"] == tf.__version__
     assert check["versions"]["keras"] == keras.__version__
@@ -195,7 +196,7 @@ def test_export_names_no_place_of_this_machine(exported):
     for path in exported.rglob("*"):
         if path.is_file():
             assert os.fsencode(exported.parent.parent) not in path.read_bytes()
-            assert os.fsencode(Path(saved_model.__file__).parent) not in path.read_bytes()
+            assert os.fsencode(Path(exporting.__file__).parent) not in path.read_bytes()
 
 
 def test_saved_model_cli_shows_and_runs(exported, sample, tmp_path):
@@ -295,7 +296,7 @@ def test_refused_export_leaves_nothing(layer, said, tmp_path):
 def test_tolerance_refuses_and_keeps_the_versions_there(colour, tmp_path, monkeypatch):
     model, images = colour
     (tmp_path / "1").mkdir()
-    monkeypatch.setattr(saved_model, "TOLERANCE", -1)
+    monkeypatch.setattr(exporting, "TOLERANCE", -1)
     with pytest.raises(KerascwError, match=r"probabilities differ .* by up to"):
         export(model, tmp_path, class_names=COLOURS, card={}, check_images=images)
     assert [path.name for path in tmp_path.iterdir()] == ["1"]

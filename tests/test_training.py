@@ -274,3 +274,12 @@ def test_standard_scaling_is_that_of_the_training_part(
     scaled = fitted.model.get_layer("scale_pixels")(splits.train.images).numpy()
     assert scaled.mean() == pytest.approx(0, abs=1e-4)
     assert scaled.std() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_kept_model_loads_in_keras_alone(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    cycle = override(small, {"training.schedule.kind": "one_cycle", "training.epochs": 1})
+    run = run_experiment(cycle, sample, Store(tmp_path), draw=False)
+    code = f"import keras; keras.saving.load_model({str(run.folder / 'model.keras')!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -150,7 +150,6 @@ def _from_tfds(entry: CatalogEntry) -> tuple[Arrays, Path]:
     TFDS stores examples in an order of its own (the same at every reading), so `the first
     5,000` are other pictures than those of the IDX files; the fingerprint differs accordingly.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _quiet():
         folder = prepared_by_tfds(entry) or _download_by_tfds(entry)
         return _read_tfds(folder, entry), folder
@@ -183,6 +182,7 @@ def _download_by_tfds(entry: CatalogEntry) -> Path:
             raise NotHere(f"TFDS {entry.tfds}: not in {root}, and {complaint}")
         size = sum(info.size for info in builder.url_infos.values()) / 1e6
         print(f"{entry.title}: TFDS downloads {size:.0f} MB into {root}", file=sys.stderr)
+        import_tensorflow()
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{entry.tfds}.lock"):  # runs that start together: one downloads
             downloads = root / "downloads" / entry.tfds

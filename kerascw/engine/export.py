@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
-from kerascw.data import load_data, split
+from kerascw.data import split
+from kerascw.engine.many import dataset_for
 from kerascw.engine.store import Run
 from kerascw.errors import CallError
+from kerascw.export import export
+from kerascw.saved_model import EXTRA_FILE
 
 CHECK_PICTURES = 256
 
@@ -13,7 +16,7 @@ CHECK_PICTURES = 256
 def export_run(run: Run, folder: Path, *, data_dir: str | Path | None = None) -> Path:
     """Return ``folder/<version>/`` with the run's model, exporting it only if it is not there.
 
-    The export is proved on the first 256 test pictures; see :func:`kerascw.saved_model.export`.
+    The export is proved on the first 256 test pictures; see :func:`kerascw.export.export`.
 
     Raises
     ------
@@ -22,15 +25,13 @@ def export_run(run: Run, folder: Path, *, data_dir: str | Path | None = None) ->
     KerascwError
         The exported model does not answer as the live one does.
     """
-    from kerascw import saved_model
-
     if run.metrics["kept_epoch"] is None:
         raise CallError(f"run {run.name} diverged and kept no weights: nothing to export")
-    for card_file in sorted(folder.glob("[0-9]*/assets.extra/kerascw.json")):
+    for card_file in sorted(folder.glob(str("[0-9]*" / EXTRA_FILE))):
         if json.loads(card_file.read_text()).get("card", {}).get("run") == run.name:
             return card_file.parent.parent
     spec, data = run.experiment.data, run.environment["data"]
-    dataset = load_data(spec.name, data_dir=data_dir, sample=spec.sample)
+    dataset = dataset_for(spec, data_dir)
     splits = split(dataset, spec)
     test = {
         name: run.metrics["test"][name]
@@ -46,7 +47,7 @@ def export_run(run: Run, folder: Path, *, data_dir: str | Path | None = None) ->
         "command": run.environment["command"],
         "commit": run.environment["commit"],
     }
-    return saved_model.export(
+    return export(
         run.model(),
         folder,
         class_names=splits.class_names,

@@ -56,7 +56,7 @@ class Run:
         """Return the live Keras model: raw uint8 pictures to probabilities. Needs TensorFlow."""
         import keras
 
-        return keras.saving.load_model(self.folder / "model.keras")
+        return keras.saving.load_model(self.folder / "model.keras", compile=False)
 
     def _json(self, name: str) -> Any:
         return json.loads((self.folder / name).read_text())

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +84,15 @@ def fit(
     watcher = watcher or Silent()
     spec, train = experiment.training, splits.train
     classes = len(splits.class_names)
-    model = build_model(
+    build = partial(
+        build_model,
         experiment.model,
         train.images.shape[1:],
         classes,
         scaling=scaling_of(experiment.data, train),
         seed=experiment.seed,
     )
+    model = build()
     optimizer = build_optimizer(spec, math.ceil(len(train) / spec.batch_size))
     optimizer.build(model.trainable_variables)
     metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
@@ -128,9 +131,10 @@ def fit(
             done = len(progress.history)
             raise Interrupted(f"stopped after epoch {done} of {spec.epochs}") from None
     assert keeper.ended is not None, "model.fit returned before its last epoch"
-    if progress.kept_weights:
-        model.set_weights(progress.kept_weights)
-    return Fitted(model, progress.history, progress.kept_epoch, keeper.ended, progress.seconds)
+    # one that was never compiled: its file then loads in Keras alone, without our schedules
+    result = build()
+    result.set_weights(progress.kept_weights or model.get_weights())
+    return Fitted(result, progress.history, progress.kept_epoch, keeper.ended, progress.seconds)
 
 
 class _Keeper(keras.callbacks.Callback):
