@@ -130,7 +130,7 @@ def _write(model: Any, path: Path, shape: tuple[int, ...], class_names: Sequence
     def classify_encoded(pictures: Any) -> dict[str, Any]:
         spec = tf.TensorSpec(shape, tf.uint8)
         return classify(
-            tf.map_fn(lambda picture: _decode(picture, shape), pictures, fn_output_signature=spec)
+            tf.map_fn(lambda picture: decode(picture, shape), pictures, fn_output_signature=spec)
         )
 
     archive = keras.export.ExportArchive()
@@ -144,7 +144,7 @@ def _write(model: Any, path: Path, shape: tuple[int, ...], class_names: Sequence
     archive.write_out(str(path), verbose=False)
 
 
-def _decode(picture: Any, shape: tuple[int, ...]) -> Any:
+def decode(picture: Any, shape: tuple[int, ...]) -> Any:
     """Return uint8 of ``shape`` for the bytes of a PNG or JPEG: graph code.
 
     The arithmetic is that of :mod:`kerascw.pictures`; the two differ by rounding, at most by a

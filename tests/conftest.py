@@ -1,10 +1,14 @@
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from kerascw.data import Dataset, load_data
+from kerascw.export import export
+from kerascw.models import build_model
 from kerascw.spec import Adam, ConvNet, DataSpec, Dropout, Experiment, Flip, Holdout, TrainingSpec
 
 
@@ -29,4 +33,39 @@ def small() -> Experiment:
         training=TrainingSpec(
             epochs=4, batch_size=32, optimizer=Adam(learning_rate=3e-3), augmentation=(Flip(),)
         ),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Any:
+    """A live model, untrained, with all that differs between training and use."""
+    spec = ConvNet(
+        filters=(4, 6),
+        pool_after=(1, 2),
+        batch_norm=True,
+        dropout=(Dropout(after="flatten", rate=0.5),),
+        dense=(16,),
+    )
+    return build_model(spec, seed=3)
+
+
+@pytest.fixture(scope="session")
+def card() -> dict[str, Any]:
+    return {"name": "tiny", "light_on_dark": True, "metrics": {"test": {"accuracy": 0.1}}}
+
+
+@pytest.fixture(scope="session")
+def exported(
+    tiny_model: Any,
+    card: dict[str, Any],
+    sample: Dataset,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The folder of version 1 of the tiny model, exported with that card."""
+    return export(
+        tiny_model,
+        tmp_path_factory.mktemp("saved_models") / "tiny",
+        class_names=sample.entry.class_names,
+        card=card,
+        check_images=sample.test.images[:256],
     )

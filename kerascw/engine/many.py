@@ -1,28 +1,44 @@
 """Run many experiments: side by side in processes here, or on a cluster's workers.
 
-joblib does both: its loky processes on this machine, a Dask scheduler's workers elsewhere. Either
-way a worker trains one run after the other and gives back its name; the run itself goes through
-the store's folder, which all workers must see.
+The processes here are joblib's (loky), on a cluster they are a Dask scheduler's workers. Either way
+a worker trains one run after the other and gives back its name; the run itself goes through the
+store's folder, which all workers must see.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, as_completed
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from kerascw.data import Dataset, load_data, split
 from kerascw.engine.environment import cores, set_threads
 from kerascw.engine.run import run_experiment, run_name
 from kerascw.engine.store import Run, Store
-from kerascw.errors import KerascwError
+from kerascw.errors import DataError, KerascwError, choices
 from kerascw.models import check_model
+from kerascw.quiet import import_tensorflow
 from kerascw.spec import DataSpec, Experiment
 from kerascw.training.watcher import Watcher
 
 RUNS_PER_PROCESS = 20
 """Processes are replaced after this many runs each: TensorFlow keeps what it traced, so a process
 grows by some megabytes a run (README, Limits)."""
+
+TRIES = 2
+"""How often a run is begun whose process dies; it goes on from its checkpoint."""
+
+PATIENCE = 10
+"""Seconds that a scheduler may take to answer, and then to have a worker."""
 
 
 class StudyWatcher(Watcher, Protocol):
@@ -58,7 +74,8 @@ def run_many(
     """Return the runs of all experiments, in their order, training those that are not kept yet.
 
     A single missing run is trained in this process, which shows its epochs; several are trained
-    in processes of their own, ``jobs`` at a time with the cores divided among them.
+    in processes of their own, ``jobs`` at a time with the cores divided among them. How many
+    threads a run has shows in the last bits of its figures, so it is the same either way.
 
     Parameters
     ----------
@@ -69,27 +86,45 @@ def run_many(
     ------
     CallError, DataError
         Anything wrong with any experiment, before the first is trained.
+    KerascwError
+        A run's process died twice, or the cluster cannot be used.
     Interrupted, KeyboardInterrupt
         The user stopped it; what is whole is kept.
     """
     names = [_checked_name(experiment, data_dir) for experiment in experiments]
     wanted = dict(zip(names, experiments, strict=True))
     kept = {name: run for name in wanted if (run := store.get(name)) is not None}
-    missing = [experiment for name, experiment in wanted.items() if name not in kept]
-    if watcher is not None:
+    missing = {name: experiment for name, experiment in wanted.items() if name not in kept}
+    threads = max(1, cores() // jobs)
+    here = cluster is None and len(missing) == 1 and _has_threads(threads)
+    if watcher is not None and (here or not missing):
         watcher.planned(len(wanted), len(kept), jobs)
-    if len(missing) == 1 and cluster is None:
-        dataset = dataset_for(missing[0].data, data_dir)
-        run = run_experiment(missing[0], dataset, store, watcher, draw=False)
-        kept[run.name] = run
+    if here:
+        ((name, experiment),) = missing.items()
+        dataset = dataset_for(experiment.data, data_dir)
+        kept[name] = run_experiment(experiment, dataset, store, watcher, draw=False)
     elif missing:
-        for name in _trained_elsewhere(missing, store, data_dir, jobs, cluster):
-            run = store.get(name)
-            if run is None:
-                raise KerascwError(f"run {name} was trained, but is not whole in {store.folder}")
-            kept[name] = run
+        tasks = {
+            name: Task(
+                name,
+                experiment.canonical_json(),
+                str(store.folder.resolve()),
+                None if data_dir is None else str(Path(data_dir).resolve()),
+                threads,
+            )
+            for name, experiment in missing.items()
+        }
+        with _trainers(cluster, jobs) as (side_by_side, train):
             if watcher is not None:
-                watcher.finished(run)
+                watcher.planned(len(wanted), len(kept), side_by_side)
+            with closing(train(tasks)) as finished:
+                for name in finished:
+                    run = store.get(name)
+                    if run is None:
+                        raise KerascwError(f"run {name} is not whole in {store.folder}")
+                    kept[name] = run
+                    if watcher is not None:
+                        watcher.finished(run)
     return [kept[name] for name in names]
 
 
@@ -106,71 +141,173 @@ def _check_split(spec: DataSpec, data_dir: str | Path | None) -> None:
     split(dataset_for(spec, data_dir), spec)
 
 
-def _trained_elsewhere(
-    experiments: list[Experiment],
-    store: Store,
-    data_dir: str | Path | None,
-    jobs: int,
-    cluster: str | None,
-) -> Iterator[str]:
-    """Yield the name of each run as it is finished, in whatever order that is."""
-    from joblib import Parallel, delayed
+# --- where runs are trained -----------------------------------------------------------------
 
-    folder = str(store.folder.resolve())
-    where = None if data_dir is None else str(Path(data_dir).resolve())
-    threads = max(1, cores() // jobs)
-    # the longest first would pack better; the order given lets a reader follow
-    with _backend(cluster, jobs) as (workers, chunk):
-        for start in range(0, len(experiments), chunk):
-            part = experiments[start : start + chunk]
-            tasks = (
-                delayed(train_in_worker)(experiment.canonical_json(), folder, where, threads)
-                for experiment in part
-            )
-            yield from Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(
-                tasks
-            )
-            if cluster is None:
-                _replace_processes()
+
+@dataclass(frozen=True)
+class Task:
+    """One run for a worker: its name, the experiment as canonical JSON, and where things are."""
+
+    name: str
+    experiment: str
+    runs: str
+    data_dir: str | None
+    threads: int
+
+
+Train = Callable[[dict[str, Task]], Generator[str]]
+"""Trains all tasks, and yields the name of each run as it is finished, in whatever order."""
 
 
 @contextmanager
-def _backend(cluster: str | None, jobs: int) -> Iterator[tuple[int, int]]:
-    """Give joblib its backend; yield how many workers, and runs before these are replaced."""
-    from joblib import parallel_config
-
+def _trainers(cluster: str | None, jobs: int) -> Iterator[tuple[int, Train]]:
+    """Yield how many runs go on side by side, and what trains them."""
     if cluster is None:
-        with parallel_config(backend="loky"):
-            try:
-                yield jobs, jobs * RUNS_PER_PROCESS
-            finally:
-                _replace_processes()
+        yield jobs, partial(_train_here, jobs)
         return
     try:
         from dask.distributed import Client
     except ImportError:
         raise KerascwError("--cluster needs the extra: pip install 'kerascw[cluster]'") from None
+    # it logs tracebacks of connections that fail; what they mean is said below, in a line
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
-        client = Client(cluster, timeout=10)
+        client = Client(cluster, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         raise KerascwError(f"--cluster {cluster}: no Dask scheduler answers ({error})") from None
-    with client, parallel_config(backend="dask"):
-        yield -1, 10**9
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError:
+            raise KerascwError(
+                f"--cluster {cluster}: the scheduler has no workers; start some, each with "
+                f"'dask worker {cluster} --nthreads 1'"
+            ) from None
+        yield len(client.nthreads()), partial(_train_on_cluster, client)
 
 
-def _replace_processes() -> None:
-    """End the worker processes; joblib starts fresh ones when it needs them."""
-    from joblib.externals.loky import get_reusable_executor
+def _train_here(jobs: int, tasks: dict[str, Task]) -> Generator[str]:
+    """Train in processes of this machine, ``jobs`` at a time.
 
-    get_reusable_executor().shutdown(wait=True)
+    Where a process dies, what it trained is tried once more. Neither an interrupt nor the death
+    of this process leaves a process behind.
+    """
+    from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
+
+    left, tries = dict(tasks), Counter[str]()
+    while left:
+        part = list(left.values())[: jobs * RUNS_PER_PROCESS]
+        executor = ProcessPoolExecutor(
+            min(jobs, len(part)), initializer=_end_with, initargs=(os.getpid(),)
+        )
+        futures: dict[Future[str], str] = {}
+        try:
+            with _interrupts_held_back():
+                futures = {executor.submit(train_in_worker, task): task.name for task in part}
+            for future in as_completed(futures):
+                name = future.result()
+                del left[name]
+                yield name
+        except BrokenProcessPool:
+            # the death of one process ends them all; runs are begun in the order given
+            finished = {n for f, n in futures.items() if f.done() and f.exception() is None}
+            begun = [name for name in left if name not in finished][:jobs]
+            tries.update(begun)
+            twice = [name for name in begun if tries[name] == TRIES]
+            if twice:
+                raise KerascwError(
+                    f"a process died {TRIES} times as it trained {choices(twice)}: most likely "
+                    f"memory ran out (--jobs {jobs}; fewer need less); the same command goes on "
+                    "from there"
+                ) from None
+        finally:
+            executor.shutdown(kill_workers=True)  # what is done is on disk
 
 
-def train_in_worker(experiment: str, folder: str, data_dir: str | None, threads: int) -> str:
-    """Train one experiment, given as canonical JSON, in a worker process; return the run's name."""
-    from kerascw.quiet import import_tensorflow
+def _train_on_cluster(client: Any, tasks: dict[str, Task]) -> Generator[str]:
+    """Train on a Dask scheduler's workers, which gives the runs of one that died to another."""
+    from dask import distributed
+    from distributed.scheduler import KilledWorker
 
+    names = {
+        client.submit(train_in_cluster_worker, task, pure=False): name
+        for name, task in tasks.items()
+    }
+    for future in distributed.as_completed(names):
+        try:
+            name = future.result()
+        except KilledWorker as error:
+            raise KerascwError(
+                f"every worker that trained {names[future]} died (tries: "
+                f"{error.allowed_failures + 1}): most likely memory ran out; the same command "
+                "goes on from there"
+            ) from None
+        except CancelledError:
+            raise KerascwError(
+                "the Dask scheduler is gone; the same command goes on from there"
+            ) from None
+        yield name
+
+
+# --- in a worker ----------------------------------------------------------------------------
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Keras' seeds are the process's: a Dask worker with several threads trains in one of them."""
+
+
+def train_in_worker(task: Task) -> str:
+    """Train one run in a worker process; return its name."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import_tensorflow()
+    # every model is traced anew, as it must be; TensorFlow warns of that from the fifth on
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with _ONE_AT_A_TIME:
+        set_threads(task.threads)
+        experiment = Experiment.model_validate_json(task.experiment)
+        dataset = dataset_for(experiment.data, task.data_dir)
+        if run_name(experiment, dataset) != task.name:
+            raise DataError(
+                f"a worker on {socket.gethostname()} found other data ({dataset.source}, "
+                f"{dataset.location}) than the command; give --data-dir with a folder that both see"
+            )
+        return run_experiment(experiment, dataset, Store(task.runs), draw=False).name
+
+
+def train_in_cluster_worker(task: Task) -> str:
+    """Train one run in a Dask worker, with the threads that it was started with."""
+    from dask.distributed import get_worker
+
+    return train_in_worker(replace(task, threads=get_worker().state.nthreads))
+
+
+def _has_threads(threads: int) -> bool:
+    """Give TensorFlow this many threads; return False where it has begun with another number."""
+    import_tensorflow()
+    import tensorflow as tf
+
     set_threads(threads)
-    spec = Experiment.model_validate_json(experiment)
-    dataset = dataset_for(spec.data, data_dir)
-    return run_experiment(spec, dataset, Store(folder), draw=False).name
+    return (tf.config.threading.get_intra_op_parallelism_threads() or cores()) == threads
+
+
+def _end_with(parent: int) -> None:
+    """Have this process end soon after its parent, however that ends."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: the one that started them ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -10,8 +10,8 @@ from kerascw.data import Dataset
 from kerascw.engine.environment import describe
 from kerascw.engine.run import run_experiment
 from kerascw.engine.store import Run, Store
-from kerascw.evaluation.statistics import prediction_reach
-from kerascw.spec import override
+from kerascw.evaluation.statistics import difference_reach
+from kerascw.spec import Experiment
 from kerascw.training.watcher import Watcher
 
 
@@ -29,9 +29,9 @@ def verify(
 ) -> Verification:
     """Train the run's experiment anew, in a store of its own that is thrown away.
 
-    The new run is within seed noise if its test accuracy lies in the 95 % prediction interval of
-    the kept runs of other seeds, where there are two or more; else if it lies in the kept run's
-    own Wilson interval.
+    The new run is within seed noise if its test accuracy is no further from the kept run's than
+    two seeds are from each other (95 %, by the kept runs of other seeds, where there are two or
+    more; else by the kept run's own Wilson interval).
     """
     with tempfile.TemporaryDirectory() as folder:
         again = run_experiment(run.experiment, dataset, Store(folder), watcher, draw=False)
@@ -51,31 +51,35 @@ def _compared(run: Run, again: Run, store: Store) -> tuple[str, str]:
         return "different", f"{run.metrics['status']} then, {again.metrics['status']} now"
     then, now = (r.metrics["test"]["accuracy"] for r in (run, again))
     low, high, by = _noise(run, store)
-    said = f"test accuracy {then:.4f} then, {now:.4f} now; {by} is {low:.4f} to {high:.4f}"
+    said = f"test accuracy {then:.4f} then, {now:.4f} now; {by}: {low:.4f} to {high:.4f}"
     return ("within seed noise" if low <= now <= high else "different"), said
 
 
 def _same_weights(run: Run, again: Run) -> bool:
     pairs = zip(run.model().get_weights(), again.model().get_weights(), strict=True)
-    return all(np.array_equal(one, other) for one, other in pairs)
+    return all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)
 
 
 def _noise(run: Run, store: Store) -> tuple[float, float, str]:
-    """Return the interval that another seed's test accuracy would lie in, and what it is."""
-    seedless = override(run.experiment, {"seed": 0})
+    """Return where another seed's test accuracy would lie, and by what."""
+    seedless, fingerprint = _without_seed(run), run.environment["data"]["fingerprint"]
     others = [
         other.metrics["test"]["accuracy"]
         for other in store.all()
         if other.name != run.name
         and "test" in other.metrics
-        and override(other.experiment, {"seed": 0}) == seedless
+        and other.environment["data"]["fingerprint"] == fingerprint
+        and _without_seed(other) == seedless
     ]
-    values = [run.metrics["test"]["accuracy"], *others]
-    if len(values) < 3:
+    if len(others) < 2:
         low, high = run.metrics["test"]["accuracy_interval_95"]
-        return low, high, "the kept run's Wilson interval (fewer than 3 seeds are kept)"
-    mean, reach = float(np.mean(values)), prediction_reach(values)
-    return mean - reach, mean + reach, f"the prediction interval of {len(values)} kept seeds"
+        return low, high, "the kept run's Wilson interval (fewer than 2 other seeds are kept)"
+    kept, reach = run.metrics["test"]["accuracy"], difference_reach(others)
+    return kept - reach, kept + reach, f"where one more seed would lie, by {len(others)} others"
+
+
+def _without_seed(run: Run) -> Experiment:
+    return run.experiment.model_copy(update={"seed": 0})
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:

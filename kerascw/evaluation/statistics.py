@@ -60,6 +60,12 @@ def prediction_reach(values: Sequence[float]) -> float:
     return float(t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / n)
 
 
+def difference_reach(values: Sequence[float]) -> float:
+    """Return t s sqrt(2): how far apart two more seeds lie, in 95 of 100 pairs."""
+    n = len(values)
+    return prediction_reach(values) * math.sqrt(2 / (1 + 1 / n))
+
+
 def is_shown(difference: Spread) -> bool:
     """Return whether a difference is shown: its interval does not hold zero."""
     interval = difference.interval
