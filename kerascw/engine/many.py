@@ -257,7 +257,6 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def train_in_worker(task: Task) -> str:
     """Train one run in a worker process; return its name."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import_tensorflow()
     # every model is traced anew, as it must be; TensorFlow warns of that from the fifth on
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

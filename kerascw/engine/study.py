@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kerascw.engine.environment import command_line
 from kerascw.engine.many import StudyWatcher, dataset_for, run_many
 from kerascw.engine.run import run_experiment
 from kerascw.engine.store import Run, Store, write_json
@@ -37,6 +38,7 @@ class Plan:
     experiments: dict[str, list[Experiment]]
     changed: dict[str, Any] = field(default_factory=dict)
     sample: bool = False
+    command: str | None = None  # that ran it, where it was read back
 
     @property
     def cautions(self) -> list[str]:
@@ -82,7 +84,8 @@ class StudyResult:
         chosen = self.run
         for name, several in self.runs.items():
             if chosen in several and name + FINAL in self.runs:
-                return self.runs[name + FINAL][several.index(chosen)]
+                seed = chosen.experiment.seed
+                return next(r for r in self.runs[name + FINAL] if r.experiment.seed == seed)
         return chosen
 
     def _repr_html_(self) -> str:
@@ -162,8 +165,17 @@ def run_study(
 ) -> StudyResult:
     """Run what is planned, then what depends on it.
 
-    ``final`` trains every run again on validation too, for the epochs found best.
+    ``final`` trains every run that held out again on validation too, for the epochs found best; a
+    run that diverged before any was worth keeping has none.
+
+    Raises
+    ------
+    CallError
+        ``final`` where nothing is held out, or what :func:`kerascw.engine.many.run_many` finds
+        wrong, before anything is trained.
     """
+    if final and not any(e.data.holdout for several in plan.experiments.values() for e in several):
+        raise CallError("--final: data.holdout is none, everything is trained on as it is")
 
     def run_all(experiments: Mapping[str, Sequence[Experiment]]) -> dict[str, list[Run]]:
         flat = [(name, e) for name, several in experiments.items() for e in several]
@@ -191,12 +203,15 @@ def run_study(
             }
         )
     if final:
-        runs |= run_all(
-            {
-                name + FINAL: [retrained_on_everything(run) for run in several]
-                for name, several in runs.items()
-            }
-        )
+        again = {
+            name + FINAL: [
+                retrained_on_everything(run)
+                for run in several
+                if run.experiment.data.holdout and run.metrics["kept_epoch"]
+            ]
+            for name, several in runs.items()
+        }
+        runs |= run_all({name: several for name, several in again.items() if several})
     result = StudyResult(plan, runs)
     if len(result.every_run) <= DRAWN:
         for run in result.every_run:
@@ -220,6 +235,7 @@ def _remember(result: StudyResult, store: Store) -> None:
         "budget": plan.budget,
         "sample": plan.sample,
         "changed": plan.changed,
+        "command": command_line(),
         "runs": {name: [run.name for run in several] for name, several in result.runs.items()},
     }
     temporary = folder / ".study.json.writing"
@@ -253,6 +269,7 @@ def recall(name: str, store: Store, budget: Budget | None = None) -> StudyResult
             {variant: [run.experiment for run in several] for variant, several in runs.items()},
             content["changed"],
             content["sample"],
+            content.get("command"),
         )
         return StudyResult(plan, runs)
     raise CallError(f"study {name} was not run yet; next: python -m kerascw run {name}")

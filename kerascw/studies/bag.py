@@ -10,6 +10,7 @@ with PyTorch, whose initial weights are kept here (initializer ``torch``).
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from kerascw.published import Published, of_bag, report
@@ -182,12 +183,15 @@ def variants_published() -> dict[str, dict[str, Published]]:
 
 def variants_answers(runs: Runs) -> list[Answer]:
     """Return whether the lowest validation loss names the lowest test loss, seed by seed."""
-    seeds = min(len(several) for several in runs.values())
+    held_out = {
+        name: several for name, several in runs.items() if several[0].experiment.data.holdout
+    }
+    seeds = min((len(several) for several in held_out.values()), default=0)
     agree, gaps, names = 0, [], []
     for seed in range(seeds):
         losses = {
             name: tuple(run.metrics[part]["loss"] for part in ("validation", "test"))
-            for name, several in runs.items()
+            for name, several in held_out.items()
             if (run := several[seed]).metrics["status"] == "finished"
         }
         if not losses:
@@ -258,13 +262,20 @@ def features_published() -> dict[str, dict[str, Published]]:
 def _feature_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
     from kerascw.views.features import feature_pictures
 
-    return feature_pictures(runs["bag-features"][0], options)
+    trained = _with_weights(runs["bag-features"])
+    return feature_pictures(trained[0], options) if trained else {}
 
 
 def _feature_answers(runs: Runs) -> list[Answer]:
     from kerascw.views.features import selectivity_answers
 
-    return selectivity_answers(runs["bag-features"])
+    trained = _with_weights(runs["bag-features"])
+    return selectivity_answers(trained) if trained else []
+
+
+def _with_weights(runs: Sequence[Any]) -> list[Any]:
+    """Return the runs that did not diverge before they had weights worth keeping."""
+    return [run for run in runs if run.metrics["kept_epoch"]]
 
 
 BAG_FEATURES = Study(

@@ -181,50 +181,63 @@ def fashion_variants_published() -> dict[str, dict[str, Published]]:
 _FINAL = "final (test 7 without dropout)"
 
 
-def best_epoch(runs: Runs, name: str) -> int:
-    """Return the epoch with the lowest validation loss, averaged over the seeds."""
-    histories = [run.history for run in runs[name] if run.metrics["status"] == "finished"]
-    epochs = min(len(history) for history in histories)
-    mean = [
-        sum(h[at]["validation_loss"] for h in histories) / len(histories) for at in range(epochs)
+def _histories(runs: Runs, name: str) -> list[list[dict[str, float]]]:
+    """Return the histories of a variant's seeds that held out and did not diverge."""
+    return [
+        run.history
+        for run in runs[name]
+        if run.metrics["status"] == "finished" and run.experiment.data.holdout
     ]
-    return mean.index(min(mean)) + 1
+
+
+def _mean_validation_loss(runs: Runs, name: str) -> list[float]:
+    """Return the validation loss of every epoch, averaged over the seeds."""
+    rows = zip(*_histories(runs, name), strict=False)
+    return [sum(row["validation_loss"] for row in epoch) / len(epoch) for epoch in rows]
+
+
+def best_epoch(runs: Runs, name: str) -> int | None:
+    """Return the epoch with the lowest validation loss over the seeds, None if all diverged."""
+    losses = _mean_validation_loss(runs, name)
+    return losses.index(min(losses)) + 1 if losses else None
+
+
+def lowest_validation_loss(runs: Runs) -> str | None:
+    """Return the variant whose best epoch has the lowest validation loss, None if all diverged."""
+    lowest = {name: min(losses) for name in runs if (losses := _mean_validation_loss(runs, name))}
+    return min(lowest, key=lambda name: lowest[name]) if lowest else None
 
 
 def fashion_final(runs: Runs) -> dict[str, Experiment]:
     """Return fresh models on the whole training set, for the epochs that validation found best.
 
     One is the report's choice, test 7 (its dropout went to another model object); the other is
-    the variant with the lowest validation loss over the seeds.
+    the variant with the lowest validation loss over the seeds. What diverged has none.
     """
     finals = {}
     lowest = lowest_validation_loss(runs)
     for label, name in ((_FINAL, "test 7"), (f"final (best: {lowest})", lowest)):
+        epochs = None if name is None else best_epoch(runs, name)
+        if name is None or epochs is None:
+            continue
         base = runs[name][0].experiment
         finals[label] = base.model_copy(
             update={
                 "data": base.data.model_copy(update={"holdout": None}),
-                "training": base.training.model_copy(update={"epochs": best_epoch(runs, name)}),
+                "training": base.training.model_copy(
+                    update={"epochs": epochs, "keep": "last", "patience": None}
+                ),
             }
         )
     return finals
 
 
-def lowest_validation_loss(runs: Runs) -> str:
-    """Return the variant whose best epoch has the lowest mean validation loss."""
-
-    def loss(name: str) -> float:
-        at = best_epoch(runs, name) - 1
-        return sum(run.history[at]["validation_loss"] for run in runs[name]) / len(runs[name])
-
-    return min((name for name in runs if name.startswith("test ")), key=loss)
-
-
 def fashion_answers(runs: Runs) -> list[Answer]:
     """Return the optimum number of epochs of every variant."""
-    found = ", ".join(
-        f"{name}: {best_epoch(runs, name)}" for name in runs if name.startswith("test ")
-    )
+    best = {name: epoch for name in runs if (epoch := best_epoch(runs, name)) is not None}
+    if not best:
+        return []
+    found = ", ".join(f"{name}: {epoch}" for name, epoch in best.items())
     return [
         Answer(
             "After how many epochs is the validation loss lowest?",

@@ -52,7 +52,12 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
 
 
 def _splits(run: Run, options: FeatureOptions) -> Splits:
-    return split(dataset_for(run.experiment.data, options.data_dir), run.experiment.data)
+    """Return the run's parts, from the folder that it was trained from if none is named."""
+    data = run.environment["data"]
+    data_dir = options.data_dir
+    if data_dir is None and data["source"] == "directory" and Path(data["location"]).is_dir():
+        data_dir = data["location"]
+    return split(dataset_for(run.experiment.data, data_dir), run.experiment.data)
 
 
 def feature_pictures(run: Run, options: FeatureOptions | None) -> dict[str, tuple[Any, str]]:
@@ -169,7 +174,8 @@ def _activity(measured: Activity, names: Sequence[str]) -> Figure:
         strict=True,
     ):
         # rows of different scale: each is shaded by its own largest value
-        axes.imshow(values / values.max(axis=1, keepdims=True), cmap="Blues", vmin=0, aspect="auto")
+        largest = np.maximum(values.max(axis=1, keepdims=True), 1e-12)  # a layer may be dead
+        axes.imshow(values / largest, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for (layer, label), value in np.ndenumerate(values):
             dark = value > 0.6 * values[layer].max()
             axes.text(label, layer, f"{value:.3g}", ha="center", va="center", fontsize=8,

@@ -167,7 +167,8 @@ def csv_text(rows: Sequence[Row]) -> str:
 def overlaid_curves(runs: Mapping[str, Sequence[Run]], figure_name: str = "loss") -> Figure:
     """Return one line a variant for training and validation, with a band over the seeds.
 
-    The band is the range of the seeds, which needs no assumption about two or three of them.
+    The band is the range of the seeds, which needs no assumption about two or three of them. Seeds
+    that diverged are left out, unless all did.
     """
     parts = [
         part
@@ -186,7 +187,10 @@ def overlaid_curves(runs: Mapping[str, Sequence[Run]], figure_name: str = "loss"
         label = "training (while it learns)" if part == "train" else part
         axes.set(xlabel="epoch", title=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        if figure_name == "loss" and axes.get_lines():
+        # what diverged at once has no value that a logarithm could show
+        if figure_name == "loss" and any(
+            np.nanmax(line.get_ydata(), initial=0) > 0 for line in axes.get_lines()
+        ):
             axes.set_yscale("log")
         plain(axes)
     grid[0].set_ylabel("loss (nats)" if figure_name == "loss" else figure_name)
@@ -197,7 +201,8 @@ def overlaid_curves(runs: Mapping[str, Sequence[Run]], figure_name: str = "loss"
 
 
 def _band(axes: Axes, runs: Sequence[Run], name: str, number: int, label: str) -> None:
-    histories = [[row[name] for row in run.history] for run in runs if name in run.history[0]]
+    finished = [run for run in runs if run.metrics["status"] == "finished"] or runs
+    histories = [[row[name] for row in run.history] for run in finished if name in run.history[0]]
     if not histories:
         return
     length = min(len(history) for history in histories)
@@ -281,7 +286,7 @@ def write_study(
         cautions=result.plan.cautions,
         seeds=max(row.seeds for row in rows),
         figures=encoded,
-        command=command,
+        command=command or result.plan.command,
         wheres=sorted({c.published.where for row in rows for c in row.cells if c.published}),
         whys=sorted({c.published.why for row in rows for c in row.cells if c.published} - {""}),
         data=result.every_run[0].environment["data"],
