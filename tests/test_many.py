@@ -325,6 +325,12 @@ def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on(tmp_path: Path) 
     assert f"4 runs, {done} kept already, {4 - done} to train, 2 at a time" in again.stdout
     runs = Store(tmp_path).all()
     assert sorted(run.experiment.seed for run in runs) == [0, 1, 2, 3]
-    assert {run.environment["command"] for run in runs} == {
-        " ".join(["python", *command[1:]]),
-    }
+    assert {run.environment["command"] for run in runs} == {" ".join(["python", *command[1:]])}
+
+    # interrupted, resumed, in a worker with half the cores: in a process of its own, with all of
+    # them at hand, verify gives it as many threads as it had
+    words = [*command[:3], "verify", runs[0].name, "--runs", str(tmp_path)]
+    verified = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+    assert verified.stderr == ""
+    assert "identical: history and weights are the same, bit for bit" in verified.stdout
+    assert verified.returncode == 0

@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, as_completed
@@ -194,6 +195,8 @@ def _train_here(jobs: int, tasks: dict[str, Task]) -> Generator[str]:
     """
     from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 
+    # where psutil is installed, loky itself replaces a process that grew by 300 MB, and warns
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
     left, tries = dict(tasks), Counter[str]()
     while left:
         part = list(left.values())[: jobs * RUNS_PER_PROCESS]

@@ -29,7 +29,7 @@ class Quick:
 
     epochs: int
     fraction: float = 1.0
-    seeds: int = 2
+    seeds: int = 3
 
 
 @dataclass(frozen=True)

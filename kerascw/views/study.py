@@ -32,6 +32,9 @@ from kerascw.views.report import page, replace_text
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", ":")
 
+LARGEST_LOSS = 10.0
+"""Where curves of losses are cut off, in nats; guessing among 100 classes costs 4.6."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -189,9 +192,12 @@ def overlaid_curves(runs: Mapping[str, Sequence[Run]], figure_name: str = "loss"
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         # what diverged at once has no value that a logarithm could show
         if figure_name == "loss" and any(
-            np.nanmax(line.get_ydata(), initial=0) > 0 for line in axes.get_lines()
+            (np.isfinite(y := np.asarray(line.get_ydata())) & (y > 0)).any()
+            for line in axes.get_lines()
         ):
             axes.set_yscale("log")
+            if axes.get_ylim()[1] > LARGEST_LOSS:  # one diverging run would flatten all others
+                axes.set_ylim(top=LARGEST_LOSS)
         plain(axes)
     grid[0].set_ylabel("loss (nats)" if figure_name == "loss" else figure_name)
     figure.legend(
@@ -228,6 +234,8 @@ def comparison(rows: Sequence[Row], name: str) -> Figure:
         if cell.spread is not None:
             axes.plot(cell.values, [at] * len(cell.values), "|", color="#767676", markersize=9)
             low, high = cell.spread.interval or (cell.spread.mean, cell.spread.mean)
+            if name.endswith("accuracy"):  # a t-interval of few seeds knows no bounds
+                low, high = max(low, 0.0), min(high, 1.0)
             axes.plot([low, high], [at, at], color=_COLOURS[0], linewidth=2)
             axes.plot(cell.spread.mean, at, "o", color=_COLOURS[0])
         if cell.published is not None:
