@@ -280,7 +280,8 @@ class Killer(threading.Thread):
 
 def test_a_worker_that_is_killed_is_replaced(whole: list[Run], tmp_path: Path) -> None:
     notes, killer = Notes(), Killer(1, lambda: in_the_middle(tmp_path))
-    runs = run_many(LONG, Store(tmp_path), jobs=2, watcher=notes)
+    with pytest.warns(UserWarning, match="a process died as it trained fashion_mnist-mlp-"):
+        runs = run_many(LONG, Store(tmp_path), jobs=2, watcher=notes)
     assert len(killer.killed) == 1
     assert sorted(notes.names) == sorted(run.name for run in runs)
     assert_same(runs, whole)
@@ -290,7 +291,10 @@ def test_a_worker_that_is_killed_is_replaced(whole: list[Run], tmp_path: Path) -
 
 def test_a_run_whose_worker_dies_twice_ends_the_study_with_one_line(tmp_path: Path) -> None:
     killer = Killer(2, lambda: True)
-    with pytest.raises(KerascwError) as raised:
+    with (
+        pytest.warns(UserWarning, match="it is tried once more"),
+        pytest.raises(KerascwError) as raised,
+    ):
         run_many(LONG[:2], Store(tmp_path), jobs=1)
     killer.join()
     said = str(raised.value)

@@ -193,7 +193,7 @@ def _train_here(jobs: int, tasks: dict[str, Task]) -> Generator[str]:
     Where a process dies, what it trained is tried once more. Neither an interrupt nor the death
     of this process leaves a process behind.
     """
-    from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
+    from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 
     # where psutil is installed, loky itself replaces a process that grew by 300 MB, and warns
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
@@ -211,7 +211,7 @@ def _train_here(jobs: int, tasks: dict[str, Task]) -> Generator[str]:
                 name = future.result()
                 del left[name]
                 yield name
-        except BrokenProcessPool:
+        except TerminatedWorkerError:
             # the death of one process ends them all; runs are begun in the order given
             finished = {n for f, n in futures.items() if f.done() and f.exception() is None}
             begun = [name for name in left if name not in finished][:jobs]
@@ -223,6 +223,11 @@ def _train_here(jobs: int, tasks: dict[str, Task]) -> Generator[str]:
                     f"memory ran out (--jobs {jobs}; fewer need less); the same command goes on "
                     "from there"
                 ) from None
+            if begun:
+                warnings.warn(
+                    f"a process died as it trained {choices(begun)}; it is tried once more",
+                    stacklevel=2,
+                )
         finally:
             executor.shutdown(kill_workers=True)  # what is done is on disk
 
