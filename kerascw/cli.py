@@ -159,9 +159,11 @@ def run(
             "ones.",
             style="yellow",
         )
+    from kerascw.views.features import FeatureOptions
     from kerascw.views.terminal import StudyProgress, show_run, show_study
 
-    _import_tensorflow()
+    options = FeatureOptions(data_dir, layer, _numbers(channels), image)
+    options.check(chosen, next(iter(plan.experiments.values()))[0])
     progress = StudyProgress(terminal)
     store = Store(runs)
     try:
@@ -181,13 +183,11 @@ def run(
     finally:
         progress.stop()
     from kerascw.engine.environment import command_line
-    from kerascw.views.features import FeatureOptions
     from kerascw.views.study import write_study
 
-    if len(result.every_run) > 1:
+    if result.has_page:
         show_study(result, terminal)
-        options = FeatureOptions(data_dir, layer, _numbers(channels), image)
-        folder = store.study_folder(chosen.name, plan.budget)
+        folder = store.study_folder(plan.label)
         page = write_study(result, folder, command_line(), options)
         terminal.print(f"study report: {page}")
         terminal.print(f"study table: {folder / 'table.csv'}")
@@ -212,12 +212,6 @@ def _numbers(text: str | None) -> tuple[int, ...] | None:
         return None if text is None else tuple(int(part) for part in text.split(","))
     except ValueError:
         raise CallError(f"--channels: {text!r}; write numbers from 0, such as 0,3,5") from None
-
-
-def _import_tensorflow() -> None:
-    from kerascw.quiet import import_tensorflow
-
-    import_tensorflow()
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -288,18 +282,19 @@ def show(run_name: str | None, runs: Path) -> None:
 def verify(run_name: str, data_dir: Path | None, runs: Path) -> None:
     """Train RUN anew from its own files, and say whether the same came out."""
     from kerascw.console import console
-    from kerascw.engine.environment import set_threads
+    from kerascw.engine.environment import cores, set_threads
     from kerascw.engine.many import dataset_for
     from kerascw.engine.store import Store
     from kerascw.engine.verify import verify as verify_run
     from kerascw.errors import KerascwError
+    from kerascw.quiet import import_tensorflow
     from kerascw.views.terminal import TrainingProgress
 
     store = Store(runs)
     run = store.find(run_name)
     dataset = dataset_for(run.experiment.data, data_dir)
-    _import_tensorflow()
-    set_threads(run.environment["threads"])
+    import_tensorflow()
+    set_threads(run.environment.get("threads") or cores())
     terminal = console()
     progress = TrainingProgress(terminal)
     try:
@@ -350,18 +345,17 @@ def report(
     from kerascw.console import console
     from kerascw.engine.many import dataset_for
     from kerascw.engine.store import Store
-    from kerascw.studies import all_studies
+    from kerascw.engine.study import is_study, recall
+    from kerascw.views.features import FeatureOptions
 
     store, terminal = Store(runs), console()
-    if name in all_studies():
-        from kerascw.engine.study import recall
-        from kerascw.views.features import FeatureOptions
+    options = FeatureOptions(data_dir, layer, _numbers(channels), image)
+    if is_study(name, store):
         from kerascw.views.study import write_study
 
         result = recall(name, store)
-        _import_tensorflow()
-        options = FeatureOptions(data_dir, layer, _numbers(channels), image)
-        folder = store.study_folder(name, result.plan.budget)
+        options.check(result.study, result.every_run[0].experiment)
+        folder = store.study_folder(result.plan.label)
         terminal.print(f"study report: {write_study(result, folder, None, options)}")
         return
     from kerascw.data import split

@@ -232,10 +232,15 @@ def table_of(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
+def folder_of(store: Path, name: str) -> Path:
+    """Return the folder of a study's own files, as it was run last."""
+    return Store(store).study_folder(recall(name, Store(store)).plan.label)
+
+
 def assert_study(result: Result, store: Path, name: str, seeds: int = 1) -> str:
     """Check what every study leaves behind; return its page."""
     assert result.exit_code == 0, result.output
-    study, folder = study_named(name), store / "studies" / f"{name}-quick"
+    study, folder = study_named(name), folder_of(store, name)
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert_self_contained(page)
     rows = table_of(folder)
@@ -277,7 +282,7 @@ def test_bag_cnn(tmp_path: Path) -> None:
     }
 
     # the page is drawn again from what is kept, and says what had made it
-    folder = store / "studies" / "bag-cnn-quick"
+    folder = folder_of(store, "bag-cnn")
     (folder / "report.html").unlink()
     result = call("report", "bag-cnn", "--runs", str(store))
     assert result.exit_code == 0, result.output
@@ -346,7 +351,7 @@ def test_bag_features(undrawn: None, tmp_path: Path) -> None:
     words = ["--sample", "--epochs", "1", "--fraction", "0.1", "--runs", str(tmp_path)]
     result = call("run", "bag-features", "--seeds", "2", *words)
     page = assert_study(result, tmp_path, "bag-features", seeds=2)
-    figures = tmp_path / "studies" / "bag-features-quick" / "figures"
+    figures = folder_of(tmp_path, "bag-features") / "figures"
     names = ("T-shirt or top", "Trouser", "Coat", "Sandal", "Bag")
     maps = {f"feature maps, {name}.png" for name in names}
     assert maps <= {path.name for path in figures.iterdir()}
@@ -373,6 +378,50 @@ def test_bag_features(undrawn: None, tmp_path: Path) -> None:
         assert result.stderr.startswith(f"kerascw: {said}")
         assert len(result.stderr.splitlines()) == 1
     assert "training picture 3:" in (figures.parent / "report.html").read_text()  # as it was
+
+
+def test_feature_maps_of_a_single_run_are_drawn_and_options_checked_before(tmp_path: Path) -> None:
+    words = ["run", "bag-features", "--sample", "--epochs", "1", "--fraction", "0.1",
+             "--seeds", "1", "--runs", str(tmp_path)]  # fmt: skip
+    for wrong, said in (
+        (["--layer", "4"], "--layer: 4; choose from 1 to 3"),
+        (["--image", "99999"], "--image: 99999; choose from 0 to "),
+        (["--set", "model.kind=mlp"], "model.kind: mlp has no feature maps; study bag-features"),
+    ):
+        result = call(*words, *wrong)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"kerascw: {said}")
+    assert not list(tmp_path.iterdir())
+    result = call("run", "mnist-convnet", "--layer", "1", "--runs", str(tmp_path))
+    assert result.exit_code == 2
+    assert result.stderr == "kerascw: --layer: study mnist-convnet draws no feature maps\n"
+
+    result = call(*words, "--layer", "1", "--channels", "7")
+    assert result.exit_code == 0, result.output
+    assert "study report: " in result.output
+    assert (folder_of(tmp_path, "bag-features") / "figures" / "feature maps, Bag.png").is_file()
+
+
+def test_a_changed_study_leaves_the_other_s_folder_alone(undrawn: None, tmp_path: Path) -> None:
+    study = study_named("fashion-variants")
+    labels = {
+        planned(study, sample=sample, settings=settings).label
+        for sample in (False, True)
+        for settings in ({}, {"training.epochs": 1}, {"training.epochs": 2})
+    }
+    assert len(labels) == 6
+    assert {"fashion-variants-quick", "fashion-variants-quick-sample"} < labels
+    store = Store(tmp_path)
+    with pytest.raises(CallError, match="study fashion was not run yet"):
+        recall("fashion", store)
+    results = {}
+    for epochs in (1, 2):
+        plan = planned(study_named("fashion"), budget="quick", sample=True,
+                       settings={"training.epochs": epochs, "data.fraction": 0.05})  # fmt: skip
+        results[plan.label] = run_study(plan, store).run.name
+    for label, name in results.items():
+        assert recall(label, store).run.name == name
+    assert recall("fashion", store).run.name == name  # the last one
 
 
 def test_feature_maps_are_what_the_model_computes(sample: Dataset, tmp_path: Path) -> None:
@@ -503,7 +552,7 @@ def test_mnist_variants(undrawn: None, mnist: Path, tmp_path: Path) -> None:
     for parameters in ("93,322", "106,122", "515,146", "79,050", "2,038,922"):
         assert parameters in page
     rows = {(row["variant"], row["figure"]): row
-            for row in table_of(tmp_path / "studies" / "mnist-variants-quick")}  # fmt: skip
+            for row in table_of(folder_of(tmp_path, "mnist-variants"))}  # fmt: skip
     first = rows["test 1", "epoch_1.train_loss"]
     assert (first["seeds"], first["published_reported"]) == ("1", "0.1785")
     assert rows["test 1", "epoch_5.train_accuracy"]["mean"] == ""  # there was no fifth epoch
@@ -519,7 +568,7 @@ def test_mnist_convnet(undrawn: None, mnist: Path, tmp_path: Path) -> None:
     for published in ("0.9914", "0.978"):
         assert published in page
     assert "(one seed)" not in page
-    rows = table_of(tmp_path / "studies" / "mnist-convnet-quick")
+    rows = table_of(folder_of(tmp_path, "mnist-convnet"))
     differences = {row["variant"]: row["difference_low_95"] for row in rows}
     assert differences["dense only"] == ""
     assert np.isfinite(float(differences["convnet (test 1)"]))

@@ -54,6 +54,9 @@ class Run:
 
     def model(self) -> Any:
         """Return the live Keras model: raw uint8 pictures to probabilities. Needs TensorFlow."""
+        from kerascw.quiet import import_tensorflow
+
+        import_tensorflow()
         import keras
 
         return keras.saving.load_model(self.folder / "model.keras", compile=False)
@@ -132,9 +135,9 @@ class Store:
         folders = (path.parent for path in self.folder.glob(f"*/{MANIFEST}"))
         return [Run(folder) for folder in sorted(folders, key=lambda f: f.stat().st_mtime)]
 
-    def study_folder(self, study: str, budget: str) -> Path:
-        """Return where a study's own report, tables and figures go."""
-        return self.folder / "studies" / f"{study}-{budget}"
+    def study_folder(self, label: str) -> Path:
+        """Return where the report, tables and figures of a study go, as it was run."""
+        return self.folder / "studies" / label
 
     def find(self, text: str) -> Run:
         """Return the run that a user means: a folder, a name, or the beginning of a key.

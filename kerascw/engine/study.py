@@ -1,5 +1,6 @@
 """Run a study: its variants over seeds, each run kept, none trained twice."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from kerascw.engine.run import run_experiment
 from kerascw.engine.store import Run, Store, write_json
 from kerascw.errors import CallError
 from kerascw.spec import Experiment, override
-from kerascw.studies import Budget, Study, study_named
+from kerascw.studies import Budget, Study, all_studies, study_named
 
 SHORTCUTS = {
     "epochs": "training.epochs",
@@ -39,6 +40,15 @@ class Plan:
     changed: dict[str, Any] = field(default_factory=dict)
     sample: bool = False
     command: str | None = None  # that ran it, where it was read back
+
+    @property
+    def label(self) -> str:
+        """What names the study as it was run: its changes go to a folder of their own."""
+        parts = [self.study.name, self.budget, *(["sample"] if self.sample else [])]
+        if self.changed:
+            changes = json.dumps(self.changed, sort_keys=True, default=str)
+            parts.append(hashlib.sha256(changes.encode()).hexdigest()[:6])
+        return "-".join(parts)
 
     @property
     def cautions(self) -> list[str]:
@@ -69,6 +79,11 @@ class StudyResult:
     @property
     def every_run(self) -> list[Run]:
         return [run for runs in self.runs.values() for run in runs]
+
+    @property
+    def has_page(self) -> bool:
+        """Whether there is more to show than the one run's report."""
+        return len(self.every_run) > 1 or self.study.pictures is not None
 
     @property
     def run(self) -> Run:
@@ -228,7 +243,7 @@ def draw_if_missing(run: Run, store: Store, data_dir: str | Path | None = None) 
 def _remember(result: StudyResult, store: Store) -> None:
     """Write which runs the study's result consists of, so that it can be read back."""
     plan = result.plan
-    folder = store.study_folder(plan.study.name, plan.budget)
+    folder = store.study_folder(plan.label)
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "study": plan.study.name,
@@ -243,33 +258,54 @@ def _remember(result: StudyResult, store: Store) -> None:
     temporary.replace(folder / "study.json")
 
 
-def recall(name: str, store: Store, budget: Budget | None = None) -> StudyResult:
+def recall(name: str, store: Store) -> StudyResult:
     """Return the kept result of a study, without training anything.
+
+    Parameters
+    ----------
+    name : a study, or a study as it was run once: the name of a folder in ``runs/studies/``. Of a
+        study the full budget is preferred to the quick one, and both to what was changed.
 
     Raises
     ------
     CallError
-        The study was not run at this budget, or some of its runs are gone.
+        The study was not run, or some of its runs are gone.
     """
-    study = study_named(name)
-    for at in [budget] if budget else ["full", "quick"]:
-        file = store.study_folder(name, at) / "study.json"
-        if not file.is_file():
-            continue
-        content = json.loads(file.read_text())
-        runs: dict[str, list[Run]] = {}
-        for variant, names in content["runs"].items():
-            found = [store.get(run) for run in names]
-            if not all(found):
-                raise CallError(f"study {name}: runs of {variant!r} are gone; run it again")
-            runs[variant] = [run for run in found if run is not None]
-        plan = Plan(
-            study,
-            content["budget"],
-            {variant: [run.experiment for run in several] for variant, several in runs.items()},
-            content["changed"],
-            content["sample"],
-            content.get("command"),
-        )
-        return StudyResult(plan, runs)
-    raise CallError(f"study {name} was not run yet; next: python -m kerascw run {name}")
+    file = _remembered(name, store)
+    if file is None:
+        raise CallError(f"study {name} was not run yet; next: python -m kerascw run {name}")
+    content = json.loads(file.read_text())
+    runs: dict[str, list[Run]] = {}
+    for variant, names in content["runs"].items():
+        found = [store.get(run) for run in names]
+        if not all(found):
+            raise CallError(f"study {name}: runs of {variant!r} are gone; run it again")
+        runs[variant] = [run for run in found if run is not None]
+    plan = Plan(
+        study_named(content["study"]),
+        content["budget"],
+        {variant: [run.experiment for run in several] for variant, several in runs.items()},
+        content["changed"],
+        content["sample"],
+        content.get("command"),
+    )
+    return StudyResult(plan, runs)
+
+
+def is_study(name: str, store: Store) -> bool:
+    """Return whether ``name`` is a study, or one as it was run."""
+    return name in all_studies() or _remembered(name, store) is not None
+
+
+def _remembered(name: str, store: Store) -> Path | None:
+    """Return the file that remembers the study as it was run last."""
+    for label in (name, f"{name}-full", f"{name}-quick"):
+        file = store.study_folder(label) / "study.json"
+        if file.is_file():
+            return file
+    changed = [
+        file
+        for file in store.study_folder("").glob("*/study.json")
+        if json.loads(file.read_text())["study"] == name
+    ]
+    return max(changed, key=lambda file: file.stat().st_mtime, default=None)

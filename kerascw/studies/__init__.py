@@ -70,7 +70,7 @@ class Study:
     refused: Callable[[], dict[str, str]] = _nothing
     answers: Callable[[Runs], list[Answer]] = lambda _: []
     # further figures: file name to (matplotlib Figure, what it shows), drawn into the folder
-    pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] = _nothing
+    pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] | None = None
     exports: str | None = None  # the folder in saved_models/ that its model goes to
 
     def seeds(self, budget: Budget) -> int:

@@ -7,9 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kerascw.engine.store import Run, Store
-from kerascw.engine.study import recall
+from kerascw.engine.study import is_study, recall
 from kerascw.evaluation.statistics import figure_of
-from kerascw.studies import all_studies
 from kerascw.views.study import overlaid_curves
 
 _FIGURES = (
@@ -28,7 +27,7 @@ def gather(names: Sequence[str], store: Store) -> dict[str, list[Run]]:
     """
     gathered: dict[str, list[Run]] = {}
     for name in names:
-        if name in all_studies():
+        if is_study(name, store):
             result = recall(name, store)
             for variant, runs in result.runs.items():
                 label = variant if len(names) == 1 or variant == name else f"{name}: {variant}"

@@ -12,7 +12,8 @@ from kerascw.data import Splits, split
 from kerascw.engine.many import dataset_for
 from kerascw.engine.store import Run
 from kerascw.errors import CallError
-from kerascw.studies import Answer
+from kerascw.spec import ConvNet, Experiment
+from kerascw.studies import Answer, Study
 
 CHANNELS = 6
 
@@ -25,6 +26,25 @@ class FeatureOptions:
     layer: int | None = None
     channels: tuple[int, ...] | None = None
     image: int | None = None  # position in the training part
+
+    def check(self, study: Study, experiment: Experiment) -> None:
+        """Raise a :class:`CallError` where a layer, channel or image does not exist."""
+        asked = {"--layer": self.layer, "--channels": self.channels, "--image": self.image}
+        given = [name for name, value in asked.items() if value is not None]
+        if given and study.pictures is None:
+            raise CallError(f"{given[0]}: study {study.name} draws no feature maps")
+        if study.pictures is not None and not isinstance(experiment.model, ConvNet):
+            raise CallError(
+                f"model.kind: {experiment.model.kind} has no feature maps; study {study.name} "
+                "draws those of a convnet"
+            )
+        if isinstance(experiment.model, ConvNet):
+            layers = _chosen_layers(self, len(experiment.model.filters))
+            for layer in layers:
+                _channels(self, experiment.model.filters[layer - 1])
+        if self.image is not None:
+            data = experiment.data
+            _check_image(self.image, len(split(dataset_for(data, self.data_dir), data).train))
 
 
 def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
@@ -74,8 +94,7 @@ def feature_pictures(run: Run, options: FeatureOptions | None) -> dict[str, tupl
     if options.image is None:
         chosen = [int(np.flatnonzero(labels == label)[0]) for label in range(len(names))]
     else:
-        if not 0 <= options.image < len(labels):
-            raise CallError(f"--image: {options.image}; choose from 0 to {len(labels) - 1}")
+        _check_image(options.image, len(labels))
         chosen = [options.image]
     maps = feature_maps(run, splits.train.images[chosen])
     layers = _chosen_layers(options, len(maps))
@@ -83,7 +102,8 @@ def feature_pictures(run: Run, options: FeatureOptions | None) -> dict[str, tupl
     for at, position in enumerate(chosen):
         name = names[labels[position]]
         rows = [
-            (layer, maps[layer - 1][at], _channels(options, maps[layer - 1])) for layer in layers
+            (layer, maps[layer - 1][at], _channels(options, maps[layer - 1].shape[-1]))
+            for layer in layers
         ]
         key = f"feature maps, {name}".replace("/", " or ")
         pictures[key] = (
@@ -106,8 +126,12 @@ def _chosen_layers(options: FeatureOptions, there: int) -> list[int]:
     return [options.layer]
 
 
-def _channels(options: FeatureOptions, maps: np.ndarray) -> tuple[int, ...]:
-    there = maps.shape[-1]
+def _check_image(image: int, there: int) -> None:
+    if not 0 <= image < there:
+        raise CallError(f"--image: {image}; choose from 0 to {there - 1}")
+
+
+def _channels(options: FeatureOptions, there: int) -> tuple[int, ...]:
     if options.channels is None:
         return tuple(range(min(CHANNELS, there)))
     wrong = [channel for channel in options.channels if not 0 <= channel < there]

@@ -273,7 +273,8 @@ def write_study(
             "accuracy of every variant against epochs",
         ),
     }
-    drawn |= study.pictures(result.runs, options)
+    if study.pictures is not None:
+        drawn |= study.pictures(result.runs, options)
     pictures = folder / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
     for stale in pictures.glob("*.png"):
