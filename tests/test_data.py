@@ -18,8 +18,8 @@ from PIL import Image
 
 from kerascw.cli import main
 from kerascw.data import CATALOG, Dataset, Part, load_data, nested_subset, split
-from kerascw.data.idx import read_idx, write_idx
-from kerascw.data.sources import FILES, NotFoundError, find, locate
+from kerascw.data.idx import FILES, read_idx, write_idx
+from kerascw.data.sources import NotFoundError, find, locate
 from kerascw.errors import CallError, DataError
 from kerascw.spec import DataSpec, Holdout
 

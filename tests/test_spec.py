@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from kerascw.errors import CallError
-from kerascw.spec import ConvNet, DataSpec, Dropout, Experiment, TrainingSpec, override
+from kerascw.settings import override
+from kerascw.spec import ConvNet, DataSpec, Dropout, Experiment, TrainingSpec
 from kerascw.studies import all_studies, fashion
 
 

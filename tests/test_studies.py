@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from kerascw.cli import main
 from kerascw.data import CATALOG, Dataset, load_data, split
-from kerascw.data.idx import write_idx
-from kerascw.data.sources import FILES, NotFoundError
+from kerascw.data.idx import FILES, write_idx
+from kerascw.data.sources import NotFoundError
 from kerascw.engine import study as engine
 from kerascw.engine.run import run_experiment, run_name
 from kerascw.engine.store import Run, Store
@@ -20,7 +20,8 @@ from kerascw.engine.study import StudyResult, planned, recall, run_study
 from kerascw.errors import CallError
 from kerascw.models import build_model, check_model
 from kerascw.published import report
-from kerascw.spec import Experiment, override
+from kerascw.settings import override
+from kerascw.spec import Experiment
 from kerascw.studies import Study, all_studies, convnet_lab, study_named
 from kerascw.views.study import csv_text, rows_of, write_study
 

@@ -13,7 +13,8 @@ from kerascw.data.pipeline import training_batches
 from kerascw.engine.run import run_experiment, run_name
 from kerascw.engine.store import Run, Store
 from kerascw.errors import Interrupted
-from kerascw.spec import AdamW, Experiment, Flip, OneCycle, Shift, TrainingSpec, override
+from kerascw.settings import override
+from kerascw.spec import AdamW, Experiment, Flip, OneCycle, Shift, TrainingSpec
 from kerascw.training.fit import fit
 from kerascw.training.optimizer import build_optimizer
 from kerascw.training.watcher import Silent

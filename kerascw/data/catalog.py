@@ -1,7 +1,9 @@
 """The datasets that are known by name: facts only, nothing is loaded here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from kerascw.errors import CallError, choices
 
@@ -13,7 +15,8 @@ class CatalogEntry:
     ``sha256`` are those of the decoded uint8 arrays (train images, train labels, test images,
     test labels) in C order, ``sample_sha256`` the same of the bundled sample;
     ``unordered_sha256`` is blind to the order of the examples
-    (:attr:`kerascw.data.Dataset.unordered_sha256`).
+    (:attr:`kerascw.data.Dataset.unordered_sha256`). Where they are not known, ``md5`` are those
+    that the authors, or what downloads their files, state for the files.
     """
 
     name: str
@@ -21,10 +24,15 @@ class CatalogEntry:
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]  # height, width, channels
     counts: tuple[int, int]  # training, test
-    sha256: tuple[str, str, str, str]
-    unordered_sha256: str
-    tfds: str
-    folders: tuple[str, ...]  # where in a data directory its files may be (.../raw: torchvision)
+    sha256: tuple[str, str, str, str] | None = None
+    unordered_sha256: str | None = None
+    md5: Mapping[str, str] = field(default_factory=dict)  # by file name
+    # how its files are laid out: see kerascw.data.sources.LAYOUTS; None: scikit-learn has it
+    layout: Literal["idx", "cifar10", "svhn"] | None = "idx"
+    folders: tuple[str, ...] = ()  # where in a data directory they may be (.../raw: torchvision)
+    tfds: str | None = None
+    tfds_train: tuple[str, ...] = ("train",)  # TFDS' parts that are the training part
+    raw_unit: int = 1  # pixels are the published values times this
     system: Path | None = None  # where the system's package puts the files
     package: str | None = None
     sample: Path | None = None  # the folder of the bundled sample
@@ -81,6 +89,23 @@ CATALOG: dict[str, CatalogEntry] = {
             unordered_sha256="79d7059b3dcd33303e0e52e2db58882decaba39632046ce01584052d51d43147",
             tfds="mnist",
             folders=("mnist", "MNIST/raw"),
+            light_on_dark=True,
+        ),
+        CatalogEntry(
+            name="digits",
+            title="digits (scikit-learn)",
+            class_names=tuple("0123456789"),
+            shape=(8, 8, 1),
+            counts=(1_350, 447),
+            sha256=(
+                "5c0297327e4339d74389a6d7681c42b59147d7cb9e3825afc675622f9ef1def9",
+                "1bf6450e6ae9ea60e906af64570232ffef4a81c347c7617706509da35893df68",
+                "59f06850683c4890720e3ea6efc7df920d1c177c08658662dea77c40372b054d",
+                "081eae5798c4e56f5f64b86516e6efc18691e90fcc9e528ad108b3c0aa84431a",
+            ),
+            layout=None,
+            # 0 to 16 becomes 0 to 240, about what a picture file has
+            raw_unit=15,
             light_on_dark=True,
         ),
     )

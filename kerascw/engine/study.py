@@ -12,7 +12,8 @@ from kerascw.engine.many import StudyWatcher, dataset_for, run_many
 from kerascw.engine.run import run_experiment
 from kerascw.engine.store import Run, Store, write_json
 from kerascw.errors import CallError
-from kerascw.spec import Experiment, override
+from kerascw.settings import override
+from kerascw.spec import Experiment
 from kerascw.studies import Budget, Study, all_studies, study_named
 
 SHORTCUTS = {
