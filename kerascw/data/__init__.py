@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from kerascw.data.sources import find
 from kerascw.errors import CallError, DataError
 from kerascw.spec import DataSpec, Holdout
 
-__all__ = ["CATALOG", "Dataset", "Part", "Splits", "load_data", "split"]
+__all__ = ["CATALOG", "Dataset", "Part", "Splits", "data_named", "load_data", "load_for", "split"]
 
 
 LARGE = 2**30
@@ -129,11 +130,12 @@ class Splits:
 
 
 def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = False) -> Dataset:
-    """Load a catalogued dataset from the first source that has it.
+    """Load a catalogued dataset from the first source that has it, or a folder of pictures.
 
     Parameters
     ----------
-    name : one of :data:`CATALOG`, such as ``fashion_mnist``.
+    name : one of :data:`CATALOG`, such as ``fashion_mnist``, or ``folder:PATH``
+        (see :mod:`kerascw.data.folder`).
     data_dir : a folder with the dataset's files; see :func:`kerascw.data.sources.find`.
     sample : take the bundled sample instead of the whole dataset.
 
@@ -146,6 +148,8 @@ def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = F
     >>> data.train.images.shape, data.train.images.dtype
     ((6000, 28, 28, 1), dtype('uint8'))
     """
+    if name.startswith(FOLDER):
+        return load_for(data_named(name), data_dir=data_dir, sample=sample)
     entry = entry_for(name)
     found = find(entry, data_dir, sample)
     images, labels, test_images, test_labels = found.arrays
@@ -168,6 +172,40 @@ def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = F
                 f"ask for {other.name}, or name the folder with {entry.title}'s files"
             )
     return dataset
+
+
+FOLDER = "folder:"
+"""What the name of a folder of pictures begins with."""
+
+
+def data_named(name: str, **options: Any) -> DataSpec:
+    """Return the whole of a dataset: its name in the catalogue, or ``folder:PATH``.
+
+    ``options`` are those of :func:`kerascw.data.folder.describe_folder`.
+
+    Raises
+    ------
+    CallError, DataError
+        An unknown name, or a folder that holds no dataset.
+    """
+    if not name.startswith(FOLDER):
+        return DataSpec(name=entry_for(name).name)
+    from kerascw.data.folder import describe_folder
+
+    return DataSpec(name="folder", folder=describe_folder(name.removeprefix(FOLDER), **options))
+
+
+def load_for(
+    spec: DataSpec, *, data_dir: str | Path | None = None, sample: bool = False
+) -> Dataset:
+    """Load the dataset that a spec names."""
+    if spec.folder is None:
+        return load_data(spec.name, data_dir=data_dir, sample=sample or spec.sample)
+    if sample or spec.sample:
+        raise CallError("--sample: no sample of a folder is bundled")
+    from kerascw.data.folder import load_folder
+
+    return load_folder(spec.folder)
 
 
 def split(dataset: Dataset, spec: DataSpec) -> Splits:

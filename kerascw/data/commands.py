@@ -113,7 +113,8 @@ def show(name: str, data_dir: Path | None, sample: bool, output: Path | None) ->
         terminal.print(table)
     terminal.print()
     suffix = "-sample" if dataset.source == "sample" else ""
-    file = output or Path("runs", "data", f"{name}{suffix}.png")
+    stem = dataset.entry.title if dataset.source == "folder" else name
+    file = output or Path("runs", "data", f"{stem}{suffix}.png")
     try:
         draw_grid(dataset, file)
     except OSError as error:

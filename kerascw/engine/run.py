@@ -1,5 +1,6 @@
 """Run one experiment: train what is not trained yet, keep it, never lose it."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from kerascw.data import Dataset, Splits, split
 from kerascw.engine.store import Run, Store, write_history, write_json
 from kerascw.models import check_model
-from kerascw.spec import RECIPE_VERSION, Experiment, Output
+from kerascw.spec import RECIPE_VERSION, DataSpec, Experiment, Output
 from kerascw.training.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -20,7 +21,17 @@ CHECKPOINT = "checkpoint.npz"
 def run_name(experiment: Experiment, dataset: Dataset) -> str:
     """Return the name of the run's folder; its last part is the experiment's key."""
     key = experiment.key(dataset.fingerprint)
-    return f"{experiment.data.name}-{experiment.model.kind}-{key}"
+    return f"{file_name(experiment.data)}-{experiment.model.kind}-{key}"
+
+
+def file_name(data: DataSpec) -> str:
+    """Return the dataset's name as files and folders can have it.
+
+    >>> file_name(DataSpec(name="fashion_mnist"))
+    'fashion_mnist'
+    """
+    name = data.name if data.folder is None else Path(data.folder.path).name
+    return re.sub(r"[^\w.]+", "_", name).strip("_.") or "folder"
 
 
 def run_experiment(
