@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,25 @@ class _Group(click.Group):
         return super().get_command(context, name)
 
     def invoke(self, context: click.Context) -> Any:
+        warnings.formatwarning = _one_line
         try:
             return super().invoke(context)
         except KerascwError as error:
             click.echo(f"kerascw: {error}", err=True)
             sys.exit(error.exit_code)
+
+
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Return a warning as users read it: our own without the place in the code."""
+    return (
+        f"kerascw: {message}\n" if category is UserWarning else f"{category.__name__}: {message}\n"
+    )
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

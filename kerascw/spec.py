@@ -365,7 +365,12 @@ class Experiment(Spec):
 
         ``fingerprint`` is the data's (:attr:`kerascw.data.Dataset.fingerprint`).
         """
-        text = f"{RECIPE_VERSION}\n{fingerprint}\n{self.canonical_json()}"
+        experiment = self
+        if self.data.folder is not None:  # where it lies is not what it is: that the data says
+            nowhere = self.data.folder.model_copy(update={"path": "", "bad_files": "fail"})
+            data = self.data.model_copy(update={"folder": nowhere})
+            experiment = self.model_copy(update={"data": data})
+        text = f"{RECIPE_VERSION}\n{fingerprint}\n{experiment.canonical_json()}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

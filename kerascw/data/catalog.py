@@ -41,6 +41,11 @@ class CatalogEntry:
 
 
 _HERE = Path(__file__).parent
+_SVHN_MD5 = {
+    "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+    "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+    "extra_32x32.mat": "a93ce644f1a588dc4d68dda5feec44a7",
+}
 
 CATALOG: dict[str, CatalogEntry] = {
     entry.name: entry
@@ -107,6 +112,55 @@ CATALOG: dict[str, CatalogEntry] = {
             # 0 to 16 becomes 0 to 240, about what a picture file has
             raw_unit=15,
             light_on_dark=True,
+        ),
+        CatalogEntry(
+            name="cifar10",
+            title="CIFAR-10",
+            class_names=(
+                *("airplane", "automobile", "bird", "cat", "deer"),
+                *("dog", "frog", "horse", "ship", "truck"),
+            ),
+            shape=(32, 32, 3),
+            counts=(50_000, 10_000),
+            md5={  # of the binary version's batches none are stated
+                "cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a",
+                "cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530",
+                "data_batch_1": "c99cafc152244af753f735de768cd75f",
+                "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+                "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+                "data_batch_4": "634d18415352ddfa80567beed471001a",
+                "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+                "test_batch": "40351d587109b95175f43aff81a1287e",
+            },
+            layout="cifar10",
+            tfds="cifar10",
+            folders=(  # unpacked before packed
+                *("cifar-10-batches-py", "cifar10/cifar-10-batches-py"),
+                *("cifar-10-batches-bin", "cifar10/cifar-10-batches-bin", "cifar10"),
+            ),
+        ),
+        CatalogEntry(
+            name="svhn",
+            title="SVHN",
+            class_names=tuple("0123456789"),
+            shape=(32, 32, 3),
+            counts=(73_257, 26_032),
+            md5=_SVHN_MD5,
+            layout="svhn",
+            tfds="svhn_cropped",
+            folders=("svhn", "SVHN"),
+        ),
+        CatalogEntry(
+            name="svhn_extra",
+            title="SVHN with the extra pictures",
+            class_names=tuple("0123456789"),
+            shape=(32, 32, 3),
+            counts=(73_257 + 531_131, 26_032),
+            md5=_SVHN_MD5,
+            layout="svhn",
+            tfds="svhn_cropped",
+            tfds_train=("train", "extra"),
+            folders=("svhn", "SVHN"),
         ),
     )
 }

@@ -183,6 +183,8 @@ def _standing(dataset: "Dataset") -> tuple[bool, str]:
 
 def _standing_of_files(dataset: "Dataset") -> str:
     title = dataset.entry.title
+    if dataset.source == "folder":
+        return "a folder of pictures, all of them readable"
     match dataset.official_files:
         case True:
             return f"the published {title}, by the MD5 of its files"

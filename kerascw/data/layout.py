@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascw.data.catalog import CatalogEntry
+from kerascw.errors import DataError
 
 ROLES = ("train images", "train labels", "test images", "test labels")
 
@@ -27,3 +28,15 @@ class Layout:
     look: Callable[[Path, CatalogEntry], tuple[list[Path], list[str]]]
     read: Callable[[Sequence[Path], CatalogEntry], tuple[dict[str, np.ndarray], dict[str, str]]]
     expected: Callable[[CatalogEntry], str]
+
+
+def check_labels(labels: np.ndarray, where: str, entry: CatalogEntry) -> None:
+    """Raise a DataError that begins with ``where`` if a label is no class of the entry's."""
+    wrong = labels >= len(entry.class_names)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise DataError(
+            f"{where}: label {labels[at]} at position {at:,} (from 0), "
+            f"expected 0 to {len(entry.class_names) - 1} for {entry.title}; "
+            "fetch the file again"
+        )

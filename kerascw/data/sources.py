@@ -13,12 +13,13 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kerascw.data import idx
+from kerascw.data import cifar10, idx, svhn
 from kerascw.data.catalog import CatalogEntry
-from kerascw.data.layout import ROLES, Layout
+from kerascw.data.layout import ROLES, Layout, check_labels
 from kerascw.errors import CallError, DataError, choices
 from kerascw.quiet import import_tensorflow
 
@@ -46,7 +47,11 @@ class Found:
     official_files: bool | None = None  # by the MD5 of its files; None: not known
 
 
-LAYOUTS: dict[str, Layout] = {"idx": idx.LAYOUT}
+LAYOUTS: dict[str, Layout] = {
+    "idx": idx.LAYOUT,
+    "cifar10": cifar10.LAYOUT,
+    "svhn": svhn.LAYOUT,
+}
 """How a dataset's files may be laid out in a folder, by :attr:`CatalogEntry.layout`."""
 
 
@@ -106,13 +111,7 @@ def _checked(arrays: dict[str, np.ndarray], places: dict[str, str], entry: Catal
             )
         if not len(images):
             raise DataError(f"{where}: no examples; fetch the file again")
-        if labels.max() >= len(entry.class_names):
-            at = int(np.argmax(labels >= len(entry.class_names)))
-            raise DataError(
-                f"{where}: label {labels[at]} at position {at:,} (from 0), "
-                f"expected 0 to {len(entry.class_names) - 1} for {entry.title}; "
-                "fetch the file again"
-            )
+        check_labels(labels, where, entry)
     train_images, train_labels, test_images, test_labels = (arrays[role] for role in ROLES)
     return train_images, train_labels, test_images, test_labels
 
@@ -273,16 +272,41 @@ def _read_tfds(folder: Path, entry: CatalogEntry) -> Arrays:
     try:
         builder = tfds.builder_from_directory(folder)
         arrays = {}
-        for part, own in (("train", "+".join(entry.tfds_train)), ("test", "test")):
-            read = tfds.as_numpy(builder.as_dataset(split=own, batch_size=-1, shuffle_files=False))
-            for role in ("image", "label"):  # TFDS' labels are int64
-                arrays[f"{part} {role}s"] = read[role].astype(np.uint8, copy=False)
+        for part, own in (("train", entry.tfds_train), ("test", ("test",))):
+            arrays[f"{part} images"], arrays[f"{part} labels"] = _read_tfds_parts(builder, own)
     except Exception as error:  # TensorFlow's, TFDS' and protobuf's have no common base
         raise DataError(
             f"{folder}: TFDS cannot read it ({_one_line(error)}); delete the folder, "
             "and TFDS makes it again"
         ) from None
     return _checked(arrays, {role: f"{folder}, {role}" for role in ROLES}, entry)
+
+
+def _read_tfds_parts(builder: Any, parts: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return uint8 pictures and labels of TFDS' parts, one part's after the other's.
+
+    Read by the thousand, so that they are in memory once. TFDS' own sum of parts mixes them.
+    """
+    import tensorflow_datasets as tfds
+
+    once = tfds.ReadConfig(try_autocache=False)  # or up to 250 MB are kept for a second pass
+    counts = [builder.info.splits[part].num_examples for part in parts]
+    images = np.empty((sum(counts), *builder.info.features["image"].shape), np.uint8)
+    labels = np.empty(sum(counts), np.uint8)
+    start = 0
+    for part, count in zip(parts, counts, strict=True):
+        first = start
+        batches = builder.as_dataset(
+            split=part, batch_size=1000, shuffle_files=False, read_config=once
+        )
+        for batch in tfds.as_numpy(batches):
+            here = slice(start, start + len(batch["label"]))
+            images[here] = batch["image"]
+            labels[here] = batch["label"]  # int64
+            start = here.stop
+        if start - first != count:
+            raise ValueError(f"{start - first:,} examples in {part}, expected {count:,}")
+    return images, labels
 
 
 def _one_line(error: Exception) -> str:

@@ -264,6 +264,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def train_in_worker(task: Task) -> str:
     """Train one run in a worker process; return its name."""
+    warnings.simplefilter("ignore", UserWarning)  # of the data: the command has said it
     import_tensorflow()
     # every model is traced anew, as it must be; TensorFlow warns of that from the fifth on
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -101,6 +101,11 @@ def _difference(runs: Sequence[Run], baseline: Sequence[Run] | None, name: str) 
     """Return the paired difference over the seeds that both have; None without any."""
     if not baseline:
         return None
+    if (
+        name.endswith("loss")
+        and len({run.experiment.model.output for run in [*runs, *baseline]}) > 1
+    ):
+        return None  # softmax and sigmoid have different losses
     theirs = {run.experiment.seed: figure_of(run, name) for run in baseline}
     pairs = [
         (mine, other)
