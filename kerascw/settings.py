@@ -11,6 +11,7 @@ from kerascw.spec import (
     Adam,
     Adamax,
     AdamW,
+    Autoencoder,
     Constant,
     ConvNet,
     Cosine,
@@ -44,7 +45,7 @@ def one_line(error: ValidationError, prefix: str = "") -> str:
 
 
 _CHOICES: dict[str, tuple[type[Spec], ...]] = {
-    "model": (ConvNet, DenseNet),
+    "model": (ConvNet, DenseNet, Autoencoder),
     "training.optimizer": (SGD, RMSprop, Adam, AdamW, Adamax),
     "training.schedule": (
         *(Constant, Step, Halving, InverseTime, Cosine, OneCycle, WarmUp, Plateau),

@@ -76,6 +76,16 @@ class Folder(Spec):
     bad_files: Literal["fail", "skip"] = "fail"
 
 
+class Also(Spec):
+    """Further pictures to train an autoencoder on, whatever they show: other classes' parts.
+
+    ``validation`` is what the experiment's own holdout takes of these classes.
+    """
+
+    classes: tuple[int, ...] = Field(min_length=1)
+    parts: tuple[Literal["train", "validation", "test"], ...] = Field(min_length=1)
+
+
 class DataSpec(Spec):
     """Which examples are trained on, held out and tested."""
 
@@ -86,6 +96,7 @@ class DataSpec(Spec):
     holdout: Holdout | None = None  # None: train on the whole training set, no validation
     fraction: float = Field(default=1.0, gt=0, le=1)  # of the training part, stratified, nested
     fraction_seed: int = Field(default=0, ge=0)
+    also: tuple[Also, ...] = ()  # added to the training part, after the fraction
     # unit: [0, 1]; raw: 0..255 as they are; standard: training mean 0, standard deviation 1
     scaling: Literal["unit", "raw", "standard"] = "unit"
 
@@ -180,7 +191,29 @@ class DenseNet(Spec):
     initializer: Initializer = "glorot_uniform"
 
 
-ModelSpec = Annotated[ConvNet | DenseNet, Field(discriminator="kind")]
+class Autoencoder(Spec):
+    """A convolutional autoencoder: pictures in, pictures in [0, 1] out.
+
+    Each conv layer (valid padding) and its activation are followed by a 2x2 max pooling; the
+    decoder mirrors them, with 2x2 upsampling before each transposed convolution.
+    """
+
+    kind: Literal["autoencoder"] = "autoencoder"
+    filters: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    kernels: tuple[Annotated[int, Field(gt=0)], ...] = (5,)  # one for all, or one a conv layer
+    activation: Activation = "relu"  # of every layer, the last one included
+    initializer: Initializer = "glorot_uniform"
+
+    @model_validator(mode="after")
+    def _a_kernel_a_layer(self) -> Self:
+        if len(self.kernels) not in (1, len(self.filters)):
+            raise ValueError(
+                f"kernels has {len(self.kernels)} entries for {len(self.filters)} conv layers"
+            )
+        return self
+
+
+ModelSpec = Annotated[ConvNet | DenseNet | Autoencoder, Field(discriminator="kind")]
 
 
 # --- training -------------------------------------------------------------------------------
@@ -333,11 +366,29 @@ class TrainingSpec(Spec):
 # --- experiment -----------------------------------------------------------------------------
 
 
+class WarmStart(Spec):
+    """Which layers begin with another experiment's weights, and whether they keep these.
+
+    All other layers are initialised anew. The source is an experiment by value: the engine trains
+    it first where it is not kept yet, and this experiment's key covers all of it.
+    """
+
+    source: "Experiment"
+    layers: tuple[str, ...] = Field(min_length=1)  # names, the same in both models
+    frozen: bool = False  # they are not trained
+
+
 class Experiment(Spec):
     data: DataSpec
     model: ModelSpec
     training: TrainingSpec
     seed: int = Field(default=0, ge=0, lt=2**31)
+    start: WarmStart | None = None
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether the model gives pictures, not classes."""
+        return isinstance(self.model, Autoencoder)
 
     @model_validator(mode="after")
     def _selection_needs_validation(self) -> Self:
@@ -348,7 +399,14 @@ class Experiment(Spec):
                 raise ValueError("training.patience needs data.holdout: there is no validation")
             if isinstance(self.training.schedule, Plateau):
                 raise ValueError("training.schedule plateau needs data.holdout: no validation")
-        if self.model.output == "sigmoid" and self.training.label_smoothing:
+        if isinstance(self.model, Autoencoder):
+            if self.training.keep == "validation_accuracy":
+                raise ValueError("training.keep: an autoencoder has no accuracy; validation_loss")
+            if self.training.label_smoothing:
+                raise ValueError("training.label_smoothing: an autoencoder has no labels")
+        elif self.data.also:
+            raise ValueError("data.also: pictures of other classes are for an autoencoder only")
+        elif self.model.output == "sigmoid" and self.training.label_smoothing:
             raise ValueError("training.label_smoothing needs model.output softmax")
         return self
 
@@ -387,3 +445,6 @@ def _stated(value: Any) -> Any:
         for name, item in stated.items()
         if name == "kind" or fields[name].is_required() or item != fields[name].default
     }
+
+
+WarmStart.model_rebuild()
