@@ -10,7 +10,11 @@ import click
 
 from kerascw.errors import Interrupted, KerascwError
 
-_ELSEWHERE = {"data": "kerascw.data.commands:data", "predict": "kerascw.predict:command"}
+_ELSEWHERE = {
+    "data": "kerascw.data.commands:data",
+    "learning-curve": "kerascw.learning_curve_command:learning_curve",
+    "predict": "kerascw.predict:command",
+}
 """Commands that live beside what they show, imported when they are called."""
 
 
@@ -236,6 +240,8 @@ def run(
     from kerascw.engine.environment import command_line
     from kerascw.views.study import write_study
 
+    if rate := progress.rate():
+        terminal.print(rate)
     if result.has_page:
         show_study(result, terminal)
         folder = store.study_folder(plan.label)
@@ -249,7 +255,9 @@ def run(
                            f"{', trained again on everything' if final else ''}:")  # fmt: skip
         show_run(result.product, terminal)
         terminal.print(f"report: {result.product.folder / 'report.html'}")
-    if exports:
+    if exports and result.product.experiment.reconstructs:
+        terminal.print("no SavedModel: an autoencoder gives pictures, not classes")
+    elif exports:
         from kerascw.engine.export import export_run
 
         folder = export_run(result.product, saved_models / exports, data_dir=data_dir)

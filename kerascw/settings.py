@@ -1,6 +1,7 @@
 """Change fields of an experiment by their dotted paths, as the command line has them."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -129,3 +130,42 @@ def _with_kind(tree: dict[str, Any], parents: list[str], kind: Any) -> dict[str,
             return tree
     known = [spec.model_fields["kind"].default for spec in _CHOICES.get(where, ())]
     raise CallError(f"{where}.kind: {kind!r} is none of {', '.join(known)}")
+
+
+def read_experiment(path: str | Path) -> Experiment:
+    """Read an experiment from a JSON file: a kept run's experiment.json, or one written by hand.
+
+    A warm start's source may be the path of another such file, from where this one lies.
+
+    Raises
+    ------
+    CallError
+        A file that cannot be read, a wrong field, or files that start from one another.
+    """
+    tree = _read_tree(Path(path), ())
+    try:
+        return Experiment.model_validate(tree)
+    except ValidationError as error:
+        raise CallError(one_line(error, f"{path}: ")) from None
+
+
+def _read_tree(path: Path, from_files: tuple[Path, ...]) -> Any:
+    resolved = path.resolve()
+    if resolved in from_files:
+        circle = " starts from ".join(p.name for p in (*from_files, resolved))
+        raise CallError(f"{path}: a cycle of warm starts: {circle}")
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CallError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise CallError(f"{path}: no JSON ({error})") from None
+    if isinstance(tree, dict) and isinstance(tree.get("experiment"), dict):
+        tree = tree["experiment"]  # as a run's folder has it
+    if not isinstance(tree, dict):
+        raise CallError(f"{path}: no experiment; expected its fields data, model, training, seed")
+    start = tree.get("start")
+    if isinstance(start, dict) and isinstance(start.get("source"), str):
+        source = _read_tree(path.parent / start["source"], (*from_files, resolved))
+        tree = tree | {"start": start | {"source": source}}
+    return tree

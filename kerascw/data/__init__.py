@@ -127,6 +127,14 @@ class Splits:
     test: Part
     class_names: tuple[str, ...]
     raw_unit: int = 1  # see CatalogEntry
+    # how many pictures of other classes follow in train, for an autoencoder; their labels are 0
+    # and mean nothing
+    also: int = 0
+
+    @property
+    def train_labels(self) -> np.ndarray:
+        """Labels of the training pictures that are of this experiment's own classes."""
+        return self.train.labels[: len(self.train) - self.also]
 
 
 def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = False) -> Dataset:
@@ -212,22 +220,20 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
     """Return the parts that ``spec`` asks for: hold out, then select classes, then a fraction.
 
     The fraction is stratified and nested: with the same ``fraction_seed`` a smaller fraction's
-    examples are all in a larger one's.
+    examples are all in a larger one's. What ``spec.also`` names follows it in the training part,
+    which is then a copy whatever its size, with labels of 0 (see :class:`Splits`).
 
     Raises
     ------
     CallError
-        A holdout as large as the training set, a class that does not exist, or classes of
-        which no picture is left in a part.
+        A holdout as large as the training set, a class that does not exist or is named twice, or
+        classes of which no picture is left in a part.
     """
     train, validation = _hold_out(dataset, spec.holdout)
     test, class_names = dataset.test, dataset.entry.class_names
+    others = _others({"train": train, "validation": validation, "test": test}, spec, class_names)
     if spec.classes is not None:
-        unknown = [label for label in spec.classes if not 0 <= label < len(class_names)]
-        if unknown:
-            raise CallError(
-                f"data.classes: {unknown[0]} is no class; choose from 0 to {len(class_names) - 1}"
-            )
+        _refuse_unknown("classes", spec.classes, class_names)
         train = _only(train, spec.classes)
         validation = None if validation is None else _only(validation, spec.classes)
         test = _only(test, spec.classes)
@@ -237,7 +243,53 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
         class_names = tuple(class_names[label] for label in spec.classes)
     if spec.fraction < 1:
         train = train.take(nested_subset(train.labels, spec.fraction, spec.fraction_seed))
-    return Splits(train, validation, test, class_names, dataset.entry.raw_unit)
+    also = sum(map(len, others))
+    if also:
+        train = Part(
+            np.concatenate([np.asarray(part.images) for part in (train, *others)]),
+            np.concatenate([train.labels, np.zeros(also, np.int32)]),
+        )
+    return Splits(train, validation, test, class_names, dataset.entry.raw_unit, also)
+
+
+def _refuse_unknown(field: str, labels: tuple[int, ...], class_names: tuple[str, ...]) -> None:
+    unknown = [label for label in labels if not 0 <= label < len(class_names)]
+    if unknown:
+        raise CallError(
+            f"data.{field}: {unknown[0]} is no class; choose from 0 to {len(class_names) - 1}"
+        )
+
+
+def _others(
+    parts: dict[str, Part | None], spec: DataSpec, class_names: tuple[str, ...]
+) -> list[Part]:
+    """Return what ``spec.also`` names, in its order, of the dataset's parts after holding out."""
+    own = range(len(class_names)) if spec.classes is None else spec.classes
+    others, named = [], set()
+    for also in spec.also:
+        _refuse_unknown("also", also.classes, class_names)
+        for label in also.classes:
+            if label in own:
+                raise CallError(
+                    f"data.also: class {label} ({class_names[label]}) is one of the experiment's "
+                    "own; name others, and its own in data.classes"
+                )
+        for name in also.parts:
+            part = parts[name]
+            if part is None:
+                raise CallError(
+                    "data.also: no validation part, for data.holdout is none; hold some out or "
+                    "leave validation out of the parts"
+                )
+            for label in also.classes:
+                if (name, label) in named:
+                    raise CallError(f"data.also: the {name} part of class {label} is named twice")
+                named.add((name, label))
+            part = part.take(np.isin(part.labels, also.classes))
+            if not len(part):
+                raise CallError(f"data.also: no picture of the {name} part is of these classes")
+            others.append(part)
+    return others
 
 
 def _hold_out(dataset: Dataset, holdout: Holdout | None) -> tuple[Part, Part | None]:

@@ -12,7 +12,7 @@ from kerascw.spec import AugmentationSpec
 def training_batches(
     part: Part,
     *,
-    classes: int,
+    classes: int | None,
     batch_size: int,
     seed: int,
     epoch: tf.Variable,
@@ -30,16 +30,18 @@ def training_batches(
 
     Parameters
     ----------
+    classes : how many; None for an autoencoder, whose pictures are their own targets.
     epoch : int32 scalar, the epoch to draw, counted from 0.
 
     Yields
     ------
-    images uint8 ``[batch, height, width, channels]``, one-hot labels float32 ``[batch, classes]``.
+    images uint8 ``[batch, height, width, channels]``, one-hot labels float32 ``[batch, classes]``
+    or, where ``classes`` is None, the same pictures as float32 in [0, 1].
     """
     n, pictures = len(part), part.images
     in_place = isinstance(pictures, Rows) or pictures.nbytes > LARGE
     images = None if in_place else tf.constant(pictures)
-    labels = tf.one_hot(part.labels, classes)
+    labels = None if classes is None else tf.one_hot(part.labels, classes)
 
     def ordered(_: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(tf.range(n), tf.stack([seed, epoch]))
@@ -55,6 +57,8 @@ def training_batches(
         if augmentation:
             drawn = tf.random.experimental.stateless_fold_in(tf.stack([seed, epoch]), step)
             batch = augment(batch, augmentation, drawn)
+        if labels is None:
+            return batch, tf.cast(batch, tf.float32) / 255
         return batch, tf.gather(labels, positions)
 
     dataset = tf.data.Dataset.range(1).flat_map(ordered)

@@ -21,10 +21,15 @@ def export_run(run: Run, folder: Path, *, data_dir: str | Path | None = None) ->
     Raises
     ------
     CallError
-        The run kept no weights.
+        The run kept no weights, or it is no classifier's.
     KerascwError
         The exported model does not answer as the live one does.
     """
+    if run.experiment.reconstructs:
+        raise CallError(
+            f"run {run.name}: an autoencoder gives pictures, not classes; a SavedModel for predict "
+            "needs a classifier"
+        )
     if run.metrics["kept_epoch"] is None:
         raise CallError(f"run {run.name} diverged and kept no weights: nothing to export")
     for card_file in sorted(folder.glob(str("[0-9]*" / EXTRA_FILE))):

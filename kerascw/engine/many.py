@@ -28,7 +28,7 @@ from kerascw.engine.store import Run, Store
 from kerascw.errors import DataError, KerascwError, choices
 from kerascw.models import check_model
 from kerascw.quiet import import_tensorflow
-from kerascw.spec import DataSpec, Experiment
+from kerascw.spec import DataSpec, Experiment, ModelSpec
 from kerascw.training.watcher import Watcher
 
 RUNS_PER_PROCESS = 20
@@ -73,6 +73,8 @@ def run_many(
 ) -> list[Run]:
     """Return the runs of all experiments, in their order, training those that are not kept yet.
 
+    What warm starts begin with is trained first, once, where it is not kept.
+
     A single missing run is trained in this process, which shows its epochs; several are trained
     in processes of their own, ``jobs`` at a time with the cores divided among them. How many
     threads a run has shows in the last bits of its figures, so it is the same either way.
@@ -92,6 +94,16 @@ def run_many(
         The user stopped it; what is whole is kept.
     """
     names = [_checked_name(experiment, data_dir) for experiment in experiments]
+    sources = {e.start.source.canonical_json(): e.start.source for e in experiments if e.start}
+    if sources:
+        run_many(
+            list(sources.values()),
+            store,
+            data_dir=data_dir,
+            jobs=jobs,
+            cluster=cluster,
+            watcher=watcher,
+        )
     wanted = dict(zip(names, experiments, strict=True))
     kept = {name: run for name in wanted if (run := store.get(name)) is not None}
     missing = {name: experiment for name, experiment in wanted.items() if name not in kept}
@@ -102,7 +114,8 @@ def run_many(
     if here:
         ((name, experiment),) = missing.items()
         dataset = dataset_for(experiment.data, data_dir)
-        kept[name] = run_experiment(experiment, dataset, store, watcher, draw=False)
+        source = source_run(experiment, store, data_dir)
+        kept[name] = run_experiment(experiment, dataset, store, watcher, source=source, draw=False)
     elif missing:
         tasks = {
             name: Task(
@@ -131,9 +144,65 @@ def run_many(
 def _checked_name(experiment: Experiment, data_dir: str | Path | None) -> str:
     dataset = dataset_for(experiment.data, data_dir)
     check_model(experiment.model, dataset.entry.shape)
-    if experiment.data.holdout is not None or experiment.data.classes is not None:
-        _check_split(experiment.data, data_dir)
-    return run_name(experiment, dataset)
+    data = experiment.data
+    if data.holdout is not None or data.classes is not None or data.also:
+        _check_split(data, data_dir)
+    if experiment.start is None:
+        return run_name(experiment, dataset)
+    source = experiment.start.source
+    name = _checked_name(source, data_dir)
+    _check_start(
+        experiment.start.layers,
+        *((e.model, *_input_and_classes(e.data, data_dir)) for e in (experiment, source)),
+    )
+    return run_name(experiment, dataset, name)
+
+
+Architecture = tuple[ModelSpec, tuple[int, int, int], int]
+"""A model's spec, the shape of its pictures and its number of classes."""
+
+
+def _input_and_classes(
+    spec: DataSpec, data_dir: str | Path | None
+) -> tuple[tuple[int, int, int], int]:
+    entry = dataset_for(spec, data_dir).entry
+    return entry.shape, len(spec.classes or entry.class_names)
+
+
+@lru_cache(maxsize=256)
+def _check_start(layers: tuple[str, ...], model: Architecture, source: Architecture) -> None:
+    import_tensorflow()
+    from kerascw.models import build_model
+    from kerascw.training.warm_start import check_transfer
+
+    check_transfer(build_model(*model), build_model(*source), layers)
+
+
+def name_of(experiment: Experiment, data_dir: str | Path | None) -> str:
+    """Return the name of an experiment's run, whether it is kept or not."""
+    dataset, start = dataset_for(experiment.data, data_dir), experiment.start
+    return run_name(experiment, dataset, name_of(start.source, data_dir) if start else None)
+
+
+def source_run(experiment: Experiment, store: Store, data_dir: str | Path | None) -> Run | None:
+    """Return the kept run that a warm start begins with, None where it begins at random.
+
+    Raises
+    ------
+    KerascwError
+        It is not kept any more, or it diverged before it had weights.
+    """
+    if experiment.start is None:
+        return None
+    name = name_of(experiment.start.source, data_dir)
+    run = store.get(name)
+    if run is None:
+        raise KerascwError(f"run {name}, which a warm start begins with, is not in {store.folder}")
+    if run.metrics["kept_epoch"] is None:
+        raise KerascwError(
+            f"run {name}, which a warm start begins with, diverged: it has no weights"
+        )
+    return run
 
 
 @lru_cache(maxsize=256)
@@ -272,12 +341,14 @@ def train_in_worker(task: Task) -> str:
         set_threads(task.threads)
         experiment = Experiment.model_validate_json(task.experiment)
         dataset = dataset_for(experiment.data, task.data_dir)
-        if run_name(experiment, dataset) != task.name:
+        store = Store(task.runs)
+        source = source_run(experiment, store, task.data_dir)
+        if run_name(experiment, dataset, source.name if source else None) != task.name:
             raise DataError(
                 f"a worker on {socket.gethostname()} found other data ({dataset.source}, "
                 f"{dataset.location}) than the command; give --data-dir with a folder that both see"
             )
-        return run_experiment(experiment, dataset, Store(task.runs), draw=False).name
+        return run_experiment(experiment, dataset, store, source=source, draw=False).name
 
 
 def train_in_cluster_worker(task: Task) -> str:

@@ -9,18 +9,22 @@ import numpy as np
 from kerascw.data import Dataset, Splits, split
 from kerascw.engine.store import Run, Store, write_history, write_json
 from kerascw.models import check_model
-from kerascw.spec import RECIPE_VERSION, DataSpec, Experiment, Output
+from kerascw.spec import RECIPE_VERSION, Autoencoder, DataSpec, Experiment, ModelSpec, Output
 from kerascw.training.watcher import Watcher
 
 if TYPE_CHECKING:
-    from kerascw.training.fit import Fitted
+    from kerascw.training.fit import Fitted, Predictor
 
 CHECKPOINT = "checkpoint.npz"
 
 
-def run_name(experiment: Experiment, dataset: Dataset) -> str:
-    """Return the name of the run's folder; its last part is the experiment's key."""
-    key = experiment.key(dataset.fingerprint)
+def run_name(experiment: Experiment, dataset: Dataset, source: str | None = None) -> str:
+    """Return the name of the run's folder; its last part is the experiment's key.
+
+    ``source`` is the name of the run that it starts from, which stands for that run's data.
+    """
+    assert (source is None) == (experiment.start is None), "a warm start has a source"
+    key = experiment.key("\n".join(filter(None, [dataset.fingerprint, source])))
     return f"{file_name(experiment.data)}-{experiment.model.kind}-{key}"
 
 
@@ -40,9 +44,12 @@ def run_experiment(
     store: Store,
     watcher: Watcher | None = None,
     *,
+    source: Run | None = None,
     draw: bool = True,
 ) -> Run:
     """Return the experiment's run, training it only if the store does not have it.
+
+    ``source`` is the run of ``experiment.start.source``, where there is one.
 
     ``draw`` adds the figures and report.html, which takes longer than a small run trains.
 
@@ -53,11 +60,11 @@ def run_experiment(
     Interrupted
         The user stopped it; call again to go on.
     """
-    name = run_name(experiment, dataset)
+    name = run_name(experiment, dataset, None if source is None else source.name)
     run = store.get(name)
     splits = split(dataset, experiment.data)
     if run is None:
-        run = _claim_and_train(name, experiment, dataset, splits, store, watcher)
+        run = _claim_and_train(name, experiment, dataset, splits, store, watcher, source)
     if draw and not (run.folder / "report.html").is_file():
         from kerascw.views.report import draw_run
 
@@ -72,6 +79,7 @@ def _claim_and_train(
     splits: Splits,
     store: Store,
     watcher: Watcher | None,
+    source: Run | None,
 ) -> Run:
     check_model(experiment.model, splits.train.shape)
     with store.claim(name) as working:
@@ -79,7 +87,7 @@ def _claim_and_train(
         if run is not None:  # another process trained it while this one waited
             working.rmdir()
             return run
-        return _train(experiment, dataset, splits, store, working, watcher)
+        return _train(experiment, dataset, splits, store, working, watcher, source)
 
 
 def _train(
@@ -89,21 +97,24 @@ def _train(
     store: Store,
     working: Path,
     watcher: Watcher | None,
+    source: Run | None,
 ) -> Run:
     from kerascw.engine.environment import describe
     from kerascw.training.fit import fit
 
-    fitted = fit(experiment, splits, working / CHECKPOINT, watcher)
+    warm = None if source is None else source.model()
+    fitted = fit(experiment, splits, working / CHECKPOINT, watcher, source=warm)
     write_json(
         working / "experiment.json",
         {
-            "key": experiment.key(dataset.fingerprint),
+            "key": working.name.rsplit("-", 1)[-1],
+            "source": None if source is None else source.name,
             "recipe_version": RECIPE_VERSION,
             "experiment": experiment.model_dump(mode="json"),
         },
     )
     write_history(working / "history.csv", fitted.history)
-    metrics = _evaluate(fitted, splits, working, experiment.model.output)
+    metrics = _evaluate(fitted, splits, working, experiment.model)
     write_json(working / "metrics.json", metrics)
     images = len(splits.train) * len(fitted.history)
     write_json(
@@ -118,9 +129,8 @@ def _train(
     return store.finish(working, scratch=CHECKPOINT)
 
 
-def _evaluate(fitted: "Fitted", splits: Splits, working: Path, output: Output) -> dict[str, Any]:
+def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec) -> dict[str, Any]:
     """Score the kept weights: the parts that selection saw, then the test set, once."""
-    from kerascw.evaluation.metrics import full_report, summary
     from kerascw.training.fit import Predictor
 
     metrics: dict[str, Any] = {
@@ -134,22 +144,62 @@ def _evaluate(fitted: "Fitted", splits: Splits, working: Path, output: Output) -
     }
     if fitted.ended == "diverged":
         metrics["reason"] = f"a figure of epoch {len(fitted.history)} is not finite"
-    predictions = {}
+    predictions: dict[str, np.ndarray] = {}
     if fitted.kept_epoch is not None:
         predict = Predictor(fitted.model)
-        metrics["train"] = summary(predict(splits.train.images), splits.train.labels, output)
-        if splits.validation is not None:
-            predictions["validation_probabilities"] = predict(splits.validation.images)
-            predictions["validation_labels"] = splits.validation.labels
-            metrics["validation"] = summary(
-                predictions["validation_probabilities"], splits.validation.labels, output
-            )
-        predictions["test_probabilities"] = predict(splits.test.images)
-        predictions["test_labels"] = splits.test.labels
-        metrics["test"] = full_report(
-            predictions["test_probabilities"], splits.test.labels, splits.class_names, output
-        )
-        metrics["scored_on_test"] = 1
+        if isinstance(model, Autoencoder):
+            figures, predictions = _score_pictures(predict, splits)
+        else:
+            figures, predictions = _score_classes(predict, splits, model.output)
+        metrics |= figures | {"scored_on_test": 1}
     with (working / "predictions.npz").open("wb") as file:
         np.savez_compressed(file, **predictions)  # type: ignore[arg-type]
     return metrics
+
+
+Scores = tuple[dict[str, Any], dict[str, np.ndarray]]
+"""The figures of each part, and the arrays that predictions.npz keeps."""
+
+
+def _score_classes(predict: "Predictor", splits: Splits, output: Output) -> Scores:
+    from kerascw.evaluation.metrics import full_report, summary
+
+    figures = {"train": summary(predict(splits.train.images), splits.train.labels, output)}
+    predictions = {}
+    if splits.validation is not None:
+        predictions["validation_probabilities"] = predict(splits.validation.images)
+        predictions["validation_labels"] = splits.validation.labels
+        figures["validation"] = summary(
+            predictions["validation_probabilities"], splits.validation.labels, output
+        )
+    predictions["test_probabilities"] = predict(splits.test.images)
+    predictions["test_labels"] = splits.test.labels
+    figures["test"] = full_report(
+        predictions["test_probabilities"], splits.test.labels, splits.class_names, output
+    )
+    return figures, predictions
+
+
+KEPT_A_CLASS = 8
+"""Of so many test pictures of each class the reconstructions are kept: of all they would take as
+much as the pictures do."""
+
+
+def _score_pictures(predict: "Predictor", splits: Splits) -> Scores:
+    from kerascw.evaluation import metrics
+
+    figures = {
+        name: metrics.reconstruction_summary(metrics.reconstruction_errors(predict, part.images))
+        for name, part in (("train", splits.train), ("validation", splits.validation))
+        if part is not None
+    }
+    test = splits.test
+    errors = metrics.reconstruction_errors(predict, test.images)
+    figures["test"] = metrics.reconstruction_report(errors, test.labels, splits.class_names)
+    first = metrics.first_of_each_class(test.labels, KEPT_A_CLASS)
+    return figures, {
+        "test_errors": errors.astype(np.float32),
+        "test_labels": test.labels,
+        "test_reconstructed": first,  # positions in the test set
+        "test_reconstructions": metrics.as_pixels(predict(test.images[first])),
+    }

@@ -36,6 +36,12 @@ class Run:
     def experiment(self) -> Experiment:
         return Experiment.model_validate(self._json("experiment.json")["experiment"])
 
+    @property
+    def source(self) -> str | None:
+        """The name of the run that this one started from, None where it began at random."""
+        name: str | None = self._json("experiment.json").get("source")
+        return name
+
     @cached_property
     def metrics(self) -> dict[str, Any]:
         return self._json("metrics.json")
@@ -46,14 +52,14 @@ class Run:
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """One row an epoch: losses, accuracies and the learning rate at its end."""
+        """One row an epoch: losses, accuracies where there are, the learning rate at its end."""
         with (self.folder / "history.csv").open(newline="") as file:
             return [
                 {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
             ]
 
     def model(self) -> Any:
-        """Return the live Keras model: raw uint8 pictures to probabilities. Needs TensorFlow."""
+        """Return the live Keras model: raw uint8 pictures in. Needs TensorFlow."""
         from kerascw.quiet import import_tensorflow
 
         import_tensorflow()

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kerascw.data import FOLDER, Dataset
+from kerascw.data import FOLDER, Dataset, split
 from kerascw.engine.environment import command_line
 from kerascw.engine.many import StudyWatcher, dataset_for, run_many
-from kerascw.engine.run import run_experiment
 from kerascw.engine.store import Run, Store, write_json
 from kerascw.errors import CallError
 from kerascw.settings import override
@@ -89,10 +88,17 @@ class StudyResult:
 
     @property
     def run(self) -> Run:
-        """The run that validation chooses, never test; the first where nothing is held out."""
-        scored = [run for run in self.every_run if "validation" in run.metrics]
+        """The run that validation chooses, never test; the first where nothing is held out.
+
+        It is the classifier of the highest accuracy; only where there is none, the autoencoder of
+        the lowest loss.
+        """
+        runs = [run for run in self.every_run if not run.experiment.reconstructs] or self.every_run
+        scored = [run for run in runs if "validation" in run.metrics]
         if not scored:
-            return self.every_run[0]
+            return runs[0]
+        if runs[0].experiment.reconstructs:
+            return min(scored, key=lambda run: run.metrics["validation"]["loss"])
         return max(scored, key=lambda run: run.metrics["validation"]["accuracy"])
 
     @property
@@ -163,7 +169,13 @@ def on_other_data(experiment: Experiment, data: DataSpec, dataset: Dataset) -> E
         count = holdout.count if holdout.count <= n // 5 else max(1, n // 10)
         holdout = Holdout(how="stratified", count=count)
     own = experiment.data.model_copy(
-        update={"name": data.name, "folder": data.folder, "classes": None, "holdout": holdout}
+        update={
+            "name": data.name,
+            "folder": data.folder,
+            "classes": None,
+            "holdout": holdout,
+            "also": (),  # all classes are its own
+        }
     )
     return experiment.model_copy(update={"data": own})
 
@@ -172,7 +184,16 @@ def _over_seeds(
     base: Experiment, seeds: Sequence[int], sample: bool, changes: Mapping[str, Any]
 ) -> list[Experiment]:
     experiment = override(of_sample(base) if sample else base, dict(changes))
-    return [override(experiment, {"seed": seed}) for seed in seeds]
+    return [with_seed(experiment, seed) for seed in seeds]
+
+
+def with_seed(experiment: Experiment, seed: int) -> Experiment:
+    """Return the experiment with another seed, and what it starts from with that seed too."""
+    changes: dict[str, Any] = {"seed": seed}
+    if experiment.start is not None:
+        source = with_seed(experiment.start.source, seed)
+        changes["start"] = experiment.start.model_copy(update={"source": source})
+    return experiment.model_copy(update=changes)
 
 
 def of_sample(experiment: Experiment) -> Experiment:
@@ -184,6 +205,8 @@ def of_sample(experiment: Experiment) -> Experiment:
     tree["data"]["sample"] = True
     if tree["data"]["holdout"]:
         tree["data"]["holdout"]["count"] = max(1, tree["data"]["holdout"]["count"] // 10)
+    if experiment.start is not None:
+        tree["start"]["source"] = of_sample(experiment.start.source).model_dump(mode="json")
     return Experiment.model_validate(tree)
 
 
@@ -193,6 +216,10 @@ def retrained_on_everything(run: Run) -> Experiment:
         raise CallError("--final: data.holdout is none, everything is trained on")
     tree = run.experiment.model_dump(mode="json")
     tree["data"]["holdout"] = None
+    for also in tree["data"]["also"]:  # what was held out is in the training part now
+        also["parts"] = list(
+            dict.fromkeys("train" if part == "validation" else part for part in also["parts"])
+        )
     epochs = run.metrics["kept_epoch"]
     if epochs is None:
         raise CallError(f"--final: run {run.name} diverged, no number of epochs was found")
@@ -245,7 +272,7 @@ def run_study(
     if following:
         runs |= run_all(
             {
-                name: [experiment.model_copy(update={"seed": seed}) for seed in seeds]
+                name: [with_seed(experiment, seed) for seed in seeds]
                 for name, experiment in following.items()
             }
         )
@@ -262,14 +289,17 @@ def run_study(
     result = StudyResult(plan, runs)
     if len(result.every_run) <= DRAWN:
         for run in result.every_run:
-            draw_if_missing(run, store, data_dir)
+            draw_if_missing(run, data_dir)
     _remember(result, store)
     return result
 
 
-def draw_if_missing(run: Run, store: Store, data_dir: str | Path | None = None) -> None:
+def draw_if_missing(run: Run, data_dir: str | Path | None = None) -> None:
     """Draw a kept run's figures and report, if they are not there."""
-    run_experiment(run.experiment, dataset_for(run.experiment.data, data_dir), store)
+    if not (run.folder / "report.html").is_file():
+        from kerascw.views.report import draw_run
+
+        draw_run(run, split(dataset_for(run.experiment.data, data_dir), run.experiment.data))
 
 
 def _remember(result: StudyResult, store: Store) -> None:

@@ -1,9 +1,14 @@
-"""Figures of a classifier from its probabilities. Every one is of examples, never of batches."""
+"""Figures of a classifier from its probabilities, and of an autoencoder from its pictures.
 
+Every one is of examples, never of batches.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from kerascw.data.rows import Rows
 from kerascw.spec import Output
 
 SMALLEST_PROBABILITY = 1e-7
@@ -133,3 +138,63 @@ def full_report(
             for at in worst
         ],
     }
+
+
+# --- autoencoders ---------------------------------------------------------------------------
+
+
+def reconstruction_errors(
+    predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray | Rows, batch_size: int = 1000
+) -> np.ndarray:
+    """Return every picture's mean squared error over its pixels in [0, 1]: float64 ``[n]``.
+
+    No more than a batch of reconstructions is there at a time.
+
+    Parameters
+    ----------
+    predict : from uint8 pictures to reconstructions of the same shape, where 1 is white.
+    images : uint8 ``[n, height, width, channels]``.
+    """
+    errors = np.empty(len(images))
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        gaps = predict(batch).astype(np.float64) - batch / 255
+        errors[start : start + batch_size] = (gaps**2).mean(axis=(1, 2, 3))
+    return errors
+
+
+def reconstruction_summary(errors: np.ndarray) -> dict[str, Any]:
+    """Return the figures of one part of the data from its pictures' errors: count and loss."""
+    return {"examples": len(errors), "loss": float(errors.mean())}
+
+
+def reconstruction_report(
+    errors: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return all figures of the test set, ready for JSON; a class without pictures has no loss."""
+    by_class = [errors[labels == label] for label in range(len(class_names))]
+    return {
+        **reconstruction_summary(errors),
+        "per_class": [
+            {
+                "class": name,
+                "loss": float(own.mean()) if len(own) else None,
+                "examples": len(own),
+            }
+            for name, own in zip(class_names, by_class, strict=True)
+        ],
+    }
+
+
+def first_of_each_class(labels: np.ndarray, most: int) -> np.ndarray:
+    """Return the positions of the first pictures of every class, class by class, ascending.
+
+    >>> first_of_each_class(np.array([1, 0, 1, 1, 0]), most=2)
+    array([1, 4, 0, 2])
+    """
+    return np.concatenate([np.flatnonzero(labels == label)[:most] for label in np.unique(labels)])
+
+
+def as_pixels(reconstructions: np.ndarray) -> np.ndarray:
+    """Return pictures on a scale where 1 is white as uint8; what is out of [0, 1] is clipped."""
+    return np.round(np.clip(reconstructions, 0, 1) * 255).astype(np.uint8)

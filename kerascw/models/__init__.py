@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kerascw.models import convnet, mlp
-from kerascw.spec import ConvNet, DenseNet, ModelSpec
+from kerascw.models import autoencoder, convnet, mlp
+from kerascw.spec import Autoencoder, ConvNet, DenseNet, ModelSpec
 
 if TYPE_CHECKING:
     import keras
@@ -22,7 +22,8 @@ class Scaling:
     offset: float = 0.0
 
 
-_BUILDERS = {ConvNet: convnet, DenseNet: mlp}  # one module a kind of model
+# one module a kind of model
+_BUILDERS = {ConvNet: convnet, DenseNet: mlp, Autoencoder: autoencoder}
 
 
 def check_model(spec: ModelSpec, input_shape: tuple[int, int, int]) -> None:
@@ -44,7 +45,8 @@ def build_model(
     """Build the model that ``spec`` describes, with fresh weights.
 
     The model takes raw uint8 pictures ``[n, height, width, channels]``, scales them itself and
-    returns float32 probabilities ``[n, classes]``.
+    returns float32 probabilities ``[n, classes]``, an autoencoder float32 pictures of the same
+    shape, on a scale where 1 is white.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def build_model(
     Raises
     ------
     CallError
-        A spec that gives no classifier, naming the layer and the reason.
+        A spec that gives no such model, naming the layer and the reason.
 
     >>> from kerascw.spec import ConvNet
     >>> build_model(ConvNet(filters=(32, 64, 64), pool_after=(1, 2), dense=(64,))).count_params()
@@ -63,7 +65,7 @@ def build_model(
     check_model(spec, input_shape)
     import keras
 
-    from kerascw.models.parts import draw_torch_biases, output
+    from kerascw.models.parts import draw_torch_biases
 
     if seed is not None:
         keras.utils.set_random_seed(seed)
@@ -72,11 +74,20 @@ def build_model(
         [
             keras.Input(input_shape, dtype="uint8", name="images"),
             keras.layers.Rescaling(scaling.scale, scaling.offset, name="scale_pixels"),
-            *_BUILDERS[type(spec)].layers(spec),
-            output(classes, spec.initializer, spec.output),
+            *_layers(spec, input_shape[-1], classes),
         ],
         name=spec.kind,
     )
     if spec.initializer == "torch":
         draw_torch_biases(model, seed or 0)
     return model
+
+
+def _layers(spec: ModelSpec, channels: int, classes: int) -> list[keras.layers.Layer]:
+    """Return all layers after the scaling: a classifier's end with its probabilities."""
+    if isinstance(spec, Autoencoder):
+        return autoencoder.layers(spec, channels)
+    from kerascw.models.parts import output
+
+    hidden = _BUILDERS[type(spec)].layers(spec)
+    return [*hidden, output(classes, spec.initializer, spec.output)]

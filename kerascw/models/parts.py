@@ -21,7 +21,11 @@ def kernel_initializer(name: Initializer) -> keras.initializers.Initializer:
 
 
 def draw_torch_biases(model: keras.Model, seed: int) -> None:
-    """Give every bias PyTorch's initial values; Keras' initializers do not know the fan-in."""
+    """Give every bias PyTorch's initial values; Keras' initializers do not know the fan-in.
+
+    A transposed convolution's kernel is ``[height, width, out, in]``: like PyTorch this counts
+    the channels that it gives, not those that it takes.
+    """
     random = np.random.default_rng(seed)
     for layer in model.layers:
         if getattr(layer, "bias", None) is not None:

@@ -60,6 +60,8 @@ class Study:
     variants: Callable[[], dict[str, Experiment]]
     expected: dict[Budget, str]  # how long it takes on 2 cores, as measured
     quick: Quick
+    # where the quick budget is more than fewer epochs on a part of the training data
+    quick_variants: Callable[[], dict[str, Experiment]] | None = None
     default_budget: Budget = "quick"
     full_seeds: int = 3
     figures: tuple[str, ...] = ("test.accuracy", "test.loss")
@@ -80,6 +82,8 @@ class Study:
 
     def experiments(self, budget: Budget) -> dict[str, Experiment]:
         """Return the variants at this budget."""
+        if budget == "quick" and self.quick_variants is not None:
+            return self.quick_variants()
         return {name: at_budget(self, e, budget) for name, e in self.variants().items()}
 
 
@@ -98,12 +102,20 @@ def at_budget(study: Study, experiment: Experiment, budget: Budget) -> Experimen
 
 def all_studies() -> dict[str, Study]:
     """Return every study by its name."""
-    from kerascw.studies import bag, convnet_lab, digits_svhn, fashion, image_techniques
+    from kerascw.studies import (
+        bag,
+        bag_learning,
+        convnet_lab,
+        digits_svhn,
+        fashion,
+        image_techniques,
+    )
 
     studies: dict[str, Study] = {}
     for study in (
         fashion.STUDY,
         *bag.STUDIES,
+        *bag_learning.STUDIES,
         *convnet_lab.STUDIES,
         *image_techniques.STUDIES,
         *digits_svhn.STUDIES,

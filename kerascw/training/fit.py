@@ -15,12 +15,13 @@ from kerascw.data import Part, Splits, mean_and_deviation
 from kerascw.data.pipeline import training_batches
 from kerascw.data.rows import Rows
 from kerascw.errors import Interrupted
-from kerascw.evaluation.metrics import loss_and_accuracy
+from kerascw.evaluation.metrics import loss_and_accuracy, reconstruction_errors
 from kerascw.models import Scaling, build_model
-from kerascw.spec import DataSpec, Experiment
+from kerascw.spec import Autoencoder, DataSpec, Experiment
 from kerascw.training import checkpoint
 from kerascw.training.checkpoint import Progress
 from kerascw.training.optimizer import build_optimizer, rate_of_next_epoch
+from kerascw.training.warm_start import warm_start
 from kerascw.training.watcher import Silent, Watcher
 
 STEPS_PER_EXECUTION = 16
@@ -64,15 +65,22 @@ class Predictor:
         self._call = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
 
     def __call__(self, images: np.ndarray | Rows, batch_size: int = 1000) -> np.ndarray:
-        """Return float32 probabilities ``[n, classes]`` for uint8 pictures."""
+        """Return float32 probabilities ``[n, classes]``, or reconstructions, of uint8 pictures."""
         starts = range(0, len(images), batch_size)
         return np.concatenate([self._call(images[at : at + batch_size]).numpy() for at in starts])
 
 
 def fit(
-    experiment: Experiment, splits: Splits, checkpoint_path: Path, watcher: Watcher | None = None
+    experiment: Experiment,
+    splits: Splits,
+    checkpoint_path: Path,
+    watcher: Watcher | None = None,
+    *,
+    source: keras.Model | None = None,
 ) -> Fitted:
     """Fit the experiment's model, going on from ``checkpoint_path`` if that is there.
+
+    ``source`` is the model whose weights the experiment's warm start takes.
 
     The checkpoint is replaced after every epoch. On CPU, the history and the weights of a run that
     was killed and called again are those of an uninterrupted run, bit for bit.
@@ -94,16 +102,12 @@ def fit(
         seed=experiment.seed,
     )
     model = build()
+    if experiment.start is not None:
+        assert source is not None, "a warm start has a source"
+        warm_start(model, source, experiment.start)
     optimizer = build_optimizer(spec, math.ceil(len(train) / spec.batch_size))
     optimizer.build(model.trainable_variables)
-    loss: keras.losses.Loss = keras.losses.CategoricalCrossentropy(
-        label_smoothing=spec.label_smoothing
-    )
-    if experiment.model.output == "sigmoid":
-        loss = keras.losses.BinaryCrossentropy()
-    metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
-    if spec.label_smoothing:  # the reported loss is the cross-entropy of the true labels
-        metrics.append(keras.metrics.CategoricalCrossentropy(name="cross_entropy"))
+    loss, metrics = _loss_and_metrics(experiment)
     model.compile(
         optimizer,
         loss,
@@ -118,7 +122,7 @@ def fit(
     if keeper.ended is None:
         batches = training_batches(
             train,
-            classes=classes,
+            classes=None if experiment.reconstructs else classes,
             batch_size=spec.batch_size,
             seed=experiment.seed,
             epoch=epoch,
@@ -143,6 +147,24 @@ def fit(
     return Fitted(result, progress.history, progress.kept_epoch, keeper.ended, progress.seconds)
 
 
+def _loss_and_metrics(
+    experiment: Experiment,
+) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
+    """Return what is minimised, and what else of the training part the history has."""
+    spec, model = experiment.training, experiment.model
+    if isinstance(model, Autoencoder):
+        return keras.losses.MeanSquaredError(), []
+    loss: keras.losses.Loss = keras.losses.CategoricalCrossentropy(
+        label_smoothing=spec.label_smoothing
+    )
+    if model.output == "sigmoid":
+        loss = keras.losses.BinaryCrossentropy()
+    metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+    if spec.label_smoothing:  # the reported loss is the cross-entropy of the true labels
+        metrics.append(keras.metrics.CategoricalCrossentropy(name="cross_entropy"))
+    return loss, metrics
+
+
 class _Keeper(keras.callbacks.Callback):
     """After each epoch: validate, note, keep the best weights, write the checkpoint.
 
@@ -161,7 +183,7 @@ class _Keeper(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._spec, self._splits, self._progress = experiment.training, splits, progress
-        self._output = experiment.model.output
+        self._model_spec = experiment.model
         self._epoch, self._path, self._watcher = epoch, path, watcher
         self._predict: Predictor | None = None
         self._began = time.monotonic()
@@ -195,15 +217,11 @@ class _Keeper(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "learning_rate": float(self.model.optimizer.learning_rate),
             "train_loss": float(logs.get("cross_entropy", logs["loss"])),
-            "train_accuracy": float(logs["accuracy"]),
         }
-        validation = self._splits.validation
-        if validation is not None:
-            self._predict = self._predict or Predictor(self.model)
-            loss, accuracy = loss_and_accuracy(
-                self._predict(validation.images), validation.labels, self._output
-            )
-            row |= {"validation_loss": loss, "validation_accuracy": accuracy}
+        if "accuracy" in logs:
+            row["train_accuracy"] = float(logs["accuracy"])
+        if self._splits.validation is not None:
+            row |= self._validated(self._splits.validation)
         progress = self._progress
         progress.history.append(row)
         if self._is_best(row):
@@ -214,6 +232,15 @@ class _Keeper(keras.callbacks.Callback):
         self._watcher.epoch(row)
         if self.ended is not None:
             self.model.stop_training = True
+
+    def _validated(self, part: Part) -> dict[str, float]:
+        predict = self._predict = self._predict or Predictor(self.model)
+        if isinstance(self._model_spec, Autoencoder):
+            return {"validation_loss": float(reconstruction_errors(predict, part.images).mean())}
+        loss, accuracy = loss_and_accuracy(
+            predict(part.images), part.labels, self._model_spec.output
+        )
+        return {"validation_loss": loss, "validation_accuracy": accuracy}
 
     def _is_best(self, row: dict[str, float]) -> bool:
         keep, kept = self._spec.keep, self._progress.kept_epoch

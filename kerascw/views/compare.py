@@ -9,7 +9,7 @@ from rich.table import Table
 from kerascw.engine.store import Run, Store
 from kerascw.engine.study import is_study, recall
 from kerascw.evaluation.statistics import figure_of
-from kerascw.views.study import overlaid_curves
+from kerascw.views.study import every_curve
 
 _FIGURES = (
     *("train.loss", "train.accuracy", "validation.loss", "validation.accuracy"),
@@ -53,7 +53,7 @@ def compare_runs(runs: dict[str, list[Run]], folder: Path, console: Console) -> 
             )
     console.print(table)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("loss", "accuracy"):
+    for name, (figure, _) in every_curve(runs).items():
         path = folder / f"{name}.png"
-        overlaid_curves(runs, name).savefig(path, dpi=130)
+        figure.savefig(path, dpi=130)
         console.print(f"curves: {path}")

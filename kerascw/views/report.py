@@ -18,6 +18,12 @@ _ALT = {
     "calibration": "Accuracy against confidence",
     "samples_per_class": "Examples of each class in each part",
 }
+_ALT_OF_AUTOENCODER = {
+    "curves": "Mean squared error per pixel against epochs, training and validation",
+    "reconstructions": "Test pictures of each class, and below each its reconstruction",
+    "errors_per_class": "Mean squared error per pixel of each class on the test set",
+    "samples_per_class": "Examples of each class in each part",
+}
 
 
 def draw_run(run: Run, splits: Splits) -> Path:
@@ -31,7 +37,15 @@ def draw_run(run: Run, splits: Splits) -> Path:
     drawn: dict[str, Any] = {"samples_per_class": figures.samples_per_class(splits)}
     metrics, names = run.metrics, splits.class_names
     drawn["curves"] = figures.curves(run.history, metrics["kept_epoch"])
-    if "test" in metrics:
+    if "test" in metrics and run.experiment.reconstructs:
+        with np.load(run.folder / "predictions.npz") as kept:
+            shown, pictures = kept["test_reconstructed"], kept["test_reconstructions"]
+        test = splits.test.take(shown)
+        originals = np.asarray(test.images)
+        drawn["reconstructions"] = figures.reconstructions(originals, pictures, test.labels, names)
+        scores = metrics["test"]
+        drawn["errors_per_class"] = figures.errors_per_class(scores["per_class"], scores["loss"])
+    elif "test" in metrics:
         with np.load(run.folder / "predictions.npz") as kept:
             probabilities = kept["test_probabilities"]
         drawn["confusion"] = figures.confusion(np.array(metrics["test"]["confusion"]), names)
@@ -66,7 +80,7 @@ def run_html(run: Run) -> str:
                 "alt": alt,
                 "base64": base64.b64encode(path.read_bytes()).decode(),
             }
-            for name, alt in _ALT.items()
+            for name, alt in (_ALT_OF_AUTOENCODER if run.experiment.reconstructs else _ALT).items()
             if (path := run.folder / "figures" / f"{name}.png").is_file()
         },
     )

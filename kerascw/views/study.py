@@ -25,7 +25,8 @@ from kerascw.evaluation.statistics import (
     verdict,
 )
 from kerascw.published import Published
-from kerascw.views.figures import plain
+from kerascw.spec import Autoencoder
+from kerascw.views.figures import loss_label, plain
 from kerascw.views.report import page, replace_text
 
 # Okabe and Ito's colours, then the same dashed: lines stay apart for colour-blind readers
@@ -34,6 +35,9 @@ _DASHES = ("-", "--", ":")
 
 LARGEST_LOSS = 10.0
 """Where curves of losses are cut off, in nats; guessing among 100 classes costs 4.6."""
+
+MOST_CURVES = 24
+"""How many variants' curves are overlaid; more cannot be told apart."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Row:
     parameters: int
     diverged: tuple[str, ...]  # a line for every seed that diverged
     cells: tuple[Cell, ...]
+    reconstructs: bool = False  # an autoencoder's
 
 
 def rows_of(result: StudyResult) -> list[Row]:
@@ -84,7 +89,17 @@ def rows_of(result: StudyResult) -> list[Row]:
             for run in runs
             if run.metrics["status"] == "diverged"
         )
-        rows.append(Row(variant, len(runs), runs[0].metrics["parameters"], diverged, tuple(cells)))
+        first = runs[0]
+        rows.append(
+            Row(
+                variant,
+                len(runs),
+                first.metrics["parameters"],
+                diverged,
+                tuple(cells),
+                first.experiment.reconstructs,
+            )
+        )
     return rows
 
 
@@ -101,11 +116,8 @@ def _difference(runs: Sequence[Run], baseline: Sequence[Run] | None, name: str) 
     """Return the paired difference over the seeds that both have; None without any."""
     if not baseline:
         return None
-    if (
-        name.endswith("loss")
-        and len({run.experiment.model.output for run in [*runs, *baseline]}) > 1
-    ):
-        return None  # softmax and sigmoid have different losses
+    if name.endswith("loss") and len({_kind_of_loss(run) for run in [*runs, *baseline]}) > 1:
+        return None
     theirs = {run.experiment.seed: figure_of(run, name) for run in baseline}
     pairs = [
         (mine, other)
@@ -114,6 +126,12 @@ def _difference(runs: Sequence[Run], baseline: Sequence[Run] | None, name: str) 
         and (other := theirs.get(run.experiment.seed)) is not None
     ]
     return paired_difference(*zip(*pairs, strict=True)) if pairs else None
+
+
+def _kind_of_loss(run: Run) -> str:
+    """Return what the run's loss is one of: only losses of one kind are compared."""
+    model = run.experiment.model
+    return model.kind if isinstance(model, Autoencoder) else model.output
 
 
 # --- text -----------------------------------------------------------------------------------
@@ -213,11 +231,41 @@ def overlaid_curves(runs: Mapping[str, Sequence[Run]], figure_name: str = "loss"
             if axes.get_ylim()[1] > LARGEST_LOSS:  # one diverging run would flatten all others
                 axes.set_ylim(top=LARGEST_LOSS)
         plain(axes)
-    grid[0].set_ylabel("loss (nats)" if figure_name == "loss" else figure_name)
+    reconstructs = all(run.experiment.reconstructs for several in runs.values() for run in several)
+    grid[0].set_ylabel(
+        loss_label(reconstructs=reconstructs) if figure_name == "loss" else figure_name
+    )
     figure.legend(
         *grid[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8
     )
     return figure
+
+
+def every_curve(runs: Mapping[str, Sequence[Run]]) -> dict[str, tuple[Figure, str]]:
+    """Return the overlaid curves by name, with what each shows.
+
+    Classifiers have loss and accuracy, unless they are too many to tell apart. Autoencoders have a
+    loss of another kind, in a figure of its own: ``reconstruction_loss``.
+    """
+    classifiers, autoencoders = (
+        {
+            name: several
+            for name, several in runs.items()
+            if several[0].experiment.reconstructs == reconstructs
+        }
+        for reconstructs in (False, True)
+    )
+    drawn = {}
+    if 0 < len(classifiers) <= MOST_CURVES:
+        for name in ("loss", "accuracy"):
+            alt = f"{name} of every variant against epochs"
+            drawn[name] = (overlaid_curves(classifiers, name), alt)
+    if autoencoders:
+        drawn["reconstruction_loss"] = (
+            overlaid_curves(autoencoders, "loss"),
+            "mean squared error per pixel of every autoencoder against epochs",
+        )
+    return drawn
 
 
 def _band(axes: Axes, runs: Sequence[Run], name: str, number: int, label: str) -> None:
@@ -311,18 +359,18 @@ def write_study(
 ) -> Path:
     """Write figures, table.csv and report.html of a study into ``folder``; return the page."""
     rows, study = rows_of(result), result.study
+    drawn: dict[str, tuple[Figure, str]] = {}
+    # an autoencoder has no place among classifiers
+    alike = [row for row in rows if not row.reconstructs] or rows
     compared = "test.error" if "test.error" in study.figures else "test.accuracy"
-    drawn: dict[str, tuple[Figure, str]] = {
-        "comparison": (
-            comparison(rows, compared),
+    if alike[0].reconstructs:
+        compared = "test.loss"
+    if any(cell.name == compared for row in alike for cell in row.cells):
+        drawn["comparison"] = (
+            comparison(alike, compared),
             f"{compared.replace('.', ' ')} of every variant over the seeds, with the published one",
-        ),
-        "loss": (overlaid_curves(result.runs, "loss"), "loss of every variant against epochs"),
-        "accuracy": (
-            overlaid_curves(result.runs, "accuracy"),
-            "accuracy of every variant against epochs",
-        ),
-    }
+        )
+    drawn |= every_curve(result.runs)
     if study.pictures is not None:
         drawn |= study.pictures(result.runs, options)
     pictures = folder / "figures"

@@ -78,16 +78,20 @@ class TrainingProgress:
         """Print the epoch's line."""
         number, now = int(row["epoch"]), time.monotonic()
         seconds, self._since = now - self._since, now
-        validation = ""
-        if "validation_loss" in row:
-            validation = (
-                f"   validation loss {row['validation_loss']:.4f} "
-                f"accuracy {row['validation_accuracy']:.4f}"
+        digits = 4 if "train_accuracy" in row else 5  # an autoencoder's losses are small
+        parts = [
+            f"{part} "
+            + " ".join(
+                f"{name} {row[f'{part}_{name}']:.{digits}f}"
+                for name in ("loss", "accuracy")  # an autoencoder has no accuracy
+                if f"{part}_{name}" in row
             )
+            for part in ("train", "validation")
+            if f"{part}_loss" in row
+        ]
         self._console.print(
             f"epoch {number:>{len(str(self._epochs))}}/{self._epochs}   "
-            f"train loss {row['train_loss']:.4f} accuracy {row['train_accuracy']:.4f}"
-            f"{validation}   {seconds:.1f} s",
+            f"{'   '.join(parts)}   {seconds:.1f} s",
         )
         if number == self._epochs:
             self.stop()
@@ -113,20 +117,30 @@ def show_run(run: Run, console: Console) -> None:
         f"({metrics['ended']}{kept}), {run.environment['training_seconds']:.0f} s",
     )
     parts = Table("part", box=None, pad_edge=False)
-    for column in ("examples", "loss", "accuracy", "error"):
+    columns, digits = ["loss", "accuracy", "error"], 4
+    if experiment.reconstructs:
+        columns, digits = ["loss"], 5
+    for column in ("examples", *columns):
         parts.add_column(column, justify="right")
     for name in ("train", "validation", "test"):
         if name in metrics:
             part = metrics[name]
             parts.add_row(
-                name,
-                f"{part['examples']:,}",
-                f"{part['loss']:.4f}",
-                f"{part['accuracy']:.4f}",
-                f"{part['error']:.4f}",
+                name, f"{part['examples']:,}", *(f"{part[figure]:.{digits}f}" for figure in columns)
             )
     console.print(parts)
-    if "test" in metrics:
+    if "test" in metrics and experiment.reconstructs:
+        console.print(
+            "The loss is the mean squared error per pixel, in [0, 1]; test set scored once."
+        )
+        errors = Table("class", box=None, pad_edge=False)
+        for column in ("test loss", "examples"):
+            errors.add_column(column, justify="right")
+        for row in metrics["test"]["per_class"]:
+            loss = "-" if row["loss"] is None else f"{row['loss']:.5f}"
+            errors.add_row(row["class"], loss, f"{row['examples']:,}")
+        console.print(errors)
+    elif "test" in metrics:
         test = metrics["test"]
         low, high = test["accuracy_interval_95"]
         console.print(
@@ -152,7 +166,7 @@ def show_run(run: Run, console: Console) -> None:
 
 
 def list_runs(store: Store, console: Console) -> None:
-    """Print a line for every run that is kept, the newest last."""
+    """Print a line for every run that is kept, the newest last; the figures are accuracies."""
     runs = store.all()
     if not runs:
         console.print(f"No runs are kept in {store.folder}. Next: python -m kerascw run fashion")
@@ -161,10 +175,7 @@ def list_runs(store: Store, console: Console) -> None:
     for column in ("seed", "epochs", "validation", "test"):
         table.add_column(column, justify="right")
     for run in runs:
-        figures = [
-            f"{run.metrics[part]['accuracy']:.4f}" if part in run.metrics else "-"
-            for part in ("validation", "test")
-        ]
+        figures = [_figure(run, part) for part in ("validation", "test")]
         table.add_row(
             run.name,
             run.environment["data"]["title"],
@@ -175,6 +186,16 @@ def list_runs(store: Store, console: Console) -> None:
     console.print(table)
 
 
+def _figure(run: Run, part: str) -> str:
+    """Return the figure of one part that a single line has room for."""
+    figures = run.metrics.get(part)
+    if figures is None:
+        return "-"
+    if run.experiment.reconstructs:
+        return f"loss {figures['loss']:.5f}"
+    return f"{figures['accuracy']:.4f}"
+
+
 class StudyProgress(TrainingProgress):
     """A single run's epochs, or the runs of a study: done, running, left, time left."""
 
@@ -183,12 +204,15 @@ class StudyProgress(TrainingProgress):
         self._bar: Progress | None = None
         self._runs: TaskID | None = None
         self._total = self._done = self._jobs = 0
+        self._images_trained = 0
+        self._began: float | None = None  # of the first round, where there are several
 
     def planned(self, runs: int, kept: int, jobs: int) -> None:
         """Show how much there is to do."""
         self.stop()
         self._total, self._done, self._jobs = runs, kept, jobs
         self._since = time.monotonic()
+        self._began = self._began or self._since
         missing = runs - kept
         if runs > 1:
             already = f", {kept} kept already" if kept else ""
@@ -215,8 +239,9 @@ class StudyProgress(TrainingProgress):
         """Print the run's line and move the bar."""
         self._done += 1
         metrics = run.metrics
+        self._images_trained += images_trained(run)
         figures = (
-            f"test accuracy {metrics['test']['accuracy']:.4f}"
+            f"test {'' if run.experiment.reconstructs else 'accuracy '}{_figure(run, 'test')}"
             if "test" in metrics
             else f"diverged, {metrics['reason']}"
         )
@@ -236,6 +261,22 @@ class StudyProgress(TrainingProgress):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def rate(self) -> str | None:
+        """Return a line on how fast all that was trained; None where several runs were not."""
+        if self._began is None or not self._images_trained:
+            return None
+        seconds = time.monotonic() - self._began
+        return (
+            f"{self._images_trained:,} images trained in {seconds:,.0f} s: "
+            f"{self._images_trained / seconds:,.0f} a second, start-up and scoring included"
+        )
+
+
+def images_trained(run: Run) -> int:
+    """Return how many pictures a run's training saw, each as often as it did."""
+    examples: int = run.metrics.get("train", {}).get("examples", 0)
+    return examples * int(run.metrics["epochs_trained"])
 
 
 def show_study(result: "StudyResult", console: Console) -> None:
