@@ -13,7 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascw.spec import Experiment, override
+from kerascw.settings import override
+from kerascw.spec import Experiment
 
 if TYPE_CHECKING:
     from kerascw.data import Dataset
@@ -33,6 +34,7 @@ def run(
     jobs: int = 1,
     sample: bool = False,
     final: bool = False,
+    data: str | None = None,
     data_dir: str | Path | None = None,
     runs: str | Path = "runs",
     settings: dict[str, Any] | None = None,
@@ -47,6 +49,7 @@ def run(
     jobs : how many runs to train side by side.
     sample : take the bundled sample of the dataset.
     final : go on to train on validation too, for the epochs found best.
+    data : another dataset's name, or ``folder:PATH``.
     data_dir : a folder with the dataset's files.
     runs : the folder that keeps the runs.
     settings : fields of the experiment by dotted path, such as ``{"model.batch_norm": False}``.
@@ -64,6 +67,7 @@ def run(
     --------
     ``kerascw.run("fashion", epochs=3).run.metrics["test"]["accuracy"]``
     """
+    from kerascw.data import data_named
     from kerascw.engine.store import Store
     from kerascw.engine.study import SHORTCUTS, planned, run_study
     from kerascw.errors import CallError, choices
@@ -75,7 +79,16 @@ def run(
             raise CallError(f"{name}: no such option; choose {choices(SHORTCUTS)}, or settings")
         changes[SHORTCUTS[name]] = value
     chosen = study_named(study)
-    plan = planned(chosen, budget=budget, seeds=seeds, seed=seed, sample=sample, settings=changes)
+    plan = planned(
+        chosen,
+        budget=budget,
+        seeds=seeds,
+        seed=seed,
+        sample=sample,
+        data=None if data is None else data_named(data),
+        data_dir=data_dir,
+        settings=changes,
+    )
     return run_study(plan, Store(runs), data_dir=data_dir, final=final, jobs=jobs)
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,25 @@ class _Group(click.Group):
         return super().get_command(context, name)
 
     def invoke(self, context: click.Context) -> Any:
+        warnings.formatwarning = _one_line
         try:
             return super().invoke(context)
         except KerascwError as error:
             click.echo(f"kerascw: {error}", err=True)
             sys.exit(error.exit_code)
+
+
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Return a warning as users read it: our own without the place in the code."""
+    return (
+        f"kerascw: {message}\n" if category is UserWarning else f"{category.__name__}: {message}\n"
+    )
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -102,6 +117,20 @@ def _with(options: Any) -> Any:
     is_flag=True,
     help="Then train on validation too, for the epochs found best, and test that.",
 )
+@click.option(
+    "--data",
+    metavar="NAME|folder:PATH",
+    help="Another dataset (see data list), or a folder of pictures, with a folder a class.",
+)
+@click.option("--size", type=click.IntRange(min=1), help="folder: pixels a side. [default: auto]")
+@click.option(
+    "--bad-files",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="folder: what to do about pictures that cannot be read.",
+)
+@click.option("--extra", is_flag=True, help="svhn: train on its extra pictures too.")
 @_data_dir
 @click.option("--sample", is_flag=True, help="Use the bundled sample, not the dataset.")
 @click.option(
@@ -125,6 +154,10 @@ def run(
     cluster: str | None,
     settings: tuple[str, ...],
     final: bool,
+    data: str | None,
+    size: int | None,
+    bad_files: Any,
+    extra: bool,
     data_dir: Path | None,
     sample: bool,
     or_sample: bool,
@@ -137,11 +170,15 @@ def run(
 ) -> None:
     """Run STUDY: train, evaluate, draw, export. What is kept already is not trained again."""
     from kerascw.console import console
+    from kerascw.engine.run import file_name
     from kerascw.engine.store import Store
     from kerascw.engine.study import SHORTCUTS, planned, run_study
+    from kerascw.errors import CallError
     from kerascw.studies import study_named
 
-    chosen = study_named(study)
+    if extra and study != "svhn":
+        raise CallError(f"--extra: study {study} has no extra pictures; svhn has")
+    chosen = study_named("svhn-extra" if extra else study)
     changes: dict[str, Any] = {
         SHORTCUTS[name]: value for name, value in shortcuts.items() if value is not None
     }
@@ -149,9 +186,23 @@ def run(
     terminal = console()
     if or_sample and not sample:
         sample = _fall_back_to_sample(
-            next(iter(chosen.variants().values())).data.name, data_dir, terminal
+            next(iter(chosen.variants().values())).data, data_dir, terminal
         )
-    plan = planned(chosen, budget=budget, seeds=seeds, seed=seed, sample=sample, settings=changes)
+    other = None
+    if data is not None:
+        from kerascw.data import data_named
+
+        other = data_named(data, size=(size, size) if size else None, bad_files=bad_files)
+    plan = planned(
+        chosen,
+        budget=budget,
+        seeds=seeds,
+        seed=seed,
+        sample=sample,
+        data=other,
+        data_dir=data_dir,
+        settings=changes,
+    )
     if sample:
         terminal.print("bundled sample, not the dataset", style="bold yellow reverse")
         terminal.print(
@@ -191,16 +242,17 @@ def run(
         page = write_study(result, folder, command_line(), options)
         terminal.print(f"study report: {page}")
         terminal.print(f"study table: {folder / 'table.csv'}")
-    if chosen.exports or len(result.every_run) == 1:
+    exports = chosen.exports if other is None else file_name(other)
+    if exports or len(result.every_run) == 1:
         if len(result.every_run) > 1:
             terminal.print("\nThe run that validation chooses"
                            f"{', trained again on everything' if final else ''}:")  # fmt: skip
         show_run(result.product, terminal)
         terminal.print(f"report: {result.product.folder / 'report.html'}")
-    if chosen.exports:
+    if exports:
         from kerascw.engine.export import export_run
 
-        folder = export_run(result.product, saved_models / chosen.exports, data_dir=data_dir)
+        folder = export_run(result.product, saved_models / exports, data_dir=data_dir)
         terminal.print(f"SavedModel: {folder}")
         terminal.print(f"next: python -m kerascw predict {folder.parent} PICTURE...")
 
@@ -223,12 +275,12 @@ def _setting(text: str) -> tuple[str, str]:
     return path, value
 
 
-def _fall_back_to_sample(name: str, data_dir: Path | None, terminal: Any) -> bool:
+def _fall_back_to_sample(spec: Any, data_dir: Path | None, terminal: Any) -> bool:
     from kerascw.data.sources import NotFoundError
-    from kerascw.engine.many import dataset_of
+    from kerascw.engine.many import dataset_for
 
     try:
-        dataset_of(name, False, data_dir)  # it stays loaded for the run
+        dataset_for(spec, data_dir)  # it stays loaded for the run
     except NotFoundError as error:  # a damaged copy is an error, not a reason for the sample
         terminal.print(str(error), style="yellow")
         return True

@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -14,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kerascw.errors import CallError, choices
 
-__all__ = ["Invert", "Picture", "Unreadable", "read_pictures"]
+__all__ = ["Invert", "Picture", "Unreadable", "fit_picture", "pillow_filters", "read_pictures"]
 
 Invert = Literal["auto", "yes", "no"]
 
@@ -103,6 +104,33 @@ def read_pictures(
                 yield Unreadable(file, _reason(error))
 
 
+def fit_picture(file: str | Path, shape: tuple[int, int, int]) -> Picture | Unreadable:
+    """Read one picture file as :func:`read_pictures` does, never inverted.
+
+    For many files in several threads: the caller enters :func:`pillow_filters` around them all.
+    """
+    name = os.fspath(file)
+    try:
+        _refuse_special(name)
+        with open(name, "rb") as stream:
+            image = _decoded(stream)
+        return Picture(name, _fitted(image, shape, inverted=False))
+    except Exception as error:  # as in read_pictures
+        return Unreadable(name, _reason(error))
+
+
+@contextmanager
+def pillow_filters() -> Iterator[None]:
+    """Hold back Pillow's warnings, but make that of an overlarge picture an error.
+
+    Warning filters are the whole process': threads must not enter this one by one.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on damaged EXIF and the like: the pixels are there
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
 class _NoPicture(Exception):
     """The file is whole, but holds nothing to predict; the text says what it holds."""
 
@@ -136,9 +164,9 @@ def _read(file: str, stdin: BinaryIO | None) -> Iterator[tuple[str, Image.Image,
     if file == "-":
         stream = stdin or sys.stdin.buffer
         yield file, _open(io.BytesIO(stream.read())), False
-    elif os.path.exists(file) and not os.path.isfile(file):
-        raise _NoPicture("not a regular file; pipe it in and name it -")  # open() might hang
-    elif os.path.splitext(file)[1].lower() in STACK_SUFFIXES:
+        return
+    _refuse_special(file)
+    if os.path.splitext(file)[1].lower() in STACK_SUFFIXES:
         array = _read_stack(file)
         single = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3, 4))
         if not array.size:
@@ -152,13 +180,20 @@ def _read(file: str, stdin: BinaryIO | None) -> Iterator[tuple[str, Image.Image,
         yield file, image, False
 
 
+def _refuse_special(file: str) -> None:
+    if os.path.exists(file) and not os.path.isfile(file):
+        raise _NoPicture("not a regular file; pipe it in and name it -")  # open() might hang
+
+
 def _open(stream: BinaryIO) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on damaged EXIF and the like: the pixels are there
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(stream, formats=FORMATS) as image:
-            image.load()
-            return _opaque(ImageOps.exif_transpose(image))
+    with pillow_filters():
+        return _decoded(stream)
+
+
+def _decoded(stream: BinaryIO) -> Image.Image:
+    with Image.open(stream, formats=FORMATS) as image:
+        image.load()
+        return _opaque(ImageOps.exif_transpose(image))
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -1,23 +1,25 @@
 """What an experiment is: frozen, validated values with one canonical JSON form.
 
 Every number that changes a result is a field here. Derive a changed experiment with
-:func:`override` or ``model_copy``; nothing is ever mutated. This module must not import
-TensorFlow: the command line reads it to answer ``--help``.
+:func:`kerascw.settings.override` or ``model_copy``; nothing is ever mutated. This module
+must not import TensorFlow: the command line reads it to answer ``--help``.
 """
 
 import hashlib
 import json
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from kerascw.errors import CallError
-
-RECIPE_VERSION = 1
-"""Raised whenever the same experiment would train differently; part of every run's key."""
+RECIPE_VERSION = 2
+"""Raised whenever the same experiment would train differently, so also when a default changes; part
+of every run's key."""
 
 Activation = Literal["relu", "tanh", "sigmoid", "elu", "gelu", "linear"]
 Initializer = Literal["glorot_uniform", "he_uniform", "he_normal", "torch"]
+Output = Literal["softmax", "sigmoid"]
+"""Of the output layer, which decides the loss: cross-entropy over the classes, or the mean over the
+classes of each one's binary cross-entropy (one against the rest)."""
 
 
 class Spec(BaseModel):
@@ -51,18 +53,34 @@ class Holdout(Spec):
     """Which part of the training set is held out for validation.
 
     ``first`` and ``last`` take that many examples in the order of the source; ``stratified``
-    draws them so that every class keeps its share, from ``seed``.
+    draws them so that every class keeps its share, ``random`` whatever their class, both from
+    ``seed``. ``own`` is the validation part that the dataset comes with, and needs no count.
     """
 
-    how: Literal["first", "last", "stratified"] = "first"
-    count: int = Field(gt=0)
+    how: Literal["first", "last", "stratified", "random", "own"] = "first"
+    count: int = Field(default=1, gt=0)
     seed: int = Field(default=0, ge=0)
+
+
+class Folder(Spec):
+    """A folder of pictures as a dataset; see :mod:`kerascw.data.folder`."""
+
+    path: str  # absolute
+    # pixels of height and width, and whether grey or in colour, that every picture is brought to
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    colour: bool = True
+    # of pictures without a test folder, the stratified part that is tested on, drawn from seed
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    bad_files: Literal["fail", "skip"] = "fail"
 
 
 class DataSpec(Spec):
     """Which examples are trained on, held out and tested."""
 
     name: str
+    folder: Folder | None = None  # what name "folder" stands for
     sample: bool = False  # the bundled sample instead of the whole dataset
     classes: tuple[int, ...] | None = None  # keep these only, relabelled 0, 1, ... in this order
     holdout: Holdout | None = None  # None: train on the whole training set, no validation
@@ -70,6 +88,12 @@ class DataSpec(Spec):
     fraction_seed: int = Field(default=0, ge=0)
     # unit: [0, 1]; raw: 0..255 as they are; standard: training mean 0, standard deviation 1
     scaling: Literal["unit", "raw", "standard"] = "unit"
+
+    @model_validator(mode="after")
+    def _folder_has_its_name(self) -> Self:
+        if (self.name == "folder") != (self.folder is not None):
+            raise ValueError("name folder and the field folder need each other")
+        return self
 
     @field_validator("classes")
     @classmethod
@@ -120,6 +144,8 @@ class ConvNet(Spec):
     dropout: tuple[Dropout, ...] = ()
     head: Literal["flatten", "average"] | None = "flatten"  # average: global average pooling
     dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    dense_activation: Activation | None = None  # None: as after the conv layers
+    output: Output = "softmax"
     initializer: Initializer = "glorot_uniform"
 
     @model_validator(mode="after")
@@ -150,6 +176,7 @@ class DenseNet(Spec):
     dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
     activation: Activation = "relu"
     dropout_rate: float = Field(default=0.0, ge=0, lt=1)  # after every hidden layer
+    output: Output = "softmax"
     initializer: Initializer = "glorot_uniform"
 
 
@@ -187,11 +214,70 @@ class AdamW(Spec):
     weight_decay: float = Field(default=0.01, ge=0)
 
 
-OptimizerSpec = Annotated[SGD | RMSprop | Adam | AdamW, Field(discriminator="kind")]
+class Adamax(Spec):
+    """Adam with the infinity norm (Kingma and Ba, 2015, section 7)."""
+
+    kind: Literal["adamax"] = "adamax"
+    learning_rate: Rate = 1e-3
+
+
+OptimizerSpec = Annotated[SGD | RMSprop | Adam | AdamW | Adamax, Field(discriminator="kind")]
+
+Epochs = Annotated[int, Field(gt=0)]
 
 
 class Constant(Spec):
     kind: Literal["constant"] = "constant"
+
+
+class Step(Spec):
+    """The rate times ``factor`` after every ``every`` epochs."""
+
+    kind: Literal["step"] = "step"
+    every: Epochs = 5
+    factor: float = Field(default=0.1, gt=0, le=1)
+
+
+class Halving(Spec):
+    """Half the rate after every ``every`` epochs."""
+
+    kind: Literal["halving"] = "halving"
+    every: Epochs = 5
+
+
+class InverseTime(Spec):
+    """After every ``every`` epochs the rate times ``1 / (1 + decay * epoch)``, epoch from 0."""
+
+    kind: Literal["inverse_time"] = "inverse_time"
+    every: Epochs = 1
+    decay: float = Field(default=0.1, ge=0)
+
+
+class Cosine(Spec):
+    """From the optimiser's rate to ``floor`` times it, half a cosine (Loshchilov, Hutter, 2017).
+
+    The rate is set for every step. ``warmup`` is the share of all steps that rise linearly.
+    """
+
+    kind: Literal["cosine"] = "cosine"
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    floor: float = Field(default=0.0, ge=0, lt=1)
+
+
+class WarmUp(Spec):
+    """A linear rise over the first ``warmup`` share of all steps, then the optimiser's rate."""
+
+    kind: Literal["warm_up"] = "warm_up"
+    warmup: float = Field(default=0.1, gt=0, le=1)
+
+
+class Plateau(Spec):
+    """The rate times ``factor`` whenever ``patience`` epochs did not lower the validation loss."""
+
+    kind: Literal["plateau"] = "plateau"
+    patience: Epochs = 5
+    factor: float = Field(default=0.1, gt=0, lt=1)
+    lowest: float = Field(default=0.0, ge=0)  # rate
 
 
 class OneCycle(Spec):
@@ -204,7 +290,10 @@ class OneCycle(Spec):
     warmup: float = Field(default=0.25, gt=0, lt=1)
 
 
-ScheduleSpec = Annotated[Constant | OneCycle, Field(discriminator="kind")]
+ScheduleSpec = Annotated[
+    Constant | Step | Halving | InverseTime | Cosine | OneCycle | WarmUp | Plateau,
+    Field(discriminator="kind"),
+]
 
 
 class Flip(Spec):
@@ -257,115 +346,44 @@ class Experiment(Spec):
                 raise ValueError("training.keep must be last where data.holdout is none")
             if self.training.patience is not None:
                 raise ValueError("training.patience needs data.holdout: there is no validation")
+            if isinstance(self.training.schedule, Plateau):
+                raise ValueError("training.schedule plateau needs data.holdout: no validation")
+        if self.model.output == "sigmoid" and self.training.label_smoothing:
+            raise ValueError("training.label_smoothing needs model.output softmax")
         return self
 
     def canonical_json(self) -> str:
-        """Return the one text that stands for this experiment: all fields, keys sorted."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Return the one text that stands for this experiment: keys sorted, defaults left out.
+
+        So a field that is added later, with the default that was the rule before, leaves the
+        keys of kept runs as they are.
+        """
+        return json.dumps(_stated(self), sort_keys=True, separators=(",", ":"))
 
     def key(self, fingerprint: str) -> str:
         """Return the 16 hexadecimal digits that name this experiment on this data.
 
         ``fingerprint`` is the data's (:attr:`kerascw.data.Dataset.fingerprint`).
         """
-        text = f"{RECIPE_VERSION}\n{fingerprint}\n{self.canonical_json()}"
+        experiment = self
+        if self.data.folder is not None:  # where it lies is not what it is: that the data says
+            nowhere = self.data.folder.model_copy(update={"path": "", "bad_files": "fail"})
+            data = self.data.model_copy(update={"folder": nowhere})
+            experiment = self.model_copy(update={"data": data})
+        text = f"{RECIPE_VERSION}\n{fingerprint}\n{experiment.canonical_json()}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def one_line(error: ValidationError, prefix: str = "") -> str:
-    """Return pydantic's complaint as one line: field, what is wrong, value received."""
-    first = error.errors()[0]
-    # pydantic puts the discriminator's value into the path; the user never wrote it
-    path = ".".join(str(part) for part in first["loc"] if part not in _KINDS)
-    message = first["msg"].removeprefix("Value error, ")
-    received = "" if first["type"] == "missing" else f" (received {first['input']!r:.80})"
-    if first["type"] == "extra_forbidden":
-        message, received = "no such field", ""
-    if isinstance(first["input"], BaseModel | dict) or not path:
-        received = ""
-    return f"{prefix}{path}: {message}{received}" if path else f"{prefix}{message}"
-
-
-_KINDS = {
-    *("convnet", "mlp", "sgd", "rmsprop", "adam", "adamw", "constant", "one_cycle"),
-    *("flip", "shift"),
-}
-
-
-def _field_names(value: Any) -> str:
-    return ", ".join(sorted(value))
-
-
-def override(experiment: Experiment, settings: dict[str, Any]) -> Experiment:
-    """Return the experiment with fields changed, each named by its dotted path.
-
-    Values may be text as it comes from a command line: JSON where it parses, else a string. A
-    changed ``kind`` starts that part afresh with its other fields' defaults, keeping those that
-    both kinds have.
-
-    Raises
-    ------
-    CallError
-        A path that names no field, or a value of the wrong type or range.
-
-    >>> from kerascw.studies import fashion
-    >>> override(fashion.recipe(), {"training.epochs": "3"}).training.epochs
-    3
-    """
-    tree = experiment.model_dump(mode="json")
-    for path, raw in settings.items():
-        *parents, name = path.split(".")
-        node = tree
-        for parent in parents:
-            if not isinstance(node, dict) or parent not in node:
-                known = _field_names(node) if isinstance(node, dict) else "none"
-                raise CallError(f"{path}: no such field; at {parent!r} the fields are {known}")
-            node = node[parent]
-        if not isinstance(node, dict) or name not in node:
-            known = _field_names(node) if isinstance(node, dict) else "none"
-            raise CallError(f"{path}: no such field; there the fields are {known}")
-        value = _parse(raw)
-        if name == "kind":
-            tree = _with_kind(tree, parents, value)
-        else:
-            node[name] = value
-    try:
-        return Experiment.model_validate(tree)
-    except ValidationError as error:
-        raise CallError(one_line(error)) from None
-
-
-def _parse(raw: Any) -> Any:
-    if not isinstance(raw, str):
-        return raw
-    try:
-        return json.loads(raw)
-    except json.JSONDecodeError:
-        if raw in ("none", "None"):
-            return None
-        if "," in raw:  # 32,64,64 is easier to type than [32,64,64]
-            return [_parse(part.strip()) for part in raw.split(",")]
-        return raw
-
-
-def _with_kind(tree: dict[str, Any], parents: list[str], kind: Any) -> dict[str, Any]:
-    """Return the tree with a part of another kind, its shared fields kept."""
-    classes: dict[str, list[type[Spec]]] = {
-        "model": [ConvNet, DenseNet],
-        "training.optimizer": [SGD, RMSprop, Adam, AdamW],
-        "training.schedule": [Constant, OneCycle],
+def _stated(value: Any) -> Any:
+    """Return what differs from the defaults, as JSON has it; the kind always."""
+    if isinstance(value, tuple):
+        return [_stated(item) for item in value]
+    if not isinstance(value, Spec):
+        return value
+    fields = type(value).model_fields
+    stated = {name: getattr(value, name) for name in fields}
+    return {
+        name: _stated(item)
+        for name, item in stated.items()
+        if name == "kind" or fields[name].is_required() or item != fields[name].default
     }
-    where = ".".join(parents)
-    for spec in classes.get(where, []):
-        if spec.model_fields["kind"].default == kind:
-            node = tree
-            for parent in parents[:-1]:
-                node = node[parent]
-            old = node[parents[-1]]
-            node[parents[-1]] = {
-                name: old.get(name, None if field.is_required() else field.default)
-                for name, field in spec.model_fields.items()
-            } | {"kind": kind}
-            return tree
-    known = [spec.model_fields["kind"].default for spec in classes.get(where, [])]
-    raise CallError(f"{where}.kind: {kind!r} is none of {', '.join(known)}")

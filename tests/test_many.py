@@ -15,7 +15,8 @@ from kerascw.engine import many
 from kerascw.engine.many import run_many
 from kerascw.engine.store import Run, Store
 from kerascw.errors import CallError, KerascwError
-from kerascw.spec import Experiment, override
+from kerascw.settings import override
+from kerascw.spec import Experiment
 from kerascw.training.watcher import Silent
 
 PATIENCE = 240  # seconds: on a busy machine TensorFlow's import alone has taken a hundred

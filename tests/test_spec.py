@@ -1,3 +1,5 @@
+import hashlib
+import json
 import subprocess
 import sys
 
@@ -5,7 +7,17 @@ import pytest
 from pydantic import ValidationError
 
 from kerascw.errors import CallError
-from kerascw.spec import ConvNet, DataSpec, Dropout, Experiment, TrainingSpec, override
+from kerascw.settings import override
+from kerascw.spec import (
+    RECIPE_VERSION,
+    ConvNet,
+    DataSpec,
+    DenseNet,
+    Dropout,
+    Experiment,
+    Holdout,
+    TrainingSpec,
+)
 from kerascw.studies import all_studies, fashion
 
 
@@ -29,6 +41,37 @@ def test_the_key_is_the_same_in_another_process() -> None:
     code = "from kerascw.studies import fashion; print(fashion.recipe().key('data'))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == fashion.recipe().key("data")
+
+
+def test_the_key_is_of_what_differs_from_the_defaults() -> None:
+    """A field that is added with a neutral default must leave kept runs' keys as they are."""
+    text = override(
+        Experiment(
+            data=DataSpec(name="mnist"),
+            model=ConvNet(filters=(4,)),
+            training=TrainingSpec(epochs=1, keep="last"),
+        ),
+        {"training.optimizer.kind": "sgd"},
+    ).canonical_json()
+    assert text == (
+        '{"data":{"name":"mnist"},"model":{"filters":[4],"kind":"convnet"},'
+        '"training":{"epochs":1,"keep":"last","optimizer":{"kind":"sgd","learning_rate":0.001}}}'
+    )
+
+
+def test_a_changed_default_needs_a_new_recipe_version() -> None:
+    """Else a kept run would answer for an experiment that would train differently."""
+    defaults = {
+        spec.__name__: {
+            name: repr(field.default)
+            for name, field in spec.model_fields.items()
+            if not field.is_required()
+        }
+        for spec in (ConvNet, DenseNet, DataSpec, Holdout, Dropout, TrainingSpec, Experiment)
+    }
+    digest = hashlib.sha256(json.dumps(defaults, sort_keys=True).encode()).hexdigest()[:16]
+    known = {2: "7f15156ea1425a28"}
+    assert known.get(RECIPE_VERSION) == digest, "raise RECIPE_VERSION, or note the added field"
 
 
 def test_an_experiment_survives_json() -> None:
@@ -60,6 +103,7 @@ def test_specs_cannot_be_changed() -> None:
         ("training.optimizer.learning_rate", "NaN", "learning_rate: Input should be a finite"),
         ("data.fraction", "1.5", "less than or equal to 1 (received 1.5)"),
         ("data.classes", "3", "needs two or more different classes"),
+        ("data.name", "folder", "name folder and the field folder need each other"),
         ("data.holdout", "none", "training.keep must be last where data.holdout is none"),
     ],
 )
@@ -115,4 +159,15 @@ def test_patience_needs_validation() -> None:
             data=DataSpec(name="mnist"),
             model=ConvNet(filters=(4,)),
             training=TrainingSpec(epochs=1, keep="last", patience=2),
+        )
+
+
+def test_what_needs_validation_or_softmax_says_so() -> None:
+    base = fashion.recipe()
+    with pytest.raises(CallError, match=r"label_smoothing needs model\.output softmax"):
+        override(base, {"model.output": "sigmoid"})
+    with pytest.raises(CallError, match=r"plateau needs data\.holdout"):
+        override(
+            base,
+            {"data.holdout": None, "training.keep": "last", "training.schedule.kind": "plateau"},
         )

@@ -8,7 +8,8 @@ from kerascw.data import Dataset
 from kerascw.engine.run import CHECKPOINT, run_experiment, run_name
 from kerascw.engine.store import Run, Store, find_fault
 from kerascw.errors import CallError
-from kerascw.spec import Experiment, override
+from kerascw.settings import override
+from kerascw.spec import Experiment
 
 FILES = {
     "experiment.json", "environment.json", "history.csv", "metrics.json", "predictions.npz",

@@ -1,6 +1,7 @@
 """Every study of the catalogue; a new one is tested by being listed there."""
 
 import csv
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from kerascw.cli import main
 from kerascw.data import CATALOG, Dataset, load_data, split
-from kerascw.data.idx import write_idx
-from kerascw.data.sources import FILES, NotFoundError
+from kerascw.data.idx import FILES, write_idx
+from kerascw.data.sources import NotFoundError
 from kerascw.engine import study as engine
 from kerascw.engine.run import run_experiment, run_name
 from kerascw.engine.store import Run, Store
@@ -20,7 +22,8 @@ from kerascw.engine.study import StudyResult, planned, recall, run_study
 from kerascw.errors import CallError
 from kerascw.models import build_model, check_model
 from kerascw.published import report
-from kerascw.spec import Experiment, override
+from kerascw.settings import override
+from kerascw.spec import Experiment
 from kerascw.studies import Study, all_studies, convnet_lab, study_named
 from kerascw.views.study import csv_text, rows_of, write_study
 
@@ -39,6 +42,11 @@ def call(*words: str) -> Result:
 WILD = {"training.optimizer.kind": "sgd", "training.optimizer.learning_rate": 1e30,
         "training.batch_size": 8, "data.scaling": "raw", "model.activation": "linear"}  # fmt: skip
 """Diverges. With ReLU a rate as absurd may as well end in dead units and a finite loss."""
+
+TITLES = tuple(
+    report(name)["title"].partition(" (")[0]
+    for name in ("convolutional_bag", "convnet_lab", "image_techniques", "digits_svhn")
+)
 
 each = pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 
@@ -83,7 +91,7 @@ def test_published_figures_belong_to_variants_and_columns(study: Study) -> None:
         for name, published in figures.items():
             assert name in study.figures
             assert round(published.reported, published.digits) == published.reported
-            assert published.where.startswith(("Convolutional Bag", "Convnets on MNIST"))
+            assert published.where.startswith(TITLES)
             assert (published.corrected is None) == (not published.why)
     assert study.baseline is None or study.baseline in study.variants()
 
@@ -572,6 +580,85 @@ def test_mnist_convnet(undrawn: None, mnist: Path, tmp_path: Path) -> None:
     differences = {row["variant"]: row["difference_low_95"] for row in rows}
     assert differences["dense only"] == ""
     assert np.isfinite(float(differences["convnet (test 1)"]))
+
+
+def test_digits_from_scikit_learn_alone(undrawn: None, tmp_path: Path) -> None:
+    result = call("run", "digits", "--budget", "quick", "--seeds", "2", "--epochs", "1",
+                  "--runs", str(tmp_path), "--saved-models", str(tmp_path / "s"))  # fmt: skip
+    page = assert_study(result, tmp_path, "digits", seeds=2)
+    errors = {
+        name: [run.metrics["test"]["error"] for run in runs]
+        for name, runs in recall("digits", Store(tmp_path)).runs.items()
+    }
+    gained = np.subtract(errors["mlp"], errors["convnet"]).mean()
+    assert f"mean over 2 seeds; {gained:.4f} less" in page
+    rows = table_of(folder_of(tmp_path, "digits"))
+    last = [row for row in rows if row["figure"] == "last_epoch.validation_error"]
+    assert [row["published_reported"] for row in last] == ["0.0457", "0.0143"]
+    pictures = {path.stem for path in (folder_of(tmp_path, "digits") / "figures").iterdir()}
+    assert {"mlp, loss and error", "convnet, loss and error"} <= pictures
+    assert (tmp_path / "s" / "digits" / "1" / "saved_model.pb").is_file()
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CIFAR-10's binary files and SVHN's MATLAB files: 300 pictures, of a colour for each class."""
+    from scipy.io import savemat
+
+    folder = tmp_path_factory.mktemp("colours")
+    labels = np.arange(300) % 10
+    images = np.random.default_rng(0).integers(0, 40, (300, 32, 32, 3), np.uint8)
+    images += (labels * 21).astype(np.uint8)[:, None, None, None]
+    rows = np.column_stack([labels, images.transpose(0, 3, 1, 2).reshape(300, -1)])
+    for number, part in enumerate(np.split(rows.astype(np.uint8), 6), start=1):
+        name = f"data_batch_{number}.bin" if number < 6 else "test_batch.bin"
+        (folder / name).write_bytes(part.tobytes())
+    for at, part in enumerate(("train", "extra", "test")):
+        here = slice(100 * at, 100 * at + 100)
+        digits = np.where(labels[here] == 0, 10, labels[here]).astype(np.uint8)
+        pictures = images[here].transpose(1, 2, 3, 0)
+        savemat(folder / f"{part}_32x32.mat", {"X": pictures, "y": digits[:, None]})
+    return folder
+
+
+def test_cifar_in_the_official_layout(undrawn: None, colours: Path, tmp_path: Path) -> None:
+    words = ["--data-dir", str(colours), "--epochs", "1", "--seeds", "1",
+             "--set", "data.holdout.count=50", "--runs", str(tmp_path)]  # fmt: skip
+    for name in ("cifar-mlp", "cifar-cnn"):
+        result = call("run", name, *words)
+        page = assert_study(result, tmp_path, name)
+        assert "Image Based Deep Learning Techniques" in page
+    runs = recall("cifar-mlp", Store(tmp_path)).runs
+    assert {run.experiment.training.batch_size for r in runs.values() for run in r} == {1, 64}
+    assert {
+        row["difference"] == ""
+        for row in table_of(folder_of(tmp_path, "cifar-mlp"))
+        if row["figure"].endswith("loss") and "sigmoid" in row["variant"]
+    } == {True}  # another loss than the baseline's
+    assert "the test set included" in "".join(
+        row["verdict_reason"] for row in table_of(folder_of(tmp_path, "cifar-mlp"))
+    )
+
+
+def test_svhn_with_and_without_extra_pictures(undrawn: None, colours: Path, tmp_path: Path) -> None:
+    words = ["--data-dir", str(colours), "--epochs", "4", "--set", "data.fraction=1",
+             "--set", "data.holdout.count=10", "--batch-size", "16", "--learning-rate", "0.005",
+             "--budget", "quick", "--runs", str(tmp_path)]  # fmt: skip
+    counts = []
+    for extra, name in (([], "svhn"), (["--extra"], "svhn-extra")):
+        result = call("run", "svhn", *extra, *words, "--saved-models", str(tmp_path / "s"))
+        assert result.exit_code == 0, result.output
+        (run,) = recall(name, Store(tmp_path)).every_run
+        counts.append(run.metrics["train"]["examples"])
+        assert "Is the test error below the required 0.1?" in result.output
+        maps = list((folder_of(tmp_path, name) / "figures").glob("feature maps, *.png"))
+        assert len(maps) == 1
+    assert counts == [90, 190]
+    picture = tmp_path / "nine.png"
+    Image.fromarray(np.full((64, 64, 3), 9 * 21 + 20, np.uint8)).save(picture)
+    answer = call("predict", str(tmp_path / "s" / "svhn"), str(picture), "--format", "json")
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)[0]["predictions"][0]["label"] in set("0123456789")
 
 
 def test_a_study_remembers_the_data_it_was_given(

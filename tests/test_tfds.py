@@ -136,6 +136,83 @@ def test_a_damaged_copy_is_one_line(root, damage):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "of_train"),
+    [("cifar10", ("train",)), ("svhn", ("train",)), ("svhn_extra", ("train", "extra"))],
+)
+def test_the_parts_that_are_the_training_part(tmp_path, monkeypatch, name, of_train):
+    """Each picture holds its number, and its label follows from it: the order is TFDS' own."""
+    import tensorflow_datasets as tfds
+
+    counts = {"train": 30, "extra": 50, "test": 20}
+    firsts = {"train": 0, "extra": 30, "test": 80}
+    examples = {
+        part: [
+            (at, {"image": np.full((32, 32, 3), at + firsts[part], np.uint8), "label": at % 10})
+            for at in range(count)
+        ]
+        for part, count in counts.items()
+        if part != "extra" or name != "cifar10"
+    }
+    entry = CATALOG[name]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=entry.tfds,
+        version=tfds.builder(entry.tfds, data_dir=tmp_path).version,
+        features=tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(32, 32, 3)),
+                "label": tfds.features.ClassLabel(num_classes=10),
+            }
+        ),
+        split_datasets=examples,
+        data_dir=tmp_path,
+    )
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("KERASCW_DATA_DIR", raising=False)
+    data = load_data(name)
+    assert (data.source, Path(data.location).parent) == ("tfds", tmp_path / entry.tfds)
+    assert data.official_files is None
+    start = 0
+    for part, of in [*((data.train, of) for of in of_train), (data.test, "test")]:
+        start = 0 if of == "test" else start
+        here = slice(start, start + counts[of])
+        start += counts[of]
+        numbers = part.images[here, 0, 0, 0]
+        assert sorted(numbers) == list(range(firsts[of], firsts[of] + counts[of]))
+        expected = np.broadcast_to(numbers[:, None, None, None], (counts[of], 32, 32, 3))
+        np.testing.assert_array_equal(part.images[here], expected)
+        np.testing.assert_array_equal(part.labels[here], (numbers - firsts[of]) % 10)
+    assert len(data.train) == sum(counts[of] for of in of_train)
+    assert len(data.test) == 20
+
+
+def test_more_than_one_batch_is_read_whole(tmp_path, monkeypatch, sample):
+    """2,500 pictures, for they are read by the thousand."""
+    import tensorflow_datasets as tfds
+
+    part = sample.train.take(np.arange(2500))
+    examples = [
+        (at, {"image": image, "label": int(label)})
+        for at, (image, label) in enumerate(zip(part.images, part.labels, strict=True))
+    ]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="fashion_mnist",
+        version=tfds.builder("fashion_mnist", data_dir=tmp_path).version,
+        features=tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(28, 28, 1)),
+                "label": tfds.features.ClassLabel(num_classes=10),
+            }
+        ),
+        split_datasets={"train": examples, "test": examples[:100]},
+        data_dir=tmp_path,
+    )
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    only_source(monkeypatch)
+    expected = replace(sample, train=part, test=part.take(np.arange(100)))
+    assert load_data("fashion_mnist").unordered_sha256 == expected.unordered_sha256
+
+
 # --- with no network, or a bad one ----------------------------------------------------------
 
 _LOAD = """

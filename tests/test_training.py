@@ -3,6 +3,7 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,12 +11,26 @@ import tensorflow as tf
 from kerascw.data import Dataset, Part, split
 from kerascw.data.augmentation import augment
 from kerascw.data.pipeline import training_batches
+from kerascw.data.rows import Rows
 from kerascw.engine.run import run_experiment, run_name
 from kerascw.engine.store import Run, Store
 from kerascw.errors import Interrupted
-from kerascw.spec import AdamW, Experiment, Flip, OneCycle, Shift, TrainingSpec, override
+from kerascw.settings import override
+from kerascw.spec import (
+    SGD,
+    AdamW,
+    Cosine,
+    Experiment,
+    Flip,
+    OneCycle,
+    Plateau,
+    ScheduleSpec,
+    Shift,
+    TrainingSpec,
+    WarmUp,
+)
 from kerascw.training.fit import fit
-from kerascw.training.optimizer import build_optimizer
+from kerascw.training.optimizer import build_optimizer, rate_of_next_epoch
 from kerascw.training.watcher import Silent
 
 
@@ -104,6 +119,107 @@ def test_the_one_cycle_rises_to_its_peak_and_falls_to_zero() -> None:
     assert rates[29] == pytest.approx(0.5)
     assert rates[0] == pytest.approx(0.5 / 30)
     assert rates[99] == pytest.approx(0, abs=1e-7)
+
+
+RATES = {  # the optimiser's rate is 0.1
+    "constant": ({}, [0.1] * 6),
+    "step": ({"every": 2, "factor": 0.1}, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]),
+    "halving": ({"every": 3}, [0.1, 0.1, 0.1, 0.05, 0.05, 0.05]),
+    "inverse_time": (
+        {"every": 2, "decay": 0.5},
+        [0.1, 0.1, 0.1 / 2, 0.1 / 2, 0.1 / 2 / 3, 0.1 / 2 / 3],
+    ),
+    # validation loss below: 3, 2, 2, 2.5, 1, 1
+    "plateau": ({"patience": 2, "factor": 0.5}, [0.1, 0.1, 0.1, 0.1, 0.05, 0.05]),
+}
+
+
+@pytest.mark.parametrize("kind", RATES)
+def test_the_rate_of_each_epoch_follows_from_the_history(kind: str) -> None:
+    fields, expected = RATES[kind]
+    spec = TrainingSpec.model_validate(
+        {
+            "epochs": 6,
+            "optimizer": {"kind": "sgd", "learning_rate": 0.1},
+            "schedule": {"kind": kind, **fields},
+        }
+    )
+    history = [{"validation_loss": loss} for loss in (3, 2, 2, 2.5, 1, 1)]
+    rates = [rate_of_next_epoch(spec, history[:done]) for done in range(6)]
+    assert rates == pytest.approx(expected)
+
+
+def test_plateau_goes_down_again_but_not_below_the_lowest_rate() -> None:
+    spec = TrainingSpec(
+        epochs=9, optimizer=SGD(learning_rate=1.0), schedule=Plateau(patience=1, lowest=0.05)
+    )
+    history = [{"validation_loss": 1.0}] * 4
+    rates = [rate_of_next_epoch(spec, history[:done]) for done in range(5)]
+    assert rates == pytest.approx([1.0, 1.0, 0.1, 0.05, 0.05])
+
+
+def test_the_rates_of_every_step() -> None:
+    def rates(schedule: ScheduleSpec) -> np.ndarray:
+        spec = TrainingSpec(epochs=2, optimizer=SGD(learning_rate=0.4), schedule=schedule)
+        assert rate_of_next_epoch(spec, []) is None
+        rate = build_optimizer(spec, steps_per_epoch=10)._learning_rate
+        return np.array([float(rate(step)) for step in range(20)])
+
+    np.testing.assert_allclose(
+        rates(WarmUp(warmup=0.25)), [0.08, 0.16, 0.24, 0.32] + [0.4] * 16, atol=1e-6
+    )
+    done = np.arange(1, 21) / 20
+    np.testing.assert_allclose(
+        rates(Cosine(floor=0.1)),
+        0.4 * (0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * done))),
+        atol=1e-6,
+    )
+    assert rates(Cosine(warmup=0.5)).argmax() in (9, 10)
+
+
+def test_the_history_has_the_rate_that_each_epoch_had(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    halved = override(
+        small,
+        {"training.optimizer.kind": "adamax", "training.optimizer.learning_rate": 0.004,
+         "training.schedule.kind": "halving", "training.schedule.every": 1},
+    )  # fmt: skip
+    store = Store(tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        run_experiment(halved, sample, store, StopAfter(2), draw=False)
+    resumed = run_experiment(halved, sample, store, draw=False)
+    rates = [row["learning_rate"] for row in resumed.history]
+    assert rates == pytest.approx([0.004, 0.002, 0.001, 0.0005])
+    assert_same(resumed, run_experiment(halved, sample, Store(tmp_path / "whole"), draw=False))
+
+
+def test_sigmoid_outputs_have_the_mean_binary_cross_entropy(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    experiment = override(small, {"model.output": "sigmoid", "training.epochs": 1})
+    run = run_experiment(experiment, sample, Store(tmp_path), draw=False)
+    probabilities = np.load(run.folder / "predictions.npz")["test_probabilities"]
+    labels = np.load(run.folder / "predictions.npz")["test_labels"]
+    assert not np.allclose(probabilities.sum(axis=1), 1, atol=0.05)
+    by_keras = keras.losses.BinaryCrossentropy()(np.eye(10)[labels], probabilities)
+    assert run.metrics["test"]["loss"] == pytest.approx(float(by_keras), rel=1e-5)
+    assert run.history[0]["train_loss"] < 0.6  # ln 2 is that of knowing nothing
+
+
+def test_pictures_that_are_too_many_to_copy_give_the_same_batches(
+    sample: Dataset, small: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above a size parts are rows of the whole, and NumPy gathers the batches."""
+    small = override(small, {"training.epochs": 1})
+    copied = run_experiment(small, sample, Store(tmp_path / "copied"), draw=False)
+    monkeypatch.setattr("kerascw.data.LARGE", 0)
+    monkeypatch.setattr("kerascw.data.pipeline.LARGE", 0)
+    splits = split(sample, small.data)
+    assert isinstance(splits.train.images, Rows)
+    assert splits.train.images.base is sample.train.images
+    in_place = run_experiment(small, sample, Store(tmp_path / "in place"), draw=False)
+    assert_same(copied, in_place)
 
 
 def test_l2_is_in_the_gradients_and_not_in_the_reported_loss(

@@ -13,7 +13,8 @@ from kerascw.data import Dataset
 from kerascw.engine.run import run_experiment
 from kerascw.engine.store import MANIFEST, Run, Store, find_fault
 from kerascw.engine.verify import verify
-from kerascw.spec import Experiment, override
+from kerascw.settings import override
+from kerascw.spec import Experiment
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -4,30 +4,49 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kerascw.data.catalog import CATALOG, CatalogEntry, entry_for
+from kerascw.data.rows import Rows
 from kerascw.data.sources import find
 from kerascw.errors import CallError, DataError
 from kerascw.spec import DataSpec, Holdout
 
-__all__ = ["CATALOG", "Dataset", "Part", "Splits", "load_data", "split"]
+__all__ = ["CATALOG", "Dataset", "Part", "Splits", "data_named", "load_data", "load_for", "split"]
+
+
+LARGE = 2**30
+"""Bytes of pictures that are not copied."""
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
 class Part:
-    """Pictures with their labels: uint8 ``[n, height, width, channels]`` and int32 ``[n]``."""
+    """Pictures with their labels: uint8 ``[n, height, width, channels]`` and int32 ``[n]``.
 
-    images: np.ndarray
+    ``images`` is an array, or, of a part of what is larger than 1 GiB, its :class:`Rows`, which
+    are read by position or slice just the same.
+    """
+
+    images: np.ndarray | Rows
     labels: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of each picture."""
+        _, height, width, channels = self.images.shape
+        return height, width, channels
+
     def take(self, positions: np.ndarray) -> "Part":
         """Return the examples at these positions (or where a mask holds), in their order."""
-        return Part(self.images[positions], self.labels[positions])
+        images = self.images
+        if isinstance(images, Rows) or images.nbytes > LARGE:
+            return Part(Rows.of(images, positions), self.labels[positions])
+        return Part(images[positions], self.labels[positions])
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,21 +56,21 @@ class Dataset:
     entry: CatalogEntry
     train: Part
     test: Part
-    source: str  # sample, directory, system package or tfds
+    source: str  # sample, directory, system package, tfds, scikit-learn or folder
     location: str
+    validation: Part | None = None  # where the dataset has a part of its own for it
+    official_files: bool | None = None  # by the MD5 of its files; None: not known
 
     @cached_property
     def sha256(self) -> dict[str, str]:
         """SHA-256 of the decoded uint8 arrays, in C order."""
-        arrays = {
-            "train_images": self.train.images,
-            "train_labels": self.train.labels.astype(np.uint8),
-            "test_images": self.test.images,
-            "test_labels": self.test.labels.astype(np.uint8),
-        }
+        byte = np.uint8 if len(self.entry.class_names) <= 256 else np.uint16
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {
-            name: hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
-            for name, array in arrays.items()
+            f"{name}_{what}": hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+            for name, part in parts.items()
+            if part is not None
+            for what, array in (("images", part.images), ("labels", part.labels.astype(byte)))
         }
 
     @property
@@ -60,8 +79,10 @@ class Dataset:
         return hashlib.sha256("".join(self.sha256.values()).encode()).hexdigest()
 
     @property
-    def is_official(self) -> bool:
-        """Whether these are the published bytes in the published order."""
+    def is_official(self) -> bool | None:
+        """Whether these are the published bytes in the published order; None: not known."""
+        if self.entry.sha256 is None:
+            return self.official_files
         return tuple(self.sha256.values()) == self.entry.sha256
 
     @cached_property
@@ -73,7 +94,7 @@ class Dataset:
         """
         whole = hashlib.sha256()
         for part in (self.train, self.test):
-            examples = zip(part.images, part.labels.astype(np.uint8), strict=True)
+            examples = zip(np.asarray(part.images), part.labels.astype(np.uint8), strict=True)
             digests = (
                 hashlib.sha256(image.tobytes() + bytes([label])) for image, label in examples
             )
@@ -84,7 +105,11 @@ class Dataset:
     @property
     def is_reordered(self) -> bool:
         """Whether these are the published pictures and labels in another order, as TFDS' are."""
-        return not self.is_official and self.unordered_sha256 == self.entry.unordered_sha256
+        return (
+            self.entry.unordered_sha256 is not None
+            and not self.is_official
+            and self.unordered_sha256 == self.entry.unordered_sha256
+        )
 
     @property
     def title(self) -> str:
@@ -101,14 +126,16 @@ class Splits:
     validation: Part | None
     test: Part
     class_names: tuple[str, ...]
+    raw_unit: int = 1  # see CatalogEntry
 
 
 def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = False) -> Dataset:
-    """Load a catalogued dataset from the first source that has it.
+    """Load a catalogued dataset from the first source that has it, or a folder of pictures.
 
     Parameters
     ----------
-    name : one of :data:`CATALOG`, such as ``fashion_mnist``.
+    name : one of :data:`CATALOG`, such as ``fashion_mnist``, or ``folder:PATH``
+        (see :mod:`kerascw.data.folder`).
     data_dir : a folder with the dataset's files; see :func:`kerascw.data.sources.find`.
     sample : take the bundled sample instead of the whole dataset.
 
@@ -121,15 +148,19 @@ def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = F
     >>> data.train.images.shape, data.train.images.dtype
     ((6000, 28, 28, 1), dtype('uint8'))
     """
+    if name.startswith(FOLDER):
+        return load_for(data_named(name), data_dir=data_dir, sample=sample)
     entry = entry_for(name)
-    arrays, source, location = find(entry, data_dir, sample)
-    images, labels, test_images, test_labels = arrays
+    found = find(entry, data_dir, sample)
+    images, labels, test_images, test_labels = found.arrays
+    location = found.location
     dataset = Dataset(
         entry,
         Part(images, labels.astype(np.int32)),
         Part(test_images, test_labels.astype(np.int32)),
-        source,
+        found.source,
         location,
+        official_files=found.official_files,
     )
     sha256 = tuple(dataset.sha256.values())
     if sha256 == entry.sample_sha256:  # even where a data directory holds a copy of it
@@ -141,6 +172,40 @@ def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = F
                 f"ask for {other.name}, or name the folder with {entry.title}'s files"
             )
     return dataset
+
+
+FOLDER = "folder:"
+"""What the name of a folder of pictures begins with."""
+
+
+def data_named(name: str, **options: Any) -> DataSpec:
+    """Return the whole of a dataset: its name in the catalogue, or ``folder:PATH``.
+
+    ``options`` are those of :func:`kerascw.data.folder.describe_folder`.
+
+    Raises
+    ------
+    CallError, DataError
+        An unknown name, or a folder that holds no dataset.
+    """
+    if not name.startswith(FOLDER):
+        return DataSpec(name=entry_for(name).name)
+    from kerascw.data.folder import describe_folder
+
+    return DataSpec(name="folder", folder=describe_folder(name.removeprefix(FOLDER), **options))
+
+
+def load_for(
+    spec: DataSpec, *, data_dir: str | Path | None = None, sample: bool = False
+) -> Dataset:
+    """Load the dataset that a spec names."""
+    if spec.folder is None:
+        return load_data(spec.name, data_dir=data_dir, sample=sample or spec.sample)
+    if sample or spec.sample:
+        raise CallError("--sample: no sample of a folder is bundled")
+    from kerascw.data.folder import load_folder
+
+    return load_folder(spec.folder)
 
 
 def split(dataset: Dataset, spec: DataSpec) -> Splits:
@@ -155,7 +220,7 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
         A holdout as large as the training set, a class that does not exist, or classes of
         which no picture is left in a part.
     """
-    train, validation = _hold_out(dataset.train, spec.holdout)
+    train, validation = _hold_out(dataset, spec.holdout)
     test, class_names = dataset.test, dataset.entry.class_names
     if spec.classes is not None:
         unknown = [label for label in spec.classes if not 0 <= label < len(class_names)]
@@ -172,12 +237,17 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
         class_names = tuple(class_names[label] for label in spec.classes)
     if spec.fraction < 1:
         train = train.take(nested_subset(train.labels, spec.fraction, spec.fraction_seed))
-    return Splits(train, validation, test, class_names)
+    return Splits(train, validation, test, class_names, dataset.entry.raw_unit)
 
 
-def _hold_out(train: Part, holdout: Holdout | None) -> tuple[Part, Part | None]:
+def _hold_out(dataset: Dataset, holdout: Holdout | None) -> tuple[Part, Part | None]:
+    train = dataset.train
     if holdout is None:
         return train, None
+    if holdout.how == "own":
+        if dataset.validation is None:
+            raise CallError(f"data.holdout.how: own, but {dataset.title} has no validation part")
+        return train, dataset.validation
     n, count = len(train), holdout.count
     if count >= n:
         raise CallError(f"data.holdout.count: {count:,} of {n:,} training images leaves none")
@@ -186,6 +256,8 @@ def _hold_out(train: Part, holdout: Holdout | None) -> tuple[Part, Part | None]:
         held[:count] = True
     elif holdout.how == "last":
         held[n - count :] = True
+    elif holdout.how == "random":
+        held[np.random.default_rng(holdout.seed).permutation(n)[:count]] = True
     else:
         from sklearn.model_selection import train_test_split
 
@@ -204,6 +276,26 @@ def _only(part: Part, classes: tuple[int, ...]) -> Part:
     relabel = np.full(max(classes) + 1, -1, np.int32)
     relabel[list(classes)] = np.arange(len(classes))
     return replace(part, labels=relabel[part.labels])
+
+
+def mean_and_deviation(images: np.ndarray | Rows) -> tuple[float, float]:
+    """Return mean and standard deviation of all pixels, exact to double precision.
+
+    >>> mean_and_deviation(np.array([[0, 2], [4, 6]], np.uint8))
+    (3.0, 2.23606797749979)
+    """
+    histogram = pixel_histogram(images)
+    values, n = np.arange(256), histogram.sum()
+    mean = float((histogram * values).sum() / n)
+    return mean, float((histogram * (values - mean) ** 2).sum() / n) ** 0.5
+
+
+def pixel_histogram(images: np.ndarray | Rows) -> np.ndarray:
+    """Return how often each value of 0 to 255 is there."""
+    histogram = np.zeros(256, np.int64)
+    for start in range(0, len(images), 1000):  # bincount makes 8 bytes of every pixel
+        histogram += np.bincount(images[start : start + 1000].ravel(), minlength=256)
+    return histogram
 
 
 def nested_subset(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:

@@ -1,7 +1,9 @@
 """The datasets that are known by name: facts only, nothing is loaded here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from kerascw.errors import CallError, choices
 
@@ -13,7 +15,8 @@ class CatalogEntry:
     ``sha256`` are those of the decoded uint8 arrays (train images, train labels, test images,
     test labels) in C order, ``sample_sha256`` the same of the bundled sample;
     ``unordered_sha256`` is blind to the order of the examples
-    (:attr:`kerascw.data.Dataset.unordered_sha256`).
+    (:attr:`kerascw.data.Dataset.unordered_sha256`). Where they are not known, ``md5`` are those
+    that the authors, or what downloads their files, state for the files.
     """
 
     name: str
@@ -21,10 +24,15 @@ class CatalogEntry:
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]  # height, width, channels
     counts: tuple[int, int]  # training, test
-    sha256: tuple[str, str, str, str]
-    unordered_sha256: str
-    tfds: str
-    folders: tuple[str, ...]  # where in a data directory its files may be (.../raw: torchvision)
+    sha256: tuple[str, str, str, str] | None = None
+    unordered_sha256: str | None = None
+    md5: Mapping[str, str] = field(default_factory=dict)  # by file name
+    # how its files are laid out: see kerascw.data.sources.LAYOUTS; None: scikit-learn has it
+    layout: Literal["idx", "cifar10", "svhn"] | None = "idx"
+    folders: tuple[str, ...] = ()  # where in a data directory they may be (.../raw: torchvision)
+    tfds: str | None = None
+    tfds_train: tuple[str, ...] = ("train",)  # TFDS' parts that are the training part
+    raw_unit: int = 1  # pixels are the published values times this
     system: Path | None = None  # where the system's package puts the files
     package: str | None = None
     sample: Path | None = None  # the folder of the bundled sample
@@ -33,6 +41,11 @@ class CatalogEntry:
 
 
 _HERE = Path(__file__).parent
+_SVHN_MD5 = {
+    "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+    "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+    "extra_32x32.mat": "a93ce644f1a588dc4d68dda5feec44a7",
+}
 
 CATALOG: dict[str, CatalogEntry] = {
     entry.name: entry
@@ -82,6 +95,72 @@ CATALOG: dict[str, CatalogEntry] = {
             tfds="mnist",
             folders=("mnist", "MNIST/raw"),
             light_on_dark=True,
+        ),
+        CatalogEntry(
+            name="digits",
+            title="digits (scikit-learn)",
+            class_names=tuple("0123456789"),
+            shape=(8, 8, 1),
+            counts=(1_350, 447),
+            sha256=(
+                "5c0297327e4339d74389a6d7681c42b59147d7cb9e3825afc675622f9ef1def9",
+                "1bf6450e6ae9ea60e906af64570232ffef4a81c347c7617706509da35893df68",
+                "59f06850683c4890720e3ea6efc7df920d1c177c08658662dea77c40372b054d",
+                "081eae5798c4e56f5f64b86516e6efc18691e90fcc9e528ad108b3c0aa84431a",
+            ),
+            layout=None,
+            # 0 to 16 becomes 0 to 240, about what a picture file has
+            raw_unit=15,
+            light_on_dark=True,
+        ),
+        CatalogEntry(
+            name="cifar10",
+            title="CIFAR-10",
+            class_names=(
+                *("airplane", "automobile", "bird", "cat", "deer"),
+                *("dog", "frog", "horse", "ship", "truck"),
+            ),
+            shape=(32, 32, 3),
+            counts=(50_000, 10_000),
+            md5={  # of the binary version's batches none are stated
+                "cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a",
+                "cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530",
+                "data_batch_1": "c99cafc152244af753f735de768cd75f",
+                "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+                "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+                "data_batch_4": "634d18415352ddfa80567beed471001a",
+                "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+                "test_batch": "40351d587109b95175f43aff81a1287e",
+            },
+            layout="cifar10",
+            tfds="cifar10",
+            folders=(  # unpacked before packed
+                *("cifar-10-batches-py", "cifar10/cifar-10-batches-py"),
+                *("cifar-10-batches-bin", "cifar10/cifar-10-batches-bin", "cifar10"),
+            ),
+        ),
+        CatalogEntry(
+            name="svhn",
+            title="SVHN",
+            class_names=tuple("0123456789"),
+            shape=(32, 32, 3),
+            counts=(73_257, 26_032),
+            md5=_SVHN_MD5,
+            layout="svhn",
+            tfds="svhn_cropped",
+            folders=("svhn", "SVHN"),
+        ),
+        CatalogEntry(
+            name="svhn_extra",
+            title="SVHN with the extra pictures",
+            class_names=tuple("0123456789"),
+            shape=(32, 32, 3),
+            counts=(73_257 + 531_131, 26_032),
+            md5=_SVHN_MD5,
+            layout="svhn",
+            tfds="svhn_cropped",
+            tfds_train=("train", "extra"),
+            folders=("svhn", "SVHN"),
         ),
     )
 }

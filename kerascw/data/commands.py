@@ -113,7 +113,8 @@ def show(name: str, data_dir: Path | None, sample: bool, output: Path | None) ->
         terminal.print(table)
     terminal.print()
     suffix = "-sample" if dataset.source == "sample" else ""
-    file = output or Path("runs", "data", f"{name}{suffix}.png")
+    stem = dataset.entry.title if dataset.source == "folder" else name
+    file = output or Path("runs", "data", f"{stem}{suffix}.png")
     try:
         draw_grid(dataset, file)
     except OSError as error:
@@ -136,8 +137,9 @@ def check(name: str, data_dir: Path | None, sample: bool) -> None:
     dataset = load_data(name, data_dir=data_dir, sample=sample)
     expected = _expected(dataset)
     table = _table("array", "", "sha256")
-    for (array, digest), published in zip(dataset.sha256.items(), expected, strict=True):
-        table.add_row(array, "ok" if digest == published else "DIFFERENT", digest)
+    for number, (array, digest) in enumerate(dataset.sha256.items()):
+        same = digest in expected[number : number + 1]
+        table.add_row(array, "ok" if same else "DIFFERENT" if expected else "", digest)
     from kerascw.console import console
 
     terminal = console()
@@ -153,13 +155,16 @@ def check(name: str, data_dir: Path | None, sample: bool) -> None:
 
 def _expected(dataset: "Dataset") -> tuple[str, ...]:
     is_sample = dataset.source == "sample"
-    return (dataset.entry.sample_sha256 or ()) if is_sample else dataset.entry.sha256
+    entry = dataset.entry
+    return (entry.sample_sha256 if is_sample else entry.sha256) or ()
 
 
 def _standing(dataset: "Dataset") -> tuple[bool, str]:
     """Return whether these are the published pictures, and a line that says so."""
     title = dataset.entry.title
     expected = _expected(dataset)
+    if not expected:
+        return dataset.official_files is not False, _standing_of_files(dataset)
     if tuple(dataset.sha256.values()) == expected:
         if dataset.source == "sample":
             return True, f"the bundled sample of {title}, unaltered"
@@ -174,6 +179,19 @@ def _standing(dataset: "Dataset") -> tuple[bool, str]:
     what = f"bundled sample of {title}" if dataset.source == "sample" else f"published {title}"
     counts = f"{len(dataset.train):,} and {len(dataset.test):,} pictures"
     return False, f"not the {what} ({', '.join(different)} differ; {counts})"
+
+
+def _standing_of_files(dataset: "Dataset") -> str:
+    title = dataset.entry.title
+    if dataset.source == "folder":
+        return "a folder of pictures, all of them readable"
+    match dataset.official_files:
+        case True:
+            return f"the published {title}, by the MD5 of its files"
+        case False:
+            return f"not the published {title}, by the MD5 of its files"
+        case None:
+            return f"whole; no published hashes of {title} are known to compare these with"
 
 
 def _heading(dataset: "Dataset") -> str:

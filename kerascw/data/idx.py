@@ -4,11 +4,21 @@ import gzip
 import math
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from kerascw.data.catalog import CatalogEntry
+from kerascw.data.layout import ROLES, Layout
 from kerascw.errors import DataError
+
+FILES = {  # the names that MNIST's authors gave, shared by its kin
+    "train images": ("train-images-idx3-ubyte", 3),
+    "train labels": ("train-labels-idx1-ubyte", 1),
+    "test images": ("t10k-images-idx3-ubyte", 3),
+    "test labels": ("t10k-labels-idx1-ubyte", 1),
+}
 
 _UBYTE = 0x08  # the only element type that these datasets use
 _REMEDY = "fetch the file again"
@@ -76,3 +86,28 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     header = bytes([0, 0, _UBYTE, array.ndim]) + np.array(array.shape, ">u4").tobytes()
     raw = header + np.ascontiguousarray(array, np.uint8).tobytes()
     path.write_bytes(gzip.compress(raw, 9, mtime=0) if path.suffix == ".gz" else raw)
+
+
+def _look(folder: Path, entry: CatalogEntry) -> tuple[list[Path], list[str]]:
+    found = {name: find_idx(folder, name) for name, _ in FILES.values()}
+    return (
+        [path for path in found.values() if path],
+        [f"{name}[.gz]" for name, path in found.items() if not path],
+    )
+
+
+def _read(
+    files: Sequence[Path], entry: CatalogEntry
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    arrays = {}
+    for path, (role, (_, dimensions)) in zip(files, FILES.items(), strict=True):
+        array = read_idx(path, dimensions)
+        arrays[role] = array[..., None] if dimensions == 3 else array
+    return arrays, {role: str(path) for role, path in zip(ROLES, files, strict=True)}
+
+
+def _expected(entry: CatalogEntry) -> str:
+    return f"{', '.join(name for name, _ in FILES.values())}, gzipped or not"
+
+
+LAYOUT = Layout("IDX files", _look, _read, _expected)

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascw.data import load_data
-from kerascw.data.idx import write_idx
-from kerascw.data.sources import FILES
+from kerascw.data.idx import FILES, write_idx
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascw.data import Dataset, Part
+from kerascw.data import Dataset, Part, mean_and_deviation, pixel_histogram
 
 _TILE = 84
 """About how many pixels a picture is drawn wide: 28 times 3, so MNIST's stay sharp."""
@@ -24,16 +24,11 @@ class Summary:
 
 def summarize(part: Part, classes: int) -> Summary:
     """Return the figures of a part with ``classes`` classes, exact to double precision."""
-    histogram = np.zeros(256, np.int64)
-    for start in range(0, len(part), 1000):  # bincount makes 8 bytes of every pixel
-        histogram += np.bincount(part.images[start : start + 1000].ravel(), minlength=256)
-    values, n = np.arange(256), histogram.sum()
-    mean = float((histogram * values).sum() / n)
-    variance = float((histogram * (values - mean) ** 2).sum() / n)
-    present = np.flatnonzero(histogram)
+    present = np.flatnonzero(pixel_histogram(part.images))
+    mean, deviation = mean_and_deviation(part.images)
     counts = np.bincount(part.labels, minlength=classes)
     return Summary(
-        int(present[0]), int(present[-1]), mean, variance**0.5, tuple(int(c) for c in counts)
+        int(present[0]), int(present[-1]), mean, deviation, tuple(int(c) for c in counts)
     )
 
 

@@ -1,5 +1,6 @@
 """Where a dataset may come from: each source is tried in turn, and says why it did not serve."""
 
+import hashlib
 import io
 import logging
 import os
@@ -7,26 +8,23 @@ import re
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from kerascw.data import cifar10, idx, svhn
 from kerascw.data.catalog import CatalogEntry
-from kerascw.data.idx import find_idx, read_idx
+from kerascw.data.layout import ROLES, Layout, check_labels
 from kerascw.errors import CallError, DataError, choices
 from kerascw.quiet import import_tensorflow
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Train images, train labels, test images, test labels: uint8 as decoded."""
-
-FILES = {  # the names that MNIST's authors gave, shared by its kin
-    "train images": ("train-images-idx3-ubyte", 3),
-    "train labels": ("train-labels-idx1-ubyte", 1),
-    "test images": ("t10k-images-idx3-ubyte", 3),
-    "test labels": ("t10k-labels-idx1-ubyte", 1),
-}
 
 ENVIRONMENT_VARIABLE = "KERASCW_DATA_DIR"
 
@@ -39,34 +37,65 @@ class NotFoundError(DataError):
     """No source has the dataset. A damaged copy is a plain :class:`DataError`: it was found."""
 
 
-def read_folder(folder: Path, entry: CatalogEntry) -> Arrays:
-    """Read and check the four IDX files of one folder.
+@dataclass(frozen=True)
+class Found:
+    """A dataset's arrays, the kind of source that had them, and where."""
+
+    arrays: Arrays
+    source: str
+    location: str
+    official_files: bool | None = None  # by the MD5 of its files; None: not known
+
+
+LAYOUTS: dict[str, Layout] = {
+    "idx": idx.LAYOUT,
+    "cifar10": cifar10.LAYOUT,
+    "svhn": svhn.LAYOUT,
+}
+"""How a dataset's files may be laid out in a folder, by :attr:`CatalogEntry.layout`."""
+
+
+def _layout(entry: CatalogEntry) -> Layout:
+    assert entry.layout is not None, f"{entry.name} has no files"
+    return LAYOUTS[entry.layout]
+
+
+def read_folder(folder: Path, entry: CatalogEntry) -> tuple[Arrays, bool | None]:
+    """Read and check the dataset's files of one folder, and compare their MD5 where it is known.
 
     Raises
     ------
     NotHere
-        None of the four is there.
+        None of them is there.
     DataError
         Some are there but not all, or one is damaged, or they do not fit together.
     """
-    paths = {role: find_idx(folder, name) for role, (name, _) in FILES.items()}
-    if not any(paths.values()):
-        raise NotHere(f"{folder}: no IDX files there")
-    arrays = {}
-    for role, (name, dimensions) in FILES.items():
-        path = paths[role]
-        if path is None:
-            raise DataError(
-                f"{folder}: {name}[.gz] is missing, other IDX files are there; put it beside them"
-            )
-        arrays[role] = read_idx(path, dimensions)
-        if dimensions == 3:
-            arrays[role] = arrays[role][..., None]
-    return _checked(arrays, {role: str(path) for role, path in paths.items()}, entry)
+    layout = _layout(entry)
+    files, missing = layout.look(folder, entry)
+    if not files:
+        raise NotHere(f"{folder}: no {layout.title} there")
+    if missing:
+        raise DataError(
+            f"{folder}: {missing[0]} is missing, other {layout.title} are there; put it beside them"
+        )
+    arrays, places = layout.read(files, entry)
+    return _checked(arrays, places, entry), official_files(files, entry)
+
+
+def official_files(files: Sequence[Path], entry: CatalogEntry) -> bool | None:
+    """Return whether the files have the MD5 stated for their names; None: none is stated."""
+    stated = {path: entry.md5[path.name] for path in files if path.name in entry.md5}
+    if not stated:
+        return None
+    for path, digest in stated.items():
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "md5").hexdigest() != digest:
+                return False
+    return True
 
 
 def _checked(arrays: dict[str, np.ndarray], places: dict[str, str], entry: CatalogEntry) -> Arrays:
-    """Return the arrays if they fit together and the entry; both dicts have the keys of FILES."""
+    """Return the arrays if they fit together and the entry; both dicts have the keys of ROLES."""
     for part in ("train", "test"):
         images, labels = arrays[f"{part} images"], arrays[f"{part} labels"]
         where = places[f"{part} labels"]
@@ -82,14 +111,8 @@ def _checked(arrays: dict[str, np.ndarray], places: dict[str, str], entry: Catal
             )
         if not len(images):
             raise DataError(f"{where}: no examples; fetch the file again")
-        if labels.max() >= len(entry.class_names):
-            at = int(np.argmax(labels >= len(entry.class_names)))
-            raise DataError(
-                f"{where}: label {labels[at]} at position {at:,} (from 0), "
-                f"expected 0 to {len(entry.class_names) - 1} for {entry.title}; "
-                "fetch the file again"
-            )
-    train_images, train_labels, test_images, test_labels = (arrays[role] for role in FILES)
+        check_labels(labels, where, entry)
+    train_images, train_labels, test_images, test_labels = (arrays[role] for role in ROLES)
     return train_images, train_labels, test_images, test_labels
 
 
@@ -102,15 +125,32 @@ def _folders(directory: Path, entry: CatalogEntry) -> list[Path]:
     return [*(directory / name for name in entry.folders), directory]
 
 
-def _from_directory(directory: Path, entry: CatalogEntry) -> tuple[Arrays, Path]:
+def _from_directory(directory: Path, entry: CatalogEntry) -> Found:
     if not os.path.isdir(directory):
         raise NotHere(f"{directory}: not a folder")
     for folder in _folders(directory, entry):
         try:
-            return read_folder(folder, entry), folder
+            return _from_folder("directory", folder, entry)
         except NotHere:
             continue
-    raise NotHere(f"{directory}: no IDX files there, nor in its {choices(entry.folders)}")
+    title = _layout(entry).title
+    raise NotHere(f"{directory}: no {title} there, nor in its {choices(entry.folders)}")
+
+
+def _from_folder(source: str, folder: Path, entry: CatalogEntry) -> Found:
+    arrays, official = read_folder(folder, entry)
+    return Found(arrays, source, str(folder), official)
+
+
+def _from_scikit_learn(entry: CatalogEntry) -> Found:
+    """Return the digits as scikit-learn ships them: the last 447 are the test part."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = (digits.images[..., None] * entry.raw_unit).astype(np.uint8)
+    labels, n = digits.target.astype(np.uint8), entry.counts[0]
+    arrays = (images[:n], labels[:n], images[n:], labels[n:])
+    return Found(arrays, "scikit-learn", "load_digits")
 
 
 # --- TFDS -----------------------------------------------------------------------------------
@@ -131,6 +171,8 @@ def prepared_by_tfds(entry: CatalogEntry) -> Path | None:
 
     TFDS renames a folder to its version when it is whole; ``incomplete.*`` are passed over.
     """
+    if entry.tfds is None:
+        return None
     try:
         folders = list((_tfds_root() / entry.tfds).iterdir())
     except OSError:
@@ -144,7 +186,7 @@ def prepared_by_tfds(entry: CatalogEntry) -> Path | None:
     return max(whole, key=lambda f: [int(part) for part in f.name.split(".")], default=None)
 
 
-def _from_tfds(entry: CatalogEntry) -> tuple[Arrays, Path]:
+def _from_tfds(entry: CatalogEntry) -> Found:
     """Read TFDS' copy, downloaded at the first call if its server answers.
 
     TFDS stores examples in an order of its own (the same at every reading), so `the first
@@ -152,7 +194,7 @@ def _from_tfds(entry: CatalogEntry) -> tuple[Arrays, Path]:
     """
     with _quiet():
         folder = prepared_by_tfds(entry) or _download_by_tfds(entry)
-        return _read_tfds(folder, entry), folder
+        return Found(_read_tfds(folder, entry), "tfds", str(folder))
 
 
 @contextmanager
@@ -172,6 +214,7 @@ def _download_by_tfds(entry: CatalogEntry) -> Path:
     import tensorflow_datasets as tfds
     from filelock import FileLock
 
+    assert entry.tfds is not None, f"TFDS does not have {entry.name}"
     try:
         tfds.display_progress_bar(False)
         root = _tfds_root()
@@ -228,18 +271,42 @@ def _read_tfds(folder: Path, entry: CatalogEntry) -> Arrays:
 
     try:
         builder = tfds.builder_from_directory(folder)
-        parts = tfds.as_numpy(builder.as_dataset(batch_size=-1, shuffle_files=False))
-        arrays = {  # TFDS' labels are int64
-            f"{part} {role}s": parts[part][role].astype(np.uint8)
-            for part in ("train", "test")
-            for role in ("image", "label")
-        }
+        arrays = {}
+        for part, own in (("train", entry.tfds_train), ("test", ("test",))):
+            arrays[f"{part} images"], arrays[f"{part} labels"] = _read_tfds_parts(builder, own)
     except Exception as error:  # TensorFlow's, TFDS' and protobuf's have no common base
         raise DataError(
             f"{folder}: TFDS cannot read it ({_one_line(error)}); delete the folder, "
             "and TFDS makes it again"
         ) from None
-    return _checked(arrays, {role: f"{folder}, {role}" for role in FILES}, entry)
+    return _checked(arrays, {role: f"{folder}, {role}" for role in ROLES}, entry)
+
+
+def _read_tfds_parts(builder: Any, parts: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return uint8 pictures and labels of TFDS' parts, one part's after the other's.
+
+    Read by the thousand, so that they are in memory once. TFDS' own sum of parts mixes them.
+    """
+    import tensorflow_datasets as tfds
+
+    once = tfds.ReadConfig(try_autocache=False)  # or up to 250 MB are kept for a second pass
+    counts = [builder.info.splits[part].num_examples for part in parts]
+    images = np.empty((sum(counts), *builder.info.features["image"].shape), np.uint8)
+    labels = np.empty(sum(counts), np.uint8)
+    start = 0
+    for part, count in zip(parts, counts, strict=True):
+        first = start
+        batches = builder.as_dataset(
+            split=part, batch_size=1000, shuffle_files=False, read_config=once
+        )
+        for batch in tfds.as_numpy(batches):
+            here = slice(start, start + len(batch["label"]))
+            images[here] = batch["image"]
+            labels[here] = batch["label"]  # int64
+            start = here.stop
+        if start - first != count:
+            raise ValueError(f"{start - first:,} examples in {part}, expected {count:,}")
+    return images, labels
 
 
 def _one_line(error: Exception) -> str:
@@ -251,10 +318,8 @@ def _one_line(error: Exception) -> str:
 # --- all sources ----------------------------------------------------------------------------
 
 
-def find(
-    entry: CatalogEntry, data_dir: str | Path | None = None, sample: bool = False
-) -> tuple[Arrays, str, str]:
-    """Return the arrays of the first source that has the dataset, its kind and its place.
+def find(entry: CatalogEntry, data_dir: str | Path | None = None, sample: bool = False) -> Found:
+    """Return what the first source that has the dataset gives.
 
     ``data_dir`` wins over the environment variable ``KERASCW_DATA_DIR``; a ``data_dir`` that
     does not have the dataset is an error, since its user means that copy and no other.
@@ -271,22 +336,22 @@ def find(
     if sample:
         if entry.sample is None:
             raise CallError(f"--sample: no sample of {entry.title} is bundled")
-        return read_folder(entry.sample, entry), "sample", entry.sample.name
+        return Found(read_folder(entry.sample, entry)[0], "sample", entry.sample.name)
+    if entry.layout is None:
+        return _from_scikit_learn(entry)
     if data_dir is not None:
         directory = _data_directory(data_dir)
         try:
-            arrays, folder = _from_directory(directory, entry)
+            return _from_directory(directory, entry)
         except NotHere as reason:
             raise NotFoundError(
                 f"{entry.title} not found in --data-dir {reason}; expected "
-                f"{', '.join(name for name, _ in FILES.values())}, gzipped or not"
+                f"{_layout(entry).expected(entry)}"
             ) from None
-        return arrays, "directory", str(folder)
     tried = []
-    for kind, look in _sources(entry):
+    for look in _sources(entry):
         try:
-            arrays, folder = look()
-            return arrays, kind, str(folder)
+            return look()
         except NotHere as reason:
             tried.append(str(reason))
     raise NotFoundError(
@@ -303,10 +368,13 @@ def _data_directory(data_dir: str | Path) -> Path:
 
 def remedies(entry: CatalogEntry) -> str:
     """Return what helps where the dataset was not found, in one line."""
-    known = [f"--data-dir DIR with its IDX files (or {ENVIRONMENT_VARIABLE})"]
+    if entry.layout is None:
+        return "none is needed, scikit-learn has it"
+    known = [f"--data-dir DIR with its {_layout(entry).title} (or {ENVIRONMENT_VARIABLE})"]
     if entry.package:
         known.append(f"'apt-get install {entry.package}'")
-    known.append("a network, for TFDS to download it")
+    if entry.tfds:
+        known.append("a network, for TFDS to download it")
     if entry.sample:
         known.append("--sample for the bundled sample")
     return "; ".join(known)
@@ -323,6 +391,8 @@ def locate(entry: CatalogEntry, data_dir: str | Path | None = None) -> list[tupl
     CallError
         ``data_dir`` is no folder.
     """
+    if entry.layout is None:
+        return [("scikit-learn", "sklearn.datasets.load_digits")]
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     folders = []
     if data_dir is not None:
@@ -333,8 +403,8 @@ def locate(entry: CatalogEntry, data_dir: str | Path | None = None) -> list[tupl
         folders.append(("system package", entry.system))
     copies = []
     for kind, folder in folders:
-        absent = [name for name, _ in FILES.values() if not find_idx(folder, name)]
-        if len(absent) < len(FILES):
+        files, absent = _layout(entry).look(folder, entry)
+        if files:
             note = f" (incomplete: no {', '.join(absent)})" if absent else ""
             copies.append((kind, f"{folder}{note}"))
     prepared = prepared_by_tfds(entry) if data_dir is None else None
@@ -345,16 +415,13 @@ def locate(entry: CatalogEntry, data_dir: str | Path | None = None) -> list[tupl
     return copies
 
 
-def _sources(
-    entry: CatalogEntry,
-) -> list[tuple[str, Callable[[], tuple[Arrays, Path]]]]:
-    sources: list[tuple[str, Callable[[], tuple[Arrays, Path]]]] = []
+def _sources(entry: CatalogEntry) -> list[Callable[[], Found]]:
+    sources: list[Callable[[], Found]] = []
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
-        directory = Path(named).expanduser()
-        sources.append(("directory", lambda: _from_directory(directory, entry)))
-    system = entry.system
-    if system:
-        sources.append(("system package", lambda: (read_folder(system, entry), system)))
-    sources.append(("tfds", lambda: _from_tfds(entry)))
+        sources.append(partial(_from_directory, Path(named).expanduser(), entry))
+    if entry.system:
+        sources.append(partial(_from_folder, "system package", entry.system, entry))
+    if entry.tfds:
+        sources.append(partial(_from_tfds, entry))
     return sources

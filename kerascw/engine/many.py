@@ -21,7 +21,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from kerascw.data import Dataset, load_data, split
+from kerascw.data import Dataset, load_for, split
 from kerascw.engine.environment import cores, set_threads
 from kerascw.engine.run import run_experiment, run_name
 from kerascw.engine.store import Run, Store
@@ -53,14 +53,13 @@ class StudyWatcher(Watcher, Protocol):
 
 
 @lru_cache(maxsize=4)
-def dataset_of(name: str, sample: bool, data_dir: str | Path | None) -> Dataset:
-    """Load a dataset once a process."""
-    return load_data(name, data_dir=data_dir, sample=sample)
+def _loaded(whole: DataSpec, data_dir: str | Path | None) -> Dataset:
+    return load_for(whole, data_dir=data_dir)
 
 
 def dataset_for(spec: DataSpec, data_dir: str | Path | None) -> Dataset:
-    """Return the dataset of an experiment."""
-    return dataset_of(spec.name, spec.sample, data_dir)
+    """Return the dataset of an experiment, loaded once a process."""
+    return _loaded(DataSpec(name=spec.name, sample=spec.sample, folder=spec.folder), data_dir)
 
 
 def run_many(
@@ -265,6 +264,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def train_in_worker(task: Task) -> str:
     """Train one run in a worker process; return its name."""
+    warnings.simplefilter("ignore", UserWarning)  # of the data: the command has said it
     import_tensorflow()
     # every model is traced anew, as it must be; TensorFlow warns of that from the fifth on
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

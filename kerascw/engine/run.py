@@ -1,5 +1,6 @@
 """Run one experiment: train what is not trained yet, keep it, never lose it."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from kerascw.data import Dataset, Splits, split
 from kerascw.engine.store import Run, Store, write_history, write_json
 from kerascw.models import check_model
-from kerascw.spec import RECIPE_VERSION, Experiment
+from kerascw.spec import RECIPE_VERSION, DataSpec, Experiment, Output
 from kerascw.training.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -20,7 +21,17 @@ CHECKPOINT = "checkpoint.npz"
 def run_name(experiment: Experiment, dataset: Dataset) -> str:
     """Return the name of the run's folder; its last part is the experiment's key."""
     key = experiment.key(dataset.fingerprint)
-    return f"{experiment.data.name}-{experiment.model.kind}-{key}"
+    return f"{file_name(experiment.data)}-{experiment.model.kind}-{key}"
+
+
+def file_name(data: DataSpec) -> str:
+    """Return the dataset's name as files and folders can have it.
+
+    >>> file_name(DataSpec(name="fashion_mnist"))
+    'fashion_mnist'
+    """
+    name = data.name if data.folder is None else Path(data.folder.path).name
+    return re.sub(r"[^\w.]+", "_", name).strip("_.") or "folder"
 
 
 def run_experiment(
@@ -62,7 +73,7 @@ def _claim_and_train(
     store: Store,
     watcher: Watcher | None,
 ) -> Run:
-    check_model(experiment.model, splits.train.images.shape[1:])
+    check_model(experiment.model, splits.train.shape)
     with store.claim(name) as working:
         run = store.get(name)
         if run is not None:  # another process trained it while this one waited
@@ -92,7 +103,7 @@ def _train(
         },
     )
     write_history(working / "history.csv", fitted.history)
-    metrics = _evaluate(fitted, splits, working)
+    metrics = _evaluate(fitted, splits, working, experiment.model.output)
     write_json(working / "metrics.json", metrics)
     images = len(splits.train) * len(fitted.history)
     write_json(
@@ -107,7 +118,7 @@ def _train(
     return store.finish(working, scratch=CHECKPOINT)
 
 
-def _evaluate(fitted: "Fitted", splits: Splits, working: Path) -> dict[str, Any]:
+def _evaluate(fitted: "Fitted", splits: Splits, working: Path, output: Output) -> dict[str, Any]:
     """Score the kept weights: the parts that selection saw, then the test set, once."""
     from kerascw.evaluation.metrics import full_report, summary
     from kerascw.training.fit import Predictor
@@ -126,17 +137,17 @@ def _evaluate(fitted: "Fitted", splits: Splits, working: Path) -> dict[str, Any]
     predictions = {}
     if fitted.kept_epoch is not None:
         predict = Predictor(fitted.model)
-        metrics["train"] = summary(predict(splits.train.images), splits.train.labels)
+        metrics["train"] = summary(predict(splits.train.images), splits.train.labels, output)
         if splits.validation is not None:
             predictions["validation_probabilities"] = predict(splits.validation.images)
             predictions["validation_labels"] = splits.validation.labels
             metrics["validation"] = summary(
-                predictions["validation_probabilities"], splits.validation.labels
+                predictions["validation_probabilities"], splits.validation.labels, output
             )
         predictions["test_probabilities"] = predict(splits.test.images)
         predictions["test_labels"] = splits.test.labels
         metrics["test"] = full_report(
-            predictions["test_probabilities"], splits.test.labels, splits.class_names
+            predictions["test_probabilities"], splits.test.labels, splits.class_names, output
         )
         metrics["scored_on_test"] = 1
     with (working / "predictions.npz").open("wb") as file:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kerascw.data import FOLDER, Dataset
 from kerascw.engine.environment import command_line
 from kerascw.engine.many import StudyWatcher, dataset_for, run_many
 from kerascw.engine.run import run_experiment
 from kerascw.engine.store import Run, Store, write_json
 from kerascw.errors import CallError
-from kerascw.spec import Experiment, override
+from kerascw.settings import override
+from kerascw.spec import DataSpec, Experiment, Holdout
 from kerascw.studies import Budget, Study, all_studies, study_named
 
 SHORTCUTS = {
@@ -114,9 +116,13 @@ def planned(
     seeds: int | None = None,
     seed: int = 0,
     sample: bool = False,
+    data: DataSpec | None = None,
+    data_dir: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Return the study's experiments: every variant with ``settings`` applied, over the seeds.
+
+    ``data`` is a dataset to take in place of the study's own (:func:`on_other_data`).
 
     Raises
     ------
@@ -130,10 +136,36 @@ def planned(
     changes = dict(settings or {})
     if "seed" in changes:
         raise CallError("seed: use --seed, or --seeds for several")
+    if data is not None and sample:
+        raise CallError("--sample: only the study's own dataset has one; leave --data out")
     plan = {}
     for name, base in study.experiments(budget).items():
+        if data is not None:
+            base = on_other_data(base, data, dataset_for(data, data_dir))
         plan[name] = _over_seeds(base, range(seed, seed + seeds), sample, changes)
+    if data is not None:
+        changes = {"data": FOLDER + data.folder.path if data.folder else data.name} | changes
     return Plan(study, budget, plan, changes, sample)
+
+
+def on_other_data(experiment: Experiment, data: DataSpec, dataset: Dataset) -> Experiment:
+    """Return the experiment with another dataset in place of its own: all its classes.
+
+    What is held out stays as it is where that leaves four fifths to train on; else, and for a
+    folder, whose order is that of its classes, it is the dataset's own validation part, or a tenth
+    of the training pictures, stratified.
+    """
+    holdout = experiment.data.holdout
+    n = len(dataset.train)
+    if holdout is not None and dataset.validation is not None:
+        holdout = Holdout(how="own")
+    elif holdout is not None and (data.folder or holdout.count > n // 5):
+        count = holdout.count if holdout.count <= n // 5 else max(1, n // 10)
+        holdout = Holdout(how="stratified", count=count)
+    own = experiment.data.model_copy(
+        update={"name": data.name, "folder": data.folder, "classes": None, "holdout": holdout}
+    )
+    return experiment.model_copy(update={"data": own})
 
 
 def _over_seeds(

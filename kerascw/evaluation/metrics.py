@@ -4,23 +4,35 @@ from typing import Any
 
 import numpy as np
 
+from kerascw.spec import Output
+
 SMALLEST_PROBABILITY = 1e-7
 """Probabilities are clipped here before the logarithm, as Keras does."""
 
 CALIBRATION_BINS = 15
 
 
-def loss_and_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Return the mean cross-entropy in nats, and the share of right answers.
+def loss_and_accuracy(
+    probabilities: np.ndarray, labels: np.ndarray, output: Output = "softmax"
+) -> tuple[float, float]:
+    """Return the mean loss in nats, and the share of right answers.
 
     Parameters
     ----------
     probabilities : float ``[n, classes]``.
     labels : int ``[n]``.
+    output : of the model; ``softmax`` has the cross-entropy for a loss, ``sigmoid`` the mean over
+        the classes of each one's binary cross-entropy.
     """
-    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    truth = np.arange(len(labels)), labels
     # np.clip lets NaN through, so a diverged model has a loss of NaN and not a good one
-    loss = float(-np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1)).mean())
+    if output == "sigmoid":
+        of_what_is = 1 - probabilities.astype(np.float64)
+        of_what_is[truth] = probabilities[truth]
+        loss = float(-np.log(np.clip(of_what_is, SMALLEST_PROBABILITY, 1)).mean())
+    else:
+        of_truth = probabilities[truth].astype(np.float64)
+        loss = float(-np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1)).mean())
     return loss, float((probabilities.argmax(axis=1) == labels).mean())
 
 
@@ -53,14 +65,20 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(sum(gaps))
 
 
-def summary(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def summary(
+    probabilities: np.ndarray, labels: np.ndarray, output: Output = "softmax"
+) -> dict[str, Any]:
     """Return the short figures of one part of the data: count, loss, accuracy, error."""
-    loss, accuracy = loss_and_accuracy(probabilities, labels)
+    loss, accuracy = loss_and_accuracy(probabilities, labels, output)
     return {"examples": len(labels), "loss": loss, "accuracy": accuracy, "error": 1 - accuracy}
 
 
 def full_report(
-    probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...], most: int = 20
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    class_names: tuple[str, ...],
+    output: Output = "softmax",
+    most: int = 20,
 ) -> dict[str, Any]:
     """Return all figures of the test set, ready for JSON.
 
@@ -80,7 +98,7 @@ def full_report(
     confidence = probabilities.max(axis=1)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
     return {
-        **summary(probabilities, labels),
+        **summary(probabilities, labels, output),
         "correct": correct,
         "accuracy_interval_95": wilson_interval(correct, len(labels)),
         "calibration_error": calibration_error(probabilities, labels),

@@ -76,12 +76,20 @@ def figure_of(run: "Run", name: str) -> float | None:
     """Return one figure of a run, None where it has none (diverged, or fewer epochs).
 
     ``test.accuracy`` and the like are those of the kept weights; ``epoch_5.train_accuracy`` is
-    that of the history's fifth row.
+    that of the history's fifth row, ``last_epoch.train_error`` that of its last. An error is 1
+    minus the accuracy.
     """
     part, figure = name.split(".")
+    if part == "last_epoch":
+        part = f"epoch_{len(run.history)}"
     if part.startswith("epoch_"):
         at = int(part.removeprefix("epoch_")) - 1
-        return run.history[at].get(figure) if at < len(run.history) else None
+        if at >= len(run.history):
+            return None
+        if figure.endswith("_error"):
+            accuracy = run.history[at].get(figure.removesuffix("error") + "accuracy")
+            return None if accuracy is None else 1 - accuracy
+        return run.history[at].get(figure)
     value = run.metrics.get(part, {}).get(figure)
     return None if value is None else float(value)
 

@@ -73,7 +73,7 @@ def build_model(
             keras.Input(input_shape, dtype="uint8", name="images"),
             keras.layers.Rescaling(scaling.scale, scaling.offset, name="scale_pixels"),
             *_BUILDERS[type(spec)].layers(spec),
-            output(classes, spec.initializer),
+            output(classes, spec.initializer, spec.output),
         ],
         name=spec.kind,
     )

@@ -90,6 +90,8 @@ def layers(spec: ConvNet) -> list[keras.layers.Layer]:
     )
     stack += dropout(spec.dropout, "flatten", 1)
     for number, units in enumerate(spec.dense, start=1):
-        stack.append(dense(units, spec.activation, spec.initializer, number))
+        stack.append(
+            dense(units, spec.dense_activation or spec.activation, spec.initializer, number)
+        )
         stack += dropout(spec.dropout, "dense", number)
     return stack

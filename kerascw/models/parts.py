@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers as kl
 
-from kerascw.spec import Activation, Dropout, Initializer
+from kerascw.spec import Activation, Dropout, Initializer, Output
 
 
 def kernel_initializer(name: Initializer) -> keras.initializers.Initializer:
@@ -55,11 +55,11 @@ def dense(units: int, act: Activation, initializer: Initializer, number: int) ->
     )
 
 
-def output(classes: int, initializer: Initializer) -> kl.Layer:
-    """Return the softmax layer that every classifier ends with."""
+def output(classes: int, initializer: Initializer, kind: Output) -> kl.Layer:
+    """Return the layer of probabilities that every classifier ends with."""
     return kl.Dense(
         classes,
-        activation="softmax",
+        activation=kind,
         kernel_initializer=kernel_initializer(initializer),
         name="probabilities",
     )

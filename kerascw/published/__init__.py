@@ -16,6 +16,7 @@ class Published:
     corrected: float | None = None
     why: str = ""  # the correction's reason
     digits: int = 4  # decimals printed
+    not_comparable: str = ""  # why ours cannot be set beside it, where that is so
 
     @property
     def best_reading(self) -> float:

@@ -71,6 +71,7 @@ class Study:
     answers: Callable[[Runs], list[Answer]] = lambda _: []
     # further figures: file name to (matplotlib Figure, what it shows), drawn into the folder
     pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] | None = None
+    draws_features: bool = False  # whether pictures are feature maps, of a layer that is asked for
     exports: str | None = None  # the folder in saved_models/ that its model goes to
 
     def seeds(self, budget: Budget) -> int:
@@ -97,10 +98,16 @@ def at_budget(study: Study, experiment: Experiment, budget: Budget) -> Experimen
 
 def all_studies() -> dict[str, Study]:
     """Return every study by its name."""
-    from kerascw.studies import bag, convnet_lab, fashion
+    from kerascw.studies import bag, convnet_lab, digits_svhn, fashion, image_techniques
 
     studies: dict[str, Study] = {}
-    for study in (fashion.STUDY, *bag.STUDIES, *convnet_lab.STUDIES):
+    for study in (
+        fashion.STUDY,
+        *bag.STUDIES,
+        *convnet_lab.STUDIES,
+        *image_techniques.STUDIES,
+        *digits_svhn.STUDIES,
+    ):
         if study.name in studies:
             raise ValueError(f"two studies are named {study.name}")
         studies[study.name] = study

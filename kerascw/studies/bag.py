@@ -291,6 +291,7 @@ BAG_FEATURES = Study(
     ),
     published=features_published,
     pictures=_feature_pictures,
+    draws_features=True,
     answers=_feature_answers,
 )
 

@@ -11,15 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascw.data import Part, Splits
+from kerascw.data import Part, Splits, mean_and_deviation
 from kerascw.data.pipeline import training_batches
+from kerascw.data.rows import Rows
 from kerascw.errors import Interrupted
 from kerascw.evaluation.metrics import loss_and_accuracy
 from kerascw.models import Scaling, build_model
 from kerascw.spec import DataSpec, Experiment
 from kerascw.training import checkpoint
 from kerascw.training.checkpoint import Progress
-from kerascw.training.optimizer import build_optimizer
+from kerascw.training.optimizer import build_optimizer, rate_of_next_epoch
 from kerascw.training.watcher import Silent, Watcher
 
 STEPS_PER_EXECUTION = 16
@@ -38,17 +39,17 @@ class Fitted:
     seconds: float
 
 
-def scaling_of(spec: DataSpec, train: Part) -> Scaling:
+def scaling_of(spec: DataSpec, train: Part, raw_unit: int = 1) -> Scaling:
     """Return the first layer's scaling; ``standard`` measures the training part."""
     match spec.scaling:
         case "unit":
             return Scaling()
         case "raw":
-            return Scaling(1.0, 0.0)
+            return Scaling(1 / raw_unit, 0.0)
         case "standard":
             # float64 over uint8: exact enough, and no float copy of the pictures
-            mean = float(train.images.mean(dtype=np.float64))
-            deviation = float(train.images.std(dtype=np.float64))
+            # over uint8, exact: no float copy of the pictures
+            mean, deviation = mean_and_deviation(train.images)
             return Scaling(1 / deviation, -mean / deviation)
 
 
@@ -62,7 +63,7 @@ class Predictor:
     def __init__(self, model: keras.Model) -> None:
         self._call = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
 
-    def __call__(self, images: np.ndarray, batch_size: int = 1000) -> np.ndarray:
+    def __call__(self, images: np.ndarray | Rows, batch_size: int = 1000) -> np.ndarray:
         """Return float32 probabilities ``[n, classes]`` for uint8 pictures."""
         starts = range(0, len(images), batch_size)
         return np.concatenate([self._call(images[at : at + batch_size]).numpy() for at in starts])
@@ -87,20 +88,25 @@ def fit(
     build = partial(
         build_model,
         experiment.model,
-        train.images.shape[1:],
+        train.shape,
         classes,
-        scaling=scaling_of(experiment.data, train),
+        scaling=scaling_of(experiment.data, train, splits.raw_unit),
         seed=experiment.seed,
     )
     model = build()
     optimizer = build_optimizer(spec, math.ceil(len(train) / spec.batch_size))
     optimizer.build(model.trainable_variables)
+    loss: keras.losses.Loss = keras.losses.CategoricalCrossentropy(
+        label_smoothing=spec.label_smoothing
+    )
+    if experiment.model.output == "sigmoid":
+        loss = keras.losses.BinaryCrossentropy()
     metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
     if spec.label_smoothing:  # the reported loss is the cross-entropy of the true labels
         metrics.append(keras.metrics.CategoricalCrossentropy(name="cross_entropy"))
     model.compile(
         optimizer,
-        keras.losses.CategoricalCrossentropy(label_smoothing=spec.label_smoothing),
+        loss,
         metrics=metrics,
         steps_per_execution=STEPS_PER_EXECUTION,
         jit_compile=False,  # XLA halves the rate on CPUs
@@ -155,6 +161,7 @@ class _Keeper(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._spec, self._splits, self._progress = experiment.training, splits, progress
+        self._output = experiment.model.output
         self._epoch, self._path, self._watcher = epoch, path, watcher
         self._predict: Predictor | None = None
         self._began = time.monotonic()
@@ -174,6 +181,9 @@ class _Keeper(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch.assign(epoch)
+        rate = rate_of_next_epoch(self._spec, self._progress.history)
+        if rate is not None:
+            self.model.optimizer.learning_rate = rate
         self._began = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -190,7 +200,9 @@ class _Keeper(keras.callbacks.Callback):
         validation = self._splits.validation
         if validation is not None:
             self._predict = self._predict or Predictor(self.model)
-            loss, accuracy = loss_and_accuracy(self._predict(validation.images), validation.labels)
+            loss, accuracy = loss_and_accuracy(
+                self._predict(validation.images), validation.labels, self._output
+            )
             row |= {"validation_loss": loss, "validation_accuracy": accuracy}
         progress = self._progress
         progress.history.append(row)

@@ -5,7 +5,23 @@ from typing import Any
 
 import keras
 
-from kerascw.spec import SGD, Adam, AdamW, OneCycle, OptimizerSpec, RMSprop, TrainingSpec
+from kerascw.spec import (
+    SGD,
+    Adam,
+    Adamax,
+    AdamW,
+    Constant,
+    Cosine,
+    Halving,
+    InverseTime,
+    OneCycle,
+    OptimizerSpec,
+    Plateau,
+    RMSprop,
+    Step,
+    TrainingSpec,
+    WarmUp,
+)
 
 
 @keras.saving.register_keras_serializable("kerascw")
@@ -27,11 +43,71 @@ class OneCycleRate(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}
 
 
+@keras.saving.register_keras_serializable("kerascw")
+class CosineRate(keras.optimizers.schedules.LearningRateSchedule):
+    """The rate at each step: linear to ``peak``, then half a cosine to ``floor * peak``."""
+
+    def __init__(self, peak: float, steps: int, warmup: float, floor: float) -> None:
+        self.peak, self.steps, self.warmup, self.floor = peak, steps, warmup, floor
+
+    def __call__(self, step: Any) -> Any:
+        ops = keras.ops
+        done = (ops.cast(step, "float32") + 1.0) / self.steps
+        rising = done / self.warmup if self.warmup else done
+        # at most 1, where a constant rate has no way left to fall
+        fallen = ops.minimum((done - self.warmup) / max(1.0 - self.warmup, 1e-9), 1.0)
+        falling = self.floor + (1.0 - self.floor) * 0.5 * (1.0 + ops.cos(math.pi * fallen))
+        return self.peak * ops.where(done < self.warmup, rising, falling)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "peak": self.peak,
+            "steps": self.steps,
+            "warmup": self.warmup,
+            "floor": self.floor,
+        }
+
+
+def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> float | None:
+    """Return the rate that the next epoch has, None where it changes with every step.
+
+    It follows from the history alone, so that a resumed run needs no state of the schedule.
+    ``history`` has one row for each epoch that is done.
+    """
+    rate, done = spec.optimizer.learning_rate, len(history)
+    match spec.schedule:
+        case Constant():
+            return rate
+        case Step(every=every, factor=factor):
+            return rate * factor ** (done // every)
+        case Halving(every=every):
+            return rate * 0.5 ** (done // every)
+        case InverseTime(every=every, decay=decay):
+            return rate / math.prod(1 + decay * epoch for epoch in range(0, done + 1, every))
+        case Plateau(patience=patience, factor=factor, lowest=lowest):
+            best, waited = math.inf, 0
+            for row in history:
+                waited += 1
+                if row["validation_loss"] < best:
+                    best, waited = row["validation_loss"], 0
+                elif waited == patience:
+                    rate, waited = max(rate * factor, lowest), 0
+            return rate
+        case OneCycle() | Cosine() | WarmUp():
+            return None
+
+
 def build_optimizer(spec: TrainingSpec, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """Return the optimiser of ``spec`` with its schedule over all its epochs."""
     rate: Any = spec.optimizer.learning_rate
-    if isinstance(spec.schedule, OneCycle):
-        rate = OneCycleRate(rate, steps_per_epoch * spec.epochs, spec.schedule.warmup)
+    steps = steps_per_epoch * spec.epochs
+    match spec.schedule:
+        case OneCycle(warmup=warmup):
+            rate = OneCycleRate(rate, steps, warmup)
+        case Cosine(warmup=warmup, floor=floor):
+            rate = CosineRate(rate, steps, warmup, floor)
+        case WarmUp(warmup=warmup):
+            rate = CosineRate(rate, steps, warmup, floor=1.0)
     kind, arguments = _keras_optimizer(spec.optimizer)
     if spec.l2:
         kind = _with_l2(kind, spec.l2)
@@ -53,6 +129,8 @@ def _keras_optimizer(
             return keras.optimizers.AdamW, {"weight_decay": spec.weight_decay}
         case Adam():
             return keras.optimizers.Adam, {}
+        case Adamax():
+            return keras.optimizers.Adamax, {}
 
 
 def _with_l2(

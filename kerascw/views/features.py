@@ -1,7 +1,7 @@
 """What a convnet's layers respond to: feature maps, and figures in place of judging them by eye."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,9 @@ class FeatureOptions:
         """Raise a :class:`CallError` where a layer, channel or image does not exist."""
         asked = {"--layer": self.layer, "--channels": self.channels, "--image": self.image}
         given = [name for name, value in asked.items() if value is not None]
-        if given and study.pictures is None:
+        if given and not study.draws_features:
             raise CallError(f"{given[0]}: study {study.name} draws no feature maps")
-        if study.pictures is not None and not isinstance(experiment.model, ConvNet):
+        if study.draws_features and not isinstance(experiment.model, ConvNet):
             raise CallError(
                 f"model.kind: {experiment.model.kind} has no feature maps; study {study.name} "
                 "draws those of a convnet"
@@ -116,6 +116,17 @@ def feature_pictures(run: Run, options: FeatureOptions | None) -> dict[str, tupl
         "mean activation and share of active units on the test set, by layer and class",
     )
     return pictures
+
+
+def example_maps(runs: Sequence[Run], options: FeatureOptions | None) -> dict[str, Any]:
+    """Return the feature maps of one picture, the first to train on if none is asked for."""
+    options = options or FeatureOptions()
+    trained = [run for run in runs if run.metrics["kept_epoch"]]
+    if not trained:
+        return {}
+    chosen = replace(options, image=options.image or 0)
+    drawn = feature_pictures(trained[0], chosen)
+    return {name: picture for name, picture in drawn.items() if name != "activity"}
 
 
 def _chosen_layers(options: FeatureOptions, there: int) -> list[int]:

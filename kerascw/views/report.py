@@ -102,7 +102,7 @@ def cautions(run: Run) -> list[str]:
             "not the dataset: 6,000 training and 1,000 test pictures. Its figures do not compare "
             "with published ones."
         )
-    elif not data["official_bytes"]:
+    elif data["official_bytes"] is False:
         said.append("These are not the dataset's published bytes, or not in their order.")
     if spec.fraction < 1:
         said.append(f"Trained on {spec.fraction:.0%} of the training part.")

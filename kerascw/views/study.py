@@ -75,7 +75,7 @@ def rows_of(result: StudyResult) -> list[Row]:
                     tuple(values),
                     over_seeds(values) if values else None,
                     printed,
-                    verdict(values, printed, name, result.plan.cautions) if printed else None,
+                    _verdict(values, printed, name, result.plan.cautions),
                     _difference(runs, baseline, name) if variant != study.baseline else None,
                 )
             )
@@ -88,10 +88,24 @@ def rows_of(result: StudyResult) -> list[Row]:
     return rows
 
 
+def _verdict(
+    values: Sequence[float], printed: Published | None, name: str, cautions: Sequence[str]
+) -> Verdict | None:
+    if printed is None:
+        return None
+    own = [printed.not_comparable] if printed.not_comparable else []
+    return verdict(values, printed, name, [*cautions, *own])
+
+
 def _difference(runs: Sequence[Run], baseline: Sequence[Run] | None, name: str) -> Spread | None:
     """Return the paired difference over the seeds that both have; None without any."""
     if not baseline:
         return None
+    if (
+        name.endswith("loss")
+        and len({run.experiment.model.output for run in [*runs, *baseline]}) > 1
+    ):
+        return None  # softmax and sigmoid have different losses
     theirs = {run.experiment.seed: figure_of(run, name) for run in baseline}
     pairs = [
         (mine, other)
@@ -225,6 +239,41 @@ def _band(axes: Axes, runs: Sequence[Run], name: str, number: int, label: str) -
         )
 
 
+def curves_with_test(runs: Sequence[Run]) -> Figure:
+    """Return loss and error against epochs, a line a seed, the mean test figure dashed."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, name, label in zip(
+        figure.subplots(1, 2),
+        ("loss", "error"),
+        ("negative log-likelihood (nats)", "classification error"),
+        strict=True,
+    ):
+        for part, colour in (("train", _COLOURS[0]), ("validation", _COLOURS[1])):
+            for number, run in enumerate(runs):
+                values = [
+                    value
+                    for epoch in range(1, len(run.history) + 1)
+                    if (value := figure_of(run, f"epoch_{epoch}.{part}_{name}")) is not None
+                ]
+                axes.plot(
+                    range(1, len(values) + 1), values, color=colour, linewidth=1, alpha=0.7,
+                    label=("training" if part == "train" else part) if number == 0 else None,
+                )  # fmt: skip
+        test = [value for run in runs if (value := figure_of(run, f"test.{name}")) is not None]
+        if test:
+            mean = over_seeds(test).mean
+            axes.axhline(
+                mean, color="black", linestyle="--", linewidth=1, label=f"test, {mean:.4f}"
+            )
+        axes.set(xlabel="epoch", ylabel=label)
+        if name == "loss":
+            axes.set_yscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        plain(axes)
+        axes.legend(frameon=False)
+    return figure
+
+
 def comparison(rows: Sequence[Row], name: str) -> Figure:
     """Return one figure of all variants: every seed, mean with interval, published beside."""
     shown = [(row.variant, cell) for row in rows for cell in row.cells if cell.name == name]
@@ -247,7 +296,7 @@ def comparison(rows: Sequence[Row], name: str) -> Figure:
     ):
         axes.plot([], [], marker, color=colour, label=label)
     axes.set_yticks(range(len(shown)), [variant for variant, _ in shown])
-    axes.invert_yaxis()
+    axes.set_ylim(len(shown) - 0.5, -0.5)  # the first on top
     axes.set(xlabel=name.replace(".", " "))
     plain(axes, "x")
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
@@ -262,10 +311,11 @@ def write_study(
 ) -> Path:
     """Write figures, table.csv and report.html of a study into ``folder``; return the page."""
     rows, study = rows_of(result), result.study
+    compared = "test.error" if "test.error" in study.figures else "test.accuracy"
     drawn: dict[str, tuple[Figure, str]] = {
         "comparison": (
-            comparison(rows, "test.accuracy"),
-            "test accuracy of every variant over the seeds, with the published one",
+            comparison(rows, compared),
+            f"{compared.replace('.', ' ')} of every variant over the seeds, with the published one",
         ),
         "loss": (overlaid_curves(result.runs, "loss"), "loss of every variant against epochs"),
         "accuracy": (
