@@ -31,7 +31,7 @@ from kerascw.quiet import import_tensorflow
 from kerascw.spec import DataSpec, Experiment, ModelSpec
 from kerascw.training.watcher import Watcher
 
-RUNS_PER_PROCESS = 20
+RUNS_PER_PROCESS = 30
 """Processes are replaced after this many runs each: TensorFlow keeps what it traced, so a process
 grows by some megabytes a run (README, Limits)."""
 

@@ -1,6 +1,24 @@
 """The flagship: how well does a small convnet do on Fashion-MNIST in minutes, on two cores?
 
-python -m kerascw run fashion --seeds 3
+    python -m kerascw run fashion --seeds 3
+
+What each part is worth: accuracy with the recipe minus accuracy without the part, mean over seeds
+0, 1 and 2 with the 95 % t-interval of the paired differences, 5,000 held out, 12 epochs each.
+
+===================================  ==========================  ==========================
+without                              validation                  test
+===================================  ==========================  ==========================
+one-cycle rate (constant 1e-3)       0.0107 (0.0104 to 0.0110)   0.0115 (-0.0031 to 0.0262)
+batch norm                           0.0072 (0.0059 to 0.0085)   0.0036 (-0.0037 to 0.0110)
+label smoothing                      0.0023 (0.0002 to 0.0043)   0.0008 (-0.0091 to 0.0106)
+flips                                0.0016 (-0.0031 to 0.0063)  0.0003 (-0.0193 to 0.0198)
+dropout                              0.0013 (-0.0079 to 0.0106)  -0.0025 (-0.0125 to 0.0074)
+===================================  ==========================  ==========================
+
+So the schedule and batch norm carry it; smoothing is worth little accuracy and costs calibration
+(expected error 0.047 with it, 0.015 without); of flips and dropout no worth is shown by three
+seeds. Of shifts by up to 2 pixels, one seed over 8 epochs said 0.012 less on validation, and so
+they were left out. Each ablation: ``--seeds 3 --set training.label_smoothing=0`` and the like.
 """
 
 from kerascw.spec import (

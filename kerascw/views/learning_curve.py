@@ -183,6 +183,7 @@ def extrapolation(laws: Sequence[PowerLaw]) -> Figure:
     end = min(max([4 * largest, *reach]), FARTHEST * largest)
     for number, law in enumerate(laws):
         colour = _style(number)["color"]
+        name = f"{law.curve.name}{' (poor fit)' if law.cautions else ''}"
         for point in law.curve.points:
             if point.examples:
                 values = _accuracies(law.curve, point.values)
@@ -193,7 +194,7 @@ def extrapolation(laws: Sequence[PowerLaw]) -> Figure:
             ("--", np.geomspace(law.largest, end, 60)),
         ):
             axes.plot(x, [1 - law.error(n) for n in x], dashes, color=colour,
-                      label=law.curve.name if dashes == "-" else None)  # fmt: skip
+                      label=name if dashes == "-" else None)  # fmt: skip
             bands = [law.error_interval(n) for n in x]
             if law.draws:
                 low, high = np.array(bands, float).T
