@@ -3,8 +3,8 @@
 python benchmarks/power_law.py
 
 Each line: the law, seeds, scatter that all seeds share (relative; 0.03 of their own besides), how
-often the interval of b and of the pictures for one more point of accuracy held the truth, by the
-draws around the fit (as the package has it) and by resampling the seeds, and the 5 % quantile of R².
+often the interval of b and of the pictures for one more point of accuracy held the truth, by draws
+around the fit (as the package has it) and by resampling the seeds, and the 5 % quantile of R².
 """
 
 import numpy as np
@@ -70,7 +70,8 @@ def drawn(values: np.ndarray, pictures: tuple[int, ...], name: str) -> tuple[Int
     law = fit_power_law(Curve(name, "test.error", points))
     assert law is not None
     b, more = law.interval("b"), law.images_for().interval
-    assert b is not None and more is not None
+    assert b is not None
+    assert more is not None
     return [b, (more[0] / law.largest, more[1] / law.largest)], law.r_squared
 
 

@@ -123,6 +123,21 @@ def _published(part: str, initialisation: str, fraction: float) -> dict[str, dic
     }
 
 
+def _pretraining_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+    """Return the learning curves, and what the first seed's autoencoder makes of pictures."""
+    from kerascw.views.features import FeatureOptions, splits_of
+    from kerascw.views.report import reconstruction_pictures
+
+    trained = [run for run in runs.get(_AUTOENCODER, ()) if "test" in run.metrics]
+    drawn = _pictures(runs, options)
+    if trained:
+        splits = splits_of(trained[0], options or FeatureOptions())
+        drawn |= reconstruction_pictures(trained[0], splits)
+    return drawn
+
+
+_AUTOENCODER = "the autoencoder"
+
 _FIGURES = (
     *("train.loss", "validation.loss"),
     *("train.accuracy", "validation.accuracy", "test.accuracy"),
@@ -168,7 +183,7 @@ def _pretraining(
         "random": None,
         "autoencoder": WarmStart(source=source, layers=("conv_1", "conv_2")),
     }
-    return {"the autoencoder": source} | _sweep(make, fractions, starts)
+    return {_AUTOENCODER: source} | _sweep(make, fractions, starts)
 
 
 def pretraining() -> dict[str, Experiment]:
@@ -198,7 +213,7 @@ PRETRAINING = Study(
         "the published accuracies are those of each initialisation's best fraction, 100 % and 90 %",
     ),
     answers=_answers,
-    pictures=_pictures,
+    pictures=_pretraining_pictures,
 )
 
 

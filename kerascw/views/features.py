@@ -71,7 +71,7 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def _splits(run: Run, options: FeatureOptions) -> Splits:
+def splits_of(run: Run, options: FeatureOptions) -> Splits:
     """Return the run's parts, from the folder that it was trained from if none is named."""
     data = run.environment["data"]
     data_dir = options.data_dir
@@ -89,7 +89,7 @@ def feature_pictures(run: Run, options: FeatureOptions | None) -> dict[str, tupl
         A layer, channel or image that does not exist.
     """
     options = options or FeatureOptions()
-    splits = _splits(run, options)
+    splits = splits_of(run, options)
     names, labels = splits.class_names, splits.train.labels
     if options.image is None:
         chosen = [int(np.flatnonzero(labels == label)[0]) for label in range(len(names))]
@@ -224,7 +224,7 @@ def _activity(measured: Activity, names: Sequence[str]) -> Figure:
 def selectivity_answers(runs: Sequence[Run]) -> list[Answer]:
     """Return the most class-selective channels of each layer of the first seed's model."""
     run = runs[0]
-    splits = _splits(run, FeatureOptions())
+    splits = splits_of(run, FeatureOptions())
     measured, said = activity(run, splits), []
     for layer, per_channel in enumerate(measured.per_channel):
         index = measured.selectivity(layer)

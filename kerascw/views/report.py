@@ -38,13 +38,9 @@ def draw_run(run: Run, splits: Splits) -> Path:
     metrics, names = run.metrics, splits.class_names
     drawn["curves"] = figures.curves(run.history, metrics["kept_epoch"])
     if "test" in metrics and run.experiment.reconstructs:
-        with np.load(run.folder / "predictions.npz") as kept:
-            shown, pictures = kept["test_reconstructed"], kept["test_reconstructions"]
-        test = splits.test.take(shown)
-        originals = np.asarray(test.images)
-        drawn["reconstructions"] = figures.reconstructions(originals, pictures, test.labels, names)
-        scores = metrics["test"]
-        drawn["errors_per_class"] = figures.errors_per_class(scores["per_class"], scores["loss"])
+        drawn |= {
+            name: figure for name, (figure, _) in reconstruction_pictures(run, splits).items()
+        }
     elif "test" in metrics:
         with np.load(run.folder / "predictions.npz") as kept:
             probabilities = kept["test_probabilities"]
@@ -60,6 +56,22 @@ def draw_run(run: Run, splits: Splits) -> Path:
     for name, figure in drawn.items():
         figure.savefig(folder / f"{name}.png", dpi=130)
     return replace_text(run.folder / "report.html", run_html(run))
+
+
+def reconstruction_pictures(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
+    """Return an autoencoder's figures with what they show: test pictures, error of each class."""
+    from kerascw.views import figures
+
+    with np.load(run.folder / "predictions.npz") as kept:
+        shown, pictures = kept["test_reconstructed"], kept["test_reconstructions"]
+    test, scores = splits.test.take(shown), run.metrics["test"]
+    drawn = {
+        "reconstructions": figures.reconstructions(
+            np.asarray(test.images), pictures, test.labels, splits.class_names
+        ),
+        "errors_per_class": figures.errors_per_class(scores["per_class"], scores["loss"]),
+    }
+    return {name: (figure, _ALT_OF_AUTOENCODER[name]) for name, figure in drawn.items()}
 
 
 def run_html(run: Run) -> str:
