@@ -46,9 +46,7 @@ def main() -> None:
                 Store(folder),
                 data_dir=options.data_dir,
             )
-            rates["one long run"].append(
-                images_trained(run) / run.environment["training_seconds"]
-            )
+            rates["one long run"].append(images_trained(run) / run.environment["training_seconds"])
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
             runs = run_many(sweep, Store(folder), data_dir=options.data_dir, jobs=options.jobs)

@@ -11,11 +11,12 @@ def import_tensorflow() -> None:
     TensorFlow 2.21 writes of oneDNN when it is imported, and of a missing GPU when it first looks
     for devices, before its logger knows any level (tensorflow/tensorflow#100442): four lines
     around each error line of ours. So the file descriptor itself is held back meanwhile, unless
-    TF_CPP_MIN_LOG_LEVEL is 0.
+    TF_CPP_MIN_LOG_LEVEL is 0. That is 3 if it is not set: what fails is raised in Python all the
+    same, and at level 2 each process that trains an autoencoder complains of a shape's integers.
     """
     if "tensorflow" in sys.modules:
         return
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") == "0":
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         _import()
         return
     sys.stderr.flush()

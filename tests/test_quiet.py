@@ -43,7 +43,7 @@ print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
 
 
 @pytest.mark.parametrize(
-    ("level", "after", "notices"), [(None, "2", []), ("1", "1", []), ("0", "0", [NOTICE])]
+    ("level", "after", "notices"), [(None, "3", []), ("1", "1", []), ("0", "0", [NOTICE])]
 )
 def test_notices_show_at_level_0_only(
     stand_ins: Path, level: str | None, after: str, notices: list[str]
