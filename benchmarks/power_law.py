@@ -16,8 +16,8 @@ from kerascw.evaluation.learning_curve import (
     _images,
     _interval,
     _standard_errors,
-    fit_power_law,
 )
+from kerascw.evaluation.power_law import fit_power_law
 
 CURVES, RESAMPLED, NOISE = 40, 150, 0.03
 LAWS = {

@@ -92,7 +92,8 @@ def learning_curve(
     from kerascw.engine.many import run_many
     from kerascw.engine.store import Store
     from kerascw.engine.study import SHORTCUTS
-    from kerascw.evaluation.learning_curve import curves_of, learning_curve_answers
+    from kerascw.evaluation.learning_answers import learning_curve_answers
+    from kerascw.evaluation.learning_curve import curves_of
 
     parts = fractions_of(fractions)
     changes = {SHORTCUTS[name]: value for name, value in shortcuts.items() if value is not None}

@@ -18,16 +18,9 @@ from scipy import stats
 from kerascw.cli import main
 from kerascw.engine.store import Run, Store
 from kerascw.errors import CallError
-from kerascw.evaluation.learning_curve import (
-    Comparison,
-    Curve,
-    Point,
-    PowerLaw,
-    curves_of,
-    diverged_text,
-    fit_power_law,
-    learning_curve_answers,
-)
+from kerascw.evaluation.learning_answers import diverged_text, learning_curve_answers
+from kerascw.evaluation.learning_curve import Comparison, Curve, Point, curves_of
+from kerascw.evaluation.power_law import PowerLaw, fit_power_law
 from kerascw.learning_curve_command import _sources, fractions_of, planned, shared_layers
 from kerascw.spec import ConvNet, DataSpec, DenseNet, Experiment, Holdout, TrainingSpec
 from kerascw.views.learning_curve import (

@@ -96,7 +96,7 @@ def _best_of_each(runs: Runs) -> list[Answer]:
 
 
 def _answers(runs: Runs) -> list[Answer]:
-    from kerascw.evaluation.learning_curve import learning_curve_answers
+    from kerascw.evaluation.learning_answers import learning_curve_answers
 
     curves = by_initialisation(runs)
     return [*learning_curve_answers(curves), *_best_of_each(runs)] if curves else []

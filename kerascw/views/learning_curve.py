@@ -16,18 +16,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from kerascw.evaluation.learning_curve import (
-    FARTHEST,
     Comparison,
     Curve,
     CurveRuns,
     Difference,
     Point,
-    PowerLaw,
     curves_of,
-    fit_power_law,
     higher_is_better,
     percent,
 )
+from kerascw.evaluation.power_law import FARTHEST, PowerLaw, fit_power_law
 from kerascw.studies import Answer
 from kerascw.views.figures import GREY, plain
 from kerascw.views.report import page, replace_text
