@@ -8,7 +8,17 @@ from typing import Any
 
 import click
 
-from kerascw.errors import Interrupted, KerascwError
+from kerascw.errors import KerascwError
+from kerascw.options import (
+    bad_files_option,
+    data_dir_option,
+    interruptible,
+    jobs_option,
+    runs_option,
+    setting,
+    settings_option,
+    size_option,
+)
 
 _ELSEWHERE = {
     "data": "kerascw.data.commands:data",
@@ -64,20 +74,6 @@ def main() -> None:
     """
 
 
-_runs = click.option(
-    "--runs",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="The folder that keeps the runs.",
-)
-
-
-_data_dir = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="A folder with the dataset's files (also: KERASCW_DATA_DIR).",
-)
 _features = (
     click.option("--layer", type=int, help="bag-features: draw this conv layer only, from 1."),
     click.option("--channels", help="bag-features: draw these channels, such as 0,3,5."),
@@ -103,19 +99,13 @@ def _with(options: Any) -> Any:
 )
 @click.option("--seeds", type=click.IntRange(min=1), help="How many seeds. [default: see list]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="The (first) seed.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Runs side by side.")
+@jobs_option
 @click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
 @click.option("--epochs", type=int, help="training.epochs")
 @click.option("--batch-size", type=int, help="training.batch_size")
 @click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
 @click.option("--fraction", type=float, help="data.fraction: train on this part only.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="FIELD.PATH=VALUE",
-    help="Change any field of the experiment, such as model.filters=16,32. Repeatable.",
-)
+@settings_option
 @click.option(
     "--final",
     is_flag=True,
@@ -126,16 +116,10 @@ def _with(options: Any) -> Any:
     metavar="NAME|folder:PATH",
     help="Another dataset (see data list), or a folder of pictures, with a folder a class.",
 )
-@click.option("--size", type=click.IntRange(min=1), help="folder: pixels a side. [default: auto]")
-@click.option(
-    "--bad-files",
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="folder: what to do about pictures that cannot be read.",
-)
+@size_option
+@bad_files_option
 @click.option("--extra", is_flag=True, help="svhn: train on its extra pictures too.")
-@_data_dir
+@data_dir_option
 @click.option("--sample", is_flag=True, help="Use the bundled sample, not the dataset.")
 @click.option(
     "--or-sample", is_flag=True, help="Use the bundled sample if no source has the dataset."
@@ -148,7 +132,7 @@ def _with(options: Any) -> Any:
     help="The folder that exported models go to.",
 )
 @_with(_features)
-@_runs
+@runs_option
 def run(
     study: str,
     budget: Any,
@@ -186,7 +170,7 @@ def run(
     changes: dict[str, Any] = {
         SHORTCUTS[name]: value for name, value in shortcuts.items() if value is not None
     }
-    changes |= dict(_setting(text) for text in settings)
+    changes |= dict(setting(text) for text in settings)
     terminal = console()
     if or_sample and not sample:
         sample = _fall_back_to_sample(
@@ -221,7 +205,7 @@ def run(
     options.check(chosen, next(iter(plan.experiments.values()))[0])
     progress = StudyProgress(terminal)
     store = Store(runs)
-    try:
+    with interruptible(progress):
         result = run_study(
             plan,
             store,
@@ -231,12 +215,6 @@ def run(
             cluster=cluster,
             watcher=progress,
         )
-    except KeyboardInterrupt:
-        raise Interrupted("stopped; the same command goes on from there") from None
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command goes on from there") from None
-    finally:
-        progress.stop()
     from kerascw.engine.environment import command_line
     from kerascw.views.study import write_study
 
@@ -272,15 +250,6 @@ def _numbers(text: str | None) -> tuple[int, ...] | None:
         return None if text is None else tuple(int(part) for part in text.split(","))
     except ValueError:
         raise CallError(f"--channels: {text!r}; write numbers from 0, such as 0,3,5") from None
-
-
-def _setting(text: str) -> tuple[str, str]:
-    from kerascw.errors import CallError
-
-    path, equals, value = text.partition("=")
-    if not equals or not path:
-        raise CallError(f"--set {text!r}: write FIELD.PATH=VALUE, such as training.epochs=3")
-    return path, value
 
 
 def _fall_back_to_sample(spec: Any, data_dir: Path | None, terminal: Any) -> bool:
@@ -321,7 +290,7 @@ def list_studies() -> None:
 
 @main.command()
 @click.argument("run_name", metavar="[RUN]", required=False)
-@_runs
+@runs_option
 def show(run_name: str | None, runs: Path) -> None:
     """Print RUN (a folder, a name or the beginning of a key), or list what is kept."""
     from kerascw.console import console
@@ -337,8 +306,8 @@ def show(run_name: str | None, runs: Path) -> None:
 
 @main.command()
 @click.argument("run_name", metavar="RUN")
-@_data_dir
-@_runs
+@data_dir_option
+@runs_option
 def verify(run_name: str, data_dir: Path | None, runs: Path) -> None:
     """Train RUN anew from its own files, and say whether the same came out."""
     from kerascw.console import console
@@ -377,7 +346,7 @@ def verify(run_name: str, data_dir: Path | None, runs: Path) -> None:
     show_default=True,
     help="The folder for the figures.",
 )
-@_runs
+@runs_option
 def compare(names: tuple[str, ...], output: Path, runs: Path) -> None:
     """Put runs, or all runs of studies, side by side: table and overlaid curves."""
     from kerascw.console import console
@@ -390,9 +359,9 @@ def compare(names: tuple[str, ...], output: Path, runs: Path) -> None:
 
 @main.command()
 @click.argument("name", metavar="RUN|STUDY")
-@_data_dir
+@data_dir_option
 @_with(_features)
-@_runs
+@runs_option
 def report(
     name: str,
     data_dir: Path | None,

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kerascw.cli import _data_dir, _runs, _setting
-from kerascw.errors import CallError, Interrupted
+from kerascw.errors import CallError
+from kerascw.options import (
+    bad_files_option,
+    data_dir_option,
+    interruptible,
+    jobs_option,
+    runs_option,
+    setting,
+    settings_option,
+    size_option,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,20 +62,16 @@ _RESERVED = {"data.fraction": "--fractions", "seed": "--seeds", "start": "--init
 )
 @click.option("--freeze", is_flag=True, help="Keep the weights that are taken over as they are.")
 @click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Runs side by side.")
+@jobs_option
 @click.option("--epochs", type=int, help="training.epochs")
 @click.option("--batch-size", type=int, help="training.batch_size")
 @click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="FIELD.PATH=VALUE",
-    help="Change any field of the experiment, such as model.filters=16,32. Repeatable.",
-)
-@_data_dir
+@settings_option
+@size_option
+@bad_files_option
+@data_dir_option
 @click.option("--sample", is_flag=True, help="Use the bundled samples, not the datasets.")
-@_runs
+@runs_option
 def learning_curve(
     dataset: str,
     study: str,
@@ -76,6 +81,8 @@ def learning_curve(
     seeds: int,
     jobs: int,
     settings: tuple[str, ...],
+    size: int | None,
+    bad_files: Any,
     data_dir: Path | None,
     sample: bool,
     runs: Path,
@@ -97,7 +104,7 @@ def learning_curve(
 
     parts = fractions_of(fractions)
     changes = {SHORTCUTS[name]: value for name, value in shortcuts.items() if value is not None}
-    changes |= dict(_setting(text) for text in settings)
+    changes |= dict(setting(text) for text in settings)
     for path in changes:
         if (option := _RESERVED.get(path) or _RESERVED.get(path.partition(".")[0])) is not None:
             raise CallError(f"--set {path}: use {option}")
@@ -108,7 +115,8 @@ def learning_curve(
     warm = [name for name, source in sources.items() if source is not None]
     if freeze and not warm:
         raise CallError("--freeze: --init names random weights only; there are none to keep")
-    base, cautions = _on_dataset(base, data_named(dataset), data_dir, sample, changes)
+    data = data_named(dataset, size=(size, size) if size else None, bad_files=bad_files)
+    base, cautions = _on_dataset(base, data, data_dir, sample, changes)
     _check_fractions(parts, base, data_dir)
     experiments = planned(base, sources, parts, seeds, data_dir, jobs, freeze)
     if sample:
@@ -125,7 +133,7 @@ def learning_curve(
     progress = StudyProgress(terminal)
     places = [(name, f) for name, by_fraction in experiments.items() for f in by_fraction]
     flat = [(name, f, e) for name, f in places for e in experiments[name][f]]
-    try:
+    with interruptible(progress):
         done = run_many(
             [experiment for *_, experiment in flat],
             store,
@@ -133,12 +141,6 @@ def learning_curve(
             jobs=jobs,
             watcher=progress,
         )
-    except KeyboardInterrupt:
-        raise Interrupted("stopped; the same command goes on from there") from None
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command goes on from there") from None
-    finally:
-        progress.stop()
     if rate := progress.rate():
         terminal.print(rate)
     results: dict[str, dict[float, list[Run]]] = {

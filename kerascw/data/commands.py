@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from kerascw.errors import DataError, KerascwError
+from kerascw.options import data_dir_option
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from kerascw.data import Dataset
 
-_data_dir = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="A folder with the dataset's files (also: KERASCW_DATA_DIR).",
-)
 _sample = click.option("--sample", is_flag=True, help="Take the bundled sample.")
 
 
@@ -26,7 +22,7 @@ def data() -> None:
 
 
 @data.command("list")
-@_data_dir
+@data_dir_option
 def list_datasets(data_dir: Path | None) -> None:
     """List the known datasets and where copies of them are; the first one serves.
 
@@ -63,7 +59,7 @@ def list_datasets(data_dir: Path | None) -> None:
 
 @data.command()
 @click.argument("name")
-@_data_dir
+@data_dir_option
 @_sample
 @click.option(
     "--output",
@@ -124,7 +120,7 @@ def show(name: str, data_dir: Path | None, sample: bool, output: Path | None) ->
 
 @data.command()
 @click.argument("name")
-@_data_dir
+@data_dir_option
 @_sample
 def check(name: str, data_dir: Path | None, sample: bool) -> None:
     """Compare the dataset NAME with the published one, by SHA-256 of the decoded arrays.
