@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ from kerascw.data import Dataset, load_data
 from kerascw.export import export
 from kerascw.models import build_model
 from kerascw.spec import Adam, ConvNet, DataSpec, Dropout, Experiment, Flip, Holdout, TrainingSpec
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell's background job ignores it, and so would the commands that tests interrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
