@@ -24,6 +24,7 @@ _ELSEWHERE = {
     "data": "kerascw.data.commands:data",
     "learning-curve": "kerascw.learning_curve_command:learning_curve",
     "predict": "kerascw.predict:command",
+    "tune": "tuning.commands:tune",
 }
 """Commands that live beside what they show, imported when they are called."""
 
@@ -358,7 +359,7 @@ def compare(names: tuple[str, ...], output: Path, runs: Path) -> None:
 
 
 @main.command()
-@click.argument("name", metavar="RUN|STUDY")
+@click.argument("name", metavar="RUN|STUDY|SEARCH")
 @data_dir_option
 @_with(_features)
 @runs_option
@@ -370,7 +371,7 @@ def report(
     image: int | None,
     runs: Path,
 ) -> None:
-    """Draw the report of RUN or STUDY again, from what is kept."""
+    """Draw the report of RUN, STUDY or SEARCH again, from what is kept."""
     from kerascw.console import console
     from kerascw.engine.many import dataset_for
     from kerascw.engine.store import Store
@@ -387,6 +388,14 @@ def report(
         folder = store.study_folder(result.plan.label)
         terminal.print(f"study report: {write_study(result, folder, None, options)}")
         return
+    from tuning.records import SEARCH, read_search, searches_folder
+
+    for folder in (Path(name), searches_folder(store.folder) / name):
+        if (folder / SEARCH).is_file():
+            from kerascw.views.search import write_search
+
+            terminal.print(f"search report: {write_search(read_search(folder), folder)}")
+            return
     from kerascw.data import split
     from kerascw.views.report import draw_run
 

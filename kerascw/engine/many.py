@@ -6,15 +6,11 @@ store's folder, which all workers must see.
 """
 
 import logging
-import os
-import signal
 import socket
 import threading
-import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, as_completed
+from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -23,9 +19,10 @@ from typing import Any, Protocol
 
 from kerascw.data import Dataset, load_for, split
 from kerascw.engine.environment import cores, set_threads
-from kerascw.engine.run import run_experiment, run_name
+from kerascw.engine.processes import Trainers
+from kerascw.engine.run import history_so_far, run_experiment, run_name, train_until
 from kerascw.engine.store import Run, Store
-from kerascw.errors import DataError, KerascwError, choices
+from kerascw.errors import DataError, KerascwError
 from kerascw.models import check_model
 from kerascw.quiet import import_tensorflow
 from kerascw.spec import DataSpec, Experiment, ModelSpec
@@ -34,9 +31,6 @@ from kerascw.training.watcher import Watcher
 RUNS_PER_PROCESS = 30
 """Processes are replaced after this many runs each: TensorFlow keeps what it traced, so a process
 grows by some megabytes a run (README, Limits)."""
-
-TRIES = 2
-"""How often a run is begun whose process dies; it goes on from its checkpoint."""
 
 PATIENCE = 10
 """Seconds that a scheduler may take to answer, and then to have a worker."""
@@ -70,6 +64,7 @@ def run_many(
     jobs: int = 1,
     cluster: str | None = None,
     watcher: StudyWatcher | None = None,
+    trainers: "Trainers[Task] | None" = None,
 ) -> list[Run]:
     """Return the runs of all experiments, in their order, training those that are not kept yet.
 
@@ -83,6 +78,7 @@ def run_many(
     ----------
     cluster : address of a Dask scheduler whose workers train instead; they must see the store's
         folder and the data under the same paths.
+    trainers : processes to train in, which stay open; ``jobs`` is theirs then.
 
     Raises
     ------
@@ -103,12 +99,13 @@ def run_many(
             jobs=jobs,
             cluster=cluster,
             watcher=watcher,
+            trainers=trainers,
         )
     wanted = dict(zip(names, experiments, strict=True))
     kept = {name: run for name in wanted if (run := store.get(name)) is not None}
     missing = {name: experiment for name, experiment in wanted.items() if name not in kept}
-    threads = max(1, cores() // jobs)
-    here = cluster is None and len(missing) == 1 and _has_threads(threads)
+    threads = max(1, cores() // jobs) if trainers is None else trainers.threads
+    here = cluster is None and trainers is None and len(missing) == 1 and _has_threads(threads)
     if watcher is not None and (here or not missing):
         watcher.planned(len(wanted), len(kept), jobs)
     if here:
@@ -118,16 +115,10 @@ def run_many(
         kept[name] = run_experiment(experiment, dataset, store, watcher, source=source, draw=False)
     elif missing:
         tasks = {
-            name: Task(
-                name,
-                experiment.canonical_json(),
-                str(store.folder.resolve()),
-                None if data_dir is None else str(Path(data_dir).resolve()),
-                threads,
-            )
+            name: _task(name, experiment, store, data_dir, threads)
             for name, experiment in missing.items()
         }
-        with _trainers(cluster, jobs) as (side_by_side, train):
+        with _trainers(cluster, jobs, trainers) as (side_by_side, train):
             if watcher is not None:
                 watcher.planned(len(wanted), len(kept), side_by_side)
             with closing(train(tasks)) as finished:
@@ -139,6 +130,38 @@ def run_many(
                     if watcher is not None:
                         watcher.finished(run)
     return [kept[name] for name in names]
+
+
+def train_all_until(
+    experiments: Sequence[Experiment],
+    epochs: int,
+    store: Store,
+    trainers: "Trainers[Task]",
+    *,
+    data_dir: str | Path | None = None,
+) -> list[tuple[str, list[dict[str, float]]]]:
+    """Return each run's name and the history of its first ``epochs`` epochs.
+
+    Below the experiment's full number the run stays unfinished: it goes on from there when more
+    epochs are asked for, to the same end, bit for bit, as a run that never stopped.
+
+    Raises
+    ------
+    CallError, DataError, Died
+        As :func:`run_many`.
+    """
+    names = [_checked_name(experiment, data_dir) for experiment in experiments]
+    sources = [experiment.start.source for experiment in experiments if experiment.start]
+    if sources:
+        run_many(sources, store, data_dir=data_dir, trainers=trainers)
+    tasks = {
+        name: replace(_task(name, experiment, store, data_dir, trainers.threads), epochs=epochs)
+        for name, experiment in zip(names, experiments, strict=True)
+        if store.get(name) is None and len(history_so_far(name, store)) < epochs
+    }
+    for _ in trainers.train(tasks):
+        pass
+    return [(name, history_so_far(name, store)[:epochs]) for name in names]
 
 
 def _checked_name(experiment: Experiment, data_dir: str | Path | None) -> str:
@@ -222,6 +245,29 @@ class Task:
     runs: str
     data_dir: str | None
     threads: int
+    epochs: int | None = None  # to pause after, where not all are to be trained
+
+
+def _task(
+    name: str, experiment: Experiment, store: Store, data_dir: str | Path | None, threads: int
+) -> Task:
+    return Task(
+        name,
+        experiment.canonical_json(),
+        str(store.folder.resolve()),
+        None if data_dir is None else str(Path(data_dir).resolve()),
+        threads,
+    )
+
+
+def open_trainers(jobs: int, threads: int | None = None) -> "Trainers[Task]":
+    """Return processes that train runs until they are closed; among them the cores are divided."""
+    return Trainers(
+        train_in_worker,
+        jobs,
+        threads=threads or max(1, cores() // jobs),
+        runs_per_process=RUNS_PER_PROCESS,
+    )
 
 
 Train = Callable[[dict[str, Task]], Generator[str]]
@@ -229,10 +275,16 @@ Train = Callable[[dict[str, Task]], Generator[str]]
 
 
 @contextmanager
-def _trainers(cluster: str | None, jobs: int) -> Iterator[tuple[int, Train]]:
+def _trainers(
+    cluster: str | None, jobs: int, trainers: "Trainers[Task] | None"
+) -> Iterator[tuple[int, Train]]:
     """Yield how many runs go on side by side, and what trains them."""
+    if trainers is not None:
+        yield trainers.jobs, trainers.train
+        return
     if cluster is None:
-        yield jobs, partial(_train_here, jobs)
+        with open_trainers(jobs) as here:
+            yield jobs, here.train
         return
     try:
         from dask.distributed import Client
@@ -253,51 +305,6 @@ def _trainers(cluster: str | None, jobs: int) -> Iterator[tuple[int, Train]]:
                 f"'dask worker {cluster} --nthreads 1'"
             ) from None
         yield len(client.nthreads()), partial(_train_on_cluster, client)
-
-
-def _train_here(jobs: int, tasks: dict[str, Task]) -> Generator[str]:
-    """Train in processes of this machine, ``jobs`` at a time.
-
-    Where a process dies, what it trained is tried once more. Neither an interrupt nor the death
-    of this process leaves a process behind.
-    """
-    from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
-
-    # where psutil is installed, loky itself replaces a process that grew by 300 MB, and warns
-    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
-    left, tries = dict(tasks), Counter[str]()
-    while left:
-        part = list(left.values())[: jobs * RUNS_PER_PROCESS]
-        executor = ProcessPoolExecutor(
-            min(jobs, len(part)), initializer=_end_with, initargs=(os.getpid(),)
-        )
-        futures: dict[Future[str], str] = {}
-        try:
-            with _interrupts_held_back():
-                futures = {executor.submit(train_in_worker, task): task.name for task in part}
-            for future in as_completed(futures):
-                name = future.result()
-                del left[name]
-                yield name
-        except TerminatedWorkerError:
-            # the death of one process ends them all; runs are begun in the order given
-            finished = {n for f, n in futures.items() if f.done() and f.exception() is None}
-            begun = [name for name in left if name not in finished][:jobs]
-            tries.update(begun)
-            twice = [name for name in begun if tries[name] == TRIES]
-            if twice:
-                raise KerascwError(
-                    f"a process died {TRIES} times as it trained {choices(twice)}: most likely "
-                    f"memory ran out (--jobs {jobs}; fewer need less); the same command goes on "
-                    "from there"
-                ) from None
-            if begun:
-                warnings.warn(
-                    f"a process died as it trained {choices(begun)}; it is tried once more",
-                    stacklevel=2,
-                )
-        finally:
-            executor.shutdown(kill_workers=True)  # what is done is on disk
 
 
 def _train_on_cluster(client: Any, tasks: dict[str, Task]) -> Generator[str]:
@@ -348,6 +355,9 @@ def train_in_worker(task: Task) -> str:
                 f"a worker on {socket.gethostname()} found other data ({dataset.source}, "
                 f"{dataset.location}) than the command; give --data-dir with a folder that both see"
             )
+        if task.epochs is not None:
+            train_until(task.epochs, experiment, dataset, store, source=source)
+            return task.name
         return run_experiment(experiment, dataset, store, source=source, draw=False).name
 
 
@@ -365,27 +375,3 @@ def _has_threads(threads: int) -> bool:
 
     set_threads(threads)
     return (tf.config.threading.get_intra_op_parallelism_threads() or cores()) == threads
-
-
-def _end_with(parent: int) -> None:
-    """Have this process end soon after its parent, however that ends."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach: the one that started them ends them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

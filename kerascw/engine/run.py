@@ -65,11 +65,42 @@ def run_experiment(
     splits = split(dataset, experiment.data)
     if run is None:
         run = _claim_and_train(name, experiment, dataset, splits, store, watcher, source)
+        assert run is not None, "only what is asked to pause has no run"
     if draw and not (run.folder / "report.html").is_file():
         from kerascw.views.report import draw_run
 
         draw_run(run, splits)
     return run
+
+
+def train_until(
+    epochs: int,
+    experiment: Experiment,
+    dataset: Dataset,
+    store: Store,
+    watcher: Watcher | None = None,
+    *,
+    source: Run | None = None,
+) -> Run | None:
+    """Train the experiment's first ``epochs`` epochs, where they are not trained yet.
+
+    The run is returned if it has ended by then, else None: it stays unfinished in the store, and
+    :func:`run_experiment`, or this with more epochs, goes on from there.
+    """
+    name = run_name(experiment, dataset, None if source is None else source.name)
+    run = store.get(name)
+    if run is not None:
+        return run
+    splits = split(dataset, experiment.data)
+    return _claim_and_train(name, experiment, dataset, splits, store, watcher, source, epochs)
+
+
+def history_so_far(name: str, store: Store) -> list[dict[str, float]]:
+    """Return the history of a run, kept or unfinished; [] where no epoch is behind it."""
+    from kerascw.training.checkpoint import read_history
+
+    run = store.get(name)
+    return read_history(store.unfinished(name) / CHECKPOINT) if run is None else run.history
 
 
 def _claim_and_train(
@@ -80,14 +111,15 @@ def _claim_and_train(
     store: Store,
     watcher: Watcher | None,
     source: Run | None,
-) -> Run:
+    until: int | None = None,
+) -> Run | None:
     check_model(experiment.model, splits.train.shape)
     with store.claim(name) as working:
         run = store.get(name)
         if run is not None:  # another process trained it while this one waited
             working.rmdir()
             return run
-        return _train(experiment, dataset, splits, store, working, watcher, source)
+        return _train(experiment, dataset, splits, store, working, watcher, source, until)
 
 
 def _train(
@@ -98,12 +130,15 @@ def _train(
     working: Path,
     watcher: Watcher | None,
     source: Run | None,
-) -> Run:
+    until: int | None,
+) -> Run | None:
     from kerascw.engine.environment import describe
     from kerascw.training.fit import fit
 
     warm = None if source is None else source.model()
-    fitted = fit(experiment, splits, working / CHECKPOINT, watcher, source=warm)
+    fitted = fit(experiment, splits, working / CHECKPOINT, watcher, source=warm, until=until)
+    if fitted is None:
+        return None
     write_json(
         working / "experiment.json",
         {

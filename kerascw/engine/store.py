@@ -114,9 +114,13 @@ class Store:
         locks.mkdir(parents=True, exist_ok=True)
         # the lock is the system's: it goes with the process, however that ends
         with FileLock(locks / name):
-            working = self.folder / ".unfinished" / name
+            working = self.unfinished(name)
             working.mkdir(parents=True, exist_ok=True)
             yield working
+
+    def unfinished(self, name: str) -> Path:
+        """Return the folder of a run that is being trained, was interrupted or pauses."""
+        return self.folder / ".unfinished" / name
 
     def finish(self, working: Path, scratch: str) -> Run:
         """Give the working folder its final name: all on disk first, then one rename.

@@ -138,7 +138,8 @@ def convnet(layers: int, dropout: float) -> ConvNet:
     return ConvNet(dense=(50,), dropout=places, initializer="torch", **_LAYERS[layers])
 
 
-def _optimizer(name: str, rate: float, momentum: float) -> OptimizerSpec:
+def optimizer_of(name: str, rate: float, momentum: float) -> OptimizerSpec:
+    """Return an optimiser as the report names it; Adam has no momentum."""
     match name:
         case "adam":
             return Adam(learning_rate=rate)
@@ -160,7 +161,7 @@ def variants() -> dict[str, Experiment]:
             training=TrainingSpec(
                 epochs=epochs,
                 batch_size=256,
-                optimizer=_optimizer(optimizer, rate, momentum),
+                optimizer=optimizer_of(optimizer, rate, momentum),
                 l2=l2,
                 keep="last",
             ),

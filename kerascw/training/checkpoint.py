@@ -64,3 +64,13 @@ def restore(path: Path, model: keras.Model) -> Progress | None:
         variable.assign(array)
     kept = [array for name, array in arrays.items() if name.startswith("kept_")]
     return Progress(meta["history"], meta["kept_epoch"], kept, meta["seconds"])
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Return the history of a checkpoint, one row an epoch; [] where there is no usable one."""
+    try:
+        with np.load(path) as file:
+            history: list[dict[str, float]] = json.loads(file["meta"].tobytes())["history"]
+    except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError):
+        return []
+    return history

@@ -79,13 +79,17 @@ def fit(
     watcher: Watcher | None = None,
     *,
     source: keras.Model | None = None,
-) -> Fitted:
+    until: int | None = None,
+) -> Fitted | None:
     """Fit the experiment's model, going on from ``checkpoint_path`` if that is there.
 
     ``source`` is the model whose weights the experiment's warm start takes.
 
     The checkpoint is replaced after every epoch. On CPU, the history and the weights of a run that
     was killed and called again are those of an uninterrupted run, bit for bit.
+
+    ``until`` pauses after so many epochs, all of which are in the checkpoint: None is returned if
+    there are more to come.
 
     Raises
     ------
@@ -119,9 +123,9 @@ def fit(
     )
     progress = checkpoint.restore(checkpoint_path, model) or Progress()
     epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
-    keeper = _Keeper(experiment, splits, progress, epoch, checkpoint_path, watcher)
+    keeper = _Keeper(experiment, splits, progress, epoch, checkpoint_path, watcher, until)
     watcher.started(experiment, len(train), len(progress.history))
-    if keeper.ended is None:
+    if not keeper.stops:
         batches = training_batches(
             train,
             classes=None if experiment.reconstructs else classes,
@@ -142,7 +146,9 @@ def fit(
         except KeyboardInterrupt:
             done = len(progress.history)
             raise Interrupted(f"stopped after epoch {done} of {spec.epochs}") from None
-    assert keeper.ended is not None, "model.fit returned before its last epoch"
+    assert keeper.stops, "model.fit returned before its last epoch"
+    if keeper.ended is None:
+        return None
     # one that was never compiled: its file then loads in Keras alone, without our schedules
     result = build()
     result.set_weights(progress.kept_weights or model.get_weights())
@@ -182,8 +188,10 @@ class _Keeper(keras.callbacks.Callback):
         epoch: tf.Variable,
         path: Path,
         watcher: Watcher,
+        until: int | None,
     ) -> None:
         super().__init__()
+        self._until = until
         self._spec, self._splits, self._progress = experiment.training, splits, progress
         self._model_spec = experiment.model
         self._epoch, self._path, self._watcher = epoch, path, watcher
@@ -202,6 +210,12 @@ class _Keeper(keras.callbacks.Callback):
         if spec.patience and kept and len(history) - kept >= spec.patience:
             return "patience"
         return None
+
+    @property
+    def stops(self) -> bool:
+        """Whether no further epoch is to be trained now."""
+        paused = self._until is not None and len(self._progress.history) >= self._until
+        return paused or self.ended is not None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch.assign(epoch)
@@ -232,7 +246,7 @@ class _Keeper(keras.callbacks.Callback):
         progress.seconds += time.monotonic() - self._began
         checkpoint.save(self._path, self.model, progress)
         self._watcher.epoch(row)
-        if self.ended is not None:
+        if self.stops:
             self.model.stop_training = True
 
     def _validated(self, part: Part) -> dict[str, float]:

@@ -1,0 +1,250 @@
+"""A search space: which hyperparameters there are, and the experiment that they give.
+
+A space is a Python file. The named ones are ``tuning/spaces/<name>.py`` (with ``_`` in the file's
+name where the space's has ``-``); any other file works by its path. It has a function, and names
+that are optional::
+
+    from kerascw.settings import override
+    from kerascw.spec import Experiment
+    from tuning.space import Budget
+
+    QUESTION = "Which rate and optimiser suit digits?"  # a line for the list and the report
+    OBJECTIVE = "validation_loss"  # or "validation_accuracy", the default
+    ORACLE = "bayesian"  # or "random", the default, "grid" or "hyperband"
+    TRIALS = 20  # at either budget; or, to tell them apart:
+    BUDGETS = {
+        "quick": Budget(trials=12, epochs=3, fraction=0.2),
+        "full": Budget(trials=50),
+    }
+    DEFAULT_BUDGET = "full"  # "quick" without it
+
+    def base() -> Experiment:
+        ...  # without this function: the recipe of `run fashion`
+
+    def space(hp, base):
+        rate = hp.Float("learning_rate", 1e-3, 0.1, sampling="log")
+        changes = {"training.optimizer.learning_rate": rate}
+        kind = hp.Choice("optimizer", ["adam", "sgd"])
+        with hp.conditional_scope("optimizer", ["sgd"]):
+            if kind == "sgd":
+                changes["training.optimizer.momentum"] = hp.Float("momentum", 0.0, 0.95)
+        return override(base, {"training.optimizer.kind": kind} | changes)
+
+``space`` is required. ``hp`` is a ``keras_tuner.HyperParameters``; ``base`` is an experiment to
+derive from: what ``base()`` gives, on the data that was asked for (``--data``, ``--sample``), with
+``--set`` applied and, at a quick budget, on its part of the training data. What it returns is an
+:class:`kerascw.spec.Experiment` with a validation part; its seed is the first one that a trial is
+trained with, its epochs are cut to the budget's. It must be a function of ``hp`` and ``base``
+alone, and it is called often: it must not train, nor load data. An exception in it makes a failed
+trial, so a combination that makes no sense may be refused; one for the default values ends the
+command.
+
+With the oracle ``hyperband`` every trial has the epochs of the experiment that the default values
+give; those are the most that one is trained.
+
+This module imports neither TensorFlow nor KerasTuner.
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, get_args
+
+from pydantic import ValidationError
+
+from kerascw.errors import CallError, choices
+from kerascw.settings import one_line
+from kerascw.spec import Experiment
+from kerascw.studies import BUDGETS
+from kerascw.studies import Budget as BudgetName
+
+Objective = Literal["validation_accuracy", "validation_loss"]
+Oracle = Literal["random", "grid", "bayesian", "hyperband"]
+ORACLES: tuple[Oracle, ...] = get_args(Oracle)
+DIRECTIONS: dict[Objective, Literal["max", "min"]] = {
+    "validation_accuracy": "max",
+    "validation_loss": "min",
+}
+TRIALS = 10
+"""Of a space that names no number."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a search may cost: trials, epochs at most of each, and a part of the training data.
+
+    ``trials`` is None for all of a grid, or for one round of Hyperband.
+    """
+
+    trials: int | None = TRIALS
+    epochs: int | None = None  # None: as the experiment has them
+    fraction: float = 1.0  # of the training part, at most
+
+
+@dataclass(frozen=True)
+class Space:
+    """A space as its file has it."""
+
+    name: str
+    path: Path
+    question: str | None
+    objective: Objective
+    oracle: Oracle
+    budgets: dict[BudgetName, Budget]
+    default_budget: BudgetName
+    source_sha256: str
+    _space: Callable[[Any, Experiment], Any]
+    _base: Callable[[], Any] | None
+
+    @property
+    def direction(self) -> Literal["max", "min"]:
+        """Whether more of the objective is better, or less."""
+        return DIRECTIONS[self.objective]
+
+    def base(self) -> Experiment:
+        """Return the experiment that the space derives from, before any option changes it."""
+        if self._base is None:
+            from kerascw.studies.fashion import recipe
+
+            return recipe()
+        return self._checked("base", self._base)
+
+    def experiment(self, hp: Any, base: Experiment) -> Experiment:
+        """Return the experiment of these hyperparameters.
+
+        Raises
+        ------
+        SpaceError
+            The function raises, or returns something else.
+        """
+        return self._checked("space", self._space, hp, base)
+
+    def _checked(self, name: str, function: Callable[..., Any], *arguments: Any) -> Experiment:
+        try:
+            made = function(*arguments)
+        except CallError as error:
+            raise SpaceError(f"{self.path}: {name}: {error}") from None
+        except ValidationError as error:
+            line = _line_of(error, self.path)
+            raise SpaceError(f"{self.path}{line}: {name}: {one_line(error)}") from None
+        except Exception as error:
+            line = _line_of(error, self.path)
+            raise SpaceError(f"{self.path}{line}: {name}: {_said(error)}") from None
+        if not isinstance(made, Experiment):
+            raise SpaceError(
+                f"{self.path}: {name} returned {type(made).__name__}, not an Experiment"
+            )
+        return made
+
+
+class SpaceError(CallError):
+    """A space's file, or what it does with some hyperparameters, is wrong."""
+
+
+def named_spaces() -> dict[str, Path]:
+    """Return the files of the spaces that have a name."""
+    folder = Path(__file__).parent / "spaces"
+    return {
+        path.stem.replace("_", "-"): path
+        for path in sorted(folder.glob("*.py"))
+        if not path.name.startswith("_")
+    }
+
+
+def load_space(text: str) -> Space:
+    """Return a space by its name, or from a file.
+
+    Raises
+    ------
+    SpaceError
+        There is no such space or file, or the file is wrong: the line says what and where.
+    """
+    if text.endswith(".py"):
+        return _read(Path(text).stem, Path(text))
+    named = named_spaces()
+    if text not in named:
+        raise SpaceError(f"no space {text!r}; choose {choices(named)}, or a file that ends in .py")
+    return _read(text, named[text])
+
+
+def _read(name: str, path: Path) -> Space:
+    try:
+        source = path.read_bytes()
+        code = compile(source, str(path), "exec")
+    except OSError as error:
+        raise SpaceError(f"{path}: cannot be read ({error.strerror})") from None
+    except (SyntaxError, ValueError) as error:  # ValueError: null bytes
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise SpaceError(f"{path}{line}: no Python: {said}") from None
+    module = ModuleType(f"_space_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses in it look there
+    try:
+        exec(code, module.__dict__)
+    except Exception as error:
+        raise SpaceError(f"{path}{_line_of(error, path)}: {_said(error)}") from None
+    return _of_module(name, path, module, hashlib.sha256(source).hexdigest())
+
+
+def _of_module(name: str, path: Path, module: ModuleType, digest: str) -> Space:
+    there = vars(module)
+    function = there.get("space")
+    if not callable(function):
+        raise SpaceError(f"{path}: no function space(hp, base)")
+    return Space(
+        name=name,
+        path=path,
+        question=_one_of(path, there, "QUESTION", None),
+        objective=_one_of(path, there, "OBJECTIVE", "validation_accuracy", tuple(DIRECTIONS)),
+        oracle=_one_of(path, there, "ORACLE", "random", ORACLES),
+        budgets=_budgets(path, there),
+        default_budget=_one_of(path, there, "DEFAULT_BUDGET", "quick", BUDGETS),
+        source_sha256=digest,
+        _space=function,
+        _base=there.get("base"),
+    )
+
+
+def _one_of(
+    path: Path, there: dict[str, Any], name: str, default: Any, known: tuple[str, ...] | None = None
+) -> Any:
+    value = there.get(name, default)
+    if known is not None and value not in known:
+        raise SpaceError(f"{path}: {name} is {value!r}; choose {choices(known)}")
+    return value
+
+
+def _budgets(path: Path, there: dict[str, Any]) -> dict[BudgetName, Budget]:
+    trials = there.get("TRIALS", TRIALS)
+    budgets: dict[BudgetName, Budget] = dict.fromkeys(BUDGETS, Budget(trials))
+    given = there.get("BUDGETS", {})
+    if not isinstance(given, dict) or not all(isinstance(b, Budget) for b in given.values()):
+        raise SpaceError(f"{path}: BUDGETS is no dict of tuning.space.Budget")
+    for name, budget in given.items():
+        if name not in BUDGETS:
+            raise SpaceError(f"{path}: BUDGETS has {name!r}; choose {choices(BUDGETS)}")
+        budgets[name] = budget
+    for budget in budgets.values():
+        number = budget.trials
+        if number is not None and (not isinstance(number, int) or number < 1):
+            raise SpaceError(f"{path}: {number!r} trials; a number from 1, or None for all")
+    return budgets
+
+
+def _line_of(error: BaseException, path: Path) -> str:
+    """Return where in the space's own file an exception came from."""
+    line, trace = "", error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = f", line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
+
+
+def _said(error: BaseException) -> str:
+    first = str(error).strip().split("\n", 1)[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
