@@ -31,6 +31,7 @@ def run(
     budget: Budget | None = None,
     seeds: int | None = None,
     seed: int = 0,
+    folds: int | None = None,
     jobs: int = 1,
     sample: bool = False,
     final: bool = False,
@@ -46,6 +47,7 @@ def run(
     ----------
     budget : ``quick`` or ``full``, the published protocol; the study's own choice if not given.
     seeds, seed : how many seeds, and the first.
+    folds : cross-validate every variant over so many folds.
     jobs : how many runs to train side by side.
     sample : take the bundled sample of the dataset.
     final : go on to train on validation too, for the epochs found best.
@@ -53,7 +55,7 @@ def run(
     data_dir : a folder with the dataset's files.
     runs : the folder that keeps the runs.
     settings : fields of the experiment by dotted path, such as ``{"model.batch_norm": False}``.
-    shortcuts : ``epochs``, ``batch_size``, ``learning_rate``, ``fraction``.
+    shortcuts : ``epochs``, ``batch_size``, ``learning_rate``, ``fraction``, ``augment``.
 
     Returns
     -------
@@ -84,6 +86,7 @@ def run(
         budget=budget,
         seeds=seeds,
         seed=seed,
+        folds=folds,
         sample=sample,
         data=None if data is None else data_named(data),
         data_dir=data_dir,

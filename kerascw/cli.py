@@ -3,6 +3,7 @@
 import importlib
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import click
 
 from kerascw.errors import KerascwError
 from kerascw.options import (
+    AUGMENT_HELP,
+    AUGMENT_SYNTAX,
     bad_files_option,
     data_dir_option,
     interruptible,
     jobs_option,
+    picture_options,
     runs_option,
     setting,
     settings_option,
@@ -24,6 +28,7 @@ _ELSEWHERE = {
     "data": "kerascw.data.commands:data",
     "learning-curve": "kerascw.learning_curve_command:learning_curve",
     "predict": "kerascw.predict:command",
+    "tensorboard": "kerascw.tensorboard_command:command",
     "tune": "tuning.commands:tune",
 }
 """Commands that live beside what they show, imported when they are called."""
@@ -75,22 +80,6 @@ def main() -> None:
     """
 
 
-_features = (
-    click.option("--layer", type=int, help="bag-features: draw this conv layer only, from 1."),
-    click.option("--channels", help="bag-features: draw these channels, such as 0,3,5."),
-    click.option("--image", type=int, help="bag-features: draw this training picture."),
-)
-
-
-def _with(options: Any) -> Any:
-    def decorate(function: Any) -> Any:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
 @main.command()
 @click.argument("study")
 @click.option(
@@ -100,12 +89,20 @@ def _with(options: Any) -> Any:
 )
 @click.option("--seeds", type=click.IntRange(min=1), help="How many seeds. [default: see list]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="The (first) seed.")
+@click.option(
+    "--folds",
+    type=int,
+    metavar="K",
+    help="Cross-validate: every variant over K stratified folds of the training part, with one "
+    "seed unless --seeds says more.",
+)
 @jobs_option
 @click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
 @click.option("--epochs", type=int, help="training.epochs")
 @click.option("--batch-size", type=int, help="training.batch_size")
 @click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
 @click.option("--fraction", type=float, help="data.fraction: train on this part only.")
+@click.option("--augment", metavar=AUGMENT_SYNTAX, help=f"training.augmentation, {AUGMENT_HELP}")
 @settings_option
 @click.option(
     "--final",
@@ -132,13 +129,14 @@ def _with(options: Any) -> Any:
     show_default=True,
     help="The folder that exported models go to.",
 )
-@_with(_features)
+@picture_options
 @runs_option
 def run(
     study: str,
     budget: Any,
     seeds: int | None,
     seed: int,
+    folds: int | None,
     jobs: int,
     cluster: str | None,
     settings: tuple[str, ...],
@@ -151,9 +149,7 @@ def run(
     sample: bool,
     or_sample: bool,
     saved_models: Path,
-    layer: int | None,
-    channels: str | None,
-    image: int | None,
+    pictures: Any,
     runs: Path,
     **shortcuts: Any,
 ) -> None:
@@ -187,6 +183,7 @@ def run(
         budget=budget,
         seeds=seeds,
         seed=seed,
+        folds=folds,
         sample=sample,
         data=other,
         data_dir=data_dir,
@@ -199,10 +196,9 @@ def run(
             "ones.",
             style="yellow",
         )
-    from kerascw.views.features import FeatureOptions
     from kerascw.views.terminal import StudyProgress, show_run, show_study
 
-    options = FeatureOptions(data_dir, layer, _numbers(channels), image)
+    options = replace(pictures, data_dir=data_dir)
     options.check(chosen, next(iter(plan.experiments.values()))[0])
     progress = StudyProgress(terminal)
     store = Store(runs)
@@ -222,9 +218,10 @@ def run(
     if rate := progress.rate():
         terminal.print(rate)
     if result.has_page:
-        show_study(result, terminal)
         folder = store.study_folder(plan.label)
-        page = write_study(result, folder, command_line(), options)
+        with terminal.status("measuring and drawing"):
+            page = write_study(result, folder, command_line(), options)
+        show_study(result, terminal)  # its answers speak of what was drawn
         terminal.print(f"study report: {page}")
         terminal.print(f"study table: {folder / 'table.csv'}")
     exports = chosen.exports if other is None else file_name(other)
@@ -242,15 +239,6 @@ def run(
         folder = export_run(result.product, saved_models / exports, data_dir=data_dir)
         terminal.print(f"SavedModel: {folder}")
         terminal.print(f"next: python -m kerascw predict {folder.parent} PICTURE...")
-
-
-def _numbers(text: str | None) -> tuple[int, ...] | None:
-    from kerascw.errors import CallError
-
-    try:
-        return None if text is None else tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise CallError(f"--channels: {text!r}; write numbers from 0, such as 0,3,5") from None
 
 
 def _fall_back_to_sample(spec: Any, data_dir: Path | None, terminal: Any) -> bool:
@@ -278,7 +266,8 @@ def list_studies() -> None:
     )
     for study in all_studies().values():
         for number, budget in enumerate(BUDGETS):
-            names = (study.name, study.question, study.dataset, str(len(study.variants())))
+            runs = sum(e.folds or 1 for e in study.variants().values())
+            names = (study.name, study.question, study.dataset, str(runs))
             default = " (default)" if budget == study.default_budget else ""
             table.add_row(
                 *(names if number == 0 else ("", "", "", "")),
@@ -361,14 +350,12 @@ def compare(names: tuple[str, ...], output: Path, runs: Path) -> None:
 @main.command()
 @click.argument("name", metavar="RUN|STUDY|SEARCH")
 @data_dir_option
-@_with(_features)
+@picture_options
 @runs_option
 def report(
     name: str,
     data_dir: Path | None,
-    layer: int | None,
-    channels: str | None,
-    image: int | None,
+    pictures: Any,
     runs: Path,
 ) -> None:
     """Draw the report of RUN, STUDY or SEARCH again, from what is kept."""
@@ -376,14 +363,14 @@ def report(
     from kerascw.engine.many import dataset_for
     from kerascw.engine.store import Store
     from kerascw.engine.study import is_study, recall
-    from kerascw.views.features import FeatureOptions
 
     store, terminal = Store(runs), console()
-    options = FeatureOptions(data_dir, layer, _numbers(channels), image)
     if is_study(name, store):
+        from kerascw.views.options import data_dir_of
         from kerascw.views.study import write_study
 
         result = recall(name, store)
+        options = replace(pictures, data_dir=data_dir_of(result.every_run[0], data_dir))
         options.check(result.study, result.every_run[0].experiment)
         folder = store.study_folder(result.plan.label)
         terminal.print(f"study report: {write_study(result, folder, None, options)}")

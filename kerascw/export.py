@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 
 from kerascw.errors import CallError, KerascwError
+from kerascw.models import by_head
 from kerascw.quiet import import_tensorflow
 from kerascw.saved_model import EXTRA_FILE, FORMAT, described, expected, versions_in
+from kerascw.spec import MAIN_HEAD
 
 TOLERANCE = 1e-5
 """How far a probability may be from the live model's. A convnet of 32, 64 and 64 filters on
@@ -44,7 +46,8 @@ def export(
 
     The version is the highest integer there plus 1. There are two signatures, for any number of
     pictures n, 0 included, both with the outputs ``probabilities`` float32 ``[n, k]``,
-    ``class_id`` int64 ``[n]`` and ``label`` string ``[n]``:
+    ``class_id`` int64 ``[n]`` and ``label`` string ``[n]``, and of a model with auxiliary heads
+    ``aux1_probabilities`` and so on, float32 ``[n, k]``:
 
     - ``serving_default`` takes ``images`` uint8 ``[n, height, width, channels]``;
     - ``encoded`` takes ``pictures`` string ``[n]``, each a PNG or JPEG file of any size. It is
@@ -58,7 +61,7 @@ def export(
     Parameters
     ----------
     model : live Keras model; raw uint8 ``[n, height, width, channels]`` (1 or 3) to float32
-        probabilities ``[n, k]``.
+        probabilities ``[n, k]``, or a dictionary of these by head.
     class_names : the k labels.
     card : what there is to know of the model, as JSON has it; ``light_on_dark`` is read back.
     check_images : uint8 ``[n, height, width, channels]``, n at least 1.
@@ -74,8 +77,9 @@ def export(
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or None in shape or shape[2] not in (1, 3):
         raise CallError(f"model: its input is {shape}; expected (height, width, 1 or 3)")
-    if (classes := model.output_shape[-1]) != len(class_names):
-        raise CallError(f"class_names: {len(class_names)} names for {classes} classes")
+    for output in model.outputs:  # of every head
+        if (classes := output.shape[-1]) != len(class_names):
+            raise CallError(f"class_names: {len(class_names)} names for {classes} classes")
     if check_images.dtype != np.uint8 or check_images.shape[1:] != shape or not len(check_images):
         raise CallError(f"check_images: {described(check_images)}; expected {expected(shape)}")
     document = {
@@ -107,6 +111,11 @@ def export(
                 folder.rmdir()
 
 
+def _output_name(head: str) -> str:
+    """Return the name that a head's probabilities have among a signature's outputs."""
+    return head if head == MAIN_HEAD else f"{head}_probabilities"
+
+
 def _write(model: Any, path: Path, shape: tuple[int, ...], class_names: Sequence[str]) -> None:
     import_tensorflow()
     import keras
@@ -119,10 +128,13 @@ def _write(model: Any, path: Path, shape: tuple[int, ...], class_names: Sequence
         empty = tf.cast(count == 0, tf.int32)
         images = tf.pad(images, [[0, empty], [0, 0], [0, 0], [0, 0]])
         images = tf.ensure_shape(images, (None, *shape))
-        probabilities = tf.cast(model(images, training=False), tf.float32)[:count]
-        class_id = tf.argmax(probabilities, axis=-1)  # int64
+        heads = {
+            _output_name(head): tf.cast(values, tf.float32)[:count]
+            for head, values in by_head(model(images, training=False)).items()
+        }
+        class_id = tf.argmax(heads["probabilities"], axis=-1)  # int64
         return {
-            "probabilities": probabilities,
+            **heads,
             "class_id": class_id,
             "label": tf.gather(tf.constant(list(class_names)), class_id),
         }
@@ -180,7 +192,10 @@ def _prove(
     model: Any, path: Path, class_names: Sequence[str], images: np.ndarray, folder: Path
 ) -> dict[str, Any]:
     """Return the comparison of the files with the live model, or raise a KerascwError."""
-    live = np.asarray(model(images, training=False), np.float32)
+    live = {
+        _output_name(head): np.asarray(values, np.float32)
+        for head, values in by_head(model(images, training=False)).items()
+    }
     np.save(path.parent / "images.npy", images)
     package = str(Path(__file__).parent.parent)  # the process must find this very module
     paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -197,7 +212,8 @@ def _prove(
     result = _compare(path.parent, live, class_names)
     for signature in ("serving_default", "encoded"):
         figures = result[signature]
-        difference = figures["probabilities"]["max_abs_difference"]
+        differences = {name: figures[name]["max_abs_difference"] for name in live}
+        difference = differences["probabilities"]
         for output in ("class_id", "label"):
             if figures[output]["differing"]:
                 raise KerascwError(
@@ -205,31 +221,36 @@ def _prove(
                     f"model for {figures[output]['differing']} of {len(images)} pictures "
                     f"(probabilities differ by up to {difference:.2g})"
                 )
-        if not difference <= TOLERANCE:  # also where it is not a number
-            raise KerascwError(
-                f"{folder}: export refused, {signature}'s probabilities differ from the live "
-                f"model's by up to {difference:.2g}, at most {TOLERANCE:g} is allowed"
-            )
+        for name, difference in differences.items():
+            if not difference <= TOLERANCE:  # also where it is not a number
+                raise KerascwError(
+                    f"{folder}: export refused, {signature}'s {name} differ from the live "
+                    f"model's by up to {difference:.2g}, at most {TOLERANCE:g} is allowed"
+                )
     return result
 
 
-def _compare(outputs: Path, live: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
+def _compare(
+    outputs: Path, live: Mapping[str, np.ndarray], class_names: Sequence[str]
+) -> dict[str, Any]:
     """Return for each output of each signature how far it is from the live model's."""
-    top = np.sort(live, axis=-1)
-    clear = (top[:, -1] - top[:, -2]) > _NEAR_TIE if live.shape[1] > 1 else np.full(len(live), True)
-    class_id = live.argmax(axis=-1)
+    main = live["probabilities"]
+    top = np.sort(main, axis=-1)
+    clear = (top[:, -1] - top[:, -2]) > _NEAR_TIE if main.shape[1] > 1 else np.full(len(main), True)
+    class_id = main.argmax(axis=-1)
     label = np.asarray(class_names)[class_id]
     result: dict[str, Any] = {
-        "pictures": len(live),
+        "pictures": len(main),
         "near_ties": int((~clear).sum()),  # class and label are not compared on these
         "tolerance": TOLERANCE,
         "versions": _software(),
     }
     for signature in ("serving_default", "encoded"):
         with np.load(outputs / f"{signature}.npz") as exported:
-            difference = np.abs(exported["probabilities"] - live).max()
             result[signature] = {
-                "probabilities": {"max_abs_difference": float(difference)},
+                name: {"max_abs_difference": float(np.abs(exported[name] - own).max())}
+                for name, own in live.items()
+            } | {
                 "class_id": {"differing": int((exported["class_id"] != class_id)[clear].sum())},
                 "label": {"differing": int((exported["label"] != label)[clear].sum())},
             }

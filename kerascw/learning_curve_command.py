@@ -96,11 +96,12 @@ def learning_curve(
     from kerascw.console import console
     from kerascw.data import data_named
     from kerascw.engine.environment import command_line
-    from kerascw.engine.many import run_many
+    from kerascw.engine.event_links import EVENTS, link_events, link_names
+    from kerascw.engine.many import name_of, run_many
     from kerascw.engine.store import Store
     from kerascw.engine.study import SHORTCUTS
     from kerascw.evaluation.learning_answers import learning_curve_answers
-    from kerascw.evaluation.learning_curve import curves_of
+    from kerascw.evaluation.learning_curve import curves_of, percent
 
     parts = fractions_of(fractions)
     changes = {SHORTCUTS[name]: value for name, value in shortcuts.items() if value is not None}
@@ -133,6 +134,12 @@ def learning_curve(
     progress = StudyProgress(terminal)
     places = [(name, f) for name, by_fraction in experiments.items() for f in by_fraction]
     flat = [(name, f, e) for name, f in places for e in experiments[name][f]]
+    folder = store.folder / "learning-curves" / label_of(dataset, study, experiments)
+    named = {
+        f"{name}, {percent(f)}": [(e, name_of(e, data_dir)) for e in experiments[name][f]]
+        for name, f in places
+    }
+    link_events(folder / EVENTS, store, link_names(named))
     with interruptible(progress):
         done = run_many(
             [experiment for *_, experiment in flat],
@@ -163,7 +170,6 @@ def learning_curve(
     terminal.print(f"Mean over {count} ± half the 95 % t-interval.")
     for answer in answers:
         terminal.print(f"{answer.question} {answer.answer}")
-    folder = store.folder / "learning-curves" / label_of(dataset, study, experiments)
     page = write_learning_curve(
         folder,
         title=title,
@@ -321,7 +327,7 @@ def _sources(text: str, store: "Store", sample: bool) -> dict[str, "Experiment |
 def _source(text: str, store: "Store", sample: bool) -> tuple[str, "Experiment"]:
     """Return a name and the experiment of a file, a study or a kept run."""
     from kerascw.data.catalog import CATALOG
-    from kerascw.engine.study import of_sample
+    from kerascw.engine.derive import of_sample
     from kerascw.errors import choices
     from kerascw.settings import read_experiment
     from kerascw.studies import all_studies
@@ -365,8 +371,8 @@ def _on_dataset(
     changes: Mapping[str, Any],
 ) -> tuple["Experiment", list[str]]:
     """Return the experiment on the dataset, always with a validation part, and what to say."""
+    from kerascw.engine.derive import on_other_data
     from kerascw.engine.many import dataset_for
-    from kerascw.engine.study import on_other_data
     from kerascw.settings import override
     from kerascw.spec import Holdout
 

@@ -1,9 +1,10 @@
 """What several commands share: options, settings, and how they end when they are stopped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 
@@ -31,6 +32,11 @@ bad_files_option = click.option(
     show_default=True,
     help="folder: what to do about pictures that cannot be read.",
 )
+AUGMENT_SYNTAX = "KIND[:VALUE...],..."
+AUGMENT_HELP = (
+    "such as flip:0.25,shift:2. Kinds: flip, brightness, contrast, autocontrast, solarize, shift, "
+    "rotate, zoom, erase, mixup, cutmix; lists of them: none, lenet, all."
+)
 jobs_option = click.option(
     "--jobs", type=click.IntRange(min=1), default=1, help="Runs side by side."
 )
@@ -41,6 +47,46 @@ settings_option = click.option(
     metavar="FIELD.PATH=VALUE",
     help="Change any field of the experiment, such as model.filters=16,32. Repeatable.",
 )
+
+_PICTURES = (
+    click.option("--layer", type=int, help="bag-features: draw this conv layer only, from 1."),
+    click.option("--channels", help="bag-features: draw these channels, such as 0,3,5."),
+    click.option("--image", type=int, help="bag-features: draw this training picture."),
+    click.option("--perplexity", type=float, help="lenet-embedding: of t-SNE. [default: 30]"),
+    click.option("--points", type=int, help="lenet-embedding: test pictures. [default: all]"),
+)
+
+
+def picture_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a study's pictures, as one argument ``pictures``.
+
+    That is a :class:`kerascw.views.options.PictureOptions`, without the folder of the data.
+    """
+
+    @wraps(command)
+    def gathered(
+        layer: int | None,
+        channels: str | None,
+        image: int | None,
+        perplexity: float | None,
+        points: int | None,
+        **others: Any,
+    ) -> None:
+        from kerascw.views.options import PictureOptions
+
+        asked = PictureOptions(None, layer, _numbers(channels), image, perplexity, points)
+        command(pictures=asked, **others)
+
+    for option in reversed(_PICTURES):
+        gathered = option(gathered)
+    return gathered
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise CallError(f"--channels: {text!r}; write numbers from 0, such as 0,3,5") from None
 
 
 def setting(text: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from kerascw.errors import CallError
 from kerascw.spec import (
+    AUGMENTATIONS,
     SGD,
     Adam,
     Adamax,
@@ -18,13 +19,11 @@ from kerascw.spec import (
     Cosine,
     DenseNet,
     Experiment,
-    Flip,
     Halving,
     InverseTime,
     OneCycle,
     Plateau,
     RMSprop,
-    Shift,
     Spec,
     Step,
     WarmUp,
@@ -51,7 +50,7 @@ _CHOICES: dict[str, tuple[type[Spec], ...]] = {
     "training.schedule": (
         *(Constant, Step, Halving, InverseTime, Cosine, OneCycle, WarmUp, Plateau),
     ),
-    "training.augmentation": (Flip, Shift),
+    "training.augmentation": AUGMENTATIONS,
 }
 """The kinds of each part that comes in several."""
 
@@ -91,6 +90,8 @@ def override(experiment: Experiment, settings: dict[str, Any]) -> Experiment:
             known = _field_names(node) if isinstance(node, dict) else "none"
             raise CallError(f"{path}: no such field; there the fields are {known}")
         value = _parse(raw)
+        if name == "augmentation" and isinstance(raw, str) and raw.lstrip()[:1] not in "[{":
+            value = _augmentation(raw)
         if name == "kind":
             tree = _with_kind(tree, parents, value)
         else:
@@ -99,6 +100,13 @@ def override(experiment: Experiment, settings: dict[str, Any]) -> Experiment:
         return Experiment.model_validate(tree)
     except ValidationError as error:
         raise CallError(one_line(error)) from None
+
+
+def _augmentation(text: str) -> list[dict[str, Any]]:
+    """Return what a shorthand such as ``flip:0.25,shift`` stands for."""
+    from kerascw.data.augmentation_names import augmentation_named  # it imports this module
+
+    return [spec.model_dump() for spec in augmentation_named(text)]
 
 
 def _parse(raw: Any) -> Any:

@@ -7,6 +7,7 @@ must not import TensorFlow: the command line reads it to answer ``--help``.
 
 import hashlib
 import json
+from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -20,6 +21,9 @@ Initializer = Literal["glorot_uniform", "he_uniform", "he_normal", "torch"]
 Output = Literal["softmax", "sigmoid"]
 """Of the output layer, which decides the loss: cross-entropy over the classes, or the mean over the
 classes of each one's binary cross-entropy (one against the rest)."""
+
+MAIN_HEAD = "probabilities"
+"""The name of the output layer that a classifier is judged by."""
 
 
 class Spec(BaseModel):
@@ -40,10 +44,14 @@ class Spec(BaseModel):
 
 
 def _takes_tuple(spec: type[BaseModel], name: str) -> bool:
+    """Return whether the field is a tuple, or none, and nothing else."""
     field = spec.model_fields.get(name)
     if field is None:
         return False
-    return tuple in {get_origin(part) for part in (field.annotation, *get_args(field.annotation))}
+    own = field.annotation
+    options = [own] if get_origin(own) is tuple else get_args(own)
+    choices = {get_origin(option) or option for option in options}
+    return tuple in choices and choices <= {tuple, NoneType}
 
 
 # --- data -----------------------------------------------------------------------------------
@@ -55,11 +63,31 @@ class Holdout(Spec):
     ``first`` and ``last`` take that many examples in the order of the source; ``stratified``
     draws them so that every class keeps its share, ``random`` whatever their class, both from
     ``seed``. ``own`` is the validation part that the dataset comes with, and needs no count.
+    ``fold`` is one of as many stratified ``folds``, drawn from ``seed``, and takes no count: a
+    study repeats it over all of them (:func:`kerascw.engine.derive.repeated`).
     """
 
-    how: Literal["first", "last", "stratified", "random", "own"] = "first"
+    how: Literal["first", "last", "stratified", "random", "own", "fold"] = "first"
     count: int = Field(default=1, gt=0)
     seed: int = Field(default=0, ge=0)
+    folds: int | None = Field(default=None, ge=2)
+    fold: int = Field(default=0, ge=0)  # which of them, from 0
+
+    @model_validator(mode="after")
+    def _folds_are_of_fold(self) -> Self:
+        if self.how != "fold":
+            if self.folds is not None or self.fold:
+                name = "fold" if self.folds is None else "folds"
+                received = getattr(self, name)
+                raise ValueError(f"{name}: {received}, but how is {self.how}; only fold takes it")
+            return self
+        if self.folds is None:
+            raise ValueError("folds: none, but how is fold; say how many, 2 or more")
+        if self.fold >= self.folds:
+            raise ValueError(f"fold: {self.fold}; choose from 0 to {self.folds - 1}")
+        if self.count != 1:
+            raise ValueError(f"count: {self.count}, but how is fold, which takes none; set 1")
+        return self
 
 
 class Folder(Spec):
@@ -135,22 +163,30 @@ class Dropout(Spec):
         return self
 
 
+Padding = Literal["valid", "same"] | Annotated[int, Field(ge=0)]
+
+
 class ConvNet(Spec):
     """A Sequential convnet: conv layers, each with optional pooling, then a dense head.
 
     The output layer (softmax over the classes of the data) is added by the builder; ``dense``
     lists the hidden layers before it. ``pool_after`` names the conv layers, from 1, that a max
     pooling follows; empty means no pooling anywhere.
+
+    ``auxiliary`` names the conv layers, from 1, after whose pooling and activation a further head
+    stands: flattening and an output layer, ``aux1`` after the first (after Szegedy et al., 2015).
     """
 
     kind: Literal["convnet"] = "convnet"
     filters: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
     kernels: tuple[Annotated[int, Field(gt=0)], ...] = (3,)  # one for all, or one a layer
-    padding: Literal["valid", "same"] | Annotated[int, Field(ge=0)] = "valid"
+    padding: Padding | tuple[Padding, ...] = "valid"  # one for all, or one a layer
     pool_after: tuple[int, ...] = ()
     pool_size: int = Field(default=2, ge=2)
     activation: Activation = "relu"
     batch_norm: bool = False  # after every conv layer, before its activation
+    dense_batch_norm: bool = False  # after every hidden dense layer, before its activation
+    bias_before_norm: bool = False  # keep the biases that a batch norm's own offset makes needless
     batch_norm_momentum: float = Field(default=0.99, gt=0, lt=1)  # of the moving statistics
     dropout: tuple[Dropout, ...] = ()
     head: Literal["flatten", "average"] | None = "flatten"  # average: global average pooling
@@ -158,15 +194,21 @@ class ConvNet(Spec):
     dense_activation: Activation | None = None  # None: as after the conv layers
     output: Output = "softmax"
     initializer: Initializer = "glorot_uniform"
+    auxiliary: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _layers_exist(self) -> Self:
         layers = len(self.filters)
         if len(self.kernels) not in (1, layers):
             raise ValueError(f"kernels has {len(self.kernels)} entries for {layers} conv layers")
-        for number in self.pool_after:
-            if not 1 <= number <= layers:
-                raise ValueError(f"pool_after names conv layer {number}; there are {layers}")
+        if isinstance(self.padding, tuple) and len(self.padding) != layers:
+            raise ValueError(f"padding has {len(self.padding)} entries for {layers} conv layers")
+        for name in ("pool_after", "auxiliary"):
+            for number in getattr(self, name):
+                if not 1 <= number <= layers:
+                    raise ValueError(f"{name} names conv layer {number}; there are {layers}")
+        if len(set(self.auxiliary)) != len(self.auxiliary):
+            raise ValueError("auxiliary names a conv layer twice")
         for dropout in self.dropout:
             there = {"conv": range(1, layers + 1), "pool": self.pool_after, "flatten": (1,)}
             known = there.get(dropout.after, range(1, len(self.dense) + 1))
@@ -178,6 +220,15 @@ class ConvNet(Spec):
     def kernel_of(self, layer: int) -> int:
         """Return the kernel size of conv layer ``layer``, counted from 0."""
         return self.kernels[layer] if len(self.kernels) > 1 else self.kernels[0]
+
+    def padding_of(self, layer: int) -> Padding:
+        """Return the padding of conv layer ``layer``, counted from 0."""
+        return self.padding[layer] if isinstance(self.padding, tuple) else self.padding
+
+    @property
+    def auxiliary_heads(self) -> tuple[str, ...]:
+        """The names of the auxiliary heads, by depth."""
+        return tuple(f"aux{number}" for number in sorted(self.auxiliary))
 
 
 class DenseNet(Spec):
@@ -329,6 +380,10 @@ ScheduleSpec = Annotated[
 ]
 
 
+Probability = Annotated[float, Field(ge=0, le=1)]
+"""Of a picture's being changed, each picture of a batch by itself."""
+
+
 class Flip(Spec):
     """Mirror left and right with this probability."""
 
@@ -343,7 +398,121 @@ class Shift(Spec):
     pixels: int = Field(default=2, ge=1)
 
 
-AugmentationSpec = Annotated[Flip | Shift, Field(discriminator="kind")]
+class Brightness(Spec):
+    """Multiply all pixels by a factor uniform in ``1 - amount`` to ``1 + amount``."""
+
+    kind: Literal["brightness"] = "brightness"
+    amount: float = Field(default=0.2, gt=0, le=1)
+
+
+class Contrast(Spec):
+    """Multiply the distance from the picture's mean grey, by a factor drawn as brightness'."""
+
+    kind: Literal["contrast"] = "contrast"
+    amount: float = Field(default=0.2, gt=0, le=1)
+
+
+class Autocontrast(Spec):
+    """Stretch each channel so that its darkest pixel is 0 and its brightest 255."""
+
+    kind: Literal["autocontrast"] = "autocontrast"
+    probability: Probability = 0.2
+
+
+class Solarize(Spec):
+    """Invert the pixels at or above the threshold."""
+
+    kind: Literal["solarize"] = "solarize"
+    probability: Probability = 0.2
+    threshold: int = Field(default=15, ge=0, le=255)
+
+
+class Rotate(Spec):
+    """Turn about the middle by an angle uniform within ``degrees`` either way; gaps are black."""
+
+    kind: Literal["rotate"] = "rotate"
+    degrees: float = Field(default=10.0, gt=0, le=180)
+
+
+class Zoom(Spec):
+    """Scale about the middle by a factor uniform in ``low`` to ``high``; gaps are black.
+
+    A factor above 1 enlarges what is seen and cuts its margins off.
+    """
+
+    kind: Literal["zoom"] = "zoom"
+    low: float = Field(default=0.9, ge=0.1, le=10)
+    high: float = Field(default=1.1, ge=0.1, le=10)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class Erase(Spec):
+    """Random erasing (Zhong et al., 2020): a box of the picture becomes noise, or black.
+
+    The box's share of the picture is uniform in ``smallest`` to ``largest``; the logarithm of its
+    height over its width is uniform, the ratio between ``aspect`` and its inverse. A side that
+    would be longer than the picture is cut to it, where the paper draws again.
+    """
+
+    kind: Literal["erase"] = "erase"
+    probability: Probability = 0.5
+    smallest: float = Field(default=0.02, gt=0, le=1)
+    largest: float = Field(default=0.4, gt=0, le=1)
+    aspect: float = Field(default=0.3, gt=0, le=1)
+    fill: Literal["noise", "black"] = "noise"  # noise: every pixel uniform in 0 to 255
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.smallest > self.largest:
+            raise ValueError(f"smallest {self.smallest} is above largest {self.largest}")
+        return self
+
+
+class Mixup(Spec):
+    """Blend a picture and its label with another of the batch (Zhang et al., 2018).
+
+    The weight is drawn from Beta(``alpha``, ``alpha``), for each picture its own.
+    """
+
+    kind: Literal["mixup"] = "mixup"
+    alpha: float = Field(default=0.2, ge=0.01, le=100)
+    probability: Probability = 1.0
+
+
+class CutMix(Spec):
+    """Paste a box of another picture of the batch, and its share of the label (Yun et al., 2019).
+
+    The share that stays is drawn from Beta(``alpha``, ``alpha``), for each picture its own; the
+    label goes by the pixels that did.
+    """
+
+    kind: Literal["cutmix"] = "cutmix"
+    alpha: float = Field(default=1.0, ge=0.01, le=100)
+    probability: Probability = 0.5
+
+
+AugmentationSpec = Annotated[
+    Flip
+    | Brightness
+    | Contrast
+    | Autocontrast
+    | Solarize
+    | Shift
+    | Rotate
+    | Zoom
+    | Erase
+    | Mixup
+    | CutMix,
+    Field(discriminator="kind"),
+]
+
+AUGMENTATIONS: tuple[type[Spec], ...] = get_args(get_args(AugmentationSpec)[0])
+"""Every kind of augmentation."""
 
 
 class TrainingSpec(Spec):
@@ -357,10 +526,24 @@ class TrainingSpec(Spec):
     # into the gradients and not into any loss that is reported
     l2: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    # of each auxiliary head's loss, one for all or one a head; the main head's is 1, and 0 leaves
+    # a head as it was initialised
+    auxiliary_weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(0.0,), min_length=1
+    )
+    # of the training pictures, in this order; training loss and accuracy are of what comes out,
+    # under mixup and cutmix of mixed labels: an answer is right that names the larger share
     augmentation: tuple[AugmentationSpec, ...] = ()
     # whose weights are kept: the epoch with the best of this figure, or the last epoch
     keep: Literal["validation_accuracy", "validation_loss", "last"] = "validation_accuracy"
     patience: int | None = Field(default=None, gt=0)  # epochs without a better kept figure
+
+    @model_validator(mode="after")
+    def _a_batch_to_mix(self) -> Self:
+        mixes = next((a.kind for a in self.augmentation if isinstance(a, Mixup | CutMix)), None)
+        if mixes and self.batch_size == 1:
+            raise ValueError(f"batch_size: 1 leaves augmentation {mixes} nothing to mix with")
+        return self
 
 
 # --- experiment -----------------------------------------------------------------------------
@@ -390,6 +573,25 @@ class Experiment(Spec):
         """Whether the model gives pictures, not classes."""
         return isinstance(self.model, Autoencoder)
 
+    @property
+    def folds(self) -> int | None:
+        """Of how many folds it holds one out; None where it holds out no fold."""
+        holdout = self.data.holdout
+        return None if holdout is None else holdout.folds
+
+    @property
+    def fold(self) -> int | None:
+        """Which fold it holds out, from 0; None where it holds out no fold."""
+        holdout = self.data.holdout
+        return holdout.fold if holdout is not None and holdout.how == "fold" else None
+
+    @property
+    def auxiliary_weights(self) -> dict[str, float]:
+        """The weight of each auxiliary head's loss; empty where the model has one head."""
+        heads = self.model.auxiliary_heads if isinstance(self.model, ConvNet) else ()
+        weights = self.training.auxiliary_weights
+        return dict(zip(heads, weights * len(heads) if len(weights) == 1 else weights, strict=True))
+
     @model_validator(mode="after")
     def _selection_needs_validation(self) -> Self:
         if self.data.holdout is None:
@@ -408,6 +610,12 @@ class Experiment(Spec):
             raise ValueError("data.also: pictures of other classes are for an autoencoder only")
         elif self.model.output == "sigmoid" and self.training.label_smoothing:
             raise ValueError("training.label_smoothing needs model.output softmax")
+        heads = len(self.model.auxiliary) if isinstance(self.model, ConvNet) else 0
+        weights = self.training.auxiliary_weights
+        if len(weights) not in (1, heads) or (not heads and any(weights)):
+            raise ValueError(
+                f"training.auxiliary_weights has {len(weights)} entries for {heads} auxiliary heads"
+            )
         return self
 
     def canonical_json(self) -> str:

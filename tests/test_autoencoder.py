@@ -15,6 +15,7 @@ from kerascw.cli import main
 from kerascw.console import console
 from kerascw.data import Dataset, Part, Splits, split
 from kerascw.data.pipeline import training_batches
+from kerascw.engine.derive import on_other_data, retrained_on_everything
 from kerascw.engine.export import export_run
 from kerascw.engine.many import run_many
 from kerascw.engine.run import KEPT_A_CLASS, run_experiment
@@ -22,9 +23,7 @@ from kerascw.engine.store import Run, Store
 from kerascw.engine.study import (
     Plan,
     StudyResult,
-    on_other_data,
     planned,
-    retrained_on_everything,
     run_study,
 )
 from kerascw.engine.verify import verify

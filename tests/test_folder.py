@@ -870,3 +870,19 @@ def test_fit_picture_reports_and_does_not_raise(tmp_path):
         ):
             file = str(tmp_path / name)
             assert fit_picture(file, (4, 5, 3)) == Unreadable(file, said)
+
+
+def test_a_folder_is_shown_without_its_bad_files(root, tmp_path):
+    from click.testing import CliRunner
+
+    from kerascw.cli import main
+
+    damaged(root)
+    words = ["data", "show", f"folder:{root}", "--output", str(tmp_path / "grid.png")]
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 1
+    assert "leave them out with --bad-files skip" in refused.output
+    with pytest.warns(UserWarning, match="4 of 7 pictures cannot be read and are left out"):
+        shown = CliRunner().invoke(main, [*words, "--bad-files", "skip", "--size", "8"])
+    assert shown.exit_code == 0, shown.output
+    assert "8 x 8 x" in shown.output

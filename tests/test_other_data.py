@@ -11,9 +11,10 @@ from PIL import Image
 
 from kerascw.cli import main
 from kerascw.data import data_named, load_data, load_for
+from kerascw.engine.derive import on_other_data
 from kerascw.engine.run import file_name, run_name
 from kerascw.engine.store import Store
-from kerascw.engine.study import on_other_data, planned, recall
+from kerascw.engine.study import planned, recall
 from kerascw.errors import CallError
 from kerascw.studies import bag, fashion, study_named
 

@@ -11,8 +11,7 @@ from kerascw.spec import SGD, Adam, Experiment
 from kerascw.studies import bag, bag_learning, fashion, image_techniques
 from tuning.space import Space, load_space, named_spaces
 
-# the model of LeNet comes with its study
-NAMES = [name for name in named_spaces() if name != "lenet"]
+NAMES = named_spaces()
 
 
 def grid(space: Space) -> list[tuple[dict[str, Any], Experiment]]:
@@ -40,7 +39,7 @@ def drawn(space: Space, seed: int, base: Experiment) -> tuple[dict[str, Any], Ex
     return dict(hp.values), space.experiment(hp, base)
 
 
-def test_the_spaces_that_the_issue_names_are_there() -> None:
+def test_the_named_spaces_are_there() -> None:
     assert set(named_spaces()) >= {
         "bag-variants", "bag-variants-grid", "bag-transfer", "cifar-schedule", "lenet", "fashion",
     }  # fmt: skip

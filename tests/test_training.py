@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from kerascw.data import Dataset, Part, split
-from kerascw.data.augmentation import augment
 from kerascw.data.pipeline import training_batches
 from kerascw.data.rows import Rows
 from kerascw.engine.run import run_experiment, run_name
@@ -21,11 +20,9 @@ from kerascw.spec import (
     AdamW,
     Cosine,
     Experiment,
-    Flip,
     OneCycle,
     Plateau,
     ScheduleSpec,
-    Shift,
     TrainingSpec,
     WarmUp,
 )
@@ -80,33 +77,6 @@ def test_labels_go_with_their_pictures(numbered: Part) -> None:
     for images, labels in dataset:
         positions = images.numpy().astype(int)[:, 0, 0, 0] * 256 + images.numpy()[:, 0, 1, 0]
         np.testing.assert_array_equal(labels.numpy().argmax(axis=1), positions % 10)
-
-
-@pytest.mark.parametrize("specs", [(Flip(),), (Shift(pixels=3),), (Flip(probability=0.3), Shift())])
-def test_augmentation_is_the_same_eagerly_and_in_a_graph(specs: tuple, sample: Dataset) -> None:
-    images, seed = tf.constant(sample.train.images[:50]), tf.constant([3, 4])
-    eager = augment(images, specs, seed)
-    graph = tf.function(lambda batch: augment(batch, specs, seed))(images)
-    np.testing.assert_array_equal(eager, graph)
-    np.testing.assert_array_equal(eager, augment(images, specs, seed))
-    assert (eager.numpy() != augment(images, specs, tf.constant([3, 5])).numpy()).any()
-    assert eager.dtype == tf.uint8
-    assert eager.shape == images.shape
-
-
-def test_flip_and_shift_do_what_they_say() -> None:
-    random = np.random.default_rng(0)
-    images = random.integers(1, 256, (400, 6, 6, 1), dtype=np.uint8)
-    flipped = augment(tf.constant(images), (Flip(probability=0.25),), tf.constant([1, 2])).numpy()
-    mirrored = (flipped == images[:, :, ::-1]).all(axis=(1, 2, 3))
-    assert ((flipped == images).all(axis=(1, 2, 3)) | mirrored).all()
-    assert 0.18 < mirrored.mean() < 0.32
-    shifted = augment(tf.constant(images), (Shift(pixels=1),), tf.constant([1, 2])).numpy()
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    windows = [padded[:, y : y + 6, x : x + 6] for y in range(3) for x in range(3)]
-    hits = np.array([(shifted == window).all(axis=(1, 2, 3)) for window in windows])
-    assert hits.any(axis=0).all()
-    assert (hits.sum(axis=1) > 20).all()
 
 
 def test_the_one_cycle_rises_to_its_peak_and_falls_to_zero() -> None:

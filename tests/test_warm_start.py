@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from kerascw.data import Dataset, nested_subset, split
+from kerascw.engine.derive import with_seed
 from kerascw.engine.many import name_of, run_many
 from kerascw.engine.run import run_experiment
 from kerascw.engine.store import Run, Store
-from kerascw.engine.study import planned, with_seed
+from kerascw.engine.study import planned
 from kerascw.errors import CallError, Interrupted, KerascwError
 from kerascw.models import build_model
 from kerascw.settings import override, read_experiment

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from kerascw.engine.derive import of_sample, on_other_data, with_seed
 from kerascw.engine.environment import command_line, cores
 from kerascw.engine.many import StudyWatcher, dataset_for, open_trainers, run_many
 from kerascw.engine.processes import Trainers
 from kerascw.engine.store import Run, Store
-from kerascw.engine.study import of_sample, on_other_data, with_seed
 from kerascw.errors import CallError, KerascwError
 from kerascw.quiet import import_tensorflow
 from kerascw.settings import override

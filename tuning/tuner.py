@@ -15,10 +15,10 @@ import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FailedTrialError
 
+from kerascw.engine.derive import with_seed
 from kerascw.engine.many import Task, run_many, train_all_until
 from kerascw.engine.processes import Died, Trainers
 from kerascw.engine.store import Store
-from kerascw.engine.study import with_seed
 from kerascw.errors import CallError
 from kerascw.spec import Experiment
 from tuning.oracles import Changed, TrialWatcher, make_oracle, own_values

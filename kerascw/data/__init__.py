@@ -1,8 +1,10 @@
 """Datasets: find them, check them, split them. Importing this loads NumPy and no TensorFlow."""
 
 import hashlib
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,11 @@ class Splits:
     # and mean nothing
     also: int = 0
 
+    def parts(self) -> dict[str, Part]:
+        """Return the parts that there are, by name."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in named.items() if part is not None}
+
     @property
     def train_labels(self) -> np.ndarray:
         """Labels of the training pictures that are of this experiment's own classes."""
@@ -219,6 +226,11 @@ def load_for(
 def split(dataset: Dataset, spec: DataSpec) -> Splits:
     """Return the parts that ``spec`` asks for: hold out, then select classes, then a fraction.
 
+    Folds are scikit-learn's ``StratifiedKFold(folds, shuffle=True, random_state=seed)`` over the
+    whole training part, so that every selection of classes holds out the same pictures of each.
+    Where the dataset has a validation part of its own and another is asked for, its own is not
+    used.
+
     The fraction is stratified and nested: with the same ``fraction_seed`` a smaller fraction's
     examples are all in a larger one's. What ``spec.also`` names follows it in the training part,
     which is then a copy whatever its size, with labels of 0 (see :class:`Splits`).
@@ -226,10 +238,10 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
     Raises
     ------
     CallError
-        A holdout as large as the training set, a class that does not exist or is named twice, or
-        classes of which no picture is left in a part.
+        A holdout as large as the training set, more folds than a class has pictures, a class that
+        does not exist or is named twice, or classes of which no picture is left in a part.
     """
-    train, validation = _hold_out(dataset, spec.holdout)
+    train, validation = _hold_out(dataset, spec)
     test, class_names = dataset.test, dataset.entry.class_names
     others = _others({"train": train, "validation": validation, "test": test}, spec, class_names)
     if spec.classes is not None:
@@ -292,14 +304,17 @@ def _others(
     return others
 
 
-def _hold_out(dataset: Dataset, holdout: Holdout | None) -> tuple[Part, Part | None]:
-    train = dataset.train
+def _hold_out(dataset: Dataset, spec: DataSpec) -> tuple[Part, Part | None]:
+    train, holdout = dataset.train, spec.holdout
     if holdout is None:
         return train, None
     if holdout.how == "own":
         if dataset.validation is None:
             raise CallError(f"data.holdout.how: own, but {dataset.title} has no validation part")
         return train, dataset.validation
+    if holdout.how == "fold":
+        held = _fold(dataset, holdout, spec.classes)
+        return train.take(~held), train.take(held)
     n, count = len(train), holdout.count
     if count >= n:
         raise CallError(f"data.holdout.count: {count:,} of {n:,} training images leaves none")
@@ -321,6 +336,32 @@ def _hold_out(dataset: Dataset, holdout: Holdout | None) -> tuple[Part, Part | N
             raise CallError(f"data.holdout.count: {count:,}: {error}") from None
         held[chosen] = True
     return train.take(~held), train.take(held)
+
+
+def _fold(dataset: Dataset, holdout: Holdout, classes: tuple[int, ...] | None) -> np.ndarray:
+    """Return a mask of the training pictures that are in the fold: bool ``[n]``."""
+    from sklearn.model_selection import StratifiedKFold
+
+    labels, names = dataset.train.labels, dataset.entry.class_names
+    counts = np.bincount(labels, minlength=len(names))
+    own = [c for c in classes or range(len(names)) if 0 <= c < len(names) and counts[c]]
+    fewest = min(own, key=lambda c: counts[c], default=None)
+    assert holdout.folds is not None  # Holdout sees to it
+    if fewest is None or counts[fewest] < holdout.folds:
+        which = "there are" if fewest is None else f"class {fewest} ({names[fewest]}) has"
+        most = 0 if fewest is None else counts[fewest]
+        choices = f"; choose from 2 to {most}" if most > 1 else ""
+        raise CallError(
+            f"data.holdout.folds: {holdout.folds}, but {which} only {most} training pictures"
+            f"{choices}"
+        )
+    folds = StratifiedKFold(holdout.folds, shuffle=True, random_state=holdout.seed)
+    with warnings.catch_warnings():  # of a class that is not one of this experiment's
+        warnings.simplefilter("ignore", UserWarning)
+        _, chosen = next(islice(folds.split(labels, labels), holdout.fold, None))
+    held = np.zeros(len(labels), bool)
+    held[chosen] = True
+    return held
 
 
 def _only(part: Part, classes: tuple[int, ...]) -> Part:

@@ -1,30 +1,101 @@
-"""Augmentation of a batch of uint8 pictures: stateless, seeded, the same eagerly and in tf.data."""
+"""Augmentation of a batch of uint8 pictures: stateless, seeded, the same eagerly and in tf.data.
 
+Every operation takes and gives whole uint8 batches; where it computes in between (in float32), it
+rounds to the nearest whole value. What it draws is a function of its seed alone, for each picture
+of the batch its own.
+
+Plain arithmetic on the batch is what is fast: at 32 pictures of 28 x 28 an elementwise operation
+takes 10 to 40 microseconds on one core, while one look-up of every pixel in a table of its
+picture's (into which brightness, contrast, autocontrast and solarize could be fused) takes 100.
+
+Keras' preprocessing layers serve where they take a transformation that is drawn elsewhere and do
+what the published operation does: autocontrast is Keras' layer, rotate and zoom its
+``affine_transform``. The others do something else: ``RandomBrightness`` adds where torchvision
+multiplies, ``RandomContrast`` takes each channel's mean and not the grey one, ``RandomErasing``
+has no aspect ratio and draws a box's sides and place from one seed, so that they go together, and
+``CutMix`` weighs labels by its box before that is cut to whole pixels.
+"""
+
+import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
-from kerascw.spec import AugmentationSpec, Flip, Shift
+from kerascw.spec import (
+    AugmentationSpec,
+    Autocontrast,
+    Brightness,
+    Contrast,
+    CutMix,
+    Erase,
+    Flip,
+    Mixup,
+    Rotate,
+    Shift,
+    Solarize,
+    Zoom,
+)
+
+GREY = (0.299, 0.587, 0.114)
+"""What red, green and blue weigh in grey (ITU-R BT.601), as in Pillow and torchvision."""
 
 
-def augment(images: tf.Tensor, specs: tuple[AugmentationSpec, ...], seed: tf.Tensor) -> tf.Tensor:
-    """Return the batch with every operation applied in turn.
+def augment(
+    images: tf.Tensor,
+    labels: tf.Tensor | None,
+    specs: tuple[AugmentationSpec, ...],
+    seed: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Return pictures and labels with every operation applied in turn.
 
     Parameters
     ----------
     images : uint8 ``[n, height, width, channels]``.
+    labels : float32 ``[n, classes]``, one-hot or mixed; None where pictures are their own targets.
+        Only mixup and cutmix change them.
     specs : the operations, in order.
     seed : int32 ``[2]``; the same seed gives the same pictures.
     """
     for number, spec in enumerate(specs):
         own_seed = tf.random.experimental.stateless_fold_in(seed, number)
-        images = _OPERATIONS[type(spec)](images, spec, own_seed)
-    return images
+        if isinstance(spec, Mixup):
+            images, labels = _mixup(images, labels, spec, own_seed)
+        elif isinstance(spec, CutMix):
+            images, labels = _cutmix(images, labels, spec, own_seed)
+        else:
+            images = _OPERATIONS[type(spec)](images, spec, own_seed)
+    return images, labels
+
+
+# --- what they share ------------------------------------------------------------------------
+
+
+def _draw(images: tf.Tensor, seed: tf.Tensor, count: int = 1) -> list[tf.Tensor]:
+    """Return ``count`` draws uniform in [0, 1) for every picture, each float32 ``[n, 1, 1, 1]``."""
+    drawn = tf.random.stateless_uniform([count, tf.shape(images)[0], 1, 1, 1], seed)
+    return tf.unstack(drawn, count)
+
+
+def _between(draw: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    return low + (high - low) * draw
+
+
+def _rounded(images: tf.Tensor) -> tf.Tensor:
+    """Return float pictures as uint8: cut to 0 to 255, rounded to the nearest."""
+    return tf.cast(tf.clip_by_value(images, 0, 255) + 0.5, tf.uint8)
+
+
+# --- mirrored, moved, turned, scaled ----------------------------------------------------------
 
 
 def _flip(images: tf.Tensor, spec: Flip, seed: tf.Tensor) -> tf.Tensor:
     draw = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed)
-    return tf.where(draw < spec.probability, images[:, :, ::-1], images)
+    # a slice with a step of -1 is the same and takes five times as long
+    return tf.where(draw < spec.probability, tf.reverse(images, [2]), images)
 
 
 def _shift(images: tf.Tensor, spec: Shift, seed: tf.Tensor) -> tf.Tensor:
@@ -38,4 +109,204 @@ def _shift(images: tf.Tensor, spec: Shift, seed: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(moved, images.shape)
 
 
-_OPERATIONS: dict[type, Any] = {Flip: _flip, Shift: _shift}
+def _rotate(images: tf.Tensor, spec: Rotate, seed: tf.Tensor) -> tf.Tensor:
+    (draw,) = _draw(images, seed)
+    return rotated(images, _between(draw[:, 0, 0, 0], -spec.degrees, spec.degrees))
+
+
+def _zoom(images: tf.Tensor, spec: Zoom, seed: tf.Tensor) -> tf.Tensor:
+    (draw,) = _draw(images, seed)
+    return zoomed(images, _between(draw[:, 0, 0, 0], spec.low, spec.high))
+
+
+def rotated(images: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
+    """Return uint8 pictures turned counter-clockwise by float32 ``[n]`` degrees."""
+    angle = degrees * (math.pi / 180)
+    return _mapped(images, tf.cos(angle), tf.sin(angle))
+
+
+def zoomed(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Return uint8 pictures scaled by float32 ``[n]`` factors; 2 shows all twice as large."""
+    # not 1 / factor: a graph is rewritten to this, which differs from it in the last bit
+    inverse = tf.math.reciprocal(factor)
+    return _mapped(images, inverse, tf.zeros_like(inverse))
+
+
+def _mapped(images: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor) -> tf.Tensor:
+    """Return the pictures turned and scaled about their middles, bilinear; gaps are black.
+
+    Parameters
+    ----------
+    images : uint8 ``[n, height, width, channels]``.
+    cosine, sine : float32 ``[n]``, of the angle counter-clockwise, both over the scale.
+    """
+    middle_y, middle_x = (images.shape[1] - 1) / 2, (images.shape[2] - 1) / 2
+    nothing = tf.zeros_like(cosine)
+    # where a pixel comes from: x' = a0 x + a1 y + a2, y' = b0 x + b1 y + b2, y downwards
+    transform = tf.stack(
+        [
+            *(cosine, -sine, middle_x - cosine * middle_x + sine * middle_y),
+            *(sine, cosine, middle_y - sine * middle_x - cosine * middle_y),
+            *(nothing, nothing),
+        ],
+        axis=1,
+    )
+    # in float32: of uint8 the same function cuts off what is behind the point
+    moved = keras.ops.image.affine_transform(
+        tf.cast(images, tf.float32),
+        transform,
+        interpolation="bilinear",
+        fill_mode="constant",
+        fill_value=0,
+        data_format="channels_last",
+    )
+    return _rounded(moved)
+
+
+# --- pixel by pixel -------------------------------------------------------------------------
+
+
+def _brightness(images: tf.Tensor, spec: Brightness, seed: tf.Tensor) -> tf.Tensor:
+    (draw,) = _draw(images, seed)
+    return brightened(images, _between(draw, 1 - spec.amount, 1 + spec.amount))
+
+
+def _contrast(images: tf.Tensor, spec: Contrast, seed: tf.Tensor) -> tf.Tensor:
+    (draw,) = _draw(images, seed)
+    return contrasted(images, _between(draw, 1 - spec.amount, 1 + spec.amount))
+
+
+def brightened(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Return uint8 pictures, each times its factor, float32 ``[n, 1, 1, 1]``."""
+    return _rounded(tf.cast(images, tf.float32) * factor)
+
+
+def contrasted(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """Return uint8 pictures, each blended with its mean grey: a factor of 0 leaves that alone."""
+    pixels = tf.cast(images, tf.float32)
+    mean = tf.reduce_mean(pixels, [1, 2], keepdims=True)
+    if images.shape[3] == 3:
+        mean = tf.reduce_sum(mean * tf.constant(GREY), 3, keepdims=True)
+    return _rounded(pixels * factor + mean * (1 - factor))
+
+
+@cache
+def _keras_autocontrast() -> keras.layers.Layer:
+    return keras.layers.AutoContrast(value_range=(0, 255), dtype="float32")
+
+
+def _autocontrast(images: tf.Tensor, spec: Autocontrast, seed: tf.Tensor) -> tf.Tensor:
+    (draw,) = _draw(images, seed)
+    stretched = _rounded(_keras_autocontrast().transform_images(images, None))
+    return tf.where(draw < spec.probability, stretched, images)
+
+
+def _solarize(images: tf.Tensor, spec: Solarize, seed: tf.Tensor) -> tf.Tensor:
+    (draw,) = _draw(images, seed)
+    # a threshold above all pixels leaves a picture as it is: one comparison, and no selection
+    threshold = tf.where(draw < spec.probability, float(spec.threshold), 256.0)
+    pixels = tf.cast(images, tf.float32)
+    return tf.cast(tf.where(pixels < threshold, pixels, 255 - pixels), tf.uint8)
+
+
+# --- boxes and mixtures ---------------------------------------------------------------------
+
+
+def _box(
+    images: tf.Tensor, top: tf.Tensor, bottom: tf.Tensor, left: tf.Tensor, right: tf.Tensor
+) -> tf.Tensor:
+    """Return uint8 ``[n, height, width, 1]``, 1 from top and left to below bottom and right."""
+    rows = tf.range(images.shape[1], dtype=tf.float32)[None, :, None, None]
+    columns = tf.range(images.shape[2], dtype=tf.float32)[None, None, :, None]
+    in_rows = tf.cast((rows >= top) & (rows < bottom), tf.uint8)
+    in_columns = tf.cast((columns >= left) & (columns < right), tf.uint8)
+    return in_rows * in_columns  # a product: a logical "and" of the two takes three times as long
+
+
+def _erase(images: tf.Tensor, spec: Erase, seed: tf.Tensor) -> tf.Tensor:
+    box_seed, noise_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    drawn, share, ratio, top, left = _draw(images, box_seed, 5)
+    height, width = images.shape[1:3]
+    area = _between(share, spec.smallest, spec.largest) * (height * width)
+    furthest = -math.log(spec.aspect)
+    aspect = tf.exp(_between(ratio, -furthest, furthest))
+    box_height = tf.minimum(tf.round(tf.sqrt(area * aspect)), height)
+    box_width = tf.minimum(tf.round(tf.sqrt(area / aspect)), width)
+    box_height *= tf.cast(drawn < spec.probability, tf.float32)
+    top = tf.floor(top * (height - box_height + 1))
+    left = tf.floor(left * (width - box_width + 1))
+    box = _box(images, top, top + box_height, left, left + box_width)
+    kept = images * (1 - box)
+    if spec.fill == "black":
+        return kept
+    noise = tf.random.stateless_uniform(tf.shape(images), noise_seed, 0, 256, tf.int32)
+    return kept + tf.cast(noise, tf.uint8) * box
+
+
+def _partners(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return int32 ``[n]``: every picture of the batch once, in an order that is drawn."""
+    return tf.random.experimental.stateless_shuffle(tf.range(tf.shape(images)[0]), seed)
+
+
+def _beta(images: tf.Tensor, alpha: float, seed: tf.Tensor) -> tf.Tensor:
+    """Return draws from Beta(alpha, alpha), float32 ``[n, 1, 1, 1]``: one gamma's share of two."""
+    drawn = tf.random.stateless_gamma([tf.shape(images)[0], 1, 1, 1, 2], seed, alpha)
+    # a tiny alpha can draw two zeros, where the share may as well be none
+    return tf.math.divide_no_nan(drawn[..., 0], tf.reduce_sum(drawn, axis=-1))
+
+
+def _mixed_labels(
+    labels: tf.Tensor | None, partners: tf.Tensor, share: tf.Tensor
+) -> tf.Tensor | None:
+    """Return the labels, of which ``share`` (float32 ``[n, 1, 1, 1]``) is the partner's."""
+    if labels is None:
+        return None
+    share = share[:, 0, 0]
+    return (1 - share) * labels + share * tf.gather(labels, partners)
+
+
+def _mixup(
+    images: tf.Tensor, labels: tf.Tensor | None, spec: Mixup, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+    partners = _partners(images, seeds[0])
+    (drawn,) = _draw(images, seeds[2])
+    share = tf.where(drawn < spec.probability, _beta(images, spec.alpha, seeds[1]), 0.0)
+    pixels = tf.cast(images, tf.float32)
+    mixed = (1 - share) * pixels + share * tf.gather(pixels, partners)
+    return _rounded(mixed), _mixed_labels(labels, partners, share)
+
+
+def _cutmix(
+    images: tf.Tensor, labels: tf.Tensor | None, spec: CutMix, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+    partners = _partners(images, seeds[0])
+    drawn, row, column = _draw(images, seeds[2], 3)
+    area = tf.where(drawn < spec.probability, _beta(images, spec.alpha, seeds[1]), 0.0)
+    height, width = images.shape[1:3]
+    # as in the paper: the middle anywhere, the sides cut at the picture's edge
+    box_height, box_width = tf.floor(height * tf.sqrt(area)), tf.floor(width * tf.sqrt(area))
+    top = tf.floor(row * height) - tf.floor(box_height / 2)
+    left = tf.floor(column * width) - tf.floor(box_width / 2)
+    bottom, right = tf.minimum(top + box_height, height), tf.minimum(left + box_width, width)
+    top, left = tf.maximum(top, 0), tf.maximum(left, 0)
+    box = _box(images, top, bottom, left, right)
+    mixed = images * (1 - box) + tf.gather(images, partners) * box
+    # looked up: a graph moves the constant of a division about, which changes the last bit
+    shares = np.arange(height * width + 1, dtype=np.float32) / (height * width)
+    share = tf.gather(shares, tf.cast((bottom - top) * (right - left), tf.int32))
+    return mixed, _mixed_labels(labels, partners, share)
+
+
+_OPERATIONS: dict[type, Callable[[tf.Tensor, Any, tf.Tensor], tf.Tensor]] = {
+    Flip: _flip,
+    Brightness: _brightness,
+    Contrast: _contrast,
+    Autocontrast: _autocontrast,
+    Solarize: _solarize,
+    Shift: _shift,
+    Rotate: _rotate,
+    Zoom: _zoom,
+    Erase: _erase,
+}

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from kerascw.errors import DataError, KerascwError
-from kerascw.options import data_dir_option
+from kerascw.options import (
+    AUGMENT_HELP,
+    AUGMENT_SYNTAX,
+    bad_files_option,
+    data_dir_option,
+    size_option,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,17 +67,33 @@ def list_datasets(data_dir: Path | None) -> None:
 @click.argument("name")
 @data_dir_option
 @_sample
+@size_option
+@bad_files_option
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the picture grid goes.  [default: runs/data/NAME.png]",
 )
-def show(name: str, data_dir: Path | None, sample: bool, output: Path | None) -> None:
+@click.option(
+    "--augment",
+    metavar=AUGMENT_SYNTAX,
+    help=f"Draw augmented pictures too, beside the grid; {AUGMENT_HELP}",
+)
+def show(
+    name: str,
+    data_dir: Path | None,
+    sample: bool,
+    size: int | None,
+    bad_files: str,
+    output: Path | None,
+    augment: str | None,
+) -> None:
     """Print figures of the dataset NAME, and draw ten pictures of every class."""
-    from kerascw.data import load_data
-    from kerascw.data.overview import draw_grid, summarize
+    from kerascw.data.augmentation_names import augmentation_named
+    from kerascw.data.overview import draw_augmented, draw_grid, summarize
 
-    dataset = load_data(name, data_dir=data_dir, sample=sample)
+    specs = None if augment is None else augmentation_named(augment)
+    dataset = _loaded(name, data_dir, sample, size, bad_files)
     class_names = dataset.entry.class_names
     parts = {"training": dataset.train, "test": dataset.test}
     summaries = {label: summarize(part, len(class_names)) for label, part in parts.items()}
@@ -111,26 +133,34 @@ def show(name: str, data_dir: Path | None, sample: bool, output: Path | None) ->
     suffix = "-sample" if dataset.source == "sample" else ""
     stem = dataset.entry.title if dataset.source == "folder" else name
     file = output or Path("runs", "data", f"{stem}{suffix}.png")
+    augmented = file.with_name(f"{file.stem}-augmented.png")
     try:
         draw_grid(dataset, file)
+        if specs is not None:
+            from kerascw.quiet import import_tensorflow
+
+            import_tensorflow()
+            draw_augmented(dataset, specs, augmented)
     except OSError as error:
         raise KerascwError(f"--output: {file} cannot be written ({error.strerror})") from None
     terminal.print(f"pictures: {file}")
+    if specs is not None:
+        terminal.print(f"augmented pictures: {augmented}")
 
 
 @data.command()
 @click.argument("name")
 @data_dir_option
 @_sample
-def check(name: str, data_dir: Path | None, sample: bool) -> None:
+@size_option
+@bad_files_option
+def check(name: str, data_dir: Path | None, sample: bool, size: int | None, bad_files: str) -> None:
     """Compare the dataset NAME with the published one, by SHA-256 of the decoded arrays.
 
     Exit code 0 if they are the same, or the same examples in another order (as TFDS has them);
     1 if anything differs.
     """
-    from kerascw.data import load_data
-
-    dataset = load_data(name, data_dir=data_dir, sample=sample)
+    dataset = _loaded(name, data_dir, sample, size, bad_files)
     expected = _expected(dataset)
     table = _table("array", "", "sha256")
     for number, (array, digest) in enumerate(dataset.sha256.items()):
@@ -147,6 +177,15 @@ def check(name: str, data_dir: Path | None, sample: bool) -> None:
     if not whole:
         raise DataError(f"{dataset.location}: {standing}")
     terminal.print(standing)
+
+
+def _loaded(
+    name: str, data_dir: Path | None, sample: bool, size: int | None, bad_files: str
+) -> "Dataset":
+    from kerascw.data import data_named, load_for
+
+    spec = data_named(name, size=(size, size) if size else None, bad_files=bad_files)
+    return load_for(spec, data_dir=data_dir, sample=sample)
 
 
 def _expected(dataset: "Dataset") -> tuple[str, ...]:

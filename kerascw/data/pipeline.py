@@ -36,7 +36,8 @@ def training_batches(
     Yields
     ------
     images uint8 ``[batch, height, width, channels]``, one-hot labels float32 ``[batch, classes]``
-    or, where ``classes`` is None, the same pictures as float32 in [0, 1].
+    (mixed ones after mixup and cutmix) or, where ``classes`` is None, the same pictures as float32
+    in [0, 1].
     """
     n, pictures = len(part), part.images
     in_place = isinstance(pictures, Rows) or pictures.nbytes > LARGE
@@ -54,12 +55,11 @@ def training_batches(
             batch = tf.ensure_shape(batch, (None, *pictures.shape[1:]))
         else:
             batch = tf.gather(images, positions)
+        targets = None if labels is None else tf.gather(labels, positions)
         if augmentation:
             drawn = tf.random.experimental.stateless_fold_in(tf.stack([seed, epoch]), step)
-            batch = augment(batch, augmentation, drawn)
-        if labels is None:
-            return batch, tf.cast(batch, tf.float32) / 255
-        return batch, tf.gather(labels, positions)
+            batch, targets = augment(batch, targets, augmentation, drawn)
+        return batch, tf.cast(batch, tf.float32) / 255 if targets is None else targets
 
     dataset = tf.data.Dataset.range(1).flat_map(ordered)
     dataset = dataset.map(gathered, num_parallel_calls=2, deterministic=True)

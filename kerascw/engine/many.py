@@ -89,7 +89,7 @@ def run_many(
     Interrupted, KeyboardInterrupt
         The user stopped it; what is whole is kept.
     """
-    names = [_checked_name(experiment, data_dir) for experiment in experiments]
+    names = [checked_name(experiment, data_dir) for experiment in experiments]
     sources = {e.start.source.canonical_json(): e.start.source for e in experiments if e.start}
     if sources:
         run_many(
@@ -150,7 +150,7 @@ def train_all_until(
     CallError, DataError, Died
         As :func:`run_many`.
     """
-    names = [_checked_name(experiment, data_dir) for experiment in experiments]
+    names = [checked_name(experiment, data_dir) for experiment in experiments]
     sources = [experiment.start.source for experiment in experiments if experiment.start]
     if sources:
         run_many(sources, store, data_dir=data_dir, trainers=trainers)
@@ -164,7 +164,8 @@ def train_all_until(
     return [(name, history_so_far(name, store)[:epochs]) for name in names]
 
 
-def _checked_name(experiment: Experiment, data_dir: str | Path | None) -> str:
+def checked_name(experiment: Experiment, data_dir: str | Path | None) -> str:
+    """Return the name of an experiment's run, once what is wrong with the experiment is said."""
     dataset = dataset_for(experiment.data, data_dir)
     check_model(experiment.model, dataset.entry.shape)
     data = experiment.data
@@ -173,7 +174,7 @@ def _checked_name(experiment: Experiment, data_dir: str | Path | None) -> str:
     if experiment.start is None:
         return run_name(experiment, dataset)
     source = experiment.start.source
-    name = _checked_name(source, data_dir)
+    name = checked_name(source, data_dir)
     _check_start(
         experiment.start.layers,
         *((e.model, *_input_and_classes(e.data, data_dir)) for e in (experiment, source)),

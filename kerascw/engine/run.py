@@ -9,7 +9,15 @@ import numpy as np
 from kerascw.data import Dataset, Splits, split
 from kerascw.engine.store import Run, Store, write_history, write_json
 from kerascw.models import check_model
-from kerascw.spec import RECIPE_VERSION, Autoencoder, DataSpec, Experiment, ModelSpec, Output
+from kerascw.spec import (
+    MAIN_HEAD,
+    RECIPE_VERSION,
+    Autoencoder,
+    DataSpec,
+    Experiment,
+    ModelSpec,
+    Output,
+)
 from kerascw.training.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -133,10 +141,21 @@ def _train(
     until: int | None,
 ) -> Run | None:
     from kerascw.engine.environment import describe
+    from kerascw.training.events import RunEvents
     from kerascw.training.fit import fit
+    from kerascw.views.events import closing_events
 
     warm = None if source is None else source.model()
-    fitted = fit(experiment, splits, working / CHECKPOINT, watcher, source=warm, until=until)
+    events = RunEvents(store.events_folder(working.name), experiment)
+    fitted = fit(
+        experiment,
+        splits,
+        working / CHECKPOINT,
+        watcher,
+        source=warm,
+        until=until,
+        events=events,
+    )
     if fitted is None:
         return None
     write_json(
@@ -161,6 +180,7 @@ def _train(
         },
     )
     fitted.model.save(working / "model.keras", include_optimizer=False)
+    events.end(lambda: closing_events(Run(working), splits))
     return store.finish(working, scratch=CHECKPOINT)
 
 
@@ -174,6 +194,10 @@ def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec)
         "epochs_trained": len(fitted.history),
         "kept_epoch": fitted.kept_epoch,
         "parameters": fitted.model.count_params(),
+        # the moving statistics of batch norm, which no gradient reaches
+        "non_trainable_parameters": sum(
+            int(np.prod(weight.shape)) for weight in fitted.model.non_trainable_weights
+        ),
         "class_names": splits.class_names,
         "scored_on_test": 0,
     }
@@ -197,22 +221,31 @@ Scores = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
 def _score_classes(predict: "Predictor", splits: Splits, output: Output) -> Scores:
-    from kerascw.evaluation.metrics import full_report, summary
+    from kerascw.evaluation.metrics import agreement, full_report, summary
 
-    figures = {"train": summary(predict(splits.train.images), splits.train.labels, output)}
-    predictions = {}
-    if splits.validation is not None:
-        predictions["validation_probabilities"] = predict(splits.validation.images)
-        predictions["validation_labels"] = splits.validation.labels
-        figures["validation"] = summary(
-            predictions["validation_probabilities"], splits.validation.labels, output
-        )
-    predictions["test_probabilities"] = predict(splits.test.images)
-    predictions["test_labels"] = splits.test.labels
-    figures["test"] = full_report(
-        predictions["test_probabilities"], splits.test.labels, splits.class_names, output
-    )
-    return figures, predictions
+    figures: dict[str, Any] = {}
+    heads: dict[str, dict[str, Any]] = {}
+    predictions: dict[str, np.ndarray] = {}
+    for name, part in splits.parts().items():
+        every = predict.every_head(part.images)
+        main = every.pop(MAIN_HEAD)
+        for head, probabilities in every.items():
+            heads.setdefault(head, {})[name] = {
+                **summary(probabilities, part.labels, output),
+                "agreement": agreement([main, probabilities]),
+            }
+            if name == "test":
+                predictions[f"test_{head}_probabilities"] = probabilities
+        if name == "test":
+            figures["test"] = full_report(main, part.labels, splits.class_names, output)
+        else:
+            figures[name] = summary(main, part.labels, output)
+        if every:
+            figures[name]["agreement_of_all_heads"] = agreement([main, *every.values()])
+            figures[name]["agreement_of_auxiliary_heads"] = agreement(list(every.values()))
+        if name != "train":
+            predictions |= {f"{name}_probabilities": main, f"{name}_labels": part.labels}
+    return figures | ({"heads": heads} if heads else {}), predictions
 
 
 KEPT_A_CLASS = 8

@@ -81,7 +81,8 @@ class Store:
 
     ``<name>/`` is a whole run, ``.unfinished/<name>/`` one that is being trained or was
     interrupted, ``.locks/`` keeps two processes from training the same run, ``.damaged/`` has what
-    was found broken.
+    was found broken. ``tensorboard/<name>/`` has the events of a run, from its first epoch on; they
+    are drawn from it, and nothing is lost with them.
     """
 
     def __init__(self, folder: Path | str = "runs") -> None:
@@ -148,6 +149,10 @@ class Store:
     def study_folder(self, label: str) -> Path:
         """Return where the report, tables and figures of a study go, as it was run."""
         return self.folder / "studies" / label
+
+    def events_folder(self, name: str) -> Path:
+        """Return where TensorBoard's events of a run are, whether it is whole or not."""
+        return self.folder / "tensorboard" / name
 
     def find(self, text: str) -> Run:
         """Return the run that a user means: a folder, a name, or the beginning of a key.

@@ -7,13 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kerascw.data import FOLDER, Dataset, split
+from kerascw.data import FOLDER, split
+from kerascw.engine.derive import (
+    cross_validated,
+    finals_of,
+    of_sample,
+    on_other_data,
+    repeated,
+)
 from kerascw.engine.environment import command_line
-from kerascw.engine.many import StudyWatcher, dataset_for, run_many
+from kerascw.engine.event_links import EVENTS, link_events, link_names
+from kerascw.engine.many import StudyWatcher, checked_name, dataset_for, run_many
 from kerascw.engine.store import Run, Store, write_json
 from kerascw.errors import CallError
 from kerascw.settings import override
-from kerascw.spec import DataSpec, Experiment, Holdout
+from kerascw.spec import DataSpec, Experiment
 from kerascw.studies import Budget, Study, all_studies, study_named
 
 SHORTCUTS = {
@@ -21,6 +29,7 @@ SHORTCUTS = {
     "batch_size": "training.batch_size",
     "learning_rate": "training.optimizer.learning_rate",
     "fraction": "data.fraction",
+    "augment": "training.augmentation",
 }
 """Options that stand for one field of the experiment."""
 
@@ -33,7 +42,7 @@ DRAWN = 6
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's experiments, every variant over the seeds, and in what they are not the study's."""
+    """A study's experiments, every variant over the seeds and folds; what of it was changed."""
 
     study: Study
     budget: Budget
@@ -68,7 +77,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """The runs of a study: for every variant one run a seed."""
+    """The runs of a study: for every variant one run a seed, or one a seed and fold."""
 
     plan: Plan
     runs: dict[str, list[Run]]
@@ -121,6 +130,7 @@ def planned(
     budget: Budget | None = None,
     seeds: int | None = None,
     seed: int = 0,
+    folds: int | None = None,
     sample: bool = False,
     data: DataSpec | None = None,
     data_dir: str | Path | None = None,
@@ -128,15 +138,19 @@ def planned(
 ) -> Plan:
     """Return the study's experiments: every variant with ``settings`` applied, over the seeds.
 
-    ``data`` is a dataset to take in place of the study's own (:func:`on_other_data`).
+    ``data`` is a dataset to take in place of the study's own (:func:`on_other_data`). ``folds``
+    cross-validates every variant, whatever it held out, with one seed if no more are asked for; of
+    a study that cross-validates some of its variants anyway, those alone.
 
     Raises
     ------
     CallError
-        A setting that names no field, or a value of the wrong type or range.
+        A setting that names no field, a value of the wrong type or range, or folds of a study that
+        has no place for them.
     """
     budget = budget or study.default_budget
-    seeds = study.seeds(budget) if seeds is None else seeds
+    if seeds is None:
+        seeds = study.seeds(budget) if folds is None else 1
     if seeds < 1:
         raise CallError(f"seeds: {seeds} is less than 1")
     changes = dict(settings or {})
@@ -144,87 +158,41 @@ def planned(
         raise CallError("seed: use --seed, or --seeds for several")
     if data is not None and sample:
         raise CallError("--sample: only the study's own dataset has one; leave --data out")
+    variants = study.experiments(budget)
+    if folds is not None:
+        variants = _over_folds(study, variants, folds, changes)
+    if "data.holdout.fold" in changes:
+        raise CallError("data.holdout.fold: a study trains every fold; --folds says how many")
     plan = {}
-    for name, base in study.experiments(budget).items():
+    for name, base in variants.items():
         if data is not None:
             base = on_other_data(base, data, dataset_for(data, data_dir))
-        plan[name] = _over_seeds(base, range(seed, seed + seeds), sample, changes)
+        base = override(of_sample(base) if sample else base, changes)
+        plan[name] = repeated(base, range(seed, seed + seeds))
+    if folds is not None:
+        changes = {"folds": folds} | changes
     if data is not None:
         changes = {"data": FOLDER + data.folder.path if data.folder else data.name} | changes
     return Plan(study, budget, plan, changes, sample)
 
 
-def on_other_data(experiment: Experiment, data: DataSpec, dataset: Dataset) -> Experiment:
-    """Return the experiment with another dataset in place of its own: all its classes.
-
-    What is held out stays as it is where that leaves four fifths to train on; else, and for a
-    folder, whose order is that of its classes, it is the dataset's own validation part, or a tenth
-    of the training pictures, stratified.
-    """
-    holdout = experiment.data.holdout
-    n = len(dataset.train)
-    if holdout is not None and dataset.validation is not None:
-        holdout = Holdout(how="own")
-    elif holdout is not None and (data.folder or holdout.count > n // 5):
-        count = holdout.count if holdout.count <= n // 5 else max(1, n // 10)
-        holdout = Holdout(how="stratified", count=count)
-    own = experiment.data.model_copy(
-        update={
-            "name": data.name,
-            "folder": data.folder,
-            "classes": None,
-            "holdout": holdout,
-            "also": (),  # all classes are its own
-        }
-    )
-    return experiment.model_copy(update={"data": own})
-
-
-def _over_seeds(
-    base: Experiment, seeds: Sequence[int], sample: bool, changes: Mapping[str, Any]
-) -> list[Experiment]:
-    experiment = override(of_sample(base) if sample else base, dict(changes))
-    return [with_seed(experiment, seed) for seed in seeds]
-
-
-def with_seed(experiment: Experiment, seed: int) -> Experiment:
-    """Return the experiment with another seed, and what it starts from with that seed too."""
-    changes: dict[str, Any] = {"seed": seed}
-    if experiment.start is not None:
-        source = with_seed(experiment.start.source, seed)
-        changes["start"] = experiment.start.model_copy(update={"source": source})
-    return experiment.model_copy(update=changes)
-
-
-def of_sample(experiment: Experiment) -> Experiment:
-    """Return the experiment on the bundled sample, holding out the same share of it.
-
-    The sample has a tenth of the dataset's training pictures.
-    """
-    tree = experiment.model_dump(mode="json")
-    tree["data"]["sample"] = True
-    if tree["data"]["holdout"]:
-        tree["data"]["holdout"]["count"] = max(1, tree["data"]["holdout"]["count"] // 10)
-    if experiment.start is not None:
-        tree["start"]["source"] = of_sample(experiment.start.source).model_dump(mode="json")
-    return Experiment.model_validate(tree)
-
-
-def retrained_on_everything(run: Run) -> Experiment:
-    """Return the run's experiment without a validation part, for the epochs that it found best."""
-    if run.experiment.data.holdout is None:
-        raise CallError("--final: data.holdout is none, everything is trained on")
-    tree = run.experiment.model_dump(mode="json")
-    tree["data"]["holdout"] = None
-    for also in tree["data"]["also"]:  # what was held out is in the training part now
-        also["parts"] = list(
-            dict.fromkeys("train" if part == "validation" else part for part in also["parts"])
-        )
-    epochs = run.metrics["kept_epoch"]
-    if epochs is None:
-        raise CallError(f"--final: run {run.name} diverged, no number of epochs was found")
-    tree["training"] |= {"epochs": epochs, "keep": "last", "patience": None}
-    return Experiment.model_validate(tree)
+def _over_folds(
+    study: Study, variants: Mapping[str, Experiment], folds: int, changes: Mapping[str, Any]
+) -> dict[str, Experiment]:
+    """Return the variants with so many folds: those that have folds, or all where none has."""
+    if study.no_folds:
+        raise CallError(f"--folds: not for study {study.name}: {study.no_folds}")
+    for path in changes:
+        if path.startswith("data.holdout") and path != "data.holdout.seed":
+            raise CallError(
+                f"{path}: --folds says what is held out; of data.holdout only the seed, which "
+                "draws the folds, can be set beside it"
+            )
+    chosen = [name for name, base in variants.items() if base.folds] or list(variants)
+    return {
+        name: cross_validated(base, folds) if name in chosen else base
+        for name, base in variants.items()
+    }
 
 
 def run_study(
@@ -240,7 +208,8 @@ def run_study(
     """Run what is planned, then what depends on it.
 
     ``final`` trains every run that held out again on validation too, for the epochs found best; a
-    run that diverged before any was worth keeping has none.
+    run that diverged before any was worth keeping has none. All folds of a seed are one training
+    on everything, for the mean of their epochs.
 
     Raises
     ------
@@ -251,7 +220,12 @@ def run_study(
     if final and not any(e.data.holdout for several in plan.experiments.values() for e in several):
         raise CallError("--final: data.holdout is none, everything is trained on as it is")
 
-    def run_all(experiments: Mapping[str, Sequence[Experiment]]) -> dict[str, list[Run]]:
+    def run_all(
+        experiments: Mapping[str, Sequence[Experiment]], more: bool = True
+    ) -> dict[str, list[Run]]:
+        named = {n: [(e, checked_name(e, data_dir)) for e in es] for n, es in experiments.items()}
+        folder = store.study_folder(plan.label) / EVENTS
+        link_events(folder, store, link_names(named), more=more)
         flat = [(name, e) for name, several in experiments.items() for e in several]
         done = run_many(
             [experiment for _, experiment in flat],
@@ -266,25 +240,15 @@ def run_study(
             runs[name].append(run)
         return runs
 
-    runs = run_all(plan.experiments)
-    seeds = [experiment.seed for experiment in next(iter(plan.experiments.values()))]
+    runs = run_all(plan.experiments, more=False)
+    seeds = sorted({e.seed for several in plan.experiments.values() for e in several})
     following = plan.study.then(runs)
     if following:
         runs |= run_all(
-            {
-                name: [with_seed(experiment, seed) for seed in seeds]
-                for name, experiment in following.items()
-            }
+            {name: repeated(experiment, seeds) for name, experiment in following.items()}
         )
     if final:
-        again = {
-            name + FINAL: [
-                retrained_on_everything(run)
-                for run in several
-                if run.experiment.data.holdout and run.metrics["kept_epoch"]
-            ]
-            for name, several in runs.items()
-        }
+        again = {name + FINAL: finals_of(several) for name, several in runs.items()}
         runs |= run_all({name: several for name, several in again.items() if several})
     result = StudyResult(plan, runs)
     if len(result.every_run) <= DRAWN:

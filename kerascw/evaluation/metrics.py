@@ -3,7 +3,7 @@
 Every one is of examples, never of batches.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,20 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
         for b in np.unique(bins)
     ]
     return float(sum(gaps))
+
+
+def agreement(probabilities: Sequence[np.ndarray]) -> float:
+    """Return the share of examples for which all give the same class the most.
+
+    Parameters
+    ----------
+    probabilities : float ``[n, classes]`` each: of several heads, or models.
+
+    >>> agreement([np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[0.8, 0.2], [0.7, 0.3]])])
+    0.5
+    """
+    classes = [each.argmax(axis=1) for each in probabilities]
+    return float(np.all([each == classes[0] for each in classes], axis=0).mean())
 
 
 def summary(

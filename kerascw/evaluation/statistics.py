@@ -1,4 +1,9 @@
-"""Statistics over seeds, by SciPy, and what they say of a published figure."""
+"""Statistics over seeds or folds, by SciPy, and what they say of a published figure.
+
+Folds of a cross-validation share training pictures, so that their figures depend on one another:
+t-intervals over them are too narrow, and no estimate of their variance is unbiased (Bengio and
+Grandvalet, 2004).
+"""
 
 import math
 import warnings
@@ -52,12 +57,13 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Spr
     return over_seeds([a - b for a, b in zip(values, baseline, strict=True)])
 
 
-def prediction_reach(values: Sequence[float]) -> float:
-    """Return t s sqrt(1 + 1/n): half the 95 % prediction interval for one more seed."""
+def prediction_reach(values: Sequence[float], mean_of: int = 1) -> float:
+    """Return t s sqrt(1/m + 1/n): half the 95 % prediction interval for a mean of m more seeds."""
     from scipy.stats import t
 
     n = len(values)
-    return float(t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / n)
+    scale = math.sqrt(1 / mean_of + 1 / n)
+    return float(t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) * scale
 
 
 def difference_reach(values: Sequence[float]) -> float:
@@ -75,11 +81,14 @@ def is_shown(difference: Spread) -> bool:
 def figure_of(run: "Run", name: str) -> float | None:
     """Return one figure of a run, None where it has none (diverged, or fewer epochs).
 
-    ``test.accuracy`` and the like are those of the kept weights; ``epoch_5.train_accuracy`` is
-    that of the history's fifth row, ``last_epoch.train_error`` that of its last. An error is 1
-    minus the accuracy.
+    ``test.accuracy`` and the like are those of the kept weights, ``aux1.test.accuracy`` that of an
+    auxiliary head; ``epoch_5.train_accuracy`` is that of the history's fifth row,
+    ``last_epoch.train_error`` that of its last. An error is 1 minus the accuracy.
     """
-    part, figure = name.split(".")
+    *head, part, figure = name.split(".")
+    if head:
+        value = run.metrics.get("heads", {}).get(head[0], {}).get(part, {}).get(figure)
+        return None if value is None else float(value)
     if part == "last_epoch":
         part = f"epoch_{len(run.history)}"
     if part.startswith("epoch_"):
@@ -103,22 +112,30 @@ class Verdict:
 
 
 def verdict(
-    values: Sequence[float], published: Published, name: str, obstacles: Sequence[str] = ()
+    values: Sequence[float],
+    published: Published,
+    name: str,
+    obstacles: Sequence[str] = (),
+    unit: str = "seed",
 ) -> Verdict:
     """Return whether one published run could be one more of our seeds.
 
     It agrees if it lies in the 95 % prediction interval for a further seed (mean plus or minus
-    t s sqrt(1 + 1/n)), widened by half a unit of its last printed decimal. ``obstacles`` are what
-    makes the figures not comparable at all.
+    t s sqrt(1 + 1/n)), or for the mean of as many as were published, widened by half a unit of its
+    last printed decimal. ``obstacles`` are what makes the figures not comparable at all; ``unit``
+    is what ``values`` are of, ``seed`` or ``fold``.
     """
     if obstacles:
         return Verdict("not comparable", "; ".join(obstacles))
     if len(values) < 2:
-        return Verdict("not comparable", f"{len(values) or 'no'} seed: no spread to judge by")
-    n, reach = len(values), prediction_reach(values)
+        return Verdict("not comparable", f"{len(values) or 'no'} {unit}: no spread to judge by")
+    n, reach = len(values), prediction_reach(values, published.mean_of)
+    several = "" if published.mean_of == 1 else f" for a mean of {published.mean_of}"
     gap = float(np.mean(values)) - published.best_reading
     if abs(gap) <= reach + 0.5 * 10**-published.digits:
-        return Verdict("agrees", f"within the prediction interval of {n} seeds, ±{reach:.4f}")
+        within = f"within the prediction interval of {n} {unit}s{several}, ±{reach:.4f}"
+        return Verdict("agrees", within)
     higher_is_better = name.endswith("accuracy")
     word = "better" if (gap > 0) == higher_is_better else "worse"
-    return Verdict(word, f"by {abs(gap):.4f}, outside the prediction interval of ±{reach:.4f}")
+    outside = f"outside the prediction interval{several} of ±{reach:.4f}"
+    return Verdict(word, f"by {abs(gap):.4f}, {outside}")

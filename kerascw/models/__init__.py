@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kerascw.models import autoencoder, convnet, mlp
-from kerascw.spec import Autoencoder, ConvNet, DenseNet, ModelSpec
+from kerascw.spec import MAIN_HEAD, Autoencoder, ConvNet, DenseNet, ModelSpec
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Scaling", "build_model", "check_model"]
+__all__ = ["Scaling", "build_model", "by_head", "check_model"]
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,13 @@ def build_model(
     *,
     scaling: Scaling | None = None,
     seed: int | None = None,
-) -> keras.Sequential:
+) -> keras.Model:
     """Build the model that ``spec`` describes, with fresh weights.
 
     The model takes raw uint8 pictures ``[n, height, width, channels]``, scales them itself and
     returns float32 probabilities ``[n, classes]``, an autoencoder float32 pictures of the same
-    shape, on a scale where 1 is white.
+    shape, on a scale where 1 is white. One with auxiliary heads returns a dictionary: the
+    probabilities of each head by its name, the main one's by ``probabilities``.
 
     Parameters
     ----------
@@ -70,17 +71,22 @@ def build_model(
     if seed is not None:
         keras.utils.set_random_seed(seed)
     scaling = scaling or Scaling()
-    model = keras.Sequential(
-        [
-            keras.Input(input_shape, dtype="uint8", name="images"),
-            keras.layers.Rescaling(scaling.scale, scaling.offset, name="scale_pixels"),
-            *_layers(spec, input_shape[-1], classes),
-        ],
-        name=spec.kind,
-    )
+    images = keras.Input(input_shape, dtype="uint8", name="images")
+    scale = keras.layers.Rescaling(scaling.scale, scaling.offset, name="scale_pixels")
+    if isinstance(spec, ConvNet) and spec.auxiliary:
+        outputs = convnet.heads(spec, scale(images), classes)
+        model = keras.Model(images, outputs, name=spec.kind)
+    else:
+        stack = _layers(spec, input_shape[-1], classes)
+        model = keras.Sequential([images, scale, *stack], name=spec.kind)
     if spec.initializer == "torch":
         draw_torch_biases(model, seed or 0)
     return model
+
+
+def by_head(outputs: Any) -> dict[str, Any]:
+    """Return what a model gave by the name of the head, also where it has but one."""
+    return outputs if isinstance(outputs, dict) else {MAIN_HEAD: outputs}
 
 
 def _layers(spec: ModelSpec, channels: int, classes: int) -> list[keras.layers.Layer]:

@@ -1,11 +1,11 @@
-"""Sequential convnets, with pooling anywhere or nowhere."""
+"""Convnets, with pooling anywhere or nowhere, and heads at any depth."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from kerascw.errors import CallError
-from kerascw.spec import ConvNet
+from kerascw.spec import MAIN_HEAD, ConvNet
 
 if TYPE_CHECKING:
     import keras
@@ -16,12 +16,13 @@ def check(spec: ConvNet, input_shape: tuple[int, int, int]) -> None:
     height, width, _ = input_shape
     for number in range(1, len(spec.filters) + 1):
         kernel, before = spec.kernel_of(number - 1), f"{height}x{width}"
-        if spec.padding != "same":
-            around = 0 if spec.padding == "valid" else 2 * int(spec.padding)
+        padding = spec.padding_of(number - 1)
+        if padding != "same":
+            around = 0 if padding == "valid" else 2 * int(padding)
             height, width = height + around - kernel + 1, width + around - kernel + 1
         if min(height, width) < 1:
             raise CallError(
-                f"model.kernels: conv layer {number} ({kernel}x{kernel}, padding {spec.padding}) "
+                f"model.kernels: conv layer {number} ({kernel}x{kernel}, padding {padding}) "
                 f"leaves no pixel of {before}"
             )
         if number in spec.pool_after:
@@ -40,8 +41,8 @@ def check(spec: ConvNet, input_shape: tuple[int, int, int]) -> None:
         )
 
 
-def layers(spec: ConvNet) -> list[keras.layers.Layer]:
-    """Return the hidden layers.
+def stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
+    """Return the hidden layers: a stage a conv layer, and the last from flattening on.
 
     Max pooling stands before the activation: every activation offered but GELU is monotone, so
     the maximum of the activations is the activation of the maximum, with the same gradient, and
@@ -51,17 +52,20 @@ def layers(spec: ConvNet) -> list[keras.layers.Layer]:
 
     from kerascw.models.parts import activation, dense, dropout, kernel_initializer
 
-    stack: list[keras.layers.Layer] = []
+    every: list[list[keras.layers.Layer]] = []
     for number, filters in enumerate(spec.filters, start=1):
-        kernel = spec.kernel_of(number - 1)
-        if isinstance(spec.padding, int) and spec.padding:
-            stack.append(kl.ZeroPadding2D(spec.padding, name=f"pad_{number}"))
+        stack: list[keras.layers.Layer] = []
+        every.append(stack)
+        kernel, padding = spec.kernel_of(number - 1), spec.padding_of(number - 1)
+        if isinstance(padding, int) and padding:
+            stack.append(kl.ZeroPadding2D(padding, name=f"pad_{number}"))
         stack.append(
             kl.Conv2D(
                 filters,
                 kernel,
-                padding="same" if spec.padding == "same" else "valid",
-                use_bias=not spec.batch_norm,  # batch norm's own offset takes its place
+                padding="same" if padding == "same" else "valid",
+                # batch norm's own offset takes its place
+                use_bias=spec.bias_before_norm or not spec.batch_norm,
                 name=f"conv_{number}",
                 kernel_initializer=kernel_initializer(spec.initializer),
             )
@@ -70,7 +74,7 @@ def layers(spec: ConvNet) -> list[keras.layers.Layer]:
             stack.append(
                 kl.BatchNormalization(momentum=spec.batch_norm_momentum, name=f"conv_{number}_norm")
             )
-        act = activation(spec.activation, f"conv_{number}_{spec.activation}")
+        activated = activation(spec.activation, f"conv_{number}_{spec.activation}")
         pool = (
             [kl.MaxPooling2D(spec.pool_size, name=f"pool_{number}")]
             if number in spec.pool_after
@@ -78,20 +82,52 @@ def layers(spec: ConvNet) -> list[keras.layers.Layer]:
         )
         conv_dropout = dropout(spec.dropout, "conv", number)
         if spec.activation == "gelu" or conv_dropout:  # the order is not free here
-            stack += [*act, *conv_dropout, *pool]
+            stack += [*activated, *conv_dropout, *pool]
         else:
-            stack += [*pool, *act]
+            stack += [*pool, *activated]
         if pool:
             stack += dropout(spec.dropout, "pool", number)
-    stack.append(
+    head: list[keras.layers.Layer] = [
         kl.Flatten(name="flatten")
         if spec.head == "flatten"
-        else kl.GlobalAveragePooling2D(name="average")
-    )
-    stack += dropout(spec.dropout, "flatten", 1)
+        else kl.GlobalAveragePooling2D(name="average"),
+        *dropout(spec.dropout, "flatten", 1),
+    ]
+    act = spec.dense_activation or spec.activation
     for number, units in enumerate(spec.dense, start=1):
-        stack.append(
-            dense(units, spec.dense_activation or spec.activation, spec.initializer, number)
-        )
-        stack += dropout(spec.dropout, "dense", number)
-    return stack
+        if spec.dense_batch_norm:
+            bias = spec.bias_before_norm
+            head += [
+                dense(units, "linear", spec.initializer, number, bias=bias),
+                kl.BatchNormalization(
+                    momentum=spec.batch_norm_momentum, name=f"dense_{number}_norm"
+                ),
+                *activation(act, f"dense_{number}_{act}"),
+            ]
+        else:
+            head.append(dense(units, act, spec.initializer, number))
+        head += dropout(spec.dropout, "dense", number)
+    return [*every, head]
+
+
+def layers(spec: ConvNet) -> list[keras.layers.Layer]:
+    """Return the hidden layers on the way to the main head."""
+    return [layer for stage in stages(spec) for layer in stage]
+
+
+def heads(spec: ConvNet, scaled: keras.KerasTensor, classes: int) -> dict[str, keras.KerasTensor]:
+    """Return the probabilities of every head, from scaled pictures: auxiliary ones and the main."""
+    from keras import layers as kl
+
+    from kerascw.models.parts import output
+
+    end, given = scaled, {}
+    for number, stage in enumerate(stages(spec), start=1):
+        for layer in stage:
+            end = layer(end)
+        if number in spec.auxiliary:
+            name = f"aux{number}"
+            flat = kl.Flatten(name=f"{name}_flatten")(end)
+            given[name] = output(classes, spec.initializer, spec.output, name)(flat)
+    given[MAIN_HEAD] = output(classes, spec.initializer, spec.output)(end)
+    return given

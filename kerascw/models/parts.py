@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers as kl
 
-from kerascw.spec import Activation, Dropout, Initializer, Output
+from kerascw.spec import MAIN_HEAD, Activation, Dropout, Initializer, Output
 
 
 def kernel_initializer(name: Initializer) -> keras.initializers.Initializer:
@@ -49,21 +49,24 @@ def dropout(specs: tuple[Dropout, ...], after: str, number: int) -> list[kl.Laye
     ]
 
 
-def dense(units: int, act: Activation, initializer: Initializer, number: int) -> kl.Layer:
+def dense(
+    units: int, act: Activation, initializer: Initializer, number: int, *, bias: bool = True
+) -> kl.Layer:
     """Return the hidden dense layer ``number``, counted from 1."""
     return kl.Dense(
         units,
         activation=act,
+        use_bias=bias,
         kernel_initializer=kernel_initializer(initializer),
         name=f"dense_{number}",
     )
 
 
-def output(classes: int, initializer: Initializer, kind: Output) -> kl.Layer:
-    """Return the layer of probabilities that every classifier ends with."""
+def output(classes: int, initializer: Initializer, kind: Output, name: str = MAIN_HEAD) -> kl.Layer:
+    """Return the layer of probabilities that every classifier, and every head, ends with."""
     return kl.Dense(
         classes,
         activation=kind,
         kernel_initializer=kernel_initializer(initializer),
-        name="probabilities",
+        name=name,
     )

@@ -17,6 +17,7 @@ class Published:
     why: str = ""  # the correction's reason
     digits: int = 4  # decimals printed
     not_comparable: str = ""  # why ours cannot be set beside it, where that is so
+    mean_of: int = 1  # how many runs it is the mean of
 
     @property
     def best_reading(self) -> float:

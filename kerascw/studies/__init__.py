@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Budget = Literal["quick", "full"]
 BUDGETS: tuple[Budget, ...] = ("full", "quick")
 Runs = Mapping[str, Sequence["Run"]]
-"""The runs of each variant, one a seed, in the order of the seeds."""
+"""The runs of each variant, one a seed in their order; of one with folds, every fold of a seed."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,18 @@ class Quick:
     epochs: int
     fraction: float = 1.0
     seeds: int = 3
+
+    def of(self, experiment: Experiment) -> Experiment:
+        """Return the experiment made quick; what it starts from stays as it is."""
+        training, data = experiment.training, experiment.data
+        return experiment.model_copy(
+            update={
+                "training": training.model_copy(
+                    update={"epochs": min(self.epochs, training.epochs)}
+                ),
+                "data": data.model_copy(update={"fraction": min(self.fraction, data.fraction)}),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -73,8 +85,10 @@ class Study:
     answers: Callable[[Runs], list[Answer]] = lambda _: []
     # further figures: file name to (matplotlib Figure, what it shows), drawn into the folder
     pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] | None = None
-    draws_features: bool = False  # whether pictures are feature maps, of a layer that is asked for
+    # what kind of pictures these are, where options say what they show
+    draws: Literal["feature maps", "embedding"] | None = None
     exports: str | None = None  # the folder in saved_models/ that its model goes to
+    no_folds: str = ""  # why its variants are not cross-validated, where they are not
 
     def seeds(self, budget: Budget) -> int:
         """Return over how many seeds the study runs if nothing else is asked."""
@@ -84,20 +98,10 @@ class Study:
         """Return the variants at this budget."""
         if budget == "quick" and self.quick_variants is not None:
             return self.quick_variants()
-        return {name: at_budget(self, e, budget) for name, e in self.variants().items()}
-
-
-def at_budget(study: Study, experiment: Experiment, budget: Budget) -> Experiment:
-    """Return the experiment as the budget has it."""
-    if budget == "full":
-        return experiment
-    training, data, quick = experiment.training, experiment.data, study.quick
-    return experiment.model_copy(
-        update={
-            "training": training.model_copy(update={"epochs": min(quick.epochs, training.epochs)}),
-            "data": data.model_copy(update={"fraction": min(quick.fraction, data.fraction)}),
-        }
-    )
+        every = self.variants()
+        if budget == "full":
+            return every
+        return {name: self.quick.of(experiment) for name, experiment in every.items()}
 
 
 def all_studies() -> dict[str, Study]:
@@ -109,6 +113,10 @@ def all_studies() -> dict[str, Study]:
         digits_svhn,
         fashion,
         image_techniques,
+        lenet,
+        lenet_augmentation,
+        lenet_crossval,
+        lenet_embedding,
     )
 
     studies: dict[str, Study] = {}
@@ -119,6 +127,10 @@ def all_studies() -> dict[str, Study]:
         *convnet_lab.STUDIES,
         *image_techniques.STUDIES,
         *digits_svhn.STUDIES,
+        *lenet.STUDIES,
+        lenet_embedding.STUDY,
+        *lenet_augmentation.STUDIES,
+        *lenet_crossval.STUDIES,
     ):
         if study.name in studies:
             raise ValueError(f"two studies are named {study.name}")

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from kerascw.evaluation.repeats import counted
 from kerascw.published import Published, of_bag, report
 from kerascw.spec import (
     SGD,
@@ -79,8 +80,8 @@ def cnn_answers(runs: Runs) -> list[Answer]:
     ]
     if not pairs:
         return []
-    counted = Counter(pairs).most_common()
-    said = ", ".join(f"{pair} in {count} of {len(pairs)} seeds" for pair, count in counted)
+    many = counted(len(pairs), runs["bag-cnn"])
+    said = ", ".join(f"{pair} in {count} of {many}" for pair, count in Counter(pairs).most_common())
     return [
         Answer(
             "Which two classes are confused most, either way?",
@@ -183,17 +184,17 @@ def variants_published() -> dict[str, dict[str, Published]]:
 
 
 def variants_answers(runs: Runs) -> list[Answer]:
-    """Return whether the lowest validation loss names the lowest test loss, seed by seed."""
+    """Return whether the lowest validation loss names the lowest test loss, run by run."""
     held_out = {
         name: several for name, several in runs.items() if several[0].experiment.data.holdout
     }
-    seeds = min((len(several) for several in held_out.values()), default=0)
+    some = min(held_out.values(), key=len, default=[])
     agree, gaps, names = 0, [], []
-    for seed in range(seeds):
+    for at in range(len(some)):  # the same seed, and fold, of each
         losses = {
             name: tuple(run.metrics[part]["loss"] for part in ("validation", "test"))
             for name, several in held_out.items()
-            if (run := several[seed]).metrics["status"] == "finished"
+            if (run := several[at]).metrics["status"] == "finished"
         }
         if not losses:
             continue
@@ -207,9 +208,9 @@ def variants_answers(runs: Runs) -> list[Answer]:
     return [
         Answer(
             "Was the lowest test loss that of the lowest validation loss?",
-            f"In {agree} of {len(gaps)} seeds. Validation chose {', '.join(names)}; choosing by "
-            f"validation cost {sum(gaps) / len(gaps):.4f} nats of test loss on average. "
-            "(Published, one seed: yes, row 20.)",
+            f"In {agree} of {counted(len(gaps), some)}. Validation chose {', '.join(names)}; "
+            f"choosing by validation cost {sum(gaps) / len(gaps):.4f} nats of test loss on "
+            "average. (Published, one seed: yes, row 20.)",
         )
     ]
 
@@ -292,7 +293,7 @@ BAG_FEATURES = Study(
     ),
     published=features_published,
     pictures=_feature_pictures,
-    draws_features=True,
+    draws="feature maps",
     answers=_feature_answers,
 )
 

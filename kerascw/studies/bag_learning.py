@@ -125,13 +125,13 @@ def _published(part: str, initialisation: str, fraction: float) -> dict[str, dic
 
 def _pretraining_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
     """Return the learning curves, and what the first seed's autoencoder makes of pictures."""
-    from kerascw.views.features import FeatureOptions, splits_of
+    from kerascw.views.options import PictureOptions, splits_of
     from kerascw.views.report import reconstruction_pictures
 
     trained = [run for run in runs.get(_AUTOENCODER, ()) if "test" in run.metrics]
     drawn = _pictures(runs, options)
     if trained:
-        splits = splits_of(trained[0], options or FeatureOptions())
+        splits = splits_of(trained[0], options or PictureOptions())
         drawn |= reconstruction_pictures(trained[0], splits)
     return drawn
 
@@ -142,6 +142,7 @@ _FIGURES = (
     *("train.loss", "validation.loss"),
     *("train.accuracy", "validation.accuracy", "test.accuracy"),
 )
+_NO_FOLDS = "its learning curves are paired by seed"
 
 
 # --- part 4 ---------------------------------------------------------------------------------
@@ -214,6 +215,7 @@ PRETRAINING = Study(
     ),
     answers=_answers,
     pictures=_pretraining_pictures,
+    no_folds=_NO_FOLDS,
 )
 
 
@@ -365,6 +367,7 @@ TRANSFER = Study(
     then=transfer_sweep,
     answers=transfer_answers,
     pictures=_pictures,
+    no_folds=_NO_FOLDS,
 )
 
 STUDIES = (PRETRAINING, TRANSFER)

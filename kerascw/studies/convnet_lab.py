@@ -8,6 +8,7 @@ RMSprop 1e-3, batch 64, pixels in [0, 1], Glorot initial weights, all Keras defa
 """
 
 from kerascw.errors import CallError
+from kerascw.evaluation.repeats import repeats_of
 from kerascw.models import check_model
 from kerascw.published import Published, report
 from kerascw.spec import (
@@ -182,7 +183,7 @@ _FINAL = "final (test 7 without dropout)"
 
 
 def _histories(runs: Runs, name: str) -> list[list[dict[str, float]]]:
-    """Return the histories of a variant's seeds that held out and did not diverge."""
+    """Return the histories of a variant's runs that held out and did not diverge."""
     return [
         run.history
         for run in runs[name]
@@ -191,7 +192,7 @@ def _histories(runs: Runs, name: str) -> list[list[dict[str, float]]]:
 
 
 def _mean_validation_loss(runs: Runs, name: str) -> list[float]:
-    """Return the validation loss of every epoch, averaged over the seeds."""
+    """Return the validation loss of every epoch, averaged over the runs."""
     rows = zip(*_histories(runs, name), strict=False)
     return [sum(row["validation_loss"] for row in epoch) / len(epoch) for epoch in rows]
 
@@ -241,7 +242,8 @@ def fashion_answers(runs: Runs) -> list[Answer]:
     return [
         Answer(
             "After how many epochs is the validation loss lowest?",
-            f"{found} (mean over seeds; the report's final model was given 15).",
+            f"{found} (mean over {repeats_of(runs[next(iter(best))]).unit}s; the report's final "
+            "model was given 15).",
         ),
         Answer(
             "Which variant has the lowest validation loss at its best epoch?",

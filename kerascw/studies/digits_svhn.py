@@ -11,6 +11,7 @@ gradients: L2 of half of it. Initial weights are PyTorch's.
 from dataclasses import replace
 from typing import Any
 
+from kerascw.evaluation.repeats import counted, numbered, paired_values, repeats_of
 from kerascw.evaluation.statistics import figure_of, is_shown, over_seeds, paired_difference
 from kerascw.published import Published, report
 from kerascw.spec import (
@@ -79,20 +80,13 @@ def digits_published() -> dict[str, dict[str, Published]]:
 
 def digits_answers(runs: Runs) -> list[Answer]:
     """Return by how much the convnet's test error is below the dense network's."""
-    errors = {
-        name: [figure_of(run, "test.error") for run in runs[name]] for name in ("mlp", "convnet")
-    }
-    pairs = [
-        (mlp, convnet)
-        for mlp, convnet in zip(errors["mlp"], errors["convnet"], strict=True)
-        if mlp is not None and convnet is not None
-    ]
+    pairs = paired_values(runs["mlp"], runs["convnet"], "test.error")
     if not pairs:
         return []
     mlp, convnet = zip(*pairs, strict=True)
     gained = paired_difference(mlp, convnet)
     means = f"{over_seeds(convnet).mean:.4f} against {over_seeds(mlp).mean:.4f}"
-    said = f"{means}, mean over {len(pairs)} seed{'s' if len(pairs) > 1 else ''}"
+    said = f"{means}, mean over {numbered(len(pairs), repeats_of(runs['mlp']).unit)}"
     if gained.interval:
         low, high = gained.interval
         shown = "" if is_shown(gained) else ", so no difference is shown"
@@ -107,7 +101,7 @@ def _error_curves(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
         f"{name}, loss and error": (
             curves_with_test(several),
             f"negative log-likelihood and classification error of the {name} against epochs, one "
-            "line a seed; dashed, the mean test figure of the kept weights",
+            "line a run; dashed, the mean test figure of the kept weights",
         )
         for name, several in runs.items()
     }
@@ -197,7 +191,8 @@ def svhn_answers(runs: Runs) -> list[Answer]:
     return [
         Answer(
             f"Is the test error below the required {required}?",
-            f"In {below} of {len(errors)} seeds; mean {over_seeds(errors).mean:.4f}.",
+            f"In {below} of {counted(len(errors), runs['svhn'])}; "
+            f"mean {over_seeds(errors).mean:.4f}.",
         )
     ]
 
@@ -224,7 +219,7 @@ SVHN = Study(
     ),
     answers=svhn_answers,
     pictures=_channels,
-    draws_features=True,
+    draws="feature maps",
     exports="svhn",
 )
 

@@ -16,10 +16,11 @@ from kerascw.data.pipeline import training_batches
 from kerascw.data.rows import Rows
 from kerascw.errors import Interrupted
 from kerascw.evaluation.metrics import loss_and_accuracy, reconstruction_errors
-from kerascw.models import Scaling, build_model
-from kerascw.spec import Autoencoder, DataSpec, Experiment
+from kerascw.models import Scaling, build_model, by_head
+from kerascw.spec import MAIN_HEAD, Autoencoder, DataSpec, Experiment
 from kerascw.training import checkpoint
 from kerascw.training.checkpoint import Progress
+from kerascw.training.events import RunEvents
 from kerascw.training.optimizer import build_optimizer, rate_of_next_epoch
 from kerascw.training.warm_start import warm_start
 from kerascw.training.watcher import Silent, Watcher
@@ -54,7 +55,7 @@ def scaling_of(spec: DataSpec, train: Part, raw_unit: int = 1) -> Scaling:
 
 
 class Predictor:
-    """The model as one compiled function, traced once for all batches.
+    """The model as one compiled function, traced once for all batches of a size.
 
     ``model.predict`` would do, but it takes ``steps_per_execution`` batches at a time and costs
     more than the pictures do on a small validation set.
@@ -64,12 +65,21 @@ class Predictor:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self._call = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+        self._call = tf.function(
+            lambda batch: by_head(model(batch, training=False)), reduce_retracing=True
+        )
 
     def __call__(self, images: np.ndarray | Rows, batch_size: int = 100) -> np.ndarray:
         """Return float32 probabilities ``[n, classes]``, or reconstructions, of uint8 pictures."""
+        return self.every_head(images, batch_size)[MAIN_HEAD]
+
+    def every_head(self, images: np.ndarray | Rows, batch_size: int = 100) -> dict[str, np.ndarray]:
+        """Return what the main head gives, and under their names what the auxiliary ones do."""
         starts = range(0, len(images), batch_size)
-        return np.concatenate([self._call(images[at : at + batch_size]).numpy() for at in starts])
+        batches = [self._call(images[at : at + batch_size]) for at in starts]
+        return {
+            name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]
+        }
 
 
 def fit(
@@ -80,6 +90,7 @@ def fit(
     *,
     source: keras.Model | None = None,
     until: int | None = None,
+    events: RunEvents | None = None,
 ) -> Fitted | None:
     """Fit the experiment's model, going on from ``checkpoint_path`` if that is there.
 
@@ -108,22 +119,27 @@ def fit(
         seed=experiment.seed,
     )
     model = build()
+    heads = experiment.auxiliary_weights
+    for head, weight in heads.items():
+        # not even weight decay moves what no loss is taken of
+        model.get_layer(head).trainable = weight > 0
     if experiment.start is not None:
         assert source is not None, "a warm start has a source"
         warm_start(model, source, experiment.start)
     optimizer = build_optimizer(spec, math.ceil(len(train) / spec.batch_size))
     optimizer.build(model.trainable_variables)
-    loss, metrics = _loss_and_metrics(experiment)
     model.compile(
         optimizer,
-        loss,
-        metrics=metrics,
+        **_objective(experiment),
         steps_per_execution=STEPS_PER_EXECUTION,
         jit_compile=False,  # XLA halves the rate on CPUs
     )
     progress = checkpoint.restore(checkpoint_path, model) or Progress()
     epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
     keeper = _Keeper(experiment, splits, progress, epoch, checkpoint_path, watcher, until)
+    if events is not None:
+        events.begin(model.get_config, progress.history, progress.seconds)
+        keeper.events = events
     watcher.started(experiment, len(train), len(progress.history))
     if not keeper.stops:
         batches = training_batches(
@@ -134,6 +150,10 @@ def fit(
             epoch=epoch,
             augmentation=spec.augmentation,
         )
+        if heads:  # all see the same labels
+            batches = batches.map(
+                lambda images, labels: (images, dict.fromkeys([MAIN_HEAD, *heads], labels))
+            )
         try:
             model.fit(
                 batches,
@@ -155,22 +175,53 @@ def fit(
     return Fitted(result, progress.history, progress.kept_epoch, keeper.ended, progress.seconds)
 
 
-def _loss_and_metrics(
-    experiment: Experiment,
-) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
-    """Return what is minimised, and what else of the training part the history has."""
+def _objective(experiment: Experiment) -> dict[str, Any]:
+    """Return what is minimised, and what else of the training part the history has.
+
+    With several heads each has a loss and metrics of its own, by name. The loss that is reported is
+    the cross-entropy of the true labels, over examples: so label smoothing needs a metric of its
+    own, and several heads do, whose losses Keras 3.15 averages over batches, the last, smaller one
+    counting as much as any.
+
+    Mixup and cutmix mix the labels: loss and accuracy in training are then of mixed ones, and an
+    answer is right that names the class of the largest share.
+    """
     spec, model = experiment.training, experiment.model
     if isinstance(model, Autoencoder):
-        return keras.losses.MeanSquaredError(), []
-    loss: keras.losses.Loss = keras.losses.CategoricalCrossentropy(
-        label_smoothing=spec.label_smoothing
-    )
-    if model.output == "sigmoid":
-        loss = keras.losses.BinaryCrossentropy()
-    metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
-    if spec.label_smoothing:  # the reported loss is the cross-entropy of the true labels
-        metrics.append(keras.metrics.CategoricalCrossentropy(name="cross_entropy"))
-    return loss, metrics
+        return {"loss": keras.losses.MeanSquaredError()}
+    output, smoothing = model.output, spec.label_smoothing
+
+    def loss() -> keras.losses.Loss:
+        if output == "sigmoid":
+            return keras.losses.BinaryCrossentropy()
+        return keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+
+    def metrics() -> list[keras.metrics.Metric]:
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        if output == "sigmoid" and weights:
+            return [accuracy, keras.metrics.BinaryCrossentropy(name="cross_entropy")]
+        if smoothing or weights:
+            return [accuracy, keras.metrics.CategoricalCrossentropy(name="cross_entropy")]
+        return [accuracy]
+
+    weights = experiment.auxiliary_weights
+    if not weights:
+        return {"loss": loss(), "metrics": metrics()}
+    heads = [MAIN_HEAD, *weights]
+    return {
+        "loss": {head: loss() for head in heads},
+        "loss_weights": {MAIN_HEAD: 1.0, **weights},
+        "metrics": {head: metrics() for head in heads},
+    }
+
+
+def column_prefix(head: str) -> str:
+    """Return what the history's columns of a head begin with: nothing for the main one.
+
+    >>> column_prefix("aux1")
+    'aux1_'
+    """
+    return "" if head == MAIN_HEAD else f"{head}_"
 
 
 class _Keeper(keras.callbacks.Callback):
@@ -193,9 +244,10 @@ class _Keeper(keras.callbacks.Callback):
         super().__init__()
         self._until = until
         self._spec, self._splits, self._progress = experiment.training, splits, progress
-        self._model_spec = experiment.model
+        self._model_spec, self._heads = experiment.model, tuple(experiment.auxiliary_weights)
         self._epoch, self._path, self._watcher = epoch, path, watcher
         self._predict: Predictor | None = None
+        self.events: RunEvents | None = None
         self._began = time.monotonic()
 
     @property
@@ -232,10 +284,14 @@ class _Keeper(keras.callbacks.Callback):
         row = {
             "epoch": epoch + 1,
             "learning_rate": float(self.model.optimizer.learning_rate),
-            "train_loss": float(logs.get("cross_entropy", logs["loss"])),
         }
-        if "accuracy" in logs:
-            row["train_accuracy"] = float(logs["accuracy"])
+        for head in (MAIN_HEAD, *self._heads):
+            # Keras puts the head's name first where there are several
+            own = f"{head}_" if self._heads else ""
+            prefix = column_prefix(head)
+            row[f"{prefix}train_loss"] = float(logs.get(f"{own}cross_entropy", logs[f"{own}loss"]))
+            if f"{own}accuracy" in logs:
+                row[f"{prefix}train_accuracy"] = float(logs[f"{own}accuracy"])
         if self._splits.validation is not None:
             row |= self._validated(self._splits.validation)
         progress = self._progress
@@ -245,6 +301,8 @@ class _Keeper(keras.callbacks.Callback):
             progress.kept_weights = self.model.get_weights()
         progress.seconds += time.monotonic() - self._began
         checkpoint.save(self._path, self.model, progress)
+        if self.events is not None:
+            self.events.epoch(row)
         self._watcher.epoch(row)
         if self.stops:
             self.model.stop_training = True
@@ -253,10 +311,13 @@ class _Keeper(keras.callbacks.Callback):
         predict = self._predict = self._predict or Predictor(self.model)
         if isinstance(self._model_spec, Autoencoder):
             return {"validation_loss": float(reconstruction_errors(predict, part.images).mean())}
-        loss, accuracy = loss_and_accuracy(
-            predict(part.images), part.labels, self._model_spec.output
-        )
-        return {"validation_loss": loss, "validation_accuracy": accuracy}
+        row: dict[str, float] = {}
+        every = predict.every_head(part.images)
+        for head in (MAIN_HEAD, *self._heads):
+            loss, accuracy = loss_and_accuracy(every[head], part.labels, self._model_spec.output)
+            prefix = column_prefix(head)
+            row |= {f"{prefix}validation_loss": loss, f"{prefix}validation_accuracy": accuracy}
+        return row
 
     def _is_best(self, row: dict[str, float]) -> bool:
         keep, kept = self._spec.keep, self._progress.kept_epoch

@@ -40,12 +40,16 @@ def gather(names: Sequence[str], store: Store) -> dict[str, list[Run]]:
 
 def compare_runs(runs: dict[str, list[Run]], folder: Path, console: Console) -> None:
     """Print a table of all runs' figures, and draw their curves over one another."""
-    table = Table("run", "seed", "epochs", "parameters", *_FIGURES, box=None, pad_edge=False)
+    folds = {run.experiment.fold for several in runs.values() for run in several}
+    extra = ["fold"] if folds - {None} else []
+    columns = ("run", *extra, "seed", "epochs", "parameters", *_FIGURES)
+    table = Table(*columns, box=None, pad_edge=False)
     for label, several in runs.items():
         for run in several:
             figures = [figure_of(run, name) for name in _FIGURES]
             table.add_row(
                 label,
+                *(["-" if (fold := run.experiment.fold) is None else str(fold)] if extra else []),
                 str(run.experiment.seed),
                 str(run.metrics["epochs_trained"]),
                 f"{run.metrics['parameters']:,}",

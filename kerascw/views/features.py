@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,37 +13,23 @@ from kerascw.engine.store import Run
 from kerascw.errors import CallError
 from kerascw.spec import ConvNet, Experiment
 from kerascw.studies import Answer, Study
+from kerascw.views.options import PictureOptions, splits_of
 
 CHANNELS = 6
 
 
-@dataclass(frozen=True)
-class FeatureOptions:
-    """Which feature maps to draw: all counted from 0 but ``layer``, from 1."""
-
-    data_dir: str | Path | None = None
-    layer: int | None = None
-    channels: tuple[int, ...] | None = None
-    image: int | None = None  # position in the training part
-
-    def check(self, study: Study, experiment: Experiment) -> None:
-        """Raise a :class:`CallError` where a layer, channel or image does not exist."""
-        asked = {"--layer": self.layer, "--channels": self.channels, "--image": self.image}
-        given = [name for name, value in asked.items() if value is not None]
-        if given and not study.draws_features:
-            raise CallError(f"{given[0]}: study {study.name} draws no feature maps")
-        if study.draws_features and not isinstance(experiment.model, ConvNet):
-            raise CallError(
-                f"model.kind: {experiment.model.kind} has no feature maps; study {study.name} "
-                "draws those of a convnet"
-            )
-        if isinstance(experiment.model, ConvNet):
-            layers = _chosen_layers(self, len(experiment.model.filters))
-            for layer in layers:
-                _channels(self, experiment.model.filters[layer - 1])
-        if self.image is not None:
-            data = experiment.data
-            _check_image(self.image, len(split(dataset_for(data, self.data_dir), data).train))
+def check_features(options: PictureOptions, study: Study, experiment: Experiment) -> None:
+    """Raise a :class:`CallError` where a layer, channel or image does not exist."""
+    if not isinstance(experiment.model, ConvNet):
+        raise CallError(
+            f"model.kind: {experiment.model.kind} has no feature maps; study {study.name} "
+            "draws those of a convnet"
+        )
+    for layer in _chosen_layers(options, len(experiment.model.filters)):
+        _channels(options, experiment.model.filters[layer - 1])
+    if options.image is not None:
+        data = experiment.data
+        _check_image(options.image, len(split(dataset_for(data, options.data_dir), data).train))
 
 
 def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
@@ -71,16 +56,7 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def splits_of(run: Run, options: FeatureOptions) -> Splits:
-    """Return the run's parts, from the folder that it was trained from if none is named."""
-    data = run.environment["data"]
-    data_dir = options.data_dir
-    if data_dir is None and data["source"] == "directory" and Path(data["location"]).is_dir():
-        data_dir = data["location"]
-    return split(dataset_for(run.experiment.data, data_dir), run.experiment.data)
-
-
-def feature_pictures(run: Run, options: FeatureOptions | None) -> dict[str, tuple[Any, str]]:
+def feature_pictures(run: Run, options: PictureOptions | None) -> dict[str, tuple[Any, str]]:
     """Return the figures of part 3: maps for a picture of each class, and their statistics.
 
     Raises
@@ -88,7 +64,7 @@ def feature_pictures(run: Run, options: FeatureOptions | None) -> dict[str, tupl
     CallError
         A layer, channel or image that does not exist.
     """
-    options = options or FeatureOptions()
+    options = options or PictureOptions()
     splits = splits_of(run, options)
     names, labels = splits.class_names, splits.train.labels
     if options.image is None:
@@ -118,9 +94,9 @@ def feature_pictures(run: Run, options: FeatureOptions | None) -> dict[str, tupl
     return pictures
 
 
-def example_maps(runs: Sequence[Run], options: FeatureOptions | None) -> dict[str, Any]:
+def example_maps(runs: Sequence[Run], options: PictureOptions | None) -> dict[str, Any]:
     """Return the feature maps of one picture, the first to train on if none is asked for."""
-    options = options or FeatureOptions()
+    options = options or PictureOptions()
     trained = [run for run in runs if run.metrics["kept_epoch"]]
     if not trained:
         return {}
@@ -129,7 +105,7 @@ def example_maps(runs: Sequence[Run], options: FeatureOptions | None) -> dict[st
     return {name: picture for name, picture in drawn.items() if name != "activity"}
 
 
-def _chosen_layers(options: FeatureOptions, there: int) -> list[int]:
+def _chosen_layers(options: PictureOptions, there: int) -> list[int]:
     if options.layer is None:
         return list(range(1, there + 1))
     if not 1 <= options.layer <= there:
@@ -142,7 +118,7 @@ def _check_image(image: int, there: int) -> None:
         raise CallError(f"--image: {image}; choose from 0 to {there - 1}")
 
 
-def _channels(options: FeatureOptions, there: int) -> tuple[int, ...]:
+def _channels(options: PictureOptions, there: int) -> tuple[int, ...]:
     if options.channels is None:
         return tuple(range(min(CHANNELS, there)))
     wrong = [channel for channel in options.channels if not 0 <= channel < there]
@@ -224,7 +200,7 @@ def _activity(measured: Activity, names: Sequence[str]) -> Figure:
 def selectivity_answers(runs: Sequence[Run]) -> list[Answer]:
     """Return the most class-selective channels of each layer of the first seed's model."""
     run = runs[0]
-    splits = splits_of(run, FeatureOptions())
+    splits = splits_of(run, PictureOptions())
     measured, said = activity(run, splits), []
     for layer, per_channel in enumerate(measured.per_channel):
         index = measured.selectivity(layer)

@@ -29,7 +29,7 @@ from kerascw.evaluation.power_law import FARTHEST, PowerLaw, fit_power_law
 from kerascw.studies import Answer
 from kerascw.views.figures import GREY, plain
 from kerascw.views.report import page, replace_text
-from kerascw.views.study import _COLOURS, _DASHES, difference_text, spread_text
+from kerascw.views.study import _DASHES, COLOURS, difference_text, spread_text
 
 CLOSEST_TICKS = 0.11
 """Of the width: labels of fractions that are closer would run into one another."""
@@ -147,7 +147,7 @@ def paired_differences(compared: Sequence[Comparison]) -> Figure:
     width = _span([d.fraction for d in every], is_log)
     baseline, curve = compared[0].baseline, compared[0].curve
     for number, comparison in enumerate(compared):
-        colour = _COLOURS[(number + 1) % len(_COLOURS)]  # as in the curves, after the baseline
+        colour = COLOURS[(number + 1) % len(COLOURS)]  # as in the curves, after the baseline
         # side by side, so that the intervals of several do not hide one another
         beside = 0.012 * width * (number - (len(compared) - 1) / 2)
         for difference in comparison.differences:
@@ -214,8 +214,8 @@ def extrapolation(laws: Sequence[PowerLaw]) -> Figure:
 
 def _style(number: int) -> dict[str, Any]:
     return {
-        "color": _COLOURS[number % len(_COLOURS)],
-        "linestyle": _DASHES[number // len(_COLOURS) % len(_DASHES)],
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": _DASHES[number // len(COLOURS) % len(_DASHES)],
     }
 
 

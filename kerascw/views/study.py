@@ -15,6 +15,13 @@ from matplotlib.ticker import MaxNLocator
 
 from kerascw.engine.store import Run
 from kerascw.engine.study import StudyResult
+from kerascw.evaluation.repeats import (
+    Repeats,
+    paired_values,
+    repeat_text,
+    repeats_of,
+    values_of,
+)
 from kerascw.evaluation.statistics import (
     Spread,
     Verdict,
@@ -27,10 +34,11 @@ from kerascw.evaluation.statistics import (
 from kerascw.published import Published
 from kerascw.spec import Autoencoder
 from kerascw.views.figures import loss_label, plain
+from kerascw.views.folds import every_fold, figures_shown, fold_tables, folds_csv, notes
 from kerascw.views.report import page, replace_text
 
 # Okabe and Ito's colours, then the same dashed: lines stay apart for colour-blind readers
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", ":")
 
 LARGEST_LOSS = 10.0
@@ -42,14 +50,14 @@ MOST_CURVES = 24
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of one variant: measured over seeds, published, and what to think of it."""
+    """One figure of one variant: over seeds or folds, published, and what to think of it."""
 
     name: str
     values: tuple[float, ...]
     spread: Spread | None  # None: no run has the figure
     published: Published | None
     verdict: Verdict | None
-    difference: Spread | None  # to the baseline, paired by seed
+    difference: Spread | None  # to the baseline, paired by seed or fold
 
 
 @dataclass(frozen=True)
@@ -57,9 +65,9 @@ class Row:
     """One variant of a study."""
 
     variant: str
-    seeds: int
+    repeats: Repeats
     parameters: int
-    diverged: tuple[str, ...]  # a line for every seed that diverged
+    diverged: tuple[str, ...]  # a line for every run that diverged
     cells: tuple[Cell, ...]
     reconstructs: bool = False  # an autoencoder's
 
@@ -70,22 +78,22 @@ def rows_of(result: StudyResult) -> list[Row]:
     baseline = result.runs.get(study.baseline or "")
     rows = []
     for variant, runs in result.runs.items():
-        cells = []
-        for name in study.figures:
+        cells, repeats = [], repeats_of(runs)
+        for name in figures_shown(result):
             printed = published.get(variant, {}).get(name)
-            values = [v for run in runs if (v := figure_of(run, name)) is not None]
+            values = values_of(runs, name)
             cells.append(
                 Cell(
                     name,
                     tuple(values),
                     over_seeds(values) if values else None,
                     printed,
-                    _verdict(values, printed, name, result.plan.cautions),
+                    _verdict(values, printed, name, result.plan.cautions, repeats.unit),
                     _difference(runs, baseline, name) if variant != study.baseline else None,
                 )
             )
         diverged = tuple(
-            f"seed {run.experiment.seed}: {run.metrics['reason']}"
+            f"{repeat_text(run.experiment)}: {run.metrics['reason']}"
             for run in runs
             if run.metrics["status"] == "diverged"
         )
@@ -93,7 +101,7 @@ def rows_of(result: StudyResult) -> list[Row]:
         rows.append(
             Row(
                 variant,
-                len(runs),
+                repeats,
                 first.metrics["parameters"],
                 diverged,
                 tuple(cells),
@@ -104,27 +112,25 @@ def rows_of(result: StudyResult) -> list[Row]:
 
 
 def _verdict(
-    values: Sequence[float], printed: Published | None, name: str, cautions: Sequence[str]
+    values: Sequence[float],
+    printed: Published | None,
+    name: str,
+    cautions: Sequence[str],
+    unit: str,
 ) -> Verdict | None:
     if printed is None:
         return None
     own = [printed.not_comparable] if printed.not_comparable else []
-    return verdict(values, printed, name, [*cautions, *own])
+    return verdict(values, printed, name, [*cautions, *own], unit)
 
 
 def _difference(runs: Sequence[Run], baseline: Sequence[Run] | None, name: str) -> Spread | None:
-    """Return the paired difference over the seeds that both have; None without any."""
+    """Return the paired difference over the seeds or folds that both have; None without any."""
     if not baseline:
         return None
     if name.endswith("loss") and len({_kind_of_loss(run) for run in [*runs, *baseline]}) > 1:
         return None
-    theirs = {run.experiment.seed: figure_of(run, name) for run in baseline}
-    pairs = [
-        (mine, other)
-        for run in runs
-        if (mine := figure_of(run, name)) is not None
-        and (other := theirs.get(run.experiment.seed)) is not None
-    ]
+    pairs = paired_values(runs, baseline, name)
     return paired_difference(*zip(*pairs, strict=True)) if pairs else None
 
 
@@ -137,8 +143,26 @@ def _kind_of_loss(run: Run) -> str:
 # --- text -----------------------------------------------------------------------------------
 
 
+def unit_of(rows: Sequence[Row], plural: str = "") -> str:
+    """Return what the figures of all rows are over: ``seed``, ``fold`` or ``seed or fold``."""
+    return " or ".join(sorted({row.repeats.unit + plural for row in rows}, reverse=True))
+
+
+def measured_over(rows: Sequence[Row]) -> str | None:
+    """Return over what all rows with folds are, for the column's header; None where they differ."""
+    over = {str(row.repeats) for row in rows}
+    return over.pop() if len(over) == 1 and rows[0].repeats.folds else None
+
+
+def row_name(row: Row, rows: Sequence[Row]) -> str:
+    """Return the variant, with what it is over where some have folds and others not."""
+    if measured_over(rows) or not any(each.repeats.folds for each in rows):
+        return row.variant
+    return f"{row.variant} ({row.repeats})"
+
+
 def spread_text(spread: Spread | None) -> str:
-    """Return ``mean ± half-width of the 95 % interval``, or the mean of a single seed."""
+    """Return ``mean ± half-width of the 95 % interval``, or a single figure."""
     if spread is None:
         return "-"
     if spread.interval is None:
@@ -146,12 +170,12 @@ def spread_text(spread: Spread | None) -> str:
     return f"{spread.mean:.4f} ± {(spread.interval[1] - spread.interval[0]) / 2:.4f}"
 
 
-def difference_text(difference: Spread | None) -> str:
+def difference_text(difference: Spread | None, unit: str = "seed") -> str:
     """Return the paired difference with its interval, and whether it is shown."""
     if difference is None:
         return ""
     if difference.interval is None:
-        return f"{difference.mean:+.4f} (one seed)"
+        return f"{difference.mean:+.4f} (one {unit})"
     low, high = difference.interval
     mark = "" if is_shown(difference) else ", not shown"
     return f"{difference.mean:+.4f} ({low:+.4f} to {high:+.4f}{mark})"
@@ -168,12 +192,17 @@ def published_text(published: Published | None) -> str:
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """Return the table in long form: a line for every variant and figure."""
+    """Return the table in long form: a line for every variant and figure.
+
+    Where any variant has folds, ``folds`` counts the values and ``seeds`` those of each.
+    """
+    folded = any(row.repeats.folds for row in rows)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        ["variant", "parameters", "figure", "seeds", "mean", "deviation", "low_95", "high_95",
-         "values", "published_reported", "published_corrected", "verdict", "verdict_reason",
+        ["variant", "parameters", "figure", *(["folds"] if folded else []), "seeds",
+         "mean", "deviation", "low_95", "high_95", "values",
+         "published_reported", "published_corrected", "verdict", "verdict_reason",
          "difference", "difference_low_95", "difference_high_95", "difference_shown", "diverged"]
     )  # fmt: skip
     for row in rows:
@@ -181,8 +210,10 @@ def csv_text(rows: Sequence[Row]) -> str:
             spread, difference, printed = cell.spread, cell.difference, cell.published
             low, high = spread.interval if spread and spread.interval else ("", "")
             d_low, d_high = difference.interval if difference and difference.interval else ("", "")
+            of_folds, n = row.repeats.folds is not None, len(cell.values)
+            over = [n if of_folds else "", row.repeats.seeds if of_folds else n]
             writer.writerow(
-                [row.variant, row.parameters, cell.name, len(cell.values),
+                [row.variant, row.parameters, cell.name, *over[not folded :],
                  spread.mean if spread else "",
                  spread.deviation if spread and spread.n > 1 else "", low, high,
                  " ".join(str(value) for value in cell.values),
@@ -200,10 +231,10 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def overlaid_curves(runs: Mapping[str, Sequence[Run]], figure_name: str = "loss") -> Figure:
-    """Return one line a variant for training and validation, with a band over the seeds.
+    """Return one line a variant for training and validation, with a band over the runs.
 
-    The band is the range of the seeds, which needs no assumption about two or three of them. Seeds
-    that diverged are left out, unless all did.
+    The band is the range of the runs, seeds or folds, which needs no assumption about two or three
+    of them. Runs that diverged are left out, unless all did.
     """
     parts = [
         part
@@ -277,8 +308,8 @@ def _band(axes: Axes, runs: Sequence[Run], name: str, number: int, label: str) -
     values = np.array([history[:length] for history in histories])
     epochs = np.arange(1, length + 1)
     style: dict[str, Any] = {
-        "color": _COLOURS[number % len(_COLOURS)],
-        "linestyle": _DASHES[number // len(_COLOURS) % len(_DASHES)],
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": _DASHES[number // len(COLOURS) % len(_DASHES)],
     }
     axes.plot(epochs, values.mean(axis=0), label=label, marker="." if length < 3 else None, **style)
     if len(values) > 1:
@@ -288,7 +319,7 @@ def _band(axes: Axes, runs: Sequence[Run], name: str, number: int, label: str) -
 
 
 def curves_with_test(runs: Sequence[Run]) -> Figure:
-    """Return loss and error against epochs, a line a seed, the mean test figure dashed."""
+    """Return loss and error against epochs, a line a run, the mean test figure dashed."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, name, label in zip(
         figure.subplots(1, 2),
@@ -296,7 +327,7 @@ def curves_with_test(runs: Sequence[Run]) -> Figure:
         ("negative log-likelihood (nats)", "classification error"),
         strict=True,
     ):
-        for part, colour in (("train", _COLOURS[0]), ("validation", _COLOURS[1])):
+        for part, colour in (("train", COLOURS[0]), ("validation", COLOURS[1])):
             for number, run in enumerate(runs):
                 values = [
                     value
@@ -323,7 +354,7 @@ def curves_with_test(runs: Sequence[Run]) -> Figure:
 
 
 def comparison(rows: Sequence[Row], name: str) -> Figure:
-    """Return one figure of all variants: every seed, mean with interval, published beside."""
+    """Return one figure of all variants: every seed or fold, mean with interval, published."""
     shown = [(row.variant, cell) for row in rows for cell in row.cells if cell.name == name]
     figure = Figure(figsize=(8, 1.2 + 0.34 * len(shown)), layout="constrained")
     axes = figure.subplots()
@@ -333,14 +364,14 @@ def comparison(rows: Sequence[Row], name: str) -> Figure:
             low, high = cell.spread.interval or (cell.spread.mean, cell.spread.mean)
             if name.endswith("accuracy"):  # a t-interval of few seeds knows no bounds
                 low, high = max(low, 0.0), min(high, 1.0)
-            axes.plot([low, high], [at, at], color=_COLOURS[0], linewidth=2)
-            axes.plot(cell.spread.mean, at, "o", color=_COLOURS[0])
+            axes.plot([low, high], [at, at], color=COLOURS[0], linewidth=2)
+            axes.plot(cell.spread.mean, at, "o", color=COLOURS[0])
         if cell.published is not None:
-            axes.plot(cell.published.best_reading, at, "D", color=_COLOURS[1], markersize=5)
+            axes.plot(cell.published.best_reading, at, "D", color=COLOURS[1], markersize=5)
     for marker, colour, label in (
-        ("o", _COLOURS[0], "mean, 95 % t-interval"),
-        ("|", "#767676", "each seed"),
-        ("D", _COLOURS[1], "published (corrected where it needs it)"),
+        ("o", COLOURS[0], "mean, 95 % t-interval"),
+        ("|", "#767676", f"each {unit_of(rows)}"),
+        ("D", COLOURS[1], "published (corrected where it needs it)"),
     ):
         axes.plot([], [], marker, color=colour, label=label)
     axes.set_yticks(range(len(shown)), [variant for variant, _ in shown])
@@ -357,7 +388,7 @@ def comparison(rows: Sequence[Row], name: str) -> Figure:
 def write_study(
     result: StudyResult, folder: Path, command: str | None, options: Any = None
 ) -> Path:
-    """Write figures, table.csv and report.html of a study into ``folder``; return the page."""
+    """Write figures, tables and report.html of a study into ``folder``; return the page."""
     rows, study = rows_of(result), result.study
     drawn: dict[str, tuple[Figure, str]] = {}
     # an autoencoder has no place among classifiers
@@ -365,11 +396,16 @@ def write_study(
     compared = "test.error" if "test.error" in study.figures else "test.accuracy"
     if alike[0].reconstructs:
         compared = "test.loss"
+    if any(row.repeats.folds for row in alike):  # what is cross-validated is the held-out fold
+        compared = compared.replace("test.", "validation.")
     if any(cell.name == compared for row in alike for cell in row.cells):
         drawn["comparison"] = (
             comparison(alike, compared),
-            f"{compared.replace('.', ' ')} of every variant over the seeds, with the published one",
+            f"{compared.replace('.', ' ')} of every variant over {unit_of(alike, 's')}, with the "
+            "published one",
         )
+    if (folds := every_fold(result, study.published(), COLOURS)) is not None:
+        drawn["folds"] = folds
     drawn |= every_curve(result.runs)
     if study.pictures is not None:
         drawn |= study.pictures(result.runs, options)
@@ -383,6 +419,9 @@ def write_study(
         figure.savefig(path, dpi=110)
         encoded[name] = {"alt": alt, "base64": base64.b64encode(path.read_bytes()).decode()}
     (folder / "table.csv").write_text(csv_text(rows), encoding="utf-8")
+    (folder / "folds.csv").unlink(missing_ok=True)
+    if any(row.repeats.folds for row in rows):
+        (folder / "folds.csv").write_text(folds_csv(result), encoding="utf-8")
     text = page(
         "study.html",
         result=result,
@@ -391,7 +430,13 @@ def write_study(
         answers=study.answers(result.runs),
         refused=study.refused(),
         cautions=result.plan.cautions,
-        seeds=max(row.seeds for row in rows),
+        over=measured_over(rows),
+        repeats=max((row.repeats for row in rows), key=lambda repeats: repeats.count),
+        unit=unit_of(rows),
+        units=unit_of(rows, "s"),
+        folds=fold_tables(result),
+        notes=notes(result),
+        row_name=row_name,
         figures=encoded,
         command=command or result.plan.command,
         wheres=sorted({c.published.where for row in rows for c in row.cells if c.published}),

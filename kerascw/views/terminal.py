@@ -17,10 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from kerascw.engine.store import Run, Store
+from kerascw.evaluation.repeats import repeat_text
 from kerascw.spec import Experiment
 
 if TYPE_CHECKING:
     from kerascw.engine.study import StudyResult
+    from kerascw.views.folds import FoldTable
 
 
 class _Rate(ProgressColumn):
@@ -46,7 +48,8 @@ class TrainingProgress:
         self._images, self._epochs = images, experiment.training.epochs
         going_on = f", going on after epoch {epochs_done}" if epochs_done else ""
         self._console.print(
-            f"Training {experiment.data.name} {experiment.model.kind}, seed {experiment.seed}: "
+            f"Training {experiment.data.name} {experiment.model.kind}, "
+            f"{repeat_text(experiment)}: "
             f"{images:,} images, {self._epochs} epochs{going_on}",
         )
         self._since = time.monotonic()
@@ -108,7 +111,7 @@ def show_run(run: Run, console: Console) -> None:
     from kerascw.views.report import cautions
 
     metrics, experiment, data = run.metrics, run.experiment, run.environment["data"]
-    console.print(f"{run.name}  {data['title']}, seed {experiment.seed}", style="bold")
+    console.print(f"{run.name}  {data['title']}, {repeat_text(experiment)}", style="bold")
     for caution in cautions(run):
         console.print(caution, style="bold yellow")
     kept = f", epoch {metrics['kept_epoch']} kept" if metrics["kept_epoch"] else ""
@@ -147,6 +150,16 @@ def show_run(run: Run, console: Console) -> None:
             f"test accuracy {test['accuracy']:.4f}, 95 % Wilson interval {low:.4f} to {high:.4f}; "
             f"calibration error {test['calibration_error']:.4f}; test set scored once",
         )
+        if "heads" in metrics:
+            heads = Table("auxiliary head", box=None, pad_edge=False)
+            for column in ("test loss", "test accuracy", "agreement with the main head"):
+                heads.add_column(column, justify="right")
+            for head, parts_of in metrics["heads"].items():
+                own = parts_of["test"]
+                heads.add_row(
+                    head, *(f"{own[name]:.4f}" for name in ("loss", "accuracy", "agreement"))
+                )
+            console.print(heads)
         classes = Table("class", box=None, pad_edge=False)
         for column in ("precision", "recall", "F1", "examples"):
             classes.add_column(column, justify="right")
@@ -172,18 +185,25 @@ def list_runs(store: Store, console: Console) -> None:
         console.print(f"No runs are kept in {store.folder}. Next: python -m kerascw run fashion")
         return
     table = Table("run", "data", box=None, pad_edge=False)
-    for column in ("seed", "epochs", "validation", "test"):
+    folded = any(run.experiment.fold is not None for run in runs)
+    for column in (*(["fold"] if folded else []), "seed", "epochs", "validation", "test"):
         table.add_column(column, justify="right")
     for run in runs:
         figures = [_figure(run, part) for part in ("validation", "test")]
         table.add_row(
             run.name,
             run.environment["data"]["title"],
+            *([_fold(run)] if folded else []),
             str(run.experiment.seed),
             str(run.metrics["epochs_trained"]),
             *figures,
         )
     console.print(table)
+
+
+def _fold(run: Run) -> str:
+    fold = run.experiment.fold
+    return "-" if fold is None else str(fold)
 
 
 def _figure(run: Run, part: str) -> str:
@@ -246,7 +266,7 @@ class StudyProgress(TrainingProgress):
             else f"diverged, {metrics['reason']}"
         )
         self._console.print(
-            f"[{self._done}/{self._total}] {run.name} seed {run.experiment.seed}: "
+            f"[{self._done}/{self._total}] {run.name} {repeat_text(run.experiment)}: "
             f"{metrics['epochs_trained']} epochs, {figures}, "
             f"{run.environment['training_seconds']:.1f} s"
         )
@@ -279,9 +299,36 @@ def images_trained(run: Run) -> int:
     return examples * int(run.metrics["epochs_trained"])
 
 
+def _show_folds(folds: "FoldTable", console: Console) -> None:
+    """Print a variant's figures fold by fold, with mean and deviation."""
+    table = Table(f"{folds.variant}, fold", box=None, pad_edge=False)
+    for column in ("trained on", "held out", *(name.replace(".", " ") for name in folds.figures)):
+        table.add_column(column, justify="right")
+    for line in folds.lines:
+        counts = ("-" if n is None else f"{n:,}" for n in (line.trained, line.held_out))
+        values = ("-" if value is None else f"{value:.4f}" for value in line.values)
+        table.add_row(str(line.fold), *counts, *values)
+    means = ("-" if spread is None else f"{spread.mean:.4f}" for spread in folds.spreads)
+    table.add_row("mean", "", "", *means)
+    deviations = (
+        "-" if spread is None or spread.n < 2 else f"{spread.deviation:.4f}"
+        for spread in folds.spreads
+    )
+    table.add_row("standard deviation", "", "", *deviations)
+    console.print(table)
+
+
 def show_study(result: "StudyResult", console: Console) -> None:
     """Print a study's answers and its table."""
-    from kerascw.views.study import difference_text, published_text, rows_of, spread_text
+    from kerascw.views.folds import fold_tables, notes
+    from kerascw.views.study import (
+        difference_text,
+        measured_over,
+        published_text,
+        row_name,
+        rows_of,
+        spread_text,
+    )
 
     study = result.study
     console.print(study.question, style="bold")
@@ -289,7 +336,8 @@ def show_study(result: "StudyResult", console: Console) -> None:
         console.print(f"Not comparable with published figures: {caution}.", style="yellow")
     rows = rows_of(result)
     table = Table("variant", "figure", box=None, pad_edge=False)
-    table.add_column("measured", justify="right")
+    over = measured_over(rows)
+    table.add_column(f"measured over {over}" if over else "measured", justify="right")
     for column in ("published", "verdict"):
         table.add_column(column)
     if study.baseline:
@@ -297,20 +345,25 @@ def show_study(result: "StudyResult", console: Console) -> None:
     for row in rows:
         for number, cell in enumerate(row.cells):
             cells = [
-                row.variant if number == 0 else "",
+                row_name(row, rows) if number == 0 else "",
                 cell.name,
                 spread_text(cell.spread),
                 published_text(cell.published),
                 cell.verdict.word if cell.verdict else "",
             ]
-            table.add_row(*cells, *([difference_text(cell.difference)] if study.baseline else []))
+            difference = difference_text(cell.difference, row.repeats.unit)
+            table.add_row(*cells, *([difference] if study.baseline else []))
         for line in row.diverged:
             table.add_row("", "diverged", line)
     for name, reason in study.refused().items():
         table.add_row(name, "cannot be fitted", "")
         console.print(f"{name} cannot be fitted: {reason}")
     console.print(table)
-    seeds = max(row.seeds for row in rows)
-    console.print(f"Mean over {seeds} seed{'s' if seeds > 1 else ''} ± half the 95 % t-interval.")
+    for folds in fold_tables(result):
+        _show_folds(folds, console)
+    repeats = max((row.repeats for row in rows), key=lambda repeats: repeats.count)
+    console.print(f"Mean over {repeats} ± half the 95 % t-interval.")
+    for note in notes(result):
+        console.print(note, style="yellow")
     for answer in study.answers(result.runs):
         console.print(f"{answer.question} {answer.answer}")

@@ -1,0 +1,349 @@
+"""Studies of LeNet-5 and its variants on Fashion-MNIST.
+
+    python -m kerascw run lenet-variants --jobs 2
+    python -m kerascw run lenet-auxiliary
+
+A fifth of the 60,000 training pictures, drawn at random, is held out; pixels have the training
+part's mean 0 and standard deviation 1; batches of 32, 15 epochs, Adam at 1e-3; the weights of the
+epoch with the best validation accuracy are kept. Two auxiliary heads stand after the two pools, and
+are not trained, as published.
+
+Each variant adds to the one before: that is what the published parameter counts say.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kerascw.published import Published, report
+from kerascw.spec import (
+    Adam,
+    ConvNet,
+    DataSpec,
+    Experiment,
+    Halving,
+    Holdout,
+    TrainingSpec,
+    WarmStart,
+)
+from kerascw.studies import Answer, Quick, Runs, Study
+
+_FACTS = "lenet_variants"
+
+_BASELINE = ConvNet(
+    filters=(6, 16),
+    kernels=(5,),
+    padding=("same", "valid"),
+    pool_after=(1, 2),
+    dense=(120, 84),
+    auxiliary=(1, 2),
+    initializer="he_uniform",
+    batch_norm_momentum=0.9,  # PyTorch's default, 0.1 of the new
+)
+
+_CHANGES: dict[str, dict[str, Any]] = {
+    "baseline": {},
+    "variant_1": {},  # the rate is halved
+    "variant_2": {"filters": (32, 64)},
+    "variant_3": {"dense": (200, 140)},
+    "variant_4": {"batch_norm": True, "dense_batch_norm": True, "bias_before_norm": True},
+}
+
+
+def model(variant: str) -> ConvNet:
+    """Return the model of a variant: its own change and those of all before it."""
+    changes: dict[str, Any] = {}
+    for name, own in _CHANGES.items():
+        changes |= own
+        if name == variant:
+            return _BASELINE.model_copy(update=changes)
+    raise ValueError(f"no variant {variant!r}; choose {', '.join(_CHANGES)}")
+
+
+def experiment(variant: str) -> Experiment:
+    """Return a variant as published: ``baseline``, or ``variant_1`` to ``variant_4``."""
+    training = TrainingSpec(epochs=15, batch_size=32, optimizer=Adam(learning_rate=1e-3))
+    if variant != "baseline":
+        training = training.model_copy(update={"schedule": Halving(every=5)})
+    return Experiment(
+        data=DataSpec(
+            name="fashion_mnist",
+            holdout=Holdout(how="random", count=12_000),
+            scaling="standard",
+        ),
+        model=model(variant),
+        training=training,
+    )
+
+
+# --- the variants ---------------------------------------------------------------------------
+
+RETRAINED = ", retrained"
+"""What the best variant's name gets where it is trained on all 60,000 pictures."""
+
+
+def variants() -> dict[str, Experiment]:
+    """Return the baseline and the four variants."""
+    return {name: experiment(name) for name in _CHANGES}
+
+
+def variants_published() -> dict[str, dict[str, Published]]:
+    """Return the table of the five, and the test figures of variant 4."""
+    facts = report(_FACTS)
+    parts = ("train", "validation", "test")
+
+    def figures(row: dict[str, Any], where: str) -> dict[str, Published]:
+        return {
+            f"{part}.{figure}": Published(printed, f"{facts['title']}, {where}", digits=3)
+            for part in parts
+            for figure in ("loss", "accuracy")
+            if (printed := row.get(f"{part}_{figure}")) is not None
+        }
+
+    table = {name: figures(row, "table of variants") for name, row in facts["variants"].items()}
+    return table | {f"variant_4{RETRAINED}": figures(facts["retrained"], "final model")}
+
+
+def _mean(runs: Sequence[Any], figure: str) -> float | None:
+    from kerascw.evaluation.statistics import figure_of, over_seeds
+
+    values = [value for run in runs if (value := figure_of(run, figure)) is not None]
+    return over_seeds(values).mean if values else None
+
+
+def best_variant(runs: Runs) -> str | None:
+    """Return the variant with the highest mean validation accuracy, None where all diverged."""
+    means = {
+        name: mean
+        for name, several in runs.items()
+        if (mean := _mean(several, "validation.accuracy")) is not None
+    }
+    return max(means, key=lambda name: means[name]) if means else None
+
+
+def retrained(runs: Runs) -> dict[str, Experiment]:
+    """Return the best variant on training and validation pictures together.
+
+    It is trained for the mean number of epochs that its seeds kept.
+    """
+    best = best_variant(runs)
+    if best is None:
+        return {}
+    kept = [epoch for run in runs[best] if (epoch := run.metrics["kept_epoch"])]
+    base = runs[best][0].experiment
+    return {
+        best + RETRAINED: base.model_copy(
+            update={
+                "data": base.data.model_copy(update={"holdout": None}),
+                "training": base.training.model_copy(
+                    update={"epochs": round(sum(kept) / len(kept)), "keep": "last"}
+                ),
+            }
+        )
+    }
+
+
+def variants_answers(runs: Runs) -> list[Answer]:
+    """Return which variant is best, and what training it on all pictures brings."""
+    from kerascw.evaluation.statistics import figure_of, over_seeds, paired_difference
+    from kerascw.views.study import difference_text, spread_text
+
+    best = best_variant(runs)
+    if best is None:
+        return []
+    tested = [value for run in runs[best] if (value := figure_of(run, "test.accuracy")) is not None]
+    answers = [
+        Answer(
+            "Which variant is best by validation accuracy, and what does it score on test?",
+            f"{best.replace('_', ' ')}: {spread_text(over_seeds(tested))} "
+            f"(published: variant 4, {report(_FACTS)['variants']['variant_4']['test_accuracy']}).",
+        )
+    ]
+    again = {run.experiment.seed: run for run in runs.get(best + RETRAINED, ())}
+    pairs = [
+        (after, before)
+        for run in runs[best]
+        if (other := again.get(run.experiment.seed)) is not None
+        and (after := figure_of(other, "test.accuracy")) is not None
+        and (before := figure_of(run, "test.accuracy")) is not None
+    ]
+    if pairs:
+        epochs = runs[best + RETRAINED][0].experiment.training.epochs
+        answers.append(
+            Answer(
+                "What does training it on validation pictures too bring on test?",
+                f"{difference_text(paired_difference(*zip(*pairs, strict=True)))}, after {epochs} "
+                "epochs, the mean that validation chose.",
+            )
+        )
+    counts = {
+        name: several[0].metrics.get("non_trainable_parameters")
+        for name, several in runs.items()
+        if several[0].metrics.get("non_trainable_parameters")
+    }
+    if counts:
+        said = ", ".join(
+            f"{name.replace('_', ' ')}: {runs[name][0].metrics['parameters'] - moving:,} and "
+            f"{moving:,}"
+            for name, moving in counts.items()
+        )
+        answers.append(
+            Answer(
+                "How many parameters are trained, and how many are batch norm's moving statistics?",
+                f"{said}. Keras counts both; the report's count is of the first.",
+            )
+        )
+    return answers
+
+
+def _variant_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+    from kerascw.views.heads import confusion_before_and_after, rate_curves
+
+    pictures = {"learning_rate": (rate_curves(runs), "learning rate of every epoch")}
+    best = best_variant(runs)
+    if best is None or best + RETRAINED not in runs:
+        return pictures
+    return pictures | confusion_before_and_after(
+        runs[best], runs[best + RETRAINED], best.replace("_", " ")
+    )
+
+
+LENET_VARIANTS = Study(
+    name="lenet-variants",
+    question="Which changes make LeNet-5 better on Fashion-MNIST, each added to those before?",
+    dataset="fashion_mnist",
+    variants=variants,
+    expected={"quick": "3 min", "full": "1 h"},
+    quick=Quick(epochs=4, fraction=0.1),
+    figures=(
+        *("train.loss", "train.accuracy", "validation.loss", "validation.accuracy"),
+        *("test.loss", "test.accuracy"),
+    ),
+    baseline="baseline",
+    published=variants_published,
+    deviations=(
+        "training figures are those of the kept weights on the whole training part; the report's "
+        "are averages over the epoch, while the weights change",
+        "batch norm adds Keras' 0.001 to the variance, not PyTorch's 0.00001",
+        "the best variant is trained again, from fresh weights, for the mean number of epochs that "
+        "its seeds kept",
+    ),
+    then=retrained,
+    answers=variants_answers,
+    pictures=_variant_pictures,
+)
+
+
+# --- the auxiliary heads --------------------------------------------------------------------
+
+TOGETHER = 0.3
+"""Weight of an auxiliary head's loss where all are trained: that of Szegedy et al., 2015."""
+
+_AUXILIARY_QUICK = Quick(epochs=4, fraction=0.2)
+
+
+def auxiliary_of(base: Experiment) -> dict[str, Experiment]:
+    """Return ``base`` with untrained heads, trained together, and trained on a frozen trunk.
+
+    The last is a linear probe at each depth: everything but the auxiliary heads keeps the weights
+    of the run whose heads are untrained.
+    """
+
+    def weighted(weight: float) -> Experiment:
+        training = base.training.model_copy(update={"auxiliary_weights": (weight,)})
+        return base.model_copy(update={"training": training})
+
+    layers = ("conv_1", "conv_2", "dense_1", "dense_2", "probabilities")
+    return {
+        "untrained": base,
+        "together": weighted(TOGETHER),
+        # validation of the main head does not move: the last epoch's probes are kept
+        "probe": weighted(1.0).model_copy(
+            update={
+                "start": WarmStart(source=base, layers=layers, frozen=True),
+                "training": weighted(1.0).training.model_copy(update={"keep": "last"}),
+            }
+        ),
+    }
+
+
+def auxiliary_published() -> dict[str, dict[str, Published]]:
+    """Return how often the report's two untrained heads agree."""
+    facts = report(_FACTS)
+    return {
+        "untrained": {
+            "test.agreement_of_auxiliary_heads": Published(
+                facts["auxiliary"]["agreement"], f"{facts['title']}, auxiliary heads", digits=2
+            )
+        }
+    }
+
+
+_SAID = {
+    "untrained": "untrained",
+    "together": "trained together",
+    "probe": "trained on a frozen trunk",
+}
+
+
+def auxiliary_answers(runs: Runs) -> list[Answer]:
+    """Return how often heads agree, and how much each depth knows."""
+    agree, knows = [], []
+    for name, several in runs.items():
+        said = _SAID.get(name, name)
+        both = _mean(several, "test.agreement_of_auxiliary_heads")
+        every = _mean(several, "test.agreement_of_all_heads")
+        if both is None or every is None:
+            continue
+        agree.append(f"{said}: {both:.1%} of test pictures, all three heads in {every:.1%}")
+        accuracies = [_mean(several, f"{prefix}test.accuracy") for prefix in ("aux1.", "aux2.", "")]
+        knows.append(f"{said}: " + ", ".join(f"{accuracy:.4f}" for accuracy in accuracies))
+    if not agree:
+        return []
+    return [
+        Answer("How often do the two auxiliary heads agree?", "; ".join(agree) + "."),
+        Answer(
+            "How well does each depth classify (after the first pool, after the second, at the "
+            "end)?",
+            "; ".join(knows) + " (test accuracy, means over the seeds).",
+        ),
+    ]
+
+
+def _auxiliary_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+    from kerascw.views.heads import heads_side_by_side
+
+    return {
+        f"heads {_SAID.get(name, name)}": (
+            heads_side_by_side(several[0], options),
+            f"probabilities that each head gives to some test pictures, heads "
+            f"{_SAID.get(name, name)}, seed {several[0].experiment.seed}",
+        )
+        for name, several in runs.items()
+        if several[0].metrics["kept_epoch"]
+    }
+
+
+LENET_AUXILIARY = Study(
+    name="lenet-auxiliary",
+    question="How often do LeNet's auxiliary heads agree, untrained and trained?",
+    dataset="fashion_mnist",
+    variants=lambda: auxiliary_of(experiment("baseline")),
+    quick_variants=lambda: auxiliary_of(_AUXILIARY_QUICK.of(experiment("baseline"))),
+    expected={"quick": "2 min", "full": "20 min"},
+    quick=_AUXILIARY_QUICK,
+    figures=(
+        *("test.accuracy", "aux1.test.accuracy", "aux2.test.accuracy"),
+        *("aux1.test.agreement", "aux2.test.agreement"),
+        *("test.agreement_of_auxiliary_heads", "test.agreement_of_all_heads"),
+    ),
+    baseline="untrained",
+    published=auxiliary_published,
+    deviations=(
+        "the report's 14 % is read as the agreement of the two auxiliary heads with each other; "
+        "untrained heads agree by chance, so it varies with the seed",
+    ),
+    answers=auxiliary_answers,
+    pictures=_auxiliary_pictures,
+)
+
+STUDIES = (LENET_VARIANTS, LENET_AUXILIARY)

@@ -1,0 +1,132 @@
+"""LeNet's variant 4 over five folds, beside the fixed split.
+
+    python -m kerascw run lenet-crossval --jobs 2
+    python -m kerascw run lenet-crossval --budget full --jobs 2    # 15 epochs each
+    python -m kerascw run lenet-crossval --data digits --folds 10
+
+Each fold holds a fifth of the 60,000 training pictures out, stratified, and the other four fifths
+train; the fixed split is that of lenet-variants, and its run is shared with it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from kerascw.engine.derive import cross_validated
+from kerascw.evaluation.repeats import numbered, values_of
+from kerascw.evaluation.statistics import over_seeds, prediction_reach
+from kerascw.published import Published, report
+from kerascw.spec import Experiment
+from kerascw.studies import Answer, Quick, Runs, Study
+from kerascw.studies.lenet import experiment, variants_published
+
+FIXED, FOLDS = "fixed split", "cross-validation"
+
+
+def crossval() -> dict[str, Experiment]:
+    """Return variant 4 on its fixed split, and over as many folds as the report has."""
+    base = experiment("variant_4")
+    folds = report("lenet_variants")["crossval"]["folds"]
+    return {FIXED: base, FOLDS: cross_validated(base, folds)}
+
+
+def crossval_published() -> dict[str, dict[str, Published]]:
+    """Return the table's row of variant 4, and the means over the folds."""
+    facts = report("lenet_variants")
+    means = facts["crossval"]
+    return {
+        FIXED: variants_published()["variant_4"],
+        FOLDS: {
+            f"{part}.{figure}": Published(
+                means[f"{part}_{figure}"],
+                f"{facts['title']}, cross-validation (means over {means['folds']} folds)",
+                digits=3,
+                mean_of=means["folds"],
+            )
+            for part in ("train", "validation")
+            for figure in ("accuracy", "loss")
+        },
+    }
+
+
+def crossval_answers(runs: Runs) -> list[Answer]:
+    """Return how far folds lie apart, and whether the fixed split is as one more of them."""
+    fixed, folds = runs[FIXED], runs[FOLDS]
+    answers = []
+    accuracies = values_of(folds, "validation.accuracy")
+    if len(accuracies) < 2:
+        return []
+    spread = over_seeds(accuracies)
+    held_out = _examples(folds, "validation")
+    chance = math.sqrt(spread.mean * (1 - spread.mean) / held_out)
+    answers.append(
+        Answer(
+            "How far apart are the folds?",
+            f"Validation accuracies from {min(accuracies):.4f} to {max(accuracies):.4f}, standard "
+            f"deviation {spread.deviation:.4f}. One model scored on {held_out:,} pictures drawn at "
+            f"random, again and again, would give {chance:.4f} by chance alone (binomial).",
+        )
+    )
+    said = [
+        _one_more_fold(name, values_of(folds, f"validation.{name}"),
+                       values_of(fixed, f"validation.{name}"))
+        for name in ("accuracy", "loss")
+    ]  # fmt: skip
+    if all(said):
+        sizes = [_examples(several, "train") for several in (fixed, folds)]
+        unequal = (
+            f" The fixed split trains on {sizes[0]:,} pictures and a fold on {sizes[1]:,}, so that "
+            "the difference is not the split's alone."
+            if abs(sizes[0] - sizes[1]) > 0.05 * sizes[1]  # per-class rounding is less
+            else ""
+        )
+        answers.append(
+            Answer(
+                "Does the mean over the folds differ from the fixed split's figure?",
+                f"{' '.join(said)}{unequal}",
+            )
+        )
+    return answers
+
+
+def _one_more_fold(name: str, folds: Sequence[float], fixed: Sequence[float]) -> str:
+    """Return whether the fixed split lies where one more fold would; nothing where it diverged."""
+    if not fixed or len(folds) < 2:
+        return ""
+    ours, theirs = over_seeds(folds).mean, over_seeds(fixed).mean
+    reach = prediction_reach(folds)
+    shown = abs(ours - theirs) > reach
+    seeds = f" (mean over {numbered(len(fixed), 'seed')})" if len(fixed) > 1 else ""
+    return (
+        f"{name.capitalize()}: {ours:.4f} over the folds, {theirs:.4f} on the fixed split{seeds}, "
+        f"{ours - theirs:+.4f}. One more fold would lie within {reach:.4f} of the mean (95 %), so "
+        f"{'the fixed split is unlike the folds' if shown else 'no difference is shown'}."
+    )
+
+
+def _examples(runs: Sequence[Any], part: str) -> int:
+    return next(int(run.metrics[part]["examples"]) for run in runs if part in run.metrics)
+
+
+CROSSVAL = Study(
+    name="lenet-crossval",
+    question="Does cross-validation say of LeNet what a fixed split says, and how sure is it?",
+    dataset="fashion_mnist",
+    variants=crossval,
+    expected={"quick": "4 min", "full": "1.5 h"},
+    quick=Quick(epochs=8, fraction=0.2, seeds=1),
+    full_seeds=1,
+    figures=(
+        *("train.accuracy", "validation.accuracy", "test.accuracy"),
+        *("train.loss", "validation.loss", "test.loss"),
+    ),
+    published=crossval_published,
+    deviations=(
+        "training figures are those of the kept weights on the whole training part; the report's "
+        "are averages over the epoch, while the weights change",
+        "which fold a picture is in is drawn anew: the report does not print its own",
+    ),
+    answers=crossval_answers,
+)
+
+STUDIES = (CROSSVAL,)

@@ -1,0 +1,66 @@
+"""Where LeNet's best variant puts the test pictures: t-SNE of the layer before its output.
+
+    python -m kerascw run lenet-embedding
+    python -m kerascw run lenet-embedding --perplexity 50 --points 2000
+    python -m kerascw run lenet-embedding --budget full --jobs 2
+
+At full budget the runs are those of ``lenet-variants``, variant 4: trained once for both. Each
+seed's embedding is kept beside its run, so that ``report`` draws it again at once; the figures show
+that of the first seed.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kerascw.published import Published
+from kerascw.spec import Experiment
+from kerascw.studies import Answer, Quick, Runs, Study, lenet
+
+VARIANT = "variant_4"
+
+
+def variants() -> dict[str, Experiment]:
+    """Return the variant with batch norm, whose hidden layers have 200 and 140 units."""
+    return {VARIANT: lenet.experiment(VARIANT)}
+
+
+def published() -> dict[str, dict[str, Published]]:
+    """Return the variant's figures; of the embedding none is printed."""
+    return {VARIANT: lenet.variants_published()[VARIANT]}
+
+
+def pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+    """Return the embedding, and near classes beside confused ones."""
+    from kerascw.views.embedding import embedding_pictures
+
+    trained = _trained(runs)
+    return embedding_pictures(trained, options) if trained else {}
+
+
+def answers(runs: Runs) -> list[Answer]:
+    """Return whether the classes that lie nearest are those confused most."""
+    from kerascw.views.embedding import embedding_answers
+
+    trained = _trained(runs)
+    return embedding_answers(trained) if trained else []
+
+
+def _trained(runs: Runs) -> Sequence[Any]:
+    """Return the variant's runs that did not diverge before they had weights worth keeping."""
+    return [run for run in runs[VARIANT] if run.metrics["kept_epoch"]]
+
+
+STUDY = Study(
+    name="lenet-embedding",
+    question="Do the classes that LeNet confuses lie near one another in its last hidden layer?",
+    dataset="fashion_mnist",
+    variants=variants,
+    expected={"quick": "3 min", "full": "25 min"},
+    quick=Quick(epochs=4, fraction=0.2, seeds=2),
+    figures=("validation.accuracy", "test.accuracy", "test.loss"),
+    published=published,
+    deviations=("what the report embeds and how is not printed; the layer before the output here",),
+    answers=answers,
+    pictures=pictures,
+    draws="embedding",
+)

@@ -1,0 +1,180 @@
+"""What a study's page, table and terminal say of cross-validation."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from kerascw.engine.store import Run
+from kerascw.engine.study import StudyResult
+from kerascw.evaluation.repeats import numbered, repeats_of, values_of
+from kerascw.evaluation.statistics import Spread, figure_of, over_seeds
+from kerascw.published import Published
+from kerascw.views.figures import plain
+
+TOO_NARROW = (
+    "Folds share training pictures, so that their figures depend on one another: the interval over "
+    "them is too narrow (Bengio and Grandvalet, 2004)."
+)
+
+MOST_VARIANTS = 7
+"""How many variants the figure of folds tells apart: one a colour."""
+
+
+def figures_shown(result: StudyResult) -> tuple[str, ...]:
+    """Return the study's figures; where a variant has folds, those of the held-out fold too."""
+    shown = result.study.figures
+    if all(repeats_of(runs).folds is None for runs in result.runs.values()):
+        return shown
+    wanted = ["validation.loss"]
+    if "validation.error" not in shown and not all(r.experiment.reconstructs
+                                                   for r in result.every_run):  # fmt: skip
+        wanted.insert(0, "validation.accuracy")
+    return (*(name for name in wanted if name not in shown), *shown)
+
+
+def notes(result: StudyResult) -> list[str]:
+    """Return how the means and intervals of a study with folds are to be read; else nothing."""
+    folded = {name: runs for name, runs in result.runs.items() if repeats_of(runs).folds}
+    if not folded:
+        return []
+    said = [TOO_NARROW]
+    if any(repeats_of(runs).seeds > 1 for runs in folded.values()):
+        said.append("A fold's figure is its mean over the seeds.")
+    if "validation_images" in result.every_run[0].environment["data"]["sha256"]:
+        said.append(
+            "The dataset's own validation part is not used: the folds are of its training pictures."
+        )
+    return said
+
+
+# --- every fold -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FoldTable:
+    """A variant's figures, fold by fold, and over the folds."""
+
+    variant: str
+    figures: tuple[str, ...]
+    lines: tuple["FoldLine", ...]
+    spreads: tuple[Spread | None, ...]  # of each figure; None: no run has it
+
+
+@dataclass(frozen=True)
+class FoldLine:
+    """One fold: how many pictures were trained on and held out, and its figures."""
+
+    fold: int
+    trained: int | None  # None: it diverged
+    held_out: int | None
+    values: tuple[float | None, ...]  # a mean, where there are several seeds
+
+
+def fold_tables(result: StudyResult) -> list[FoldTable]:
+    """Return a table for every variant that has folds."""
+    figures = figures_shown(result)
+    tables = []
+    for variant, by_fold in _by_fold(result.runs):
+        every = [run for runs in by_fold.values() for run in runs]
+        spreads = tuple(
+            over_seeds(values) if (values := values_of(every, name)) else None for name in figures
+        )
+        lines = tuple(
+            FoldLine(
+                fold,
+                _examples(runs, "train"),
+                _examples(runs, "validation"),
+                tuple(next(iter(values_of(runs, name)), None) for name in figures),
+            )
+            for fold, runs in by_fold.items()
+        )
+        tables.append(FoldTable(variant, figures, lines, spreads))
+    return tables
+
+
+def _by_fold(runs: Mapping[str, Sequence[Run]]) -> Iterator[tuple[str, dict[int, list[Run]]]]:
+    for variant, several in runs.items():
+        by_fold: dict[int, list[Run]] = {}
+        for run in several:
+            if (fold := run.experiment.fold) is not None:
+                by_fold.setdefault(fold, []).append(run)
+        if by_fold:
+            yield variant, dict(sorted(by_fold.items()))
+
+
+def _examples(runs: Sequence[Run], part: str) -> int | None:
+    return next((run.metrics[part]["examples"] for run in runs if part in run.metrics), None)
+
+
+def folds_csv(result: StudyResult) -> str:
+    """Return a line for every run that held out a fold."""
+    figures = figures_shown(result)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["variant", "fold", "seed", "run", "status", "train_examples", "validation_examples",
+         *figures]
+    )  # fmt: skip
+    for variant, by_fold in _by_fold(result.runs):
+        for fold, runs in by_fold.items():
+            for run in runs:
+                examples = [_examples([run], part) for part in ("train", "validation")]
+                values = [figure_of(run, name) for name in figures]
+                writer.writerow(
+                    [variant, fold, run.experiment.seed, run.name, run.metrics["status"],
+                     *("" if value is None else value for value in [*examples, *values])]
+                )  # fmt: skip
+    return out.getvalue()
+
+
+def every_fold(
+    result: StudyResult, published: Mapping[str, Mapping[str, Published]], colours: Sequence[str]
+) -> tuple[Figure, str] | None:
+    """Return each fold's validation figures with their mean, and what the figure shows.
+
+    None where more variants have folds than can be told apart. A variant without folds is a dashed
+    line, its mean; a published mean is dotted.
+    """
+    folded = dict(_by_fold(result.runs))
+    names = [name for name in figures_shown(result) if name.startswith("validation.")][:2]
+    if not 0 < len(folded) <= MOST_VARIANTS or len(result.runs) > len(colours):
+        return None
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for number, (variant, runs) in enumerate(result.runs.items()):
+            values = values_of(runs, name)
+            if not values:
+                continue
+            colour, mean = colours[number % len(colours)], over_seeds(values).mean
+            by_fold = folded.get(variant)
+            label = f"{variant}, mean over {numbered(len(values), repeats_of(runs).unit)}"
+            axes.axhline(
+                mean, color=colour, linewidth=1.2, label=label, linestyle="-" if by_fold else "--"
+            )
+            if by_fold:
+                places = [
+                    (fold, value) for fold, of_fold in by_fold.items()
+                    for value in values_of(of_fold, name)
+                ]  # fmt: skip
+                # side by side, so that variants do not hide one another
+                beside = 0.12 * (list(folded).index(variant) - (len(folded) - 1) / 2)
+                axes.plot(
+                    [f + beside for f, _ in places], [v for _, v in places], "o", color=colour
+                )
+            printed = published.get(variant, {}).get(name)
+            if printed is not None:
+                axes.axhline(printed.best_reading, color=colour, linestyle=":", linewidth=1.2,
+                             label=f"{variant}, published")  # fmt: skip
+        axes.set(xlabel="fold", ylabel=name.replace(".", " "))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        plain(axes)
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(),
+        loc="outside lower center", ncols=2, frameon=False, fontsize=8,
+    )  # fmt: skip
+    shown = " and ".join(name.replace(".", " ") for name in names)
+    return figure, f"{shown} of every fold; lines are means, dashed without folds, dotted published"
