@@ -132,9 +132,7 @@ def test_one_padding_is_no_tuple_and_one_weight_is() -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_every_metric_sees_its_own_head(
-    smoothing: float, sample: Dataset, tmp_path: Path
-) -> None:
+def test_every_metric_sees_its_own_head(smoothing: float, sample: Dataset, tmp_path: Path) -> None:
     """Weights that hardly move: what the history says of a head is what that head says."""
     experiment = small(
         training__optimizer=SGD(learning_rate=1e-12).model_dump(),
@@ -260,9 +258,7 @@ def test_metrics_and_predictions_have_every_head(together: Run, sample: Dataset)
     assert figure_of(together, "epoch_2.aux1_train_loss") == together.history[1]["aux1_train_loss"]
 
 
-def test_the_saved_model_names_every_head(
-    together: Run, sample: Dataset, tmp_path: Path
-) -> None:
+def test_the_saved_model_names_every_head(together: Run, sample: Dataset, tmp_path: Path) -> None:
     folder = export_run(together, tmp_path / "lenet")
     images = split(sample, together.experiment.data).test.images[:20]
     answer = tf.saved_model.load(str(folder)).signatures["serving_default"](
@@ -277,9 +273,7 @@ def test_the_saved_model_names_every_head(
         np.testing.assert_allclose(answer[name], live[head], atol=1e-6)
 
 
-def test_page_and_terminal_show_every_head(
-    together: Run, sample: Dataset, store: Store
-) -> None:
+def test_page_and_terminal_show_every_head(together: Run, sample: Dataset, store: Store) -> None:
     page = draw_run(together, split(sample, together.experiment.data)).read_text()
     assert "<h2>Auxiliary heads</h2>" in page
     assert "<td>aux2</td><td>0.5</td>" in page

@@ -29,7 +29,7 @@ from kerascw.evaluation.power_law import FARTHEST, PowerLaw, fit_power_law
 from kerascw.studies import Answer
 from kerascw.views.figures import GREY, plain
 from kerascw.views.report import page, replace_text
-from kerascw.views.study import COLOURS, _DASHES, difference_text, spread_text
+from kerascw.views.study import _DASHES, COLOURS, difference_text, spread_text
 
 CLOSEST_TICKS = 0.11
 """Of the width: labels of fractions that are closer would run into one another."""
