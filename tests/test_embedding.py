@@ -105,11 +105,18 @@ def test_the_embedding_is_the_same_twice(digits: tuple[np.ndarray, np.ndarray]) 
     assert np.diag(shares).mean() > 0.8  # digits are told apart by their pixels
 
 
-def test_a_layer_of_one_unit_is_embedded_too() -> None:
-    line = np.arange(40, dtype=np.float32)[:, None]
-    points, _ = tsne(line, 5)
-    assert np.isfinite(points).all()
-    np.testing.assert_array_equal(points, tsne(line, 5)[0])
+@pytest.mark.parametrize(
+    "activations",
+    [np.arange(40)[:, None], np.zeros((40, 5)), np.repeat(np.eye(4), 10, axis=0)],
+    ids=["one unit", "dead", "four places"],
+)
+def test_layers_that_say_little_are_embedded_too(activations: np.ndarray) -> None:
+    labels = np.arange(40) % 4
+    made = embed(activations.astype(np.float32), labels, 4, np.arange(40), {"perplexity": 5.0})
+    assert np.isfinite(made.points).all()
+    assert made.trustworthiness is not None
+    np.testing.assert_array_equal(made.points, tsne(activations.astype(np.float32), 5)[0])
+    np.testing.assert_allclose(made.shares.sum(axis=1), 1)
 
 
 def test_neighbours_of_points_made_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

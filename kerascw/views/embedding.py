@@ -14,11 +14,11 @@ from kerascw.errors import CallError
 from kerascw.evaluation.embedding import (
     GRADIENT,
     NEIGHBOURS,
-    PERPLEXITY,
     SEED,
     Embedding,
     Pair,
     among_the_mistaken,
+    default_perplexity,
     embed,
     largest_perplexity,
     most_confused,
@@ -83,7 +83,7 @@ def embedding_of(run: Run, options: PictureOptions) -> Embedding:
     there = run.metrics["test"]["examples"]
     points = options.points or there
     settings: dict[str, Any] = {
-        "perplexity": options.perplexity or min(PERPLEXITY, largest_perplexity(points)),
+        "perplexity": options.perplexity or default_perplexity(points),
         "points": points,
         "seed": SEED,
         "gradient": GRADIENT,
