@@ -521,3 +521,16 @@ def test_loops_and_conditions_of_kerastuner(trainers: Any, store: Store, tmp_pat
     assert len(grown.records) == 3
     grown = search(space, store, trainers, trials=6, **options | {"name": "loops-grown"})
     assert untimed(grown) == untimed(whole)
+
+
+def test_a_condition_that_goes_to_another_process_prints_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import keras_tuner  # what oracles imported, and mended
+
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("optimizer", ["adam", "sgd"])
+    with hp.conditional_scope("optimizer", ["sgd"]):
+        hp.Float("momentum", 0.0, 0.9)
+    assert "momentum" in str(hp.to_proto())
+    assert capsys.readouterr().out == ""

@@ -23,6 +23,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner import oracles
 from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.src.engine import conditions
 
 from kerascw.spec import Experiment
 from tuning.journal import Journal
@@ -35,6 +36,9 @@ from tuning.records import (
     write_record,
 )
 from tuning.space import Oracle, SpaceError
+
+# 1.4.8 prints a condition's value whenever it goes to another process, for its own debugging
+conditions.print = lambda *_: None
 
 FACTOR = 3
 """Of Hyperband: a rung trains so many times as long as the one before, and a part as many."""
