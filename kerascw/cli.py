@@ -69,15 +69,15 @@ def _one_line(
     )
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\npython -m kerascw run fashion\n"
+    "python -m kerascw predict saved_models/fashion picture.png",
+)
 @click.version_option(package_name="kerascw")
 def main() -> None:
-    r"""Study small-image classification with convnets, and use what was trained.
-
-    \b
-    python -m kerascw run fashion
-    python -m kerascw predict saved_models/fashion picture.png
-    """
+    """Study small-image classification with convnets, and use what was trained."""
 
 
 @main.command()
