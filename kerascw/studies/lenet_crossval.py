@@ -113,7 +113,7 @@ CROSSVAL = Study(
     question="Does cross-validation say of LeNet what a fixed split says, and how sure is it?",
     dataset="fashion_mnist",
     variants=crossval,
-    expected={"quick": "4 min", "full": "1.5 h"},
+    expected={"quick": "3 min", "full": "1.5 h"},
     quick=Quick(epochs=8, fraction=0.2, seeds=1),
     full_seeds=1,
     figures=(
