@@ -29,8 +29,7 @@ def link_names(runs: Mapping[str, Iterable[tuple[Experiment, str]]]) -> dict[str
     for variant, several in runs.items():
         name = variant.replace("/", "-").replace(os.sep, "-").strip(". ") or "variant"
         for experiment, run in several:
-            holdout = experiment.data.holdout
-            fold = f", fold {holdout.fold}" if holdout is not None and holdout.how == "fold" else ""
+            fold = "" if experiment.fold is None else f", fold {experiment.fold}"
             link = first = f"{name}/seed {experiment.seed}{fold}"
             for number in count(2):
                 if link not in links:

@@ -215,21 +215,15 @@ def fashion_final(runs: Runs) -> dict[str, Experiment]:
     One is the report's choice, test 7 (its dropout went to another model object); the other is
     the variant with the lowest validation loss over the seeds. What diverged has none.
     """
+    from kerascw.engine.derive import retrained_on_everything
+
     finals = {}
     lowest = lowest_validation_loss(runs)
     for label, name in ((_FINAL, "test 7"), (f"final (best: {lowest})", lowest)):
         epochs = None if name is None else best_epoch(runs, name)
         if name is None or epochs is None:
             continue
-        base = runs[name][0].experiment
-        finals[label] = base.model_copy(
-            update={
-                "data": base.data.model_copy(update={"holdout": None}),
-                "training": base.training.model_copy(
-                    update={"epochs": epochs, "keep": "last", "patience": None}
-                ),
-            }
-        )
+        finals[label] = retrained_on_everything(runs[name][0], epochs)
     return finals
 
 

@@ -104,9 +104,10 @@ def variants_published() -> dict[str, dict[str, Published]]:
 
 
 def _mean(runs: Sequence[Any], figure: str) -> float | None:
-    from kerascw.evaluation.statistics import figure_of, over_seeds
+    from kerascw.evaluation.repeats import values_of
+    from kerascw.evaluation.statistics import over_seeds
 
-    values = [value for run in runs if (value := figure_of(run, figure)) is not None]
+    values = values_of(runs, figure)
     return over_seeds(values).mean if values else None
 
 
@@ -125,32 +126,26 @@ def retrained(runs: Runs) -> dict[str, Experiment]:
 
     It is trained for the mean number of epochs that its seeds kept.
     """
+    from kerascw.engine.derive import retrained_on_everything
+
     best = best_variant(runs)
     if best is None:
         return {}
     kept = [epoch for run in runs[best] if (epoch := run.metrics["kept_epoch"])]
-    base = runs[best][0].experiment
-    return {
-        best + RETRAINED: base.model_copy(
-            update={
-                "data": base.data.model_copy(update={"holdout": None}),
-                "training": base.training.model_copy(
-                    update={"epochs": round(sum(kept) / len(kept)), "keep": "last"}
-                ),
-            }
-        )
-    }
+    epochs = round(sum(kept) / len(kept))
+    return {best + RETRAINED: retrained_on_everything(runs[best][0], epochs)}
 
 
 def variants_answers(runs: Runs) -> list[Answer]:
     """Return which variant is best, and what training it on all pictures brings."""
-    from kerascw.evaluation.statistics import figure_of, over_seeds, paired_difference
+    from kerascw.evaluation.repeats import paired_values, values_of
+    from kerascw.evaluation.statistics import over_seeds, paired_difference
     from kerascw.views.study import difference_text, spread_text
 
     best = best_variant(runs)
     if best is None:
         return []
-    tested = [value for run in runs[best] if (value := figure_of(run, "test.accuracy")) is not None]
+    tested = values_of(runs[best], "test.accuracy")
     answers = [
         Answer(
             "Which variant is best by validation accuracy, and what does it score on test?",
@@ -158,14 +153,7 @@ def variants_answers(runs: Runs) -> list[Answer]:
             f"(published: variant 4, {report(_FACTS)['variants']['variant_4']['test_accuracy']}).",
         )
     ]
-    again = {run.experiment.seed: run for run in runs.get(best + RETRAINED, ())}
-    pairs = [
-        (after, before)
-        for run in runs[best]
-        if (other := again.get(run.experiment.seed)) is not None
-        and (after := figure_of(other, "test.accuracy")) is not None
-        and (before := figure_of(run, "test.accuracy")) is not None
-    ]
+    pairs = paired_values(runs.get(best + RETRAINED, ()), runs[best], "test.accuracy")
     if pairs:
         epochs = runs[best + RETRAINED][0].experiment.training.epochs
         answers.append(
