@@ -15,10 +15,13 @@ from kerascw.options import (
     AUGMENT_SYNTAX,
     bad_files_option,
     data_dir_option,
+    data_option,
     interruptible,
     jobs_option,
     picture_options,
     runs_option,
+    sample_option,
+    saved_models_option,
     setting,
     settings_option,
     size_option,
@@ -109,26 +112,16 @@ def main() -> None:
     is_flag=True,
     help="Then train on validation too, for the epochs found best, and test that.",
 )
-@click.option(
-    "--data",
-    metavar="NAME|folder:PATH",
-    help="Another dataset (see data list), or a folder of pictures, with a folder a class.",
-)
+@data_option
 @size_option
 @bad_files_option
 @click.option("--extra", is_flag=True, help="svhn: train on its extra pictures too.")
 @data_dir_option
-@click.option("--sample", is_flag=True, help="Use the bundled sample, not the dataset.")
+@sample_option
 @click.option(
     "--or-sample", is_flag=True, help="Use the bundled sample if no source has the dataset."
 )
-@click.option(
-    "--saved-models",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("saved_models"),
-    show_default=True,
-    help="The folder that exported models go to.",
-)
+@saved_models_option
 @picture_options
 @runs_option
 def run(

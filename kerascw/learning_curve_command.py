@@ -17,6 +17,7 @@ from kerascw.options import (
     interruptible,
     jobs_option,
     runs_option,
+    sample_option,
     setting,
     settings_option,
     size_option,
@@ -70,7 +71,7 @@ _RESERVED = {"data.fraction": "--fractions", "seed": "--seeds", "start": "--init
 @size_option
 @bad_files_option
 @data_dir_option
-@click.option("--sample", is_flag=True, help="Use the bundled samples, not the datasets.")
+@sample_option
 @runs_option
 def learning_curve(
     dataset: str,

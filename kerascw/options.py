@@ -22,6 +22,21 @@ runs_option = click.option(
     show_default=True,
     help="The folder that keeps the runs.",
 )
+data_option = click.option(
+    "--data",
+    metavar="NAME|folder:PATH",
+    help="Another dataset (see data list), or a folder of pictures, with a folder a class.",
+)
+sample_option = click.option(
+    "--sample", is_flag=True, help="Use the bundled sample, not the dataset."
+)
+saved_models_option = click.option(
+    "--saved-models",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("saved_models"),
+    show_default=True,
+    help="The folder that exported models go to.",
+)
 size_option = click.option(
     "--size", type=click.IntRange(min=1), help="folder: pixels a side. [default: auto]"
 )

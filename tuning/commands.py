@@ -8,8 +8,11 @@ import click
 from kerascw.errors import CallError
 from kerascw.options import (
     data_dir_option,
+    data_option,
     interruptible,
     runs_option,
+    sample_option,
+    saved_models_option,
     setting,
     settings_option,
 )
@@ -60,17 +63,11 @@ _EXAMPLES = (
     help="quick: fewer trials, fewer epochs. [default: the space's own]",
 )
 @click.option("--name", help="The search's folder in runs/searches. [default: from the options]")
-@click.option("--data", metavar="NAME|folder:PATH", help="Another dataset (see data list).")
+@data_option
 @data_dir_option
-@click.option("--sample", is_flag=True, help="Use the bundled sample, not the dataset.")
+@sample_option
 @settings_option
-@click.option(
-    "--saved-models",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("saved_models"),
-    show_default=True,
-    help="The folder that the winner's exported model goes to.",
-)
+@saved_models_option
 @runs_option
 def tune(space: str | None, listing: bool, runs: Path, saved_models: Path, **options: Any) -> None:
     """Search SPACE, a named one or a file, with KerasTuner; what is kept is not trained again.

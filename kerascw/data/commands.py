@@ -11,6 +11,7 @@ from kerascw.options import (
     AUGMENT_SYNTAX,
     bad_files_option,
     data_dir_option,
+    sample_option,
     size_option,
 )
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from kerascw.data import Dataset
-
-_sample = click.option("--sample", is_flag=True, help="Take the bundled sample.")
 
 
 @click.group()
@@ -66,7 +65,7 @@ def list_datasets(data_dir: Path | None) -> None:
 @data.command()
 @click.argument("name")
 @data_dir_option
-@_sample
+@sample_option
 @size_option
 @bad_files_option
 @click.option(
@@ -151,7 +150,7 @@ def show(
 @data.command()
 @click.argument("name")
 @data_dir_option
-@_sample
+@sample_option
 @size_option
 @bad_files_option
 def check(name: str, data_dir: Path | None, sample: bool, size: int | None, bad_files: str) -> None:
