@@ -10,19 +10,28 @@ Importing this package does not import TensorFlow; what needs it imports it when
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from kerascw.settings import override
-from kerascw.spec import Experiment
 
 if TYPE_CHECKING:
     from kerascw.data import Dataset
     from kerascw.engine.study import StudyResult
     from kerascw.saved_model import LoadedModel
+    from kerascw.settings import override
+    from kerascw.spec import Experiment
     from kerascw.studies import Budget
 
 __all__ = ["Experiment", "build_model", "load_data", "load_model", "override", "run"]
+
+_LATE = {"Experiment": "kerascw.spec", "override": "kerascw.settings"}
+"""Imported when first asked for: Pydantic takes longer than a small model needs to predict."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return getattr(import_module(_LATE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def run(

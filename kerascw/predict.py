@@ -91,7 +91,11 @@ def predict_files(
             else:
                 yield picture
 
-    WRITERS[output_format](list(_answers(model, readable(), top)), out)
+    answers = list(_answers(model, readable(), top))
+    WRITERS[output_format](answers, out)
+    if output_format == "table" and answers and not unreadable:  # read by people, not by programs
+        command = f"python -m kerascw predict {model_path} FOLDER --format csv > answers.csv"
+        print(f"next: {command}", file=err)
     return 1 if unreadable else 0
 
 
@@ -186,6 +190,9 @@ def command(
     invert: "Invert",
 ) -> None:
     """Classify pictures with an exported MODEL, such as saved_models/fashion.
+
+    MODEL is a folder that export wrote, or a .keras, .onnx or .tflite file of it. ONNX and LiteRT
+    models answer in a second, without TensorFlow: pip install 'kerascw[light]'.
 
     FILE is a picture (PNG, JPEG, BMP, GIF), an array of them (.npy, .npz), a folder, or - for a
     picture on standard input.

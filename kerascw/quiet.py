@@ -3,6 +3,8 @@
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def import_tensorflow() -> None:
@@ -19,12 +21,19 @@ def import_tensorflow() -> None:
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         _import()
         return
+    with stderr_held_back():
+        _import()
+
+
+@contextmanager
+def stderr_held_back() -> Iterator[None]:
+    """Hold back what is written to standard error, also by C++; it shows only if this fails."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
         os.dup2(held_back.fileno(), 2)
         try:
-            _import()
+            yield
         except BaseException:
             os.dup2(kept, 2)
             held_back.seek(0)

@@ -1,23 +1,27 @@
-"""Load an exported model and predict with it. Importing this loads no TensorFlow."""
+"""Load an exported model of any format, and predict with it.
+
+Importing this loads no TensorFlow, nor does loading an ONNX or LiteRT model.
+"""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerascw.errors import CallError
+from kerascw.errors import CallError, choices
 from kerascw.quiet import import_tensorflow
+from kerascw.runtimes import DOCUMENT, FILES, Format, format_of, open_model
 
 __all__ = ["LoadedModel", "Predictions", "load_model"]
 
-FORMAT = 1
+DOCUMENT_VERSION = 1
 """Of the file beside the model; raised when a reader of the old one would go wrong."""
 
-EXTRA_FILE = Path("assets.extra", "kerascw.json")  # SavedModel's folder for what is not graph
+EXTRA_FILE = Path("assets.extra", DOCUMENT)  # SavedModel's folder for what is not graph
 
 _BATCH = 1000
 
@@ -33,13 +37,15 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A SavedModel, ready to predict."""
+    """An exported model, ready to predict."""
 
-    path: Path  # of the version
+    path: Path  # of the version's folder, or of the file where there is none
     class_names: tuple[str, ...] | None  # None where it was not written by export()
     input_shape: tuple[int, int, int]  # height, width, channels
     card: dict[str, Any]  # empty where it was not written by export()
-    _loaded: Any = field(repr=False)
+    form: Format
+    # uint8 [n, height, width, channels], n at least 0, to float32 [n, k]
+    _probabilities: Callable[[np.ndarray], np.ndarray] = field(repr=False)
 
     @property
     def light_on_dark(self) -> bool:
@@ -57,18 +63,21 @@ class LoadedModel:
         CallError
             Another dtype or shape.
         """
-        import tensorflow as tf
-
         stack = self._stack(np.asarray(images))
-        classify = self._loaded.signatures["serving_default"]
-        parts = [
-            classify(images=tf.constant(stack[start : start + _BATCH]))["probabilities"]
-            for start in range(0, max(len(stack), 1), _BATCH)
-        ]
-        probabilities = np.concatenate([part.numpy() for part in parts])
+        probabilities = np.concatenate(
+            [
+                self._probabilities(stack[start : start + _BATCH])
+                for start in range(0, max(len(stack), 1), _BATCH)
+            ]
+        )
         class_ids = probabilities.argmax(axis=-1)
         names = self.class_names or range(probabilities.shape[1])
         return Predictions(probabilities, class_ids, tuple(str(names[i]) for i in class_ids))
+
+    def _repr_html_(self) -> str:
+        from kerascw.views.notebook import model_fragment
+
+        return model_fragment(self)
 
     def _stack(self, images: np.ndarray) -> np.ndarray:
         shape, stack = self.input_shape, images
@@ -83,18 +92,40 @@ class LoadedModel:
 
 
 def load_model(path: str | Path) -> LoadedModel:
-    """Load a SavedModel: the folder of one version, or of all, of which the highest is taken.
+    """Load an export: the folder of one version, or of all, of which the highest is taken.
+
+    A model that is one file (``.keras``, ``.onnx`` or ``.tflite``) may be named itself.
 
     Any SavedModel will do whose ``serving_default`` takes ``images`` uint8 ``[n, h, w, c]`` and
-    gives ``probabilities`` float32 ``[n, k]``.
+    gives ``probabilities`` float32 ``[n, k]``, and any file whose model does.
 
     Raises
     ------
     CallError
-        No such folder, no SavedModel in it, a damaged one, or one with another signature.
+        No such folder, no model in it, a damaged one, or one with another signature.
+    KerascwError
+        What opens the format is not installed.
     """
-    version = _find(Path(path))  # before TensorFlow, which takes seconds to import
-    extra = _read_extra(version)
+    found, form = _find(Path(path))  # before TensorFlow, which takes seconds to import
+    if form == "saved_model":
+        return _load_saved_model(found)
+    version = found.parent
+    beside = _read_document(version / DOCUMENT)
+    opened = open_model(found, form)
+    extra = beside or _checked_document(opened.document, found)
+    names = _names(extra, opened.classes, version / DOCUMENT if beside else found)
+    return LoadedModel(
+        path=version if beside else found,
+        class_names=names,
+        input_shape=opened.input_shape,
+        card=extra.get("card", {}),
+        form=form,
+        _probabilities=lambda images: opened.outputs(images)["probabilities"],
+    )
+
+
+def _load_saved_model(version: Path) -> LoadedModel:
+    extra = _read_document(version / EXTRA_FILE)
     import_tensorflow()
     import tensorflow as tf
 
@@ -124,58 +155,108 @@ def load_model(path: str | Path) -> LoadedModel:
             f"{version}: serving_default gives {_specs(outputs)}; "
             "expected probabilities float32 [n, classes]"
         )
-    names = extra.get("class_names")
-    if names is not None and probabilities.shape[1] not in (None, len(names)):
-        raise CallError(
-            f"{version / EXTRA_FILE}: {len(names)} class names for {probabilities.shape[1]} classes"
-        )
+    names = _names(extra, probabilities.shape[1], version / EXTRA_FILE)
+
+    def classify(images: np.ndarray) -> np.ndarray:
+        # by way of ``loaded``: the variables go with that object
+        answer = loaded.signatures["serving_default"](images=tf.constant(images))
+        return np.asarray(answer["probabilities"])
+
     return LoadedModel(
         path=version,
-        class_names=None if names is None else tuple(names),
+        class_names=names,
         input_shape=shape,
         card=extra.get("card", {}),
-        _loaded=loaded,
+        form="saved_model",
+        _probabilities=classify,
     )
 
 
-def _find(path: Path) -> Path:
-    """Return the folder that holds saved_model.pb: ``path``, or its highest version."""
+def document_beside(form: Format) -> Path:
+    """Return where kerascw.json is, from the folder of a version."""
+    return EXTRA_FILE if form == "saved_model" else Path(DOCUMENT)
+
+
+_PARTS = ("saved_model.pb", *FILES.values())
+
+
+def _find(path: Path) -> tuple[Path, Format]:
+    """Return the SavedModel's folder or the model's file: in ``path``, or its highest version."""
     if not os.path.isdir(path):  # unlike Path.is_dir, this raises nothing
+        form = format_of(path)
+        if form is not None and os.path.isfile(path):
+            return path, form
         there = "a file" if os.path.exists(path) else "no such folder"
-        raise CallError(f"{path}: {there}; expected the folder of an exported model")
-    if os.path.isfile(path / "saved_model.pb"):
-        return path
+        raise CallError(
+            f"{path}: {there}; expected the folder of an exported model, or its .keras, .onnx or "
+            ".tflite file"
+        )
+    if found := _model_in(path):
+        return found
     try:
         versions = versions_in(path)
     except OSError as error:
         raise CallError(f"{path}: {error.strerror}") from None
     if not versions:
-        raise CallError(f"{path}: no SavedModel there, neither saved_model.pb nor a version folder")
+        forms = [form for form in FILES if os.path.isdir(path / form)]
+        hint = f"; choose {choices(path / form for form in forms)}" if forms else ""
+        raise CallError(
+            f"{path}: no model there, neither {choices(_PARTS)} nor a version folder{hint}"
+        )
     highest = versions[max(versions)]
-    if not os.path.isfile(highest / "saved_model.pb"):
-        raise CallError(f"{highest}: no SavedModel there, saved_model.pb is missing")
-    return highest
+    if found := _model_in(highest):
+        return found
+    raise CallError(f"{highest}: no model there; expected {choices(_PARTS)}")
 
 
-def _read_extra(version: Path) -> dict[str, Any]:
+def _model_in(folder: Path) -> tuple[Path, Format] | None:
+    if os.path.isfile(folder / "saved_model.pb"):
+        return folder, "saved_model"
+    for form, name in FILES.items():
+        if os.path.isfile(folder / name):
+            return folder / name, form
+    return None
+
+
+def _read_document(path: Path) -> dict[str, Any]:
     """Return what :func:`export` wrote beside the model; empty where it did not write it."""
-    path = version / EXTRA_FILE
     if not path.is_file():
         return {}
     try:
-        extra = json.loads(path.read_text())
-        if extra["format"] > FORMAT:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise CallError(_DAMAGED.format(path)) from None
+    return _checked_document(document, path)
+
+
+_DAMAGED = "{}: damaged; expected JSON with format, class_names and card"
+
+
+def _checked_document(document: Any, path: Path) -> dict[str, Any]:
+    """Return a document that has what is read of it; one of another program's file is empty."""
+    if document == {}:
+        return {}
+    try:
+        if document["format"] > DOCUMENT_VERSION:
             raise CallError(
-                f"{path}: format {extra['format']}, of a newer kerascw; this one reads {FORMAT}"
+                f"{path}: format {document['format']}, of a newer kerascw; this one reads "
+                f"{DOCUMENT_VERSION}"
             )
-        names, card = extra["class_names"], extra["card"]
+        names, card = document["class_names"], document["card"]
         if not all(isinstance(name, str) for name in names) or not isinstance(card, dict):
             raise TypeError
-    except (OSError, ValueError, KeyError, TypeError):
-        raise CallError(
-            f"{path}: damaged; expected JSON with format, class_names and card"
-        ) from None
-    return dict(extra)
+    except (KeyError, TypeError):
+        raise CallError(_DAMAGED.format(path)) from None
+    return dict(document)
+
+
+def _names(document: Mapping[str, Any], classes: int | None, where: Path) -> tuple[str, ...] | None:
+    names = document.get("class_names")
+    if names is None:
+        return None
+    if classes not in (None, len(names)):
+        raise CallError(f"{where}: {len(names)} class names for {classes} classes")
+    return tuple(names)
 
 
 def _picture_shape(inputs: Mapping[str, Any], tf: Any) -> tuple[int, int, int] | None:

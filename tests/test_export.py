@@ -12,6 +12,8 @@ import tensorflow as tf
 from PIL import Image
 
 import kerascw.export as exporting
+import kerascw.export_formats as writing
+import kerascw.export_proof as proving
 from kerascw.errors import CallError, KerascwError
 from kerascw.export import export
 from kerascw.pictures import read_pictures
@@ -119,7 +121,7 @@ def test_graph_and_pillow_fit_alike(mode, size, channels, tmp_path):
     (tmp_path / "picture.png").write_bytes(encoded(picture))
     shape = (10, 6, channels)
     [read] = read_pictures([tmp_path / "picture.png"], shape)
-    graph = tf.function(exporting.decode)(tf.constant(encoded(picture)), shape)
+    graph = tf.function(writing.decode)(tf.constant(encoded(picture)), shape)
     assert graph.dtype == tf.uint8
     assert graph.shape == read.array.shape == shape
     assert np.abs(graph.numpy().astype(int) - read.array).max() <= 2
@@ -128,7 +130,7 @@ def test_graph_and_pillow_fit_alike(mode, size, channels, tmp_path):
 def test_encoded_shows_black_where_transparent(colour):
     clear = Image.new("RGBA", (6, 10), (255, 255, 255, 0))
     clear.paste((0, 200, 0, 255), (0, 0, 6, 5))
-    pixels = exporting.decode(tf.constant(encoded(clear)), (10, 6, 3)).numpy()
+    pixels = writing.decode(tf.constant(encoded(clear)), (10, 6, 3)).numpy()
     assert (pixels[:5] == (0, 200, 0)).all()
     assert not pixels[5:].any()
 
@@ -153,7 +155,7 @@ def test_what_lies_beside_the_model(exported, sample, card):
     assert document["card"] == card
     check = document["check"]
     assert check["pictures"] == 256
-    assert check["tolerance"] == exporting.TOLERANCE == 1e-5
+    assert check["tolerance"] == proving.TOLERANCE == 1e-5
     assert check["near_ties"] < 128
     assert check["versions"]["tensorflow"] == tf.__version__
     assert check["versions"]["keras"] == keras.__version__
@@ -266,7 +268,7 @@ def test_refused_export_leaves_nothing(layer, said, tmp_path):
 def test_tolerance_refuses_and_keeps_the_versions_there(colour, tmp_path, monkeypatch):
     model, images = colour
     (tmp_path / "1").mkdir()
-    monkeypatch.setattr(exporting, "TOLERANCE", -1)
+    monkeypatch.setattr(proving, "TOLERANCE", -1)
     with pytest.raises(KerascwError, match=r"probabilities differ .* by up to"):
         export(model, tmp_path, class_names=COLOURS, card={}, check_images=images)
     assert [path.name for path in tmp_path.iterdir()] == ["1"]

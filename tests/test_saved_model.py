@@ -119,11 +119,13 @@ assert "tensorflow" not in sys.modules
     done = subprocess.run(
         [sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True
     )
+    expected = "the folder of an exported model, or its .keras, .onnx or .tflite file"
+    parts = "saved_model.pb, model.keras, model.onnx or model.tflite"
     assert done.stdout.splitlines() == [
-        f"{paths[0]}: no such folder; expected the folder of an exported model",
-        f"{paths[1]}: a file; expected the folder of an exported model",
-        f"{paths[2]}: no SavedModel there, neither saved_model.pb nor a version folder",
-        f"{paths[3]}/7: no SavedModel there, saved_model.pb is missing",
+        f"{paths[0]}: no such folder; expected {expected}",
+        f"{paths[1]}: a file; expected {expected}",
+        f"{paths[2]}: no model there, neither {parts} nor a version folder",
+        f"{paths[3]}/7: no model there; expected {parts}",
     ]
 
 
