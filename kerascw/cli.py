@@ -1,6 +1,7 @@
 """The commands. Each is thin, and imports what it needs when it runs: ``--help`` must be quick."""
 
 import importlib
+import shlex
 import sys
 import warnings
 from dataclasses import replace
@@ -29,10 +30,14 @@ from kerascw.options import (
 
 _ELSEWHERE = {
     "data": "kerascw.data.commands:data",
+    "export": "kerascw.export_command:command",
     "learning-curve": "kerascw.learning_curve_command:learning_curve",
     "predict": "kerascw.predict:command",
+    "report": "kerascw.report_command:command",
+    "results": "kerascw.results_command:command",
     "tensorboard": "kerascw.tensorboard_command:command",
     "tune": "tuning.commands:tune",
+    "zoo": "kerascw.zoo:command",
 }
 """Commands that live beside what they show, imported when they are called."""
 
@@ -147,7 +152,7 @@ def run(
     **shortcuts: Any,
 ) -> None:
     """Run STUDY: train, evaluate, draw, export. What is kept already is not trained again."""
-    from kerascw.console import console
+    from kerascw.console import console, next_step
     from kerascw.engine.run import file_name
     from kerascw.engine.store import Store
     from kerascw.engine.study import SHORTCUTS, planned, run_study
@@ -206,7 +211,7 @@ def run(
             watcher=progress,
         )
     from kerascw.engine.environment import command_line
-    from kerascw.views.study import write_study
+    from kerascw.views.study_page import write_study
 
     if rate := progress.rate():
         terminal.print(rate)
@@ -231,7 +236,10 @@ def run(
 
         folder = export_run(result.product, saved_models / exports, data_dir=data_dir)
         terminal.print(f"SavedModel: {folder}")
-        terminal.print(f"next: python -m kerascw predict {folder.parent} PICTURE...")
+        next_step(terminal, f"predict {folder.parent} PICTURE...")
+        return
+    shown = plan.label if result.has_page else result.product.name
+    next_step(terminal, f"report {shown} --open", runs)
 
 
 def _fall_back_to_sample(spec: Any, data_dir: Path | None, terminal: Any) -> bool:
@@ -251,7 +259,7 @@ def list_studies() -> None:
     """List the studies: question, dataset, runs, expected time."""
     from rich.table import Table
 
-    from kerascw.console import console
+    from kerascw.console import console, next_step
     from kerascw.studies import BUDGETS, all_studies
 
     table = Table(
@@ -268,7 +276,9 @@ def list_studies() -> None:
                 str(study.seeds(budget)),
                 study.expected[budget],
             )
-    console().print(table)
+    terminal = console()
+    terminal.print(table)
+    next_step(terminal, "run STUDY")
 
 
 @main.command()
@@ -276,15 +286,18 @@ def list_studies() -> None:
 @runs_option
 def show(run_name: str | None, runs: Path) -> None:
     """Print RUN (a folder, a name or the beginning of a key), or list what is kept."""
-    from kerascw.console import console
+    from kerascw.console import console, next_step
     from kerascw.engine.store import Store
     from kerascw.views.terminal import list_runs, show_run
 
     terminal = console()
     if run_name is None:
-        list_runs(Store(runs), terminal)
+        if list_runs(Store(runs), terminal):
+            next_step(terminal, "report --all --open", runs)
     else:
-        show_run(Store(runs).find(run_name), terminal)
+        run = Store(runs).find(run_name)
+        show_run(run, terminal)
+        next_step(terminal, f"report {run.name} --open", runs)
 
 
 @main.command()
@@ -293,7 +306,7 @@ def show(run_name: str | None, runs: Path) -> None:
 @runs_option
 def verify(run_name: str, data_dir: Path | None, runs: Path) -> None:
     """Train RUN anew from its own files, and say whether the same came out."""
-    from kerascw.console import console
+    from kerascw.console import console, next_step
     from kerascw.engine.environment import cores, set_threads
     from kerascw.engine.many import dataset_for
     from kerascw.engine.store import Store
@@ -318,6 +331,7 @@ def verify(run_name: str, data_dir: Path | None, runs: Path) -> None:
         terminal.print(f"  {line}")
     if verification.outcome == "different":
         raise KerascwError(f"run {run.name} does not come out again")
+    next_step(terminal, f"report {run.name} --open", runs)
 
 
 @main.command()
@@ -332,53 +346,10 @@ def verify(run_name: str, data_dir: Path | None, runs: Path) -> None:
 @runs_option
 def compare(names: tuple[str, ...], output: Path, runs: Path) -> None:
     """Put runs, or all runs of studies, side by side: table and overlaid curves."""
-    from kerascw.console import console
+    from kerascw.console import console, next_step
     from kerascw.engine.store import Store
     from kerascw.views.compare import compare_runs, gather
 
-    store = Store(runs)
-    compare_runs(gather(names, store), output, console())
-
-
-@main.command()
-@click.argument("name", metavar="RUN|STUDY|SEARCH")
-@data_dir_option
-@picture_options
-@runs_option
-def report(
-    name: str,
-    data_dir: Path | None,
-    pictures: Any,
-    runs: Path,
-) -> None:
-    """Draw the report of RUN, STUDY or SEARCH again, from what is kept."""
-    from kerascw.console import console
-    from kerascw.engine.many import dataset_for
-    from kerascw.engine.store import Store
-    from kerascw.engine.study import is_study, recall
-
     store, terminal = Store(runs), console()
-    if is_study(name, store):
-        from kerascw.views.options import data_dir_of
-        from kerascw.views.study import write_study
-
-        result = recall(name, store)
-        options = replace(pictures, data_dir=data_dir_of(result.every_run[0], data_dir))
-        options.check(result.study, result.every_run[0].experiment)
-        folder = store.study_folder(result.plan.label)
-        terminal.print(f"study report: {write_study(result, folder, None, options)}")
-        return
-    from tuning.records import SEARCH, read_search, searches_folder
-
-    for folder in (Path(name), searches_folder(store.folder) / name):
-        if (folder / SEARCH).is_file():
-            from kerascw.views.search import write_search
-
-            terminal.print(f"search report: {write_search(read_search(folder), folder)}")
-            return
-    from kerascw.data import split
-    from kerascw.views.report import draw_run
-
-    run = store.find(name)
-    splits = split(dataset_for(run.experiment.data, data_dir), run.experiment.data)
-    terminal.print(f"report: {draw_run(run, splits)}")
+    compare_runs(gather(names, store), output, terminal)
+    next_step(terminal, f"report {shlex.quote(names[0])} --open", runs)

@@ -1,5 +1,6 @@
 """The one way to a terminal, for tables and lines."""
 
+from pathlib import Path
 from typing import IO
 
 from rich.console import Console
@@ -14,3 +15,22 @@ def console(file: IO[str] | None = None) -> Console:
     if not made.is_terminal:  # rich would take 80 columns
         made.width = 100_000
     return made
+
+
+def next_step(terminal: Console, words: str, runs: Path | None = None) -> None:
+    """Print in one line what to do next: a command, with the folder of runs where it is another.
+
+    Never where a command prints CSV or JSON: that goes into other programs.
+    """
+    terminal.print(f"next: python -m kerascw {words}{runs_words(runs)}")
+
+
+def runs_words(runs: Path | None) -> str:
+    """Return the option that names a folder of runs, empty for the one that needs no naming.
+
+    >>> runs_words(Path("runs")), runs_words(Path("my runs"))
+    ('', " --runs 'my runs'")
+    """
+    import shlex
+
+    return "" if runs is None or runs == Path("runs") else f" --runs {shlex.quote(str(runs))}"

@@ -94,7 +94,7 @@ def learning_curve(
     Says which initial weights are better, up to which fraction that is shown, and how many more
     pictures would buy a point of accuracy. What is kept already is not trained again.
     """
-    from kerascw.console import console
+    from kerascw.console import console, next_step
     from kerascw.data import data_named
     from kerascw.engine.environment import command_line
     from kerascw.engine.event_links import EVENTS, link_events, link_names
@@ -183,6 +183,7 @@ def learning_curve(
     )
     terminal.print(f"report: {page}")
     terminal.print(f"table: {folder / 'table.csv'}")
+    next_step(terminal, f"report {folder.name} --open", runs)
 
 
 Experiments = dict[str, dict[float, list["Experiment"]]]

@@ -52,6 +52,7 @@ def command(
 
     A study's runs go by the names of their variants.
     """
+    from kerascw.console import runs_words
     from kerascw.engine.store import Store
 
     with contextlib.ExitStack() as stack:
@@ -64,6 +65,7 @@ def command(
             click.echo(f"TensorBoard with {shown.title}: {url}")
             click.echo("Ctrl-C ends it.")
             wait()
+        click.echo(f"next: python -m kerascw report --all --open{runs_words(runs)}")
 
 
 @dataclass(frozen=True)

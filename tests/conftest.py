@@ -7,6 +7,9 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from click.testing import CliRunner
+
+from kerascw.cli import main
 from kerascw.data import Dataset, load_data
 from kerascw.export import export
 from kerascw.models import build_model
@@ -74,3 +77,13 @@ def exported(
         card=card,
         check_images=sample.test.images[:256],
     )
+
+
+@pytest.fixture(scope="session")
+def kept_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs with a kept study: two models of scikit-learn's digits, two seeds each."""
+    folder = tmp_path_factory.mktemp("kept") / "runs"
+    words = ("run", "digits", "--epochs", "3", "--seeds", "2", "--runs", str(folder))
+    done = CliRunner().invoke(main, [*words, "--saved-models", str(folder.parent / "models")])
+    assert done.exit_code == 0, done.output
+    return folder

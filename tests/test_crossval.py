@@ -367,7 +367,7 @@ def test_a_second_time_nothing_is_trained_and_all_is_said(store: Store, tmp_path
     folder = store.study_folder(result.plan.label)
     page = " ".join((folder / "report.html").read_text().split())
     assert TOO_NARROW in page
-    assert "<th>measured over 3 folds, each the mean of 2 seeds</th>" in page
+    assert "Measured over 3 folds, each the mean of 2 seeds." in page
     assert "paired by fold" in page
     assert (folder / "figures" / "folds.png").read_bytes().startswith(b"\x89PNG")
     with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
@@ -412,7 +412,8 @@ def test_a_second_time_nothing_is_trained_and_all_is_said(store: Store, tmp_path
 
 
 def test_rows_with_and_without_folds_say_which_they_are(store: Store, tmp_path: Path) -> None:
-    from kerascw.views.study import csv_text, write_study
+    from kerascw.views.study import csv_text
+    from kerascw.views.study_page import write_study
 
     kept = unanswered(recall("digits", store))
     final = {name: kept.runs[name][:3] for name in ("mlp",)}
@@ -575,7 +576,7 @@ def test_answers_where_the_fixed_split_is_of_another_size(undrawn: None, tmp_pat
 
 def test_a_fold_that_diverged_is_named(undrawn: None, tmp_path: Path) -> None:
     from kerascw.engine.run import run_experiment
-    from kerascw.views.study import write_study
+    from kerascw.views.study_page import write_study
 
     study, digits = study_named("digits"), load_data("digits")
     plan = planned(study, folds=3, settings={"training.epochs": 1})

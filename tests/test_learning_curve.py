@@ -4,10 +4,12 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,19 +19,23 @@ from scipy import stats
 
 from kerascw.cli import main
 from kerascw.engine.store import Run, Store
-from kerascw.errors import CallError
+from kerascw.errors import CallError, KerascwError
 from kerascw.evaluation.learning_answers import diverged_text, learning_curve_answers
 from kerascw.evaluation.learning_curve import Comparison, Curve, Point, curves_of
 from kerascw.evaluation.power_law import PowerLaw, fit_power_law
 from kerascw.learning_curve_command import _sources, fractions_of, planned, shared_layers
 from kerascw.spec import ConvNet, DataSpec, DenseNet, Experiment, Holdout, TrainingSpec
+from kerascw.views import charts
+from kerascw.views.figure_files import write_figures
 from kerascw.views.learning_curve import (
-    _fraction_axis,
+    CURVE,
     csv_text,
+    draw_learning_curve,
     learning_curve_pictures,
-    paired_differences,
     table_rows,
+    write_learning_curve,
 )
+from kerascw.views.learning_figures import _along, paired_differences
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
 TINY = Experiment(
@@ -67,6 +73,9 @@ def made_run(
             "test": {"examples": 100, "loss": loss, "accuracy": 1 - loss / 2},
         }
     (folder / "metrics.json").write_text(json.dumps(metrics))
+    environment = {"data": {"title": "digits", "source": "scikit-learn", "official_bytes": True,
+                            "fingerprint": "ab", "sha256": {}}}  # fmt: skip
+    (folder / "environment.json").write_text(json.dumps(environment))
     (folder / "history.csv").write_text("epoch,train_loss\n1,2.0\n2,1.0\n")
     return Run(folder)
 
@@ -440,35 +449,47 @@ def three(made: Made) -> dict[str, dict[float, list[Run]]]:
     })  # fmt: skip
 
 
+def rows_of(panel: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return all rows that a panel of a page is drawn from."""
+    return [row for rows in panel["datasets"].values() for row in rows]
+
+
 def test_the_pictures_are_drawn(made: Made, tmp_path: Path) -> None:
     drawn = learning_curve_pictures(three(made))
     assert list(drawn) == ["learning_curve_loss", "difference_in_validation_loss", "power_law"]
-    for name, (figure, alt) in drawn.items():
-        path = tmp_path / f"{name}.png"
-        figure.savefig(path)
-        with Image.open(path) as picture:
+    for name, shown in write_figures(drawn, tmp_path).items():
+        with Image.open(tmp_path / f"{name}.png") as picture:
             assert len(np.unique(np.asarray(picture))) > 50
-        assert len(alt) > 40
-    curves, _ = drawn["learning_curve_loss"]
-    training, validation = curves.axes
-    assert [axes.get_title() for axes in (training, validation)] == ["training", "validation"]
-    assert [line.get_label() for line in validation.get_lines()] == ["random", "warm", "frozen"]
-    labels = [label.get_text() for label in validation.get_xticklabels()]
-    assert labels == ["5 %\n50", "10 %\n100", "20 %\n200", "50 %\n500", "100 %\n1,000"]
+        assert (tmp_path / f"{name}.svg").read_text().startswith("<svg")
+        assert len(shown.alt) > 80
+    chart, _ = drawn["learning_curve_loss"]
+    training, validation = chart.page_specs()
+    assert [panel["title"] for panel in (training, validation)] == ["training", "validation"]
+    assert [key.name for key in chart.series] == ["random", "warm", "frozen"]
+    place = validation["layer"][0]["encoding"]["x"]["axis"]
+    assert place["values"] == list(FRACTIONS)
+    assert place["labelExpr"].endswith("abs(datum.value - 1.0) < 1e-9 ? ['100 %', '1,000'] : ''")
+    assert len(rows_of(validation)) == 3 * len(FRACTIONS)
+    law, _ = drawn["power_law"]
+    (panel,) = law.page_specs()
+    kinds = {row.get("kind") for row in rows_of(panel)}
+    assert kinds == {"fitted", "expected of more pictures", None}
+    assert sum("seed" in row for row in rows_of(panel)) == 3 * len(FRACTIONS) * 3
 
 
 def test_markers_are_filled_where_the_difference_is_shown() -> None:
     random = curve("random", [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
     warm = curve("warm", [[0.9, 0.91, 0.92], [0.9, 1.15, 0.9]])
-    (axes,) = paired_differences([Comparison(warm, random)]).axes
-    points = [
-        line for line in axes.get_lines() if line.get_marker() == "o" and len(line.get_xdata())
-    ]
-    assert [line.get_markerfacecolor() == line.get_color() for line in points] == [True, False]
-    assert axes.get_title() == "below zero: better than random"
-    intervals = [line.get_ydata() for line in axes.get_lines() if len(line.get_ydata()) == 2]
+    chart = paired_differences([Comparison(warm, random)])
+    (panel,) = chart.page_specs()
+    assert panel["title"] == "below zero: better than random; filled: shown"
+    rows = [row for row in rows_of(panel) if "value" in row]
+    assert [row["is"] for row in rows] == ["shown", "not shown"]
     spreads = [d.spread.interval for d in Comparison(warm, random).differences]
-    assert [tuple(ends) for ends in intervals[1:]] == spreads  # the first is the line at zero
+    for row, spread in zip(rows, spreads, strict=True):
+        assert (row["low"], row["high"]) == pytest.approx(spread, rel=1e-5)
+    assert chart.series[0].colour == charts.COLOURS[1]  # as in the curves, after the baseline
+    assert chart.numbers.startswith("warm -0.09 (-0.1148 to -0.06516, shown) at 5 %")
 
 
 @pytest.mark.parametrize(
@@ -483,12 +504,40 @@ def test_markers_are_filled_where_the_difference_is_shown() -> None:
 def test_labels_of_fractions_do_not_run_into_one_another(
     fractions: Sequence[float], scale: str, labelled: Sequence[float]
 ) -> None:
-    from matplotlib.figure import Figure
+    place = _along([Point(f, None, (0,), (1.0,)) for f in fractions]).to_dict()
+    assert place["scale"]["type"] == scale
+    assert place["axis"]["values"] == pytest.approx(list(labelled))
 
-    axes = Figure().subplots()
-    _fraction_axis(axes, [Point(f, None, (0,), (1.0,)) for f in fractions])
-    assert axes.get_xscale() == scale
-    assert list(axes.get_xticks()) == pytest.approx(list(labelled))
+
+def test_a_kept_curve_is_drawn_again(made: Made, tmp_path: Path) -> None:
+    runs = made({"random": [[1.0, 1.25], [0.5, 0.75]], "warm": [[0.9, 1.0], [0.4, 0.5]]})
+    folder = tmp_path / "learning-curves" / "one"
+    page = write_learning_curve(
+        folder,
+        title="One",
+        runs=runs,
+        figures=("validation.loss",),
+        answers=[],
+        cautions=["A caution."],
+        accuracy="test.accuracy",
+        command="the command",
+    )
+    kept = json.loads((folder / CURVE).read_text())
+    assert kept["runs"]["warm"]["0.1"] == [run.name for run in runs["warm"][0.1]]
+    assert [row["initialisation"] for row in kept["largest"]] == ["random", "warm"]
+    first = page.read_text()
+    assert "A caution." in first
+    assert sorted(path.name for path in (folder / "tables").iterdir()) == [
+        "runs.csv", "runs.tex", "validation_loss.csv", "validation_loss.tex",
+    ]  # fmt: skip
+    (folder / CURVE).write_text("{}")
+    with pytest.raises(KerascwError, match=r"curve\.json: damaged \('runs'\)"):
+        draw_learning_curve(folder, Store(tmp_path))
+    kept["runs"]["warm"]["0.1"] = ["gone"]
+    (folder / CURVE).write_text(json.dumps(kept))
+    said = "run .* is not kept in .*; train it again: the command"
+    with pytest.raises(KerascwError, match=said):
+        draw_learning_curve(folder, Store(tmp_path / "elsewhere"))
 
 
 def test_the_table_as_csv(made: Made) -> None:
@@ -643,13 +692,21 @@ def test_a_sweep_from_the_command_line(tmp_path: Path) -> None:
     (folder,) = (runs / "learning-curves").iterdir()
     assert folder.name.startswith("digits-digits-")
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert 'src="http' not in page
-    assert page.count("data:image/png;base64,") == 2  # two fractions are too few for a power law
+    # two fractions are too few for a power law
+    figures = ["difference_in_validation_loss", "learning_curve_loss"]
+    assert sorted(re.findall(r'<figure [^>]*data-name="(.*?)"', page)) == figures
     assert "All seeds start from the same weights of first" in page
     for run in kept:
         assert run.name in page
     pictures = sorted(path.name for path in (folder / "figures").iterdir())
-    assert pictures == ["difference_in_validation_loss.png", "learning_curve_loss.png"]
+    assert pictures == [f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
+    (folder / "report.html").unlink()
+    said = call("report", folder.name, "--runs", str(runs))
+    assert (said.exit_code, "learning curve report:" in said.stdout) == (0, True), said.output
+    again = (folder / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r'<figure [^>]*data-name="(.*?)"', again) == re.findall(
+        r'<figure [^>]*data-name="(.*?)"', page
+    )
     with (folder / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 2 * 2

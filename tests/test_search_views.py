@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -19,7 +20,7 @@ from kerascw.cli import main
 from kerascw.engine.store import MANIFEST
 from kerascw.evaluation.hyperparameters import Axis, axes_of, value_text
 from kerascw.evaluation.importance import Importance, Share, importance
-from kerascw.views import search_figures
+from kerascw.views import search_figures, search_parallel
 from kerascw.views.search import (
     csv_text,
     importance_of,
@@ -28,6 +29,7 @@ from kerascw.views.search import (
     space_axes,
     write_search,
 )
+from kerascw.views.search_tables import published_table
 from kerascw.views.search_text import answers, cautions, counts, rows_of
 from tuning.records import (
     FINALISTS,
@@ -359,20 +361,21 @@ def test_page_has_the_table_and_escapes_what_is_not_ours(mixed: SearchResult) ->
     html = page.read_text()
     assert page == mixed.folder / "report.html"
     assert "Which rate is best, &lt;b&gt;really&lt;/b&gt;?" in html
-    assert "<td>0002</td><td>0.8200</td><td>0.0283</td>" in html
-    assert '<td>0001</td><td>-</td><td>-</td><td class="text">0.1000, diverged</td>' in html
+    assert cells_of(html, "0002")[:4] == ["0002", "0.8200", "0.0283", "0.8000, 0.8400"]
+    assert cells_of(html, "0001")[:4] == ["0001", "-", "-", "0.1000, diverged"]
     assert "diverged: loss nan in epoch 2" in html
     assert "failed: space: model.pool_after names conv layer 5" in html
     assert "same experiment as 0000" in html
-    assert "0002 (winner)</td><td>0.8200</td><td>0.8000 ± 0.0248</td>" in html
+    assert cells_of(html, "0002 (winner)")[1:3] == ["0.8200", "0.8000 ± 0.0248"]
     assert "accuracy 0.7700 (95 % Wilson interval 0.0000 to 1.0000), loss 0.2300" in html
     assert "python -m kerascw tune bag-variants --executions 2" in html
-    assert "http://" not in html
-    assert "https://" not in html
-    assert html.count("data:image/png;base64,") == 4
-    assert sorted(p.stem for p in (mixed.folder / "figures").glob("*.png")) == [
-        "finalists", "history", "hyperparameters", "parallel_coordinates",
-    ]  # fmt: skip
+    figures = ["finalists", "history", "hyperparameters", "parallel_coordinates"]
+    assert sorted(re.findall(r'<figure [^>]*data-name="(.*?)"', html)) == figures
+    files = sorted(p.name for p in (mixed.folder / "figures").iterdir())
+    assert files == [f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
+    tables = sorted(p.name for p in (mixed.folder / "tables").iterdir())
+    assert tables == ["finalists.csv", "finalists.tex", "trials.csv", "trials.tex"]
+    assert "Momentum is used where optimizer is sgd." in html
     assert (mixed.folder / "trials.csv").read_text() == csv_text(mixed)
     assert "fresh-a" in html
 
@@ -395,7 +398,7 @@ def test_any_search_has_a_page(
     objective = "validation_accuracy" if direction == "max" else "validation_loss"
     result = SearchResult(tmp_path, spec(direction=direction, objective=objective), records)
     html = write_search(result, tmp_path, "the command").read_text()
-    assert "<pre>the command</pre>" in html
+    assert '<pre class="command" tabindex="0">the command</pre>' in html
     if not result.ranked:
         assert f"No trial has a score: {counts(result)}." in html
         assert "parallel_coordinates" not in {p.stem for p in (tmp_path / "figures").glob("*")}
@@ -416,35 +419,107 @@ def test_a_grid_of_many_rows_and_losses_of_all_sizes_are_drawn(tmp_path: Path) -
         records,
     )
     write_search(result, tmp_path, None)
-    axes = search_figures.history(result).axes[0]
-    assert axes.get_yscale() == "log"
-    (drawn,) = search_figures.against_each(result, space_axes(result)).axes
-    assert [text.get_text() for text in drawn.get_xticklabels()] == names
-    assert sorted(drawn.get_lines()[0].get_xdata()) == list(range(21))
+    axes = space_axes(result)
+    (panel,) = search_figures.history(result, axes).page_specs()
+    assert scale_of(panel, "y")["type"] == "log"
+    (panel,) = search_figures.against_each(result, axes).page_specs()
+    label = next(layer["encoding"]["x"]["axis"]["labelExpr"] for layer in panel["layer"])
+    assert label == f"[{', '.join(repr(name) for name in names)}][datum.value]"
+    assert sorted(row["x"] for row in rows_drawn(panel)) == list(range(21))
+
+
+def rows_drawn(spec: Any) -> list[dict[str, Any]]:
+    """Return the rows of all views of a panel."""
+    return [row for rows in spec["datasets"].values() for row in rows]
+
+
+def scale_of(spec: Any, axis: str) -> dict[str, Any]:
+    encodings = (layer.get("encoding", {}) for layer in spec["layer"])
+    return next(e[axis]["scale"] for e in encodings if "scale" in e.get(axis, {}))
+
+
+def cells_of(html: str, name: str) -> list[str]:
+    """Return what a row of a page's table reads, by its first cell."""
+    row = next(row for row in re.findall("(?s)<tr>(.*?)</tr>", html) if f">{name}</th>" in row)
+    return re.findall("<t[hd].*?>(.*?)</t[hd]>", row)
 
 
 def test_figures_show_what_they_say(mixed: SearchResult) -> None:
-    axes = search_figures.history(mixed).axes[0]
-    lines = {line.get_label(): line for line in axes.get_lines()}
-    assert list(lines["best so far"].get_xdata()) == [1, 2, 3, 4, 5, 6, 7]
-    assert list(lines["diverged"].get_xdata()) == [2]
-    assert list(lines["failed"].get_xdata()) == [4]
-    assert list(lines["running"].get_xdata()) == [7]
-    assert list(lines["repeats another"].get_xdata()) == [5]
-    assert lines["winner over 3 fresh seeds"].get_ydata()[0] == pytest.approx(0.8)
-    grid = search_figures.against_each(mixed, space_axes(mixed)).axes
-    by_name = {drawn.get_xlabel(): drawn for drawn in grid if drawn.get_xlabel()}
-    assert by_name["learning rate"].get_xscale() == "log"
-    assert by_name["layers"].get_xscale() == "linear"
-    momentum = by_name["momentum"].get_lines()
-    assert [list(line.get_xdata()) for line in momentum] == [[0.9], [0.9]]  # and marked as the best
-    parallel = search_figures.parallel_coordinates(mixed, space_axes(mixed)).axes[0]
-    texts = [text.get_text() for text in parallel.texts]
-    assert {"not used", "no score", "sgd", "adam", "yes", "no", "0.001"} <= set(texts)
-    trials = [line for line in parallel.get_lines() if len(line.get_xdata()) == 6]
-    assert len(trials) == 7
-    thick = [line for line in trials if line.get_linewidth() == 3]
-    assert [list(line.get_ydata())[-1] for line in thick] == [1.0]  # the best, on top of its axis
+    axes = space_axes(mixed)
+    chart = search_figures.history(mixed, axes)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in rows_drawn(chart.page_specs()[0]):
+        rows.setdefault(row["line"], []).append(row)
+    assert {name: {row.get("number") for row in several} for name, several in rows.items()} == {
+        "trial": {1, 3, 6}, "diverged": {2}, "failed": {4}, "running": {7},
+        "repeats another trial": {5}, "best so far": {1, 2, 3, 4, 5, 6, 7},
+        "winner over 3 fresh seeds": {None},
+    }  # fmt: skip
+    assert {key.name for key in chart.series} == set(rows)
+    (winner, *_) = rows["winner over 3 fresh seeds"]
+    assert (winner["score"], winner["low"], winner["high"]) == (0.8, 0.775159, 0.824841)
+    assert "winner over 3 fresh seeds 0.8000 (0.7752 to 0.8248)" in chart.numbers
+    assert {row["score"] for row in rows["diverged"]} == {None}
+    assert rows["trial"][0]["h0"] == value_text(1e-4 * 10 ** (1 / 3))
+    assert rows["trial"][0]["h2"] == "not used"
+    panels = {
+        panel["layer"][0]["encoding"]["x"]["title"]: panel
+        for panel in search_figures.against_each(mixed, axes).page_specs()
+    }
+    assert list(panels) == ["learning rate", "optimizer", "momentum", "layers", "batch norm"]
+    assert scale_of(panels["learning rate"], "x")["type"] == "log"
+    assert scale_of(panels["layers"], "x")["type"] == "linear"
+    assert [(row["trial"], row["x"], row["line"]) for row in rows_drawn(panels["momentum"])] == [
+        ("0002", 0.9, "best trial")
+    ]
+
+
+def test_parallel_coordinates_have_a_line_a_trial(mixed: SearchResult) -> None:
+    (panel,) = search_parallel.parallel_coordinates(mixed, space_axes(mixed)).page_specs()
+    rows = rows_drawn(panel)
+    texts = {row["text"] for row in rows if "text" in row}
+    assert {"not used", "no score", "sgd", "adam", "yes", "no", "0.001"} <= texts
+    places = {(row["trial"], row["at"]): row["x"] for row in rows if "trial" in row}
+    assert len(places) == 7 * 6
+    best = [row for row in rows if row.get("line") == "best trial"]
+    assert {row["trial"] for row in best} == {"0002"}
+    assert (best[0]["h0"], best[0]["h2"], best[0]["value"]) == ("0.05", "0.9", "0.05")
+    assert places["0002", 5.0] == 1.0  # the best, at the better end
+    assert places["0001", 5.0] < 0  # no score
+    assert places["0000", 2.0] < 0  # momentum is not used
+    lost = {row["trial"] for row in rows if row.get("line") == "no score"}
+    assert lost == {"0001", "0003", "0006"}
+
+
+def test_the_published_figures_of_the_base_and_of_the_best_stand_beside_the_winners(
+    tmp_path: Path,
+) -> None:
+    """A search in the neighbourhood of a study; an earlier version had a field less."""
+    from kerascw.studies import all_studies
+
+    variants = all_studies()["bag-variants"].variants()
+    base = variants["2 Optim2"].model_dump(mode="json")
+    del base["training"]["auxiliary_weights"]
+    won = trial(1, 0.2, experiment=variants["3 Optim3"].model_dump(mode="json"))
+    result = SearchResult(
+        tmp_path / "searches" / "one",
+        spec(base=base, objective="validation_loss", direction="min", executions=1),
+        (won,), (Finalist("0000", (2, 3), ("a", "b"), (0.2, 0.25)),),
+    )  # fmt: skip
+    table = published_table(result, [])
+    assert table is not None
+    read = [[cell.text for cell in row[:5]] for row in table.cells]
+    assert [row for row in read if row[2] == "validation loss"] == [
+        ["bag-variants: 2 Optim2", "the space's base", "validation loss", "0.060",
+         "0.2250 ± 0.3177"],
+        ["bag-variants: 20 Intuition3", "the best published", "validation loss", "0.048",
+         "0.2250 ± 0.3177"],
+        ["bag-variants: 3 Optim3", "the winner's own experiment", "validation loss", "0.182",
+         "0.2250 ± 0.3177"],
+    ]  # fmt: skip
+    html = write_search(result, result.folder, None).read_text()
+    assert "Not comparable: this search has a quick budget" in html
+    assert published_table(replace(result, spec=spec()), []) is None
 
 
 def test_the_terminal_has_the_best_trials_and_the_answers(mixed: SearchResult) -> None:
@@ -481,7 +556,7 @@ def test_report_draws_a_kept_search_again(mixed: SearchResult) -> None:
 
 def test_views_of_a_search_need_no_tensorflow_and_no_kerastuner() -> None:
     code = (
-        "import sys, kerascw.views.search, kerascw.views.search_figures, tuning.records;"
+        "import sys, kerascw.views.search, kerascw.views.search_parallel, tuning.records;"
         "assert not {'tensorflow', 'keras', 'keras_tuner', 'optuna'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

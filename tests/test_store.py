@@ -13,7 +13,7 @@ from kerascw.spec import Experiment
 
 FILES = {
     "experiment.json", "environment.json", "history.csv", "metrics.json", "predictions.npz",
-    "model.keras", "manifest.json", "report.html", "figures",
+    "model.keras", "manifest.json", "report.html", "figures", "tables",
 }  # fmt: skip
 
 
@@ -40,9 +40,10 @@ def copy_of(run: Run, folder: Path) -> Store:
 def test_a_run_has_all_its_files_and_is_whole(kept: Run) -> None:
     assert {path.name for path in kept.folder.iterdir()} == FILES
     assert {path.name for path in (kept.folder / "figures").iterdir()} == {
-        f"{name}.png"
+        f"{name}.{suffix}"
         for name in ("curves", "confusion", "calibration", "predictions", "mistakes",
                      "samples_per_class")
+        for suffix in ("png", "svg")
     }  # fmt: skip
     assert find_fault(kept.folder) is None
     assert not list(kept.folder.parent.glob(".unfinished/*"))

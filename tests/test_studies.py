@@ -26,7 +26,8 @@ from kerascw.published import report
 from kerascw.settings import override
 from kerascw.spec import Experiment
 from kerascw.studies import Study, all_studies, convnet_lab, study_named
-from kerascw.views.study import csv_text, rows_of, write_study
+from kerascw.views.study import csv_text, rows_of
+from kerascw.views.study_page import write_study
 
 STUDIES = list(all_studies().values())
 COLUMNS = {
@@ -234,13 +235,17 @@ def mnist(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_self_contained(page: str) -> None:
-    sources = re.findall(r"""\b(?:src|href|srcset|data|poster)\s*=\s*["']?([^"'\s>]{0,30})""", page)
-    assert sources
-    assert {source.split(",")[0] for source in sources} == {"data:image/png;base64"}
+    """Check that nothing is loaded; tests/test_browser.py sees it in a browser."""
+    markup = re.sub(r"(?s)<script\b[^>]*>.*?</script>", "<script></script>", page)
+    loads = r"""\s(?:src|href|srcset|data|poster)\s*=\s*["']?([^"'\s>]{0,30})"""
+    sources = re.findall(loads, markup)
+    assert {source.split(",")[0] for source in sources} <= {"data:image/png;base64", "#content"}
     style = page.partition("</head>")[0]
     assert "url(" not in style
     assert "@import" not in style
-    assert "<script" not in page
+    assert "default-src 'none'" in style
+    assert page.count("vegaEmbed = ") <= 1  # the program is there once
+    assert len(page.encode()) < 5_000_000
 
 
 def table_of(folder: Path) -> list[dict[str, str]]:
@@ -253,6 +258,16 @@ def table_of(folder: Path) -> list[dict[str, str]]:
             assert row[column] == "" or np.isfinite(float(row[column]))
         assert len(row["values"].split()) == int(row["seeds"])
     return rows
+
+
+def assert_tables(folder: Path, name: str, variants: int) -> None:
+    """Check that a figure's table is there for a spreadsheet and for LaTeX."""
+    with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == variants
+    latex = (folder / f"{name}.tex").read_text(encoding="utf-8").splitlines()
+    for rule in ("toprule", "midrule", "bottomrule"):
+        assert f"\\{rule}" in latex
+    assert len([line for line in latex if line.endswith(r"\\")]) == 1 + variants
 
 
 def folder_of(store: Path, name: str) -> Path:
@@ -280,6 +295,9 @@ def assert_study(result: Result, store: Path, name: str, seeds: int = 1) -> str:
     assert {row["verdict"] for row in rows if row["published_reported"]} == {"not comparable"}
     for picture in ("comparison", "loss", "accuracy"):
         assert (folder / "figures" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+        assert b"<svg" in (folder / "figures" / f"{picture}.svg").read_bytes()[:200]
+    for figure in study.figures:
+        assert_tables(folder / "tables", figure.replace(".", "_"), len(named))
     for answer in study.answers(named):
         assert answer.question in result.output
     return page

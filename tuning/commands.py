@@ -167,6 +167,7 @@ def run(
 def _show(
     result: Any, store: Any, name: str, saved_models: Path, data_dir: Path | None, terminal: Any
 ) -> None:
+    from kerascw.console import next_step
     from kerascw.engine.environment import command_line
     from kerascw.views.search import show_search, write_search
     from tuning.search import winning_runs
@@ -181,4 +182,6 @@ def _show(
     terminal.print(f"search report: {write_search(result, result.folder, command_line())}")
     if exported is not None:
         terminal.print(f"SavedModel: {exported}")
-        terminal.print(f"next: python -m kerascw predict {exported.parent} PICTURE...")
+        next_step(terminal, f"predict {exported.parent} PICTURE...")
+    else:
+        next_step(terminal, f"report {result.label} --open", store.folder)

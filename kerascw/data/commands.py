@@ -1,5 +1,6 @@
 """``python -m kerascw data``: what datasets there are, where they are, what is in them."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,12 +55,13 @@ def list_datasets(data_dir: Path | None) -> None:
                 entry.name,
                 *(("--sample", f"bundled {place}") if kind == "sample" else (kind, place)),
             )
-    from kerascw.console import console
+    from kerascw.console import console, next_step
 
     terminal = console()
     terminal.print(known)
     terminal.print()
     terminal.print(places)
+    next_step(terminal, "data show NAME")
 
 
 @data.command()
@@ -120,7 +122,7 @@ def show(
     for array, digest in dataset.sha256.items():
         hashes.add_row(array, digest)
 
-    from kerascw.console import console
+    from kerascw.console import console, next_step
 
     terminal = console()
     terminal.print(_heading(dataset))
@@ -145,6 +147,8 @@ def show(
     terminal.print(f"pictures: {file}")
     if specs is not None:
         terminal.print(f"augmented pictures: {augmented}")
+    option = " --sample" if sample else ""
+    next_step(terminal, f"data check {shlex.quote(name)}{option}")
 
 
 @data.command()
@@ -165,7 +169,7 @@ def check(name: str, data_dir: Path | None, sample: bool, size: int | None, bad_
     for number, (array, digest) in enumerate(dataset.sha256.items()):
         same = digest in expected[number : number + 1]
         table.add_row(array, "ok" if same else "DIFFERENT" if expected else "", digest)
-    from kerascw.console import console
+    from kerascw.console import console, next_step
 
     terminal = console()
     terminal.print(_heading(dataset))
@@ -176,6 +180,8 @@ def check(name: str, data_dir: Path | None, sample: bool, size: int | None, bad_
     if not whole:
         raise DataError(f"{dataset.location}: {standing}")
     terminal.print(standing)
+    option = " --sample" if sample else ""
+    next_step(terminal, f"run fashion --data {shlex.quote(name)}{option}")
 
 
 def _loaded(

@@ -13,6 +13,9 @@ from kerascw.data import Dataset
 
 _PACKAGES = ("kerascw", "tensorflow", "keras", "numpy", "scikit-learn", "scipy")
 
+_OTHER_NAMES = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel")}
+"""What a package is called where another build of it is installed."""
+
 
 def describe(dataset: Dataset) -> dict[str, Any]:
     """Return versions, devices, commit, and where the data came from."""
@@ -87,10 +90,12 @@ def command_line() -> str | None:
 
 
 def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    for name in (package, *_OTHER_NAMES.get(package, ())):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
 
 
 def processor() -> str:

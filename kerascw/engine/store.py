@@ -71,9 +71,9 @@ class Run:
         return json.loads((self.folder / name).read_text())
 
     def _repr_html_(self) -> str:
-        from kerascw.views.report import run_html
+        from kerascw.views.notebook import run_fragment
 
-        return run_html(self)
+        return run_fragment(self)
 
 
 class Store:

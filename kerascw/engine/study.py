@@ -121,7 +121,9 @@ class StudyResult:
         return chosen
 
     def _repr_html_(self) -> str:
-        return self.product._repr_html_()
+        from kerascw.views.notebook import study_fragment
+
+        return study_fragment(self)
 
 
 def planned(
@@ -251,10 +253,10 @@ def run_study(
         again = {name + FINAL: finals_of(several) for name, several in runs.items()}
         runs |= run_all({name: several for name, several in again.items() if several})
     result = StudyResult(plan, runs)
+    _remember(result, store)  # first: a run's page names its studies and what they print
     if len(result.every_run) <= DRAWN:
         for run in result.every_run:
             draw_if_missing(run, data_dir)
-    _remember(result, store)
     return result
 
 

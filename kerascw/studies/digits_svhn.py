@@ -95,7 +95,7 @@ def digits_answers(runs: Runs) -> list[Answer]:
 
 
 def _error_curves(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    from kerascw.views.study import curves_with_test
+    from kerascw.views.study_figures import curves_with_test
 
     return {
         f"{name}, loss and error": (

@@ -9,7 +9,6 @@ from rich.table import Table
 from kerascw.engine.store import Run, Store
 from kerascw.engine.study import is_study, recall
 from kerascw.evaluation.statistics import figure_of
-from kerascw.views.study import every_curve
 
 _FIGURES = (
     *("train.loss", "train.accuracy", "validation.loss", "validation.accuracy"),
@@ -55,9 +54,9 @@ def compare_runs(runs: dict[str, list[Run]], folder: Path, console: Console) -> 
                 f"{run.metrics['parameters']:,}",
                 *("-" if value is None else f"{value:.4f}" for value in figures),
             )
+    from kerascw.views.figure_files import write_figures
+    from kerascw.views.study_figures import every_curve
+
     console.print(table)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, (figure, _) in every_curve(runs).items():
-        path = folder / f"{name}.png"
-        figure.savefig(path, dpi=130)
-        console.print(f"curves: {path}")
+    for name in write_figures(every_curve(runs), folder):
+        console.print(f"curves: {folder / name}.png, {name}.svg")

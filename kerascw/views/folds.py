@@ -5,23 +5,15 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
 from kerascw.engine.store import Run
 from kerascw.engine.study import StudyResult
-from kerascw.evaluation.repeats import numbered, repeats_of, values_of
+from kerascw.evaluation.repeats import repeats_of, values_of
 from kerascw.evaluation.statistics import Spread, figure_of, over_seeds
-from kerascw.published import Published
-from kerascw.views.figures import plain
 
 TOO_NARROW = (
     "Folds share training pictures, so that their figures depend on one another: the interval over "
     "them is too narrow (Bengio and Grandvalet, 2004)."
 )
-
-MOST_VARIANTS = 7
-"""How many variants the figure of folds tells apart: one a colour."""
 
 
 def figures_shown(result: StudyResult) -> tuple[str, ...]:
@@ -78,7 +70,7 @@ def fold_tables(result: StudyResult) -> list[FoldTable]:
     """Return a table for every variant that has folds."""
     figures = figures_shown(result)
     tables = []
-    for variant, by_fold in _by_fold(result.runs):
+    for variant, by_fold in by_fold_of(result.runs):
         every = [run for runs in by_fold.values() for run in runs]
         spreads = tuple(
             over_seeds(values) if (values := values_of(every, name)) else None for name in figures
@@ -96,7 +88,7 @@ def fold_tables(result: StudyResult) -> list[FoldTable]:
     return tables
 
 
-def _by_fold(runs: Mapping[str, Sequence[Run]]) -> Iterator[tuple[str, dict[int, list[Run]]]]:
+def by_fold_of(runs: Mapping[str, Sequence[Run]]) -> Iterator[tuple[str, dict[int, list[Run]]]]:
     for variant, several in runs.items():
         by_fold: dict[int, list[Run]] = {}
         for run in several:
@@ -119,7 +111,7 @@ def folds_csv(result: StudyResult) -> str:
         ["variant", "fold", "seed", "run", "status", "train_examples", "validation_examples",
          *figures]
     )  # fmt: skip
-    for variant, by_fold in _by_fold(result.runs):
+    for variant, by_fold in by_fold_of(result.runs):
         for fold, runs in by_fold.items():
             for run in runs:
                 examples = [_examples([run], part) for part in ("train", "validation")]
@@ -129,52 +121,3 @@ def folds_csv(result: StudyResult) -> str:
                      *("" if value is None else value for value in [*examples, *values])]
                 )  # fmt: skip
     return out.getvalue()
-
-
-def every_fold(
-    result: StudyResult, published: Mapping[str, Mapping[str, Published]], colours: Sequence[str]
-) -> tuple[Figure, str] | None:
-    """Return each fold's validation figures with their mean, and what the figure shows.
-
-    None where more variants have folds than can be told apart. A variant without folds is a dashed
-    line, its mean; a published mean is dotted.
-    """
-    folded = dict(_by_fold(result.runs))
-    names = [name for name in figures_shown(result) if name.startswith("validation.")][:2]
-    if not 0 < len(folded) <= MOST_VARIANTS or len(result.runs) > len(colours):
-        return None
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for number, (variant, runs) in enumerate(result.runs.items()):
-            values = values_of(runs, name)
-            if not values:
-                continue
-            colour, mean = colours[number % len(colours)], over_seeds(values).mean
-            by_fold = folded.get(variant)
-            label = f"{variant}, mean over {numbered(len(values), repeats_of(runs).unit)}"
-            axes.axhline(
-                mean, color=colour, linewidth=1.2, label=label, linestyle="-" if by_fold else "--"
-            )
-            if by_fold:
-                places = [
-                    (fold, value) for fold, of_fold in by_fold.items()
-                    for value in values_of(of_fold, name)
-                ]  # fmt: skip
-                # side by side, so that variants do not hide one another
-                beside = 0.12 * (list(folded).index(variant) - (len(folded) - 1) / 2)
-                axes.plot(
-                    [f + beside for f, _ in places], [v for _, v in places], "o", color=colour
-                )
-            printed = published.get(variant, {}).get(name)
-            if printed is not None:
-                axes.axhline(printed.best_reading, color=colour, linestyle=":", linewidth=1.2,
-                             label=f"{variant}, published")  # fmt: skip
-        axes.set(xlabel="fold", ylabel=name.replace(".", " "))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        plain(axes)
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(),
-        loc="outside lower center", ncols=2, frameon=False, fontsize=8,
-    )  # fmt: skip
-    shown = " and ".join(name.replace(".", " ") for name in names)
-    return figure, f"{shown} of every fold; lines are means, dashed without folds, dotted published"

@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from kerascw.engine.store import Run
 from kerascw.spec import MAIN_HEAD
 from kerascw.views.features import splits_of
-from kerascw.views.figures import BLUE, GREEN, GREY, RED, confusion, plain, show_picture
-from kerascw.views.study import COLOURS
+from kerascw.views.figures import GREEN, GREY, RED, plain, show_picture
 
 SHOWN = 8
 """Test pictures in a figure of heads: the first of each class, as many as these."""
@@ -56,29 +54,24 @@ def heads_side_by_side(run: Run, options: Any = None) -> Figure:
     return figure
 
 
-def rate_curves(runs: Mapping[str, Sequence[Run]]) -> Figure:
+def rate_curves(runs: Mapping[str, Sequence[Run]]) -> Any:
     """Return the learning rate of every epoch, a line for all variants that share it."""
+    from kerascw.views import charts
+
     lines: dict[tuple[float, ...], list[str]] = {}
     for name, several in runs.items():
         rates = tuple(row["learning_rate"] for row in several[0].history)
         lines.setdefault(rates, []).append(name.replace("_", " "))
-    figure = Figure(figsize=(7, 2.8), layout="constrained")
-    axes = figure.subplots()
-    for number, (rates, names) in enumerate(lines.items()):
-        axes.step(
-            range(1, len(rates) + 1), rates, where="mid", marker=".",
-            color=COLOURS[number % len(COLOURS)], label=", ".join(names),
-        )  # fmt: skip
-    axes.set(xlabel="epoch", ylabel="learning rate", yscale="log")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    plain(axes)
-    figure.legend(loc="outside upper left", frameon=False, fontsize=8)
-    return figure
+    several_ = [
+        charts.Line(", ".join(names), list(range(1, len(rates) + 1)), rates)
+        for rates, names in lines.items()
+    ]
+    return charts.lines(several_, y="learning rate", log_y=True, points=True, stepped=True)
 
 
 def confusion_before_and_after(
     before: Sequence[Run], after: Sequence[Run], name: str
-) -> dict[str, tuple[Figure, str]]:
+) -> dict[str, tuple[Any, str]]:
     """Return the test confusion of two variants, summed over seeds, and how their recalls differ.
 
     Parameters
@@ -86,6 +79,8 @@ def confusion_before_and_after(
     before, after : runs of the same seeds; those without a test figure are left out.
     name : of the first; the second is it, retrained.
     """
+    from kerascw.views import charts
+
     matrices = {
         said: np.sum([run.metrics["test"]["confusion"] for run in tested], axis=0)
         for said, several in ((name, before), (f"{name}, retrained", after))
@@ -96,7 +91,7 @@ def confusion_before_and_after(
     names = before[0].metrics["class_names"]
     pictures = {
         f"confusion of {said}": (
-            confusion(matrix, names),
+            charts.heat(matrix, names),
             f"confusion matrix of {said} on the test set, summed over the seeds",
         )
         for said, matrix in matrices.items()
@@ -110,24 +105,16 @@ def confusion_before_and_after(
     differences = np.array(
         [np.subtract(recalls[1][seed], recalls[0][seed]) for seed in seeds]
     )  # [seeds, classes]
-    figure = Figure(figsize=(7, 1 + 0.32 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    axes.barh(range(len(names)), differences.mean(axis=0), color=BLUE, alpha=0.6)
-    for own in differences:
-        axes.plot(own, range(len(names)), "|", color="black", markersize=9)
-    axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set(xlabel="recall after retraining minus recall before")
-    plain(axes, "x")
-    said = ", ".join(
-        f"{label} {value:+.3f}"
-        for label, value in zip(names, differences.mean(axis=0), strict=True)
-    )
     return pictures | {
         "difference per class": (
-            figure,
-            f"what retraining changes in each class's recall on the test set, mean (bar) and each "
-            f"seed (tick): {said}",
+            charts.bars(
+                names,
+                differences.mean(axis=0).tolist(),
+                x="recall after retraining minus recall before",
+                each=differences.T.tolist(),
+                rule=0,
+            ),
+            "what retraining changes in each class's recall on the test set, mean (bar) and each "
+            "seed (tick)",
         )
     }

@@ -1,41 +1,31 @@
 """Figures, table and report of learning curves."""
 
-import base64
 import csv
 import io
-import math
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
-
+from kerascw.engine.store import Run, Store
+from kerascw.errors import KerascwError
 from kerascw.evaluation.learning_curve import (
     Comparison,
     Curve,
     CurveRuns,
-    Difference,
     Point,
     curves_of,
-    higher_is_better,
     percent,
 )
-from kerascw.evaluation.power_law import FARTHEST, PowerLaw, fit_power_law
+from kerascw.evaluation.power_law import PowerLaw, fit_power_law
 from kerascw.studies import Answer
-from kerascw.views.figures import GREY, plain
-from kerascw.views.report import page, replace_text
-from kerascw.views.study import _DASHES, COLOURS, difference_text, spread_text
+from kerascw.views.page import page, replace_text
+from kerascw.views.study import difference_text, spread_text
+from kerascw.views.tables import Cell, Table, count, number, write_tables
 
-CLOSEST_TICKS = 0.11
-"""Of the width: labels of fractions that are closer would run into one another."""
-
-LOG_FROM = 4.0
-"""A loss whose largest mean is so many times its smallest is drawn on a logarithmic axis."""
+if TYPE_CHECKING:
+    from kerascw.views.charts import Chart
 
 
 def learning_curve_pictures(
@@ -44,7 +34,7 @@ def learning_curve_pictures(
     *,
     baseline: str | None = None,
     accuracy: str | None = "test.accuracy",
-) -> dict[str, tuple[Figure, str]]:
+) -> dict[str, tuple["Chart", str]]:
     """Return the figures by name, each with what it shows.
 
     Parameters
@@ -53,6 +43,12 @@ def learning_curve_pictures(
         initialisation, the first if not given.
     accuracy : the figure that the power law is drawn for; None for no power law.
     """
+    from kerascw.views.learning_figures import (
+        extrapolation,
+        learning_curves,
+        paired_differences,
+    )
+
     part, _, name = figure.partition(".")
     drawn = {}
     panels = {shown: curves_of(runs, f"{shown}.{name}") for shown in dict.fromkeys(("train", part))}
@@ -94,193 +90,6 @@ def power_laws(runs: CurveRuns, accuracy: str | None) -> list[PowerLaw]:
         return []
     fitted = (fit_power_law(curve) for curve in curves_of(runs, accuracy).values())
     return [law for law in fitted if law is not None]
-
-
-# --- figures --------------------------------------------------------------------------------
-
-
-def learning_curves(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """Return one panel a part of the data, with a line an initialisation and a band of its range.
-
-    Parameters
-    ----------
-    panels : part, such as ``train``, to the curves of its figure.
-    """
-    figure = Figure(figsize=(5.2 * len(panels) + 0.6, 4.4), layout="constrained")
-    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    means = []
-    for axes, (part, curves) in zip(grid, panels.items(), strict=True):
-        points = [point for curve in curves.values() for point in curve.points]
-        for number, curve in enumerate(curves.values()):
-            scored = [point for point in curve.points if point.values]
-            fractions = [point.fraction for point in scored]
-            values = [float(np.mean(point.values)) for point in scored]
-            means += values
-            style = _style(number)
-            axes.plot(fractions, values, marker="o", markersize=4, label=curve.name, **style)
-            axes.fill_between(
-                fractions,
-                [min(point.values) for point in scored],
-                [max(point.values) for point in scored],
-                color=style["color"], alpha=0.15, lw=0,
-            )  # fmt: skip
-        axes.set(title="training" if part == "train" else part)
-        _fraction_axis(axes, points)
-        plain(axes)
-    name = next(iter(next(iter(panels.values())).values())).figure.partition(".")[2]
-    grid[0].set_ylabel("loss (nats)" if name == "loss" else name)
-    if name == "loss" and min(means) > 0 and max(means) > LOG_FROM * min(means):
-        grid[0].set_yscale("log")
-        _plain_log_ticks(grid[0])
-    _legend(figure, grid[0], len(next(iter(panels.values()))))
-    return figure
-
-
-def paired_differences(compared: Sequence[Comparison]) -> Figure:
-    """Return the differences with their intervals against the fraction; filled where shown."""
-    figure = Figure(figsize=(7.4, 4.4), layout="constrained")
-    axes = figure.subplots()
-    axes.axhline(0, color="black", linewidth=1)
-    every = [difference for one in compared for difference in one.differences]
-    _fraction_axis(axes, every)
-    is_log = axes.get_xscale() == "log"
-    width = _span([d.fraction for d in every], is_log)
-    baseline, curve = compared[0].baseline, compared[0].curve
-    for number, comparison in enumerate(compared):
-        colour = COLOURS[(number + 1) % len(COLOURS)]  # as in the curves, after the baseline
-        # side by side, so that the intervals of several do not hide one another
-        beside = 0.012 * width * (number - (len(compared) - 1) / 2)
-        for difference in comparison.differences:
-            at = difference.fraction
-            x = at * math.exp(beside) if is_log else at + beside
-            if difference.spread.interval is not None:
-                axes.plot([x, x], difference.spread.interval, color=colour, linewidth=1.6)
-            axes.plot(
-                x, difference.spread.mean, "o", color=colour, markersize=7,
-                markerfacecolor=colour if difference.is_shown else "white",
-            )  # fmt: skip
-        axes.plot([], [], "o", color=colour, label=comparison.curve.name)
-    axes.plot([], [], "o", color=GREY, label="shown")
-    axes.plot([], [], "o", color=GREY, markerfacecolor="white", label="not shown")
-    side = "above" if higher_is_better(curve.figure) else "below"
-    name = curve.figure.replace(".", " ")
-    axes.set(ylabel=f"{name} less that of {baseline.name}",
-             title=f"{side} zero: better than {baseline.name}")  # fmt: skip
-    plain(axes)
-    _legend(figure, axes, len(compared) + 2)
-    return figure
-
-
-def extrapolation(laws: Sequence[PowerLaw]) -> Figure:
-    """Return accuracies with their power laws, dashed where these go beyond what was measured."""
-    figure = Figure(figsize=(7.4, 4.6), layout="constrained")
-    axes = figure.subplots()
-    largest = max(law.largest for law in laws)
-    wanted = [law.images_for().images + law.largest for law in laws]
-    reach = [1.3 * images for images in wanted if images < FARTHEST * largest]
-    end = min(max([4 * largest, *reach]), FARTHEST * largest)
-    for number, law in enumerate(laws):
-        colour = _style(number)["color"]
-        name = f"{law.curve.name}{' (poor fit)' if law.cautions else ''}"
-        for point in law.curve.points:
-            if point.examples:
-                values = _accuracies(law.curve, point.values)
-                axes.plot([point.examples] * len(values), values, ".", color=colour, alpha=0.6)
-        smallest = min(p.examples for p in law.curve.points if p.values and p.examples)
-        for dashes, x in (
-            ("-", np.geomspace(smallest, law.largest, 60)),
-            ("--", np.geomspace(law.largest, end, 60)),
-        ):
-            axes.plot(x, [1 - law.error(n) for n in x], dashes, color=colour,
-                      label=name if dashes == "-" else None)  # fmt: skip
-            bands = [law.error_interval(n) for n in x]
-            if law.draws:
-                low, high = np.array(bands, float).T
-                axes.fill_between(x, 1 - high, 1 - low, color=colour, alpha=0.12, lw=0)
-    axes.axvline(largest, color=GREY, linestyle=":", linewidth=1)
-    axes.set_xscale("log")
-    _plain_log_ticks(axes, "x")
-    axes.plot([], [], "--", color=GREY, label="expected of more pictures")
-    axes.set(xlabel="training pictures", ylabel=_accuracy_name(laws[0].curve.figure))
-    # intervals of a poor fit would squeeze the curves into a line
-    every = [v for law in laws for p in law.curve.points for v in _accuracies(law.curve, p.values)]
-    best = max([*every, *(1 - law.error(end) for law in laws)])
-    margin = 0.08 * max(best - min(every), 1e-3)
-    axes.set_ylim(max(0.0, min(every) - margin), min(1.0, best + margin))
-    plain(axes)
-    _legend(figure, axes, len(laws) + 1)
-    return figure
-
-
-def _style(number: int) -> dict[str, Any]:
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "linestyle": _DASHES[number // len(COLOURS) % len(_DASHES)],
-    }
-
-
-def _legend(figure: Figure, axes: Axes, entries: int) -> None:
-    figure.legend(
-        *axes.get_legend_handles_labels(),
-        loc="outside upper center", ncols=min(entries, 4), frameon=False, fontsize=9,
-    )  # fmt: skip
-
-
-def _accuracies(curve: Curve, values: Sequence[float]) -> list[float]:
-    return [value if higher_is_better(curve.figure) else 1 - value for value in values]
-
-
-def _accuracy_name(figure: str) -> str:
-    return f"{figure.partition('.')[0]} accuracy"
-
-
-def _fraction_axis(axes: Axes, points: Sequence[Point | Difference]) -> None:
-    """Scale x so that the fractions lie apart, and label them in per cent and in pictures."""
-    examples = {point.fraction: point.examples for point in points}
-    fractions = sorted(examples)
-    gaps = {}
-    for is_log in (False, True):
-        places = [_place(fraction, is_log) for fraction in fractions]
-        span = _span(fractions, is_log)
-        gaps[is_log] = min((b - a for a, b in pairwise(places)), default=1)
-        gaps[is_log] /= span
-    is_log = gaps[True] > gaps[False]
-    if is_log:
-        axes.set_xscale("log")
-    shown = _far_enough(fractions, is_log)
-    axes.xaxis.set_major_locator(FixedLocator(shown))
-    axes.xaxis.set_minor_locator(FixedLocator([]))
-    labels = [
-        percent(fraction) + (f"\n{examples[fraction]:,}" if examples[fraction] else "")
-        for fraction in shown
-    ]
-    axes.set_xticks(shown, labels, fontsize=9)
-    axes.set_xlabel("training pictures")
-
-
-def _place(fraction: float, is_log: bool) -> float:
-    return math.log(fraction) if is_log else fraction
-
-
-def _span(fractions: Sequence[float], is_log: bool) -> float:
-    return (_place(max(fractions), is_log) - _place(min(fractions), is_log)) or 1.0
-
-
-def _far_enough(fractions: Sequence[float], is_log: bool) -> list[float]:
-    """Return the fractions that are labelled: the last, and backwards what leaves room."""
-    span, shown = _span(fractions, is_log), [fractions[-1]]
-    for fraction in reversed(fractions[:-1]):
-        if _place(shown[-1], is_log) - _place(fraction, is_log) >= CLOSEST_TICKS * span:
-            shown.append(fraction)
-    return shown[::-1]
-
-
-def _plain_log_ticks(axes: Axes, which: str = "y") -> None:
-    """Label a logarithmic axis with plain numbers, also within a decade."""
-    axis = axes.yaxis if which == "y" else axes.xaxis
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 # --- table ----------------------------------------------------------------------------------
@@ -359,6 +168,9 @@ def csv_text(tables: Mapping[str, Mapping[str, Curve]], baseline: str | None = N
 
 # --- report ---------------------------------------------------------------------------------
 
+CURVE = "curve.json"
+"""What is kept of a learning curve: which runs, and what its page is made with."""
+
 
 def write_learning_curve(
     folder: Path,
@@ -371,42 +183,181 @@ def write_learning_curve(
     accuracy: str,
     command: str | None,
 ) -> Path:
-    """Write figures, table.csv and report.html into ``folder``; return the page.
+    """Write curve.json, figures, tables, table.csv and report.html into ``folder``.
+
+    The page is written last; it is returned.
 
     Parameters
     ----------
     figures : of the tables; the first is drawn against the fraction, and as differences.
     """
+    from kerascw.views.figure_files import clear_figures, write_figures
+    from kerascw.views.search_tables import environment_facts
+
     tables = {figure: curves_of(runs, figure) for figure in figures}
     drawn = learning_curve_pictures(runs, figures[0], accuracy=accuracy)
-    pictures = folder / "figures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    encoded = {}
-    for name, (figure, alt) in drawn.items():
-        path, temporary = pictures / f"{name}.png", pictures / f".{name}.png.writing"
-        figure.savefig(temporary, dpi=110, format="png")
-        temporary.replace(path)
-        encoded[name] = {"alt": alt, "base64": base64.b64encode(path.read_bytes()).decode()}
-    for stale in pictures.glob("*.png"):
-        if stale.stem not in drawn:
-            stale.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    clear_figures(folder / "figures")
+    shown = write_figures(drawn, folder / "figures")
     replace_text(folder / "table.csv", csv_text(tables))
     every = [run for by_fraction in runs.values() for several in by_fraction.values()
              for run in several]  # fmt: skip
+    pages = {figure: figure_table(figure, curves) for figure, curves in tables.items()}
+    listed = runs_table(runs)
+    write_tables([*pages.values(), listed], folder / "tables")
+    first = next(iter(runs.values()))
+    at_most = largest(curves_of(runs, accuracy))
+    seconds = sum(run.environment.get("training_seconds", 0) for run in every)
     text = page(
         "learning_curve.html",
+        shown,
         title=title,
+        label=folder.name,
         names=list(runs),
-        tables={figure: table_rows(curves) for figure, curves in tables.items()},
+        headline=headline(at_most, accuracy.replace(".", " ")),
+        tables=pages,
         answers=answers,
         cautions=cautions,
-        figures=encoded,
         command=command,
         seeds=len({run.experiment.seed for run in every}),
         fractions=sorted({percent(f) for by_fraction in runs.values() for f in by_fraction},
                          key=lambda text: float(text.split()[0])),
-        runs=runs,
-        percent_of=percent,
+        runs=listed,
+        last=first[max(first)][0],
+        specification=_specification(runs),
+        environment=[("training", f"{seconds:,.0f} seconds in all"),
+                     *environment_facts(every[0].environment)],
         data=every[0].environment["data"],
     )  # fmt: skip
+    kept = {
+        "title": title,
+        "figures": list(figures),
+        "accuracy": accuracy,
+        "cautions": list(cautions),
+        "command": command,
+        "data": every[0].environment["data"].get("title"),
+        "model": every[0].experiment.model.kind,
+        "sample": every[0].experiment.data.sample,
+        "seeds": len({run.experiment.seed for run in every}),
+        "largest": [
+            {"initialisation": name, "figure": accuracy, "fraction": point.fraction,
+             "mean": point.spread.mean if point.spread else None,
+             "interval": point.spread.interval if point.spread else None}
+            for name, point in at_most.items()
+        ],
+        "runs": {
+            name: {repr(f): [run.name for run in several] for f, several in by_fraction.items()}
+            for name, by_fraction in runs.items()
+        },
+    }  # fmt: skip
+    replace_text(folder / CURVE, json.dumps(kept, indent=2) + "\n")
     return replace_text(folder / "report.html", text)
+
+
+def draw_learning_curve(folder: Path, store: Store) -> Path:
+    """Draw the page of a kept learning curve again, from its runs.
+
+    Raises
+    ------
+    KerascwError
+        Its file is damaged, or a run of it is not kept any more.
+    """
+    from kerascw.evaluation.learning_answers import learning_curve_answers
+
+    file = folder / CURVE
+    runs: dict[str, dict[float, list[Run]]] = {}
+    try:
+        kept = json.loads(file.read_text())
+        named = {name: {float(f): list(names) for f, names in by_fraction.items()}
+                 for name, by_fraction in kept["runs"].items()}  # fmt: skip
+        figures, accuracy = list(kept["figures"]), str(kept["accuracy"])
+        title, cautions, command = kept["title"], list(kept["cautions"]), kept["command"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise KerascwError(f"{file}: damaged ({error})") from None
+    for name, by_fraction in named.items():
+        runs[name] = {}
+        for fraction, names in by_fraction.items():
+            found = [(each, store.get(each)) for each in names]
+            lost = [each for each, run in found if run is None]
+            if lost:
+                again = f"; train it again: {command}" if command else ""
+                raise KerascwError(f"{file}: run {lost[0]} is not kept in {store.folder}{again}")
+            runs[name][fraction] = [run for _, run in found if run is not None]
+    return write_learning_curve(
+        folder,
+        title=title,
+        runs=runs,
+        figures=figures,
+        answers=learning_curve_answers(runs, figures[0], accuracy=accuracy),
+        cautions=cautions,
+        accuracy=accuracy,
+        command=command,
+    )
+
+
+def learning_curves_folder(runs: Path | str) -> Path:
+    """Return where learning curves are kept beside the runs."""
+    return Path(runs) / "learning-curves"
+
+
+def largest(curves: Mapping[str, Curve]) -> dict[str, Point]:
+    """Return each curve's point of the most pictures."""
+    return {name: curve.points[-1] for name, curve in curves.items()}
+
+
+def headline(at_most: Mapping[str, Point], figure: str) -> str:
+    """Return what the most pictures give, with its uncertainty, in a sentence."""
+    first = next(iter(at_most.values()))
+    pictures = f" ({first.examples:,} pictures)" if first.examples else ""
+    each = ", ".join(f"{name} {spread_text(point.spread)}" for name, point in at_most.items())
+    seeds = {len(point.seeds) for point in at_most.values()}
+    over = f"mean over {max(seeds)} seeds ± half the 95 % t-interval"
+    return (
+        f"On {percent(first.fraction)} of the training pictures{pictures}: {figure} {each} "
+        f"({'one seed, no interval' if seeds == {1} else over})."
+    )
+
+
+def figure_table(figure: str, curves: Mapping[str, Curve], baseline: str | None = None) -> Table:
+    """Return a figure of every initialisation as a table of a page, a row a fraction."""
+    compared = comparisons(curves, baseline)
+    columns = ["fraction", "pictures", *curves]
+    columns += [f"{one.curve.name} less {one.baseline.name}" for one in compared]
+    points = [{p.fraction: p for p in curve.points} for curve in curves.values()]
+    gaps = [{d.fraction: d.spread for d in one.differences} for one in compared]
+    rows = []
+    for fraction in sorted({fraction for by_fraction in points for fraction in by_fraction}):
+        there = [by_fraction.get(fraction) for by_fraction in points]
+        examples = next((point.examples for point in there if point and point.examples), None)
+        line = [Cell(percent(fraction), fraction), count(examples)]
+        line += [Cell("-") if point is None else
+                 Cell(_cell(point), point.spread.mean if point.spread else None)
+                 for point in there]  # fmt: skip
+        line += [Cell(difference_text(gap.get(fraction)) or "-",
+                      gap[fraction].mean if fraction in gap else None) for gap in gaps]  # fmt: skip
+        rows.append(line)
+    name = figure.replace(".", "_")
+    return Table(name, tuple(columns), rows, ())
+
+
+def runs_table(runs: CurveRuns) -> Table:
+    """Return every run with what it is of."""
+    rows = [
+        (name, Cell(percent(fraction), fraction), count(run.experiment.seed),
+         Cell(run.name, code=True), count(run.metrics["epochs_trained"]),
+         number(run.metrics.get("test", {}).get("accuracy")))
+        for name, by_fraction in runs.items()
+        for fraction, several in by_fraction.items()
+        for run in several
+    ]  # fmt: skip
+    columns = ("initial weights", "fraction", "seed", "run", "epochs", "test accuracy")
+    return Table("runs", columns, rows, (0, 3), "Runs")
+
+
+def _specification(runs: CurveRuns) -> str:
+    """Return the experiment of every initialisation on the most pictures, first seed, as JSON."""
+    firsts = {
+        name: by_fraction[max(by_fraction)][0].experiment.model_dump(mode="json")
+        for name, by_fraction in runs.items()
+    }
+    return json.dumps(firsts, indent=2)

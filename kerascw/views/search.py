@@ -1,6 +1,5 @@
 """Table, answers, figures and the report of a search."""
 
-import base64
 import csv
 import io
 import json
@@ -14,7 +13,7 @@ from kerascw.engine.store import Run
 from kerascw.evaluation.hyperparameters import Axis, axes_of, value_text
 from kerascw.evaluation.importance import Importance, importance
 from kerascw.evaluation.statistics import Spread, figure_of, over_seeds
-from kerascw.views.report import page, replace_text
+from kerascw.views.page import page, replace_text
 from kerascw.views.search_text import (
     answers,
     cautions,
@@ -27,12 +26,11 @@ from kerascw.views.search_text import (
     tested,
     trials_text,
 )
-from kerascw.views.study import spread_text
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from rich.console import Console
 
+    from kerascw.views.charts import Chart
     from tuning.records import SearchResult
 
 SHOWN = 10
@@ -136,15 +134,15 @@ def _tree(spread: Spread | None) -> dict[str, Any] | None:
     }
 
 
-def drawn(result: "SearchResult", estimate: Importance | str) -> dict[str, tuple["Figure", str]]:
+def drawn(result: "SearchResult", estimate: Importance | str) -> dict[str, tuple["Chart", str]]:
     """Return the search's figures by name, with what each shows."""
-    from kerascw.views import search_figures
+    from kerascw.views import search_figures, search_parallel
 
     axes = space_axes(result)
     figures = {}
     if result.records:
         figures["history"] = (
-            search_figures.history(result),
+            search_figures.history(result, axes),
             "every trial's score in the order they began, and the best so far",
         )
     if result.finalists:
@@ -154,8 +152,8 @@ def drawn(result: "SearchResult", estimate: Importance | str) -> dict[str, tuple
         )
     if result.ranked and axes:
         figures["parallel_coordinates"] = (
-            search_figures.parallel_coordinates(result, axes),
-            "a line a trial through its hyperparameters to its score, darker where it is better",
+            search_parallel.parallel_coordinates(result, axes),
+            "a line a trial through its hyperparameters to its score, stronger where it is better",
         )
         figures["hyperparameters"] = (
             search_figures.against_each(result, axes),
@@ -163,33 +161,41 @@ def drawn(result: "SearchResult", estimate: Importance | str) -> dict[str, tuple
         )
     if not isinstance(estimate, str):
         figures["importance"] = (
-            search_figures.importance_bars(estimate),
+            search_figures.importance_shares(estimate),
             "the share of the score's variance that each hyperparameter explains alone",
         )
     return figures
 
 
 def write_search(result: "SearchResult", folder: Path, command: str | None = None) -> Path:
-    """Write figures, trials.csv, trials.json and report.html of a search; return the page.
+    """Write figures, tables, trials.csv, trials.json and report.html of a search.
 
-    The page is written last, so that one that is there has its files beside it.
+    The page is written last, so that one that is there has its files beside it; it is returned.
     """
+    from kerascw.views.figure_files import clear_figures, write_figures
+    from kerascw.views.search_tables import (
+        environment_facts,
+        environment_of,
+        finalists_table,
+        options_of,
+        published_table,
+        trials_table,
+    )
+    from kerascw.views.tables import write_tables
+
     estimate, runs = importance_of(result), tested(result)
-    pictures = folder / "figures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    for stale in pictures.glob("*.png"):
-        stale.unlink()
-    encoded = {}
-    for name, (figure, alt) in drawn(result, estimate).items():
-        path = pictures / f"{name}.png"
-        figure.savefig(path, dpi=110)
-        encoded[name] = {"alt": alt, "base64": base64.b64encode(path.read_bytes()).decode()}
+    clear_figures(folder / "figures")
+    figures = write_figures(drawn(result, estimate), folder / "figures")
+    trials = trials_table(result, space_axes(result))
+    finalists, published = finalists_table(result), published_table(result, runs)
+    write_tables([t for t in (trials, finalists, published) if t is not None], folder / "tables")
     replace_text(folder / "trials.csv", csv_text(result))
     replace_text(folder / "trials.json", json_text(result, estimate, runs))
     winner = None if result.winner is None else result.record(result.winner.trial_id)
-    chosen = winner or result.best
+    chosen, environment = winner or result.best, environment_of(result)
     text = page(
         "search.html",
+        figures,
         result=result,
         spec=result.spec,
         title=result.spec.question or f"Search {result.spec.space}",
@@ -198,20 +204,25 @@ def write_search(result: "SearchResult", folder: Path, command: str | None = Non
         counts=counts(result),
         cautions=cautions(result),
         answers=answers(result, runs),
-        rows=rows_of(result),
-        axes=space_axes(result),
+        trials=trials,
+        finalists=finalists,
+        published=published,
+        unscored=len(result.ranked) < len(result.records),
         chosen=chosen,
         specification=json.dumps(chosen.experiment, indent=2) if chosen else "",
+        base=json.dumps(result.spec.base, indent=2),
+        options=options_of(result),
+        conditions=[
+            (axis.name.replace("_", " "), axis.condition)
+            for axis in space_axes(result)
+            if axis.condition
+        ],
         runs=runs,
-        figures=encoded,
         estimate=None if isinstance(estimate, str) else estimate,
         no_estimate=estimate if isinstance(estimate, str) else "",
+        environment=environment_facts(environment),
+        source=environment.get("data"),
         command=command or result.spec.command or f"python -m kerascw tune {result.spec.space}",
-        spread_of=spread_of,
-        spread_text=spread_text,
-        score_cells=score_cells,
-        value_text=value_text,
-        outcome_text=outcome_text,
     )
     return replace_text(folder / "report.html", text)
 

@@ -1,29 +1,47 @@
-"""Figures of a search, as matplotlib Figures without pyplot's global state.
+"""Interactive figures of a search, by Altair.
 
-Colours that stand for scores are cividis', which colour-blind readers see alike (Nuñez, Anderton
-and Renslow, 2018); all others are Okabe and Ito's.
+A trial without a score (diverged, failed, running) stands at the worse edge of its panel, told
+apart by shape as well as by colour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+import altair as alt
 
 from kerascw.evaluation.hyperparameters import Axis, value_text
-from kerascw.evaluation.importance import Importance
+from kerascw.evaluation.importance import REPEATS, Importance
 from kerascw.evaluation.statistics import over_seeds
-from kerascw.views.figures import BLUE, GREEN, GREY, ORANGE, RED, plain
+from kerascw.views import charts
+from kerascw.views.chart_parts import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    SKY,
+    Chart,
+    Dot,
+    Series,
+    short,
+)
 
 if TYPE_CHECKING:
     from tuning.records import SearchResult, TrialRecord
 
-_MARKS = {"diverged": ("x", RED), "failed": ("^", ORANGE), "running": ("o", GREY)}
-"""How a trial without a score is drawn, at the worse edge."""
+TRIAL, REPEATED, BEST = "trial", "repeats another trial", "best trial"
+BEST_SO_FAR, NOT_USED = "best so far", "not used"
+
+_KEYS = {
+    TRIAL: Series(TRIAL, BLUE, shape="circle"),
+    REPEATED: Series(REPEATED, SKY, shape="square"),
+    BEST: Series(BEST, ORANGE, shape="circle"),
+    "diverged": Series("diverged", ORANGE, shape="cross"),
+    "failed": Series("failed", AMBER, shape="triangle-up"),
+    "running": Series("running", GREY, shape="diamond"),
+    BEST_SO_FAR: Series(BEST_SO_FAR, INK),
+}
 
 
 def label(result: "SearchResult") -> str:
@@ -44,206 +62,275 @@ def best_so_far(result: "SearchResult") -> list[float | None]:
     return curve
 
 
-def history(result: "SearchResult") -> Figure:
+def history(result: "SearchResult", axes: Sequence[Axis]) -> Chart:
     """Return every trial's score in the order they began, and the best so far.
 
-    A thin line spans a trial's executions. Trials without a score stand at the worse edge.
+    A thin line spans a trial's executions. Pointing at a trial reads its hyperparameters off.
     """
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
-    axes = figure.subplots()
-    for duplicate, filled, name in ((False, BLUE, "trial"), (True, "none", "repeats another")):
-        shown = [r for r in result.ranked if (r.duplicate_of is not None) == duplicate]
-        axes.plot(
-            [r.number for r in shown], [_score(r) for r in shown], "o", color=BLUE,
-            markerfacecolor=filled, markersize=5, linestyle="none",
-            label=name if shown else None,
-        )  # fmt: skip
-    for record in result.ranked:
-        values = [value for value in record.values if value is not None]
-        if len(values) > 1:
-            axes.plot([record.number] * 2, [min(values), max(values)], color=BLUE, linewidth=1)
+    ranked = {record.trial_id for record in result.ranked}
+    rows = [
+        _row(record, ranked) | {"number": record.number}
+        | {f"h{at}": value_of(record, axis) for at, axis in enumerate(axes)}
+        for record in result.records
+    ]  # fmt: skip
     curve = [
-        (record.number, best)
+        {"line": BEST_SO_FAR, "number": record.number, "score": short(best)}
         for record, best in zip(result.records, best_so_far(result), strict=True)
         if best is not None
     ]
-    if curve:
-        axes.step(*zip(*curve, strict=True), where="post", color="black", label="best so far")
-    winner = result.winner
+    winner, winners = result.winner, ""
+    spread = interval = None
     if winner is not None and winner.mean is not None:
         spread = over_seeds([value for value in winner.values if value is not None])
-        axes.axhline(
-            spread.mean, color=GREEN, linestyle="--", linewidth=1.2,
-            label=f"winner over {spread.n} fresh seed{'s' if spread.n > 1 else ''}",
-        )  # fmt: skip
-        if spread.interval is not None:
-            axes.axhspan(*_possible(spread.interval, result), color=GREEN, alpha=0.12, linewidth=0)
-    _objective_axis(axes, result)
-    _mark_unscored(axes, result, {r.trial_id: r.number for r in result.records})
-    axes.set(xlabel="trial", ylabel=label(result))
-    axes.set_xlim(0.3, max((r.number for r in result.records), default=1) + 0.7)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    plain(axes)
-    handles, names = axes.get_legend_handles_labels()
-    if handles:
-        figure.legend(
-            handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=8
-        )
-    return figure
+        winners = f"winner over {spread.n} fresh seed{'s' if spread.n > 1 else ''}"
+        interval = None if spread.interval is None else _possible(spread.interval, result)
+    there = {row["line"] for row in rows} | ({BEST_SO_FAR} if curve else set())
+    keys = [key for name, key in _KEYS.items() if name in there]
+    if spread is not None:
+        keys.append(Series(winners, GREEN, (6, 3)))
+    last = max((record.number for record in result.records), default=1)
+    place = alt.X(
+        "number:Q", title="trial", scale=alt.Scale(domain=[0.3, last + 0.7], nice=False),
+        axis=alt.Axis(tickMinStep=1, format="d", grid=False),
+    )  # fmt: skip
+    ends = [end for row in rows for end in (row.get("low"), row.get("high")) if end is not None]
+    seen = [*(row["score"] for row in rows if row["score"] is not None), *ends,
+            *([] if spread is None else [spread.mean])]  # fmt: skip
+    scale = _scale(result, seen)
+    height = _height(result, scale)
+    colour = charts.colour_of(keys, symbol=None)
+    layers = []
+    if spread is not None:
+        mean: dict[str, Any] = {"line": winners, "score": short(spread.mean)}
+        told = [alt.Tooltip("line:N", title="line"), told_of("score", label(result))]
+        if interval is not None:
+            mean |= {"low": short(interval[0]), "high": short(interval[1])}
+            told += [told_of("low", "from"), told_of("high", "to")]
+            # clipped: the interval of two seeds would squeeze all trials together
+            band = alt.Chart(charts.data_of([mean])).mark_rect(opacity=0.14, clip=True)
+            low = _height(result, scale, "low")
+            layers.append(band.encode(y=low, y2="high:Q", color=colour, tooltip=told))
+        rule = alt.Chart(charts.data_of([mean])).mark_rule(strokeDash=[6, 3], strokeWidth=1.8)
+        layers.append(rule.encode(y=height, color=colour, tooltip=told))
+    if curve:
+        # a step of one point alone draws nothing, and needs nothing
+        line = alt.Chart(charts.data_of(curve)).mark_line(interpolate="step-after", strokeWidth=1.8)
+        layers.append(line.encode(x=place, y=height, color=colour))
+    told = [alt.Tooltip("trial:N"), alt.Tooltip("line:N", title="what"),
+            told_of("score", label(result)), alt.Tooltip("each:N", title="each execution"),
+            *settings_told(axes)]  # fmt: skip
+    layers += _trials(rows, place, scale, keys, told, result)
+    panel = alt.layer(*layers).properties(height=300)
+    return Chart((panel,), tuple(keys), _said_of_history(result, winners, spread), file_width=560)
 
 
-def parallel_coordinates(result: "SearchResult", axes_of_space: Sequence[Axis]) -> Figure:
-    """Return a line a trial through its hyperparameters to its score, coloured by the score.
+def _said_of_history(result: "SearchResult", winners: str, spread: Any) -> str:
+    said = [f"{len(result.records)} trials"]
+    if result.best is not None and result.best.score is not None:
+        best, worst = result.best, result.ranked[-1]
+        said.append(f"the best, {best.trial_id}, {best.score:.4f}")
+        if worst is not best and worst.score is not None:
+            said.append(f"the worst, {worst.trial_id}, {worst.score:.4f}")
+    if spread is not None:
+        low_high = "" if spread.interval is None else " ({:.4f} to {:.4f})".format(*spread.interval)
+        said.append(f"{winners} {spread.mean:.4f}{low_high}")
+    return ", ".join(said)
 
-    Axes have the scale that the search draws from. A hyperparameter that a trial does not use is
-    crossed below the axis. The best trial is drawn over the others; trials without a score are
-    grey.
+
+def against_each(result: "SearchResult", axes: Sequence[Axis]) -> Chart:
+    """Return the score against each hyperparameter, one panel for each.
+
+    Trials that do not use a hyperparameter are left out of its panel.
     """
-    columns = len(axes_of_space) + 1
-    figure = Figure(figsize=(max(7.5, 1.45 * columns), 5), layout="constrained")
-    axes = figure.subplots()
-    norm = _norm(result)
-    colours = colormaps["cividis_r" if result.spec.maximizes else "cividis"]  # better is darker
-    unused, no_score = -0.12, -0.12
-    for number, record in enumerate(reversed(_drawn_last_first(result))):
-        # lines that share a choice are laid beside one another
-        beside = 0.5 * ((number * 0.618) % 1 - 0.5)
-        heights = []
-        for axis in axes_of_space:
-            if axis.name not in record.hyperparameters:
-                heights.append(unused)
-                continue
-            height = axis.position(record.hyperparameters[axis.name])
-            heights.append(height + (beside / len(axis.choices) if axis.is_choice else 0))
-        score = record.score if record.status == "completed" else None
-        heights.append(no_score if score is None else float(_height(score, result, norm)))
-        best = result.best is not None and record.trial_id == result.best.trial_id
-        axes.plot(
-            range(columns), heights,
-            color="#bbbbbb" if score is None else colours(norm(score)),
-            linewidth=3 if best else 1.1, linestyle=":" if score is None else "-",
-            alpha=1 if best else 0.85, solid_joinstyle="round",
-        )  # fmt: skip
-    for at, axis in enumerate(axes_of_space):
-        axes.plot([at, at], [0, 1], color="black", linewidth=0.8)
-        for height, text in _ticks(axis):
-            _tick(axes, at, height, text)
-        if any(axis.name not in record.hyperparameters for record in result.records):
-            _tick(axes, at, unused, "not used")
-    axes.plot([columns - 1] * 2, [0, 1], color="black", linewidth=0.8)
-    for value in _score_ticks(norm):
-        _tick(axes, columns - 1, float(_height(value, result, norm)), f"{value:.4g}", after=True)
-    if any(record.status != "completed" for record in result.records):
-        _tick(axes, columns - 1, no_score, "no score", after=True)
-    axes.set_ylim(-0.17, 1.05)
-    axes.set_xlim(-0.55, columns - 0.45)
-    names = [axis.name.replace("_", " ") for axis in axes_of_space]
-    axes.set_xticks(range(columns), [*names, label(result)], rotation=20, ha="right")
-    axes.xaxis.set_tick_params(length=0)
-    axes.yaxis.set_visible(False)
-    axes.spines[:].set_visible(False)
-    return figure
-
-
-def against_each(result: "SearchResult", axes_of_space: Sequence[Axis]) -> Figure:
-    """Return the score against each hyperparameter, one small figure for each.
-
-    Trials that do not use a hyperparameter are left out of its figure; those without a score stand
-    at the worse edge.
-    """
-    wide = any(len(axis.choices) > 8 for axis in axes_of_space)
-    columns = 1 if wide else min(3, len(axes_of_space))
-    rows = -(-len(axes_of_space) // columns)
-    figure = Figure(figsize=(9, (4.2 if wide else 2.9) * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axes in grid.flat[len(axes_of_space) :]:
-        axes.axis("off")
-    for number, (axes, axis) in enumerate(zip(grid.flat, axes_of_space, strict=False)):
+    ranked = {record.trial_id for record in result.ranked}
+    best = result.best
+    every = [_row(record, ranked, best) for record in result.records]
+    there = {row["line"] for row in every}
+    keys = [_KEYS[name] for name in (TRIAL, BEST, "diverged", "failed", "running") if name in there]
+    scale = _scale(result, [row["score"] for row in every if row["score"] is not None])
+    panels = []
+    for axis in axes:
         records = [r for r in result.records if axis.name in r.hyperparameters]
-        scored = [r for r in records if r.status == "completed" and r.score is not None]
-        places = dict(zip((r.trial_id for r in records), _places(records, axis), strict=True))
-        axes.plot(
-            [places[r.trial_id] for r in scored], [_score(r) for r in scored], "o", color=BLUE,
-            markersize=4, alpha=0.75, linestyle="none",
-        )  # fmt: skip
-        _objective_axis(axes, result)
-        _mark_unscored(axes, result, places)
-        best = result.best
-        if best is not None and best.trial_id in places:
-            axes.plot(
-                places[best.trial_id], _score(best), "o", color=ORANGE, markersize=8,
-                label="best trial",
-            )  # fmt: skip
-        if axis.is_choice:
-            texts = [value_text(choice) for choice in axis.choices]
-            long = sum(map(len, texts)) > (90 if columns == 1 else 30)
-            axes.set_xticks(
-                range(len(texts)),
-                texts,
-                rotation=40 if long else 0,
-                ha="right" if long else "center",
-            )
-            axes.set_xlim(-0.5, len(texts) - 0.5)
-        else:
-            _whole_range(axes, axis)
-        axes.set(xlabel=axis.name.replace("_", " "), ylabel="")
-        if number % columns == 0:
-            axes.set_ylabel(label(result))
-        plain(axes)
-    return figure
+        rows = [
+            _row(record, ranked, best) | {"x": place, "value": value_of(record, axis)}
+            for record, place in zip(records, _places(records, axis), strict=True)
+        ]
+        rows.sort(key=lambda row: row["line"] == BEST)  # drawn last, on top
+        value = alt.Tooltip("value:N", title=words_of(axis))
+        told = [alt.Tooltip("trial:N"), alt.Tooltip("line:N", title="what"), value,
+                told_of("score", label(result))]  # fmt: skip
+        layers = _trials(rows, _along(axis), scale, keys, told, result)
+        if layers:
+            panels.append(alt.layer(*layers).properties(height=charts.HEIGHT))
+    said = ""
+    if best is not None and best.score is not None:
+        settings = ", ".join(f"{words_of(axis)} {value_of(best, axis)}" for axis in axes)
+        said = f"the best, {best.trial_id} with {best.score:.4f}, has {settings}"
+    width = 300 if len(panels) > 1 else 560
+    return Chart(tuple(panels), tuple(keys), said, file_width=width)
 
 
-def finalists(result: "SearchResult") -> Figure:
+def finalists(result: "SearchResult") -> Chart:
     """Return each finalist's fresh seeds with mean and interval, beside its score in the search."""
-    figure = Figure(figsize=(8, 1.3 + 0.42 * len(result.finalists)), layout="constrained")
-    axes = figure.subplots()
-    for at, finalist in enumerate(result.finalists):
-        values = [value for value in finalist.values if value is not None]
+    dots = []
+    for finalist in result.finalists:
+        values = tuple(value for value in finalist.values if value is not None)
+        spread = over_seeds(values) if values else None
+        low = high = None
+        if spread is not None and spread.interval is not None:
+            low, high = _possible(spread.interval, result)
+        name = f"trial {finalist.trial_id}"
+        if finalist is result.winner:
+            name += ", winner"
         score = result.record(finalist.trial_id).score
-        if score is not None:
-            axes.plot(score, at, "D", color=ORANGE, markersize=5)
-        if not values:
-            continue
-        axes.plot(values, [at] * len(values), "|", color=GREY, markersize=10)
-        spread = over_seeds(values)
-        if spread.interval is not None:
-            axes.plot(_possible(spread.interval, result), [at, at], color=BLUE, linewidth=2)
-        axes.plot(spread.mean, at, "o", color=BLUE)
-    for marker, colour, text in (
-        ("D", ORANGE, "score in the search"),
-        ("o", BLUE, "mean over fresh seeds, 95 % t-interval"),
-        ("|", GREY, "each fresh seed"),
-    ):
-        axes.plot([], [], marker, color=colour, linestyle="none", label=text)
-    axes.set_yticks(range(len(result.finalists)), [f"trial {f.trial_id}" for f in result.finalists])
-    axes.set_ylim(len(result.finalists) - 0.5, -0.5)  # the best of the search on top
-    axes.set(xlabel=label(result))
-    plain(axes, "x")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
-    return figure
+        mean = None if spread is None else spread.mean
+        dots.append(Dot(name, mean, low, high, each=values, published=score))
+    said = charts.said_of_dots(dots).replace("published", "in the search")
+    return charts.dots(
+        dots, x=label(result), value="mean over fresh seeds, 95 % t-interval",
+        each="each fresh seed", published="score in the search", numbers=said,
+    )  # fmt: skip
 
 
-def importance_bars(estimate: Importance) -> Figure:
+def importance_shares(estimate: Importance) -> Chart:
     """Return each hyperparameter's share with its range over the repeats."""
-    shares = estimate.shares
-    figure = Figure(figsize=(8, 0.9 + 0.36 * len(shares)), layout="constrained")
-    axes = figure.subplots()
-    for at, share in enumerate(shares):
-        axes.barh(at, share.mean, color=BLUE, alpha=0.55, height=0.6)
-        axes.plot([share.low, share.high], [at, at], color="black", linewidth=1.2)
-    axes.set_yticks(range(len(shares)), [share.name.replace("_", " ") for share in shares])
-    axes.set_ylim(len(shares) - 0.5, -0.5)
-    axes.set(xlabel="share of the score's variance that it explains alone", xlim=(0, 1))
-    plain(axes, "x")
-    return figure
+    dots = [Dot(share.name.replace("_", " "), share.mean, share.low, share.high)
+            for share in estimate.shares]  # fmt: skip
+    return charts.dots(
+        dots, x="share of the score's variance", zero=True,
+        value=f"mean over {REPEATS} forests, 5th to 95th percentile",
+    )  # fmt: skip
 
 
-# --- axes -----------------------------------------------------------------------------------
+# --- parts ----------------------------------------------------------------------------------
 
 
-def _score(record: "TrialRecord") -> float:
-    assert record.score is not None
-    return record.score
+def _row(
+    record: "TrialRecord", ranked: set[str], best: "TrialRecord | None" = None
+) -> dict[str, Any]:
+    """Return a trial as figures have it; ``line`` is how it is drawn."""
+    values = [value for value in record.values if value is not None]
+    is_scored = record.trial_id in ranked
+    if best is not None and record.trial_id == best.trial_id:
+        line = BEST
+    elif is_scored:
+        line = REPEATED if record.duplicate_of is not None and best is None else TRIAL
+    else:
+        line = record.status
+    row: dict[str, Any] = {
+        "trial": record.trial_id,
+        "line": line,
+        "score": short(record.score) if is_scored and record.score is not None else None,
+    }
+    if len(record.values) > 1:
+        row["each"] = ", ".join("-" if v is None else f"{v:.4f}" for v in record.values)
+    if is_scored and len(values) > 1:
+        row |= {"low": short(min(values)), "high": short(max(values))}
+    return row
+
+
+def _trials(
+    rows: Sequence[dict[str, Any]],
+    place: Any,
+    scale: alt.Scale,
+    keys: Sequence[Series],
+    told: Sequence[Any],
+    result: "SearchResult",
+) -> list[Any]:
+    """Return the marks of trials: those with a score, and those without at the worse edge."""
+    scored = [row for row in rows if row["score"] is not None]
+    others = [row for row in rows if row["score"] is None]
+    look = {"color": charts.colour_of(keys, symbol=None), "shape": _shape_of(keys)}
+    layers = []
+    if spans := [row for row in scored if "low" in row and "number" in row]:
+        base = alt.Chart(charts.data_of(spans)).mark_rule(strokeWidth=1.2)
+        low = _height(result, scale, "low")
+        layers.append(base.encode(x=place, y=low, y2="high:Q", color=look["color"]))
+    for several, where in ((scored, _height(result, scale)), (others, _edge(result))):
+        if several:
+            marks = alt.Chart(charts.data_of(several)).mark_point(filled=True, size=60, opacity=0.9)
+            layers.append(marks.encode(x=place, y=where, tooltip=list(told), **look))
+    return layers
+
+
+def _shape_of(keys: Sequence[Series]) -> alt.Shape:
+    names, shapes = [key.name for key in keys], [key.shape for key in keys]
+    scale = alt.Scale(domain=names, range=shapes)
+    return alt.Shape("line:N", scale=scale, legend=alt.Legend(title=None))
+
+
+def _edge(result: "SearchResult") -> Any:
+    """Return the worse edge of a panel, as a height in pixels."""
+    return alt.value(alt.ExprRef("height - 6")) if result.spec.maximizes else alt.value(6)
+
+
+def _scale(result: "SearchResult", seen: Sequence[float]) -> alt.Scale:
+    """Return the objective's scale, with room for trials without a score at the worse edge."""
+    if not seen:
+        return alt.Scale(zero=False)
+    low, high = min(seen), max(seen)
+    if is_logarithmic(result) and low > 0:
+        margin = (high / low) ** 0.08
+        return alt.Scale(type="log", domain=[short(low / margin), short(high * margin)],
+                         nice=False)  # fmt: skip
+    margin = 0.08 * ((high - low) or 0.1)
+    return alt.Scale(domain=[short(low - margin), short(high + margin)], nice=False)
+
+
+def _height(result: "SearchResult", scale: alt.Scale, name: str = "score") -> alt.Y:
+    """Return the axis of the objective."""
+    axis = alt.Axis(format="~g", tickCount=6)
+    return alt.Y(f"{name}:Q", title=label(result), scale=scale, axis=axis)
+
+
+def _along(axis: Axis) -> alt.X:
+    """Return a hyperparameter along x: all of its range, or its choices in their order."""
+    title = words_of(axis)
+    if axis.is_choice:
+        texts = [value_text(choice) for choice in axis.choices]
+        named = f"[{', '.join(_quoted(text) for text in texts)}][datum.value]"
+        ticks = alt.Axis(
+            values=list(range(len(texts))), labelExpr=named, grid=False, labelLimit=110,
+            labelOverlap=False,
+            labelAngle=-40 if sum(map(len, texts)) > 30 else 0,
+        )  # fmt: skip
+        scale = alt.Scale(domain=[-0.5, len(texts) - 0.5], nice=False)
+        return alt.X("x:Q", title=title, scale=scale, axis=ticks)
+    if axis.scale == "log" and axis.high > axis.low:
+        margin = (axis.high / axis.low) ** 0.04
+        domain, kind = [axis.low / margin, axis.high * margin], "log"
+    else:
+        margin = 0.04 * ((axis.high - axis.low) or 1)
+        domain, kind = [axis.low - margin, axis.high + margin], "linear"
+    whole = isinstance(axis.low, int) and isinstance(axis.high, int) and kind == "linear"
+    ticks = alt.Axis(format="~g", tickCount=5, grid=False, **({"tickMinStep": 1} if whole else {}))
+    scale = alt.Scale(type=kind, domain=[short(end) for end in domain], nice=False)
+    return alt.X("x:Q", title=title, scale=scale, axis=ticks)
+
+
+def _quoted(text: str) -> str:
+    """Return the text as a string of Vega's expressions."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def settings_told(axes: Sequence[Axis]) -> list[alt.Tooltip]:
+    """Return what pointing at a whole trial says of its hyperparameters."""
+    return [alt.Tooltip(f"h{at}:N", title=words_of(axis)) for at, axis in enumerate(axes)]
+
+
+def told_of(name: str, title: str) -> alt.Tooltip:
+    return alt.Tooltip(f"{name}:Q", title=title, format=".5~g")
+
+
+def words_of(axis: Axis) -> str:
+    return axis.name.replace("_", " ")
+
+
+def value_of(record: "TrialRecord", axis: Axis) -> str:
+    if axis.name not in record.hyperparameters:
+        return NOT_USED
+    return value_text(record.hyperparameters[axis.name])
 
 
 def _possible(interval: tuple[float, float], result: "SearchResult") -> tuple[float, float]:
@@ -252,92 +339,14 @@ def _possible(interval: tuple[float, float], result: "SearchResult") -> tuple[fl
     return max(low, 0.0), min(high, 1.0) if result.spec.objective.endswith("accuracy") else high
 
 
-def _logarithmic(result: "SearchResult") -> bool:
+def scores_of(result: "SearchResult") -> list[float]:
+    return [record.score for record in result.ranked if record.score is not None]
+
+
+def is_logarithmic(result: "SearchResult") -> bool:
     """Return whether scores need a logarithmic axis: losses of very different size."""
-    scores = [_score(record) for record in result.ranked]
+    scores = scores_of(result)
     return bool(scores) and min(scores) > 0 and max(scores) > 10 * min(scores)
-
-
-def _objective_axis(axes: Axes, result: "SearchResult") -> None:
-    if _logarithmic(result):
-        axes.set_yscale("log")
-
-
-def _mark_unscored(axes: Axes, result: "SearchResult", places: Mapping[str, Any]) -> None:
-    """Draw the trials without a score, each at its place on the x axis, at the worse edge."""
-    edge = 0.02 if result.spec.maximizes else 0.98  # of the height
-    for status, (marker, colour) in _MARKS.items():
-        found = [
-            places[record.trial_id]
-            for record in result.records
-            if record.status == status and record.trial_id in places
-        ]
-        if found:
-            (drawn,) = axes.plot(
-                found, [edge] * len(found), marker, color=colour, markerfacecolor="none",
-                transform=axes.get_xaxis_transform(), clip_on=False, linestyle="none", label=status,
-            )  # fmt: skip
-            drawn.set_in_layout(False)  # constrained layout takes its height for a value
-
-
-def _whole_range(axes: Axes, axis: Axis) -> None:
-    """Let the x axis show all of the range that is searched."""
-    if axis.high == axis.low:
-        return
-    if axis.scale == "log":
-        margin = (axis.high / axis.low) ** 0.04
-        axes.set_xscale("log")
-        axes.set_xlim(axis.low / margin, axis.high * margin)
-    else:
-        margin = 0.04 * (axis.high - axis.low)
-        axes.set_xlim(axis.low - margin, axis.high + margin)
-
-
-def _norm(result: "SearchResult") -> Normalize:
-    scores = [_score(record) for record in result.ranked] or [0.0, 1.0]
-    low, high = min(scores), max(scores)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    return LogNorm(low, high) if _logarithmic(result) else Normalize(low, high)
-
-
-def _height(score: float, result: "SearchResult", norm: Normalize) -> Any:
-    """Return where a score stands on its axis, 0 to 1; better is above."""
-    height = norm(score)
-    return height if result.spec.maximizes else 1 - height
-
-
-def _score_ticks(norm: Normalize) -> list[float]:
-    return [float(norm.inverse(share)) for share in (0, 0.25, 0.5, 0.75, 1)]
-
-
-def _drawn_last_first(result: "SearchResult") -> list["TrialRecord"]:
-    """Return the trials with the one drawn on top first: best to worst, then those unscored."""
-    ranked = result.ranked
-    return [*ranked, *(record for record in result.records if record not in ranked)]
-
-
-def _ticks(axis: Axis) -> list[tuple[float, str]]:
-    """Return heights on the axis, and what stands beside them."""
-    if axis.is_choice:
-        return [(axis.position(choice), value_text(choice)) for choice in axis.choices]
-    values = [axis.low, axis.high]
-    if axis.scale == "log":
-        decades = range(int(np.ceil(np.log10(axis.low))), int(np.floor(np.log10(axis.high))) + 1)
-        values += [10.0**d for d in decades if 0.06 < axis.position(10.0**d) < 0.94]
-    elif isinstance(axis.low, int) and isinstance(axis.high, int) and axis.high - axis.low <= 10:
-        values = list(range(axis.low, axis.high + 1))
-    elif axis.scale == "linear":
-        values += [axis.low + (axis.high - axis.low) * share for share in (0.25, 0.5, 0.75)]
-    return [(axis.position(value), value_text(value)) for value in sorted(set(values))]
-
-
-def _tick(axes: Axes, at: float, height: float, text: str, *, after: bool = False) -> None:
-    axes.annotate(
-        text, (at, height), xytext=(5 if after else -5, 0), textcoords="offset points",
-        ha="left" if after else "right", va="center", fontsize=7.5,
-        bbox={"boxstyle": "square,pad=0.1", "color": "white", "alpha": 0.75},
-    )  # fmt: skip
 
 
 def _places(records: Sequence["TrialRecord"], axis: Axis) -> list[Any]:
@@ -350,5 +359,6 @@ def _places(records: Sequence["TrialRecord"], axis: Axis) -> list[Any]:
     for value in values:
         choice = axis.choices.index(value)
         seen = counts[choice] = counts.get(choice, -1) + 1
-        places.append(choice + 0.5 * ((seen * 0.618 + 0.5) % 1 - 0.5))  # the first at the middle
+        beside = 0.5 * ((seen * 0.618 + 0.5) % 1 - 0.5)  # the first at the middle
+        places.append(short(choice + beside))
     return places

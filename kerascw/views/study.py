@@ -1,17 +1,9 @@
-"""Tables, figures and the report of a study, and of any runs side by side."""
+"""The table of a study: every variant with its figures, in words and as CSV."""
 
-import base64
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from kerascw.engine.store import Run
 from kerascw.engine.study import StudyResult
@@ -25,7 +17,6 @@ from kerascw.evaluation.repeats import (
 from kerascw.evaluation.statistics import (
     Spread,
     Verdict,
-    figure_of,
     is_shown,
     over_seeds,
     paired_difference,
@@ -33,19 +24,7 @@ from kerascw.evaluation.statistics import (
 )
 from kerascw.published import Published
 from kerascw.spec import Autoencoder
-from kerascw.views.figures import loss_label, plain
-from kerascw.views.folds import every_fold, figures_shown, fold_tables, folds_csv, notes
-from kerascw.views.report import page, replace_text
-
-# Okabe and Ito's colours, then the same dashed: lines stay apart for colour-blind readers
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("-", "--", ":")
-
-LARGEST_LOSS = 10.0
-"""Where curves of losses are cut off, in nats; guessing among 100 classes costs 4.6."""
-
-MOST_CURVES = 24
-"""How many variants' curves are overlaid; more cannot be told apart."""
+from kerascw.views.folds import figures_shown
 
 
 @dataclass(frozen=True)
@@ -225,225 +204,3 @@ def csv_text(rows: Sequence[Row]) -> str:
                  is_shown(difference) if difference else "", "; ".join(row.diverged)]
             )  # fmt: skip
     return out.getvalue()
-
-
-# --- figures --------------------------------------------------------------------------------
-
-
-def overlaid_curves(runs: Mapping[str, Sequence[Run]], figure_name: str = "loss") -> Figure:
-    """Return one line a variant for training and validation, with a band over the runs.
-
-    The band is the range of the runs, seeds or folds, which needs no assumption about two or three
-    of them. Runs that diverged are left out, unless all did.
-    """
-    parts = [
-        part
-        for part in ("train", "validation")
-        if any(
-            f"{part}_{figure_name}" in run.history[0]
-            for several in runs.values()
-            for run in several
-        )
-    ]  # fmt: skip
-    figure = Figure(figsize=(5.2 * len(parts) + 2.2, 4.2), layout="constrained")
-    grid = figure.subplots(1, len(parts), squeeze=False, sharey=True)[0]
-    for axes, part in zip(grid, parts, strict=True):
-        for number, (variant, several) in enumerate(runs.items()):
-            _band(axes, several, f"{part}_{figure_name}", number, variant)
-        label = "training (while it learns)" if part == "train" else part
-        axes.set(xlabel="epoch", title=label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        # what diverged at once has no value that a logarithm could show
-        if figure_name == "loss" and any(
-            (np.isfinite(y := np.asarray(line.get_ydata())) & (y > 0)).any()
-            for line in axes.get_lines()
-        ):
-            axes.set_yscale("log")
-            if axes.get_ylim()[1] > LARGEST_LOSS:  # one diverging run would flatten all others
-                axes.set_ylim(top=LARGEST_LOSS)
-        plain(axes)
-    reconstructs = all(run.experiment.reconstructs for several in runs.values() for run in several)
-    grid[0].set_ylabel(
-        loss_label(reconstructs=reconstructs) if figure_name == "loss" else figure_name
-    )
-    figure.legend(
-        *grid[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8
-    )
-    return figure
-
-
-def every_curve(runs: Mapping[str, Sequence[Run]]) -> dict[str, tuple[Figure, str]]:
-    """Return the overlaid curves by name, with what each shows.
-
-    Classifiers have loss and accuracy, unless they are too many to tell apart. Autoencoders have a
-    loss of another kind, in a figure of its own: ``reconstruction_loss``.
-    """
-    classifiers, autoencoders = (
-        {
-            name: several
-            for name, several in runs.items()
-            if several[0].experiment.reconstructs == reconstructs
-        }
-        for reconstructs in (False, True)
-    )
-    drawn = {}
-    if 0 < len(classifiers) <= MOST_CURVES:
-        for name in ("loss", "accuracy"):
-            alt = f"{name} of every variant against epochs"
-            drawn[name] = (overlaid_curves(classifiers, name), alt)
-    if autoencoders:
-        drawn["reconstruction_loss"] = (
-            overlaid_curves(autoencoders, "loss"),
-            "mean squared error per pixel of every autoencoder against epochs",
-        )
-    return drawn
-
-
-def _band(axes: Axes, runs: Sequence[Run], name: str, number: int, label: str) -> None:
-    finished = [run for run in runs if run.metrics["status"] == "finished"] or runs
-    histories = [[row[name] for row in run.history] for run in finished if name in run.history[0]]
-    if not histories:
-        return
-    length = min(len(history) for history in histories)
-    values = np.array([history[:length] for history in histories])
-    epochs = np.arange(1, length + 1)
-    style: dict[str, Any] = {
-        "color": COLOURS[number % len(COLOURS)],
-        "linestyle": _DASHES[number // len(COLOURS) % len(_DASHES)],
-    }
-    axes.plot(epochs, values.mean(axis=0), label=label, marker="." if length < 3 else None, **style)
-    if len(values) > 1:
-        axes.fill_between(
-            epochs, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.15, lw=0
-        )
-
-
-def curves_with_test(runs: Sequence[Run]) -> Figure:
-    """Return loss and error against epochs, a line a run, the mean test figure dashed."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    for axes, name, label in zip(
-        figure.subplots(1, 2),
-        ("loss", "error"),
-        ("negative log-likelihood (nats)", "classification error"),
-        strict=True,
-    ):
-        for part, colour in (("train", COLOURS[0]), ("validation", COLOURS[1])):
-            for number, run in enumerate(runs):
-                values = [
-                    value
-                    for epoch in range(1, len(run.history) + 1)
-                    if (value := figure_of(run, f"epoch_{epoch}.{part}_{name}")) is not None
-                ]
-                axes.plot(
-                    range(1, len(values) + 1), values, color=colour, linewidth=1, alpha=0.7,
-                    label=("training" if part == "train" else part) if number == 0 else None,
-                )  # fmt: skip
-        test = [value for run in runs if (value := figure_of(run, f"test.{name}")) is not None]
-        if test:
-            mean = over_seeds(test).mean
-            axes.axhline(
-                mean, color="black", linestyle="--", linewidth=1, label=f"test, {mean:.4f}"
-            )
-        axes.set(xlabel="epoch", ylabel=label)
-        if name == "loss":
-            axes.set_yscale("log")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        plain(axes)
-        axes.legend(frameon=False)
-    return figure
-
-
-def comparison(rows: Sequence[Row], name: str) -> Figure:
-    """Return one figure of all variants: every seed or fold, mean with interval, published."""
-    shown = [(row.variant, cell) for row in rows for cell in row.cells if cell.name == name]
-    figure = Figure(figsize=(8, 1.2 + 0.34 * len(shown)), layout="constrained")
-    axes = figure.subplots()
-    for at, (_, cell) in enumerate(shown):
-        if cell.spread is not None:
-            axes.plot(cell.values, [at] * len(cell.values), "|", color="#767676", markersize=9)
-            low, high = cell.spread.interval or (cell.spread.mean, cell.spread.mean)
-            if name.endswith("accuracy"):  # a t-interval of few seeds knows no bounds
-                low, high = max(low, 0.0), min(high, 1.0)
-            axes.plot([low, high], [at, at], color=COLOURS[0], linewidth=2)
-            axes.plot(cell.spread.mean, at, "o", color=COLOURS[0])
-        if cell.published is not None:
-            axes.plot(cell.published.best_reading, at, "D", color=COLOURS[1], markersize=5)
-    for marker, colour, label in (
-        ("o", COLOURS[0], "mean, 95 % t-interval"),
-        ("|", "#767676", f"each {unit_of(rows)}"),
-        ("D", COLOURS[1], "published (corrected where it needs it)"),
-    ):
-        axes.plot([], [], marker, color=colour, label=label)
-    axes.set_yticks(range(len(shown)), [variant for variant, _ in shown])
-    axes.set_ylim(len(shown) - 0.5, -0.5)  # the first on top
-    axes.set(xlabel=name.replace(".", " "))
-    plain(axes, "x")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
-    return figure
-
-
-# --- report ---------------------------------------------------------------------------------
-
-
-def write_study(
-    result: StudyResult, folder: Path, command: str | None, options: Any = None
-) -> Path:
-    """Write figures, tables and report.html of a study into ``folder``; return the page."""
-    rows, study = rows_of(result), result.study
-    drawn: dict[str, tuple[Figure, str]] = {}
-    # an autoencoder has no place among classifiers
-    alike = [row for row in rows if not row.reconstructs] or rows
-    compared = "test.error" if "test.error" in study.figures else "test.accuracy"
-    if alike[0].reconstructs:
-        compared = "test.loss"
-    if any(row.repeats.folds for row in alike):  # what is cross-validated is the held-out fold
-        compared = compared.replace("test.", "validation.")
-    if any(cell.name == compared for row in alike for cell in row.cells):
-        drawn["comparison"] = (
-            comparison(alike, compared),
-            f"{compared.replace('.', ' ')} of every variant over {unit_of(alike, 's')}, with the "
-            "published one",
-        )
-    if (folds := every_fold(result, study.published(), COLOURS)) is not None:
-        drawn["folds"] = folds
-    drawn |= every_curve(result.runs)
-    if study.pictures is not None:
-        drawn |= study.pictures(result.runs, options)
-    pictures = folder / "figures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    for stale in pictures.glob("*.png"):
-        stale.unlink()
-    encoded = {}
-    for name, (figure, alt) in drawn.items():
-        path = pictures / f"{name}.png"
-        figure.savefig(path, dpi=110)
-        encoded[name] = {"alt": alt, "base64": base64.b64encode(path.read_bytes()).decode()}
-    (folder / "table.csv").write_text(csv_text(rows), encoding="utf-8")
-    (folder / "folds.csv").unlink(missing_ok=True)
-    if any(row.repeats.folds for row in rows):
-        (folder / "folds.csv").write_text(folds_csv(result), encoding="utf-8")
-    text = page(
-        "study.html",
-        result=result,
-        study=study,
-        rows=rows,
-        answers=study.answers(result.runs),
-        refused=study.refused(),
-        cautions=result.plan.cautions,
-        over=measured_over(rows),
-        repeats=max((row.repeats for row in rows), key=lambda repeats: repeats.count),
-        unit=unit_of(rows),
-        units=unit_of(rows, "s"),
-        folds=fold_tables(result),
-        notes=notes(result),
-        row_name=row_name,
-        figures=encoded,
-        command=command or result.plan.command,
-        wheres=sorted({c.published.where for row in rows for c in row.cells if c.published}),
-        whys=sorted({c.published.why for row in rows for c in row.cells if c.published} - {""}),
-        data=result.every_run[0].environment["data"],
-        spread_text=spread_text,
-        difference_text=difference_text,
-        published_text=published_text,
-    )
-    return replace_text(folder / "report.html", text)

@@ -178,12 +178,15 @@ def show_run(run: Run, console: Console) -> None:
     console.print(f"files: {run.folder}")
 
 
-def list_runs(store: Store, console: Console) -> None:
-    """Print a line for every run that is kept, the newest last; the figures are accuracies."""
+def list_runs(store: Store, console: Console) -> int:
+    """Print a line for every run that is kept, the newest last; return how many these are.
+
+    The figures are accuracies.
+    """
     runs = store.all()
     if not runs:
         console.print(f"No runs are kept in {store.folder}. Next: python -m kerascw run fashion")
-        return
+        return 0
     table = Table("run", "data", box=None, pad_edge=False)
     folded = any(run.experiment.fold is not None for run in runs)
     for column in (*(["fold"] if folded else []), "seed", "epochs", "validation", "test"):
@@ -199,6 +202,7 @@ def list_runs(store: Store, console: Console) -> None:
             *figures,
         )
     console.print(table)
+    return len(runs)
 
 
 def _fold(run: Run) -> str:

@@ -1,0 +1,132 @@
+"""Tables of a page: sorted by a click there, and files beside it in CSV and LaTeX.
+
+How to use it::
+
+    table = Table("variants", ("variant", "test accuracy"), text=(0,),
+                  rows=(("cnn", number(0.9123)), ("mlp", number(None))))
+    write_tables([table], folder / "tables")     # variants.csv, variants.tex
+
+and in a template ``{{ sortable(table) }}``. A cell is a word, or a :class:`Cell`: what is read,
+and the value that sorts and that the CSV file has, unrounded.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is read, and the value that it stands for; None where there is none."""
+
+    text: str
+    value: float | int | None = None
+    code: bool = False  # a name to be copied
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a name for its files."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[str | Cell]]
+    text: tuple[int, ...] = (0,)  # columns of words, set flush left
+    caption: str = ""
+    foot: Sequence[Sequence[str | Cell]] = ()  # rows that stay below, such as a mean
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        return _cells(self.rows)
+
+    @property
+    def foot_cells(self) -> list[list[Cell]]:
+        return _cells(self.foot)
+
+
+def _cells(rows: Sequence[Sequence[str | Cell]]) -> list[list[Cell]]:
+    return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+
+
+def number(value: float | None, form: str = ".4f", missing: str = "-") -> Cell:
+    """Return a figure as a cell.
+
+    >>> number(0.91237), number(None).text
+    (Cell(text='0.9124', value=0.91237, code=False), '-')
+    """
+    return Cell(missing) if value is None else Cell(format(value, form), value)
+
+
+def count(value: int | None) -> Cell:
+    """Return a whole number as a cell, its thousands apart."""
+    return number(value, ",")
+
+
+def percent(value: float | None) -> Cell:
+    """Return a share as a cell.
+
+    >>> percent(0.91237).text
+    '91.24 %'
+    """
+    return Cell("-") if value is None else Cell(f"{100 * value:.2f} %", value)
+
+
+def csv_of(table: Table) -> str:
+    """Return the table as CSV: values as they are where there are any, else what is read."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.columns)
+    for row in [*table.cells, *table.foot_cells]:
+        writer.writerow([cell.text if cell.value is None else cell.value for cell in row])
+    return out.getvalue()
+
+
+_ESCAPES = str.maketrans({
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}",
+})  # fmt: skip
+
+
+def escaped(text: str) -> str:
+    r"""Return the text as LaTeX has to read it.
+
+    >>> escaped("0.91 ± 0.01, 5 % of a_b")
+    '0.91 $\\pm$ 0.01, 5 \\% of a\\_b'
+    """
+    return " ".join(text.split()).translate(_ESCAPES)
+
+
+def latex_of(table: Table) -> str:
+    r"""Return a ``tabular`` with the rules of the package booktabs, to be read by ``\input``."""
+    align = "".join("l" if at in table.text else "r" for at in range(len(table.columns)))
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        f"\\begin{{tabular}}{{{align}}}",
+        "\\toprule",
+        " & ".join(escaped(column) for column in table.columns) + r" \\",
+        "\\midrule",
+        *map(_latex_row, table.cells),
+        *(["\\midrule"] if table.foot else []),
+        *map(_latex_row, table.foot_cells),
+        "\\bottomrule",
+        "\\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_row(row: Sequence[Cell]) -> str:
+    return " & ".join(escaped(cell.text) for cell in row) + r" \\"
+
+
+def write_tables(tables: Iterable[Table], folder: Path) -> None:
+    """Write ``NAME.csv`` and ``NAME.tex`` of every table; those of an earlier drawing go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in (".csv", ".tex"):
+        for stale in folder.glob(f"*{suffix}"):
+            stale.unlink()
+    for table in tables:
+        (folder / f"{table.name}.csv").write_text(csv_of(table), encoding="utf-8")
+        (folder / f"{table.name}.tex").write_text(latex_of(table), encoding="utf-8")
