@@ -9,24 +9,12 @@ from pydantic import BaseModel, ValidationError
 from kerascw.errors import CallError
 from kerascw.spec import (
     AUGMENTATIONS,
-    SGD,
-    Adam,
-    Adamax,
-    AdamW,
-    Autoencoder,
-    Constant,
-    ConvNet,
-    Cosine,
-    DenseNet,
     Experiment,
-    Halving,
-    InverseTime,
-    OneCycle,
-    Plateau,
-    RMSprop,
+    ModelSpec,
+    OptimizerSpec,
+    ScheduleSpec,
     Spec,
-    Step,
-    WarmUp,
+    kinds_of,
 )
 
 
@@ -45,11 +33,9 @@ def one_line(error: ValidationError, prefix: str = "") -> str:
 
 
 _CHOICES: dict[str, tuple[type[Spec], ...]] = {
-    "model": (ConvNet, DenseNet, Autoencoder),
-    "training.optimizer": (SGD, RMSprop, Adam, AdamW, Adamax),
-    "training.schedule": (
-        *(Constant, Step, Halving, InverseTime, Cosine, OneCycle, WarmUp, Plateau),
-    ),
+    "model": kinds_of(ModelSpec),
+    "training.optimizer": kinds_of(OptimizerSpec),
+    "training.schedule": kinds_of(ScheduleSpec),
     "training.augmentation": AUGMENTATIONS,
 }
 """The kinds of each part that comes in several."""

@@ -54,6 +54,16 @@ def _takes_tuple(spec: type[BaseModel], name: str) -> bool:
     return tuple in choices and choices <= {tuple, NoneType}
 
 
+def kinds_of(union: Any) -> tuple[type[Spec], ...]:
+    """Return the specs that a part may be, of a union that their ``kind`` tells apart.
+
+    >>> [spec.__name__ for spec in kinds_of(OptimizerSpec)]
+    ['SGD', 'RMSprop', 'Adam', 'AdamW', 'Adamax']
+    """
+    members: tuple[type[Spec], ...] = get_args(get_args(union)[0])
+    return members
+
+
 # --- data -----------------------------------------------------------------------------------
 
 
@@ -511,7 +521,7 @@ AugmentationSpec = Annotated[
     Field(discriminator="kind"),
 ]
 
-AUGMENTATIONS: tuple[type[Spec], ...] = get_args(get_args(AugmentationSpec)[0])
+AUGMENTATIONS = kinds_of(AugmentationSpec)
 """Every kind of augmentation."""
 
 
