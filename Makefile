@@ -4,7 +4,7 @@
 PYTHON ?= python3
 PACKAGE_DATA = /usr/share/datasets/fashion-mnist
 
-.PHONY: run test lint bench data clean
+.PHONY: run test lint bench bench-accuracy data clean
 .DELETE_ON_ERROR:
 
 run: .venv/ready data
@@ -19,7 +19,13 @@ lint: .venv/ready
 	.venv/bin/mypy
 
 bench: .venv/ready data
-	.venv/bin/python benchmarks/throughput.py
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -e '.[bench]'
+	.venv/bin/python benchmarks/bench.py
+
+# resumes: what runs/time_to_accuracy keeps is not trained again
+bench-accuracy: .venv/ready data
+	.venv/bin/python benchmarks/time_to_accuracy.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'

@@ -1,12 +1,12 @@
 """What a sweep of short runs costs beside one long run: images trained per second of both.
 
-    python benchmarks/sweep.py [--epochs 20] [--jobs 2] [--images 500000]
+    python benchmarks/sweep.py [--seeds 3] [--epochs 5] [--jobs 2] [--images 500000]
 
 The sweep is study bag-pretraining at full budget without its autoencoder's variants: random weights
-on 5 %, 10 %, ..., 100 % of the training data, start-up of the processes, tracing and scoring
-included. The long run is the same model on all of the training data, for as many epochs as give
-about ``--images``, in one process with all cores; its rate is that of training alone. Both are
-measured in turn, and the ratio is of their medians.
+on 5 %, 10 %, ..., 100 % of the training data, with so many seeds each (60 runs); start-up of the
+processes, tracing and scoring are included. The long run is the same model on all of the training
+data, for as many epochs as give about ``--images``, in one process with all cores; its rate is that
+of training alone. Both are measured in turn, and the ratio is of their medians.
 """
 
 import argparse
@@ -14,9 +14,11 @@ import statistics
 import tempfile
 import time
 
+from in_turn import RESULTS, spread
+
 from kerascw.engine.environment import cores, processor
 from kerascw.engine.many import run_many
-from kerascw.engine.store import Store
+from kerascw.engine.store import Store, write_json
 from kerascw.settings import override
 from kerascw.studies.bag_learning import pretraining
 from kerascw.views.terminal import images_trained
@@ -25,16 +27,18 @@ from kerascw.views.terminal import images_trained
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--images", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--data-dir")
     options = parser.parse_args()
     sweep = [
-        override(experiment, {"training.epochs": options.epochs})
+        override(experiment, {"training.epochs": options.epochs, "seed": seed})
         for name, experiment in pretraining().items()
         if name.startswith("random, ")
+        for seed in range(options.seeds)
     ]
     whole = sweep[-1]
     rates: dict[str, list[float]] = {"one long run": [], "sweep": []}
@@ -58,6 +62,16 @@ def main() -> None:
     for name, median in medians.items():
         print(f"{name:<14} {median:8,.0f} images/s")
     print(f"ratio          {medians['sweep'] / medians['one long run']:8.2f}")
+    RESULTS.mkdir(exist_ok=True)
+    write_json(
+        RESULTS / "sweep.json",
+        {
+            "runs": len(sweep),
+            "jobs": options.jobs,
+            "rates": {name: spread(values) for name, values in rates.items()},
+            "ratio": medians["sweep"] / medians["one long run"],
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -1,104 +1,306 @@
-"""Training images per second: kerascw against a plain ``model.fit`` on in-memory arrays.
+"""Training images a second of five architectures: kerascw, plain Keras and PyTorch.
 
-    python benchmarks/throughput.py [--images 20000] [--rounds 5]
+    python benchmarks/throughput.py [--rounds 9] [--only lenet] [--seconds 0.7]
 
-Both train the 93,322-parameter convnet of the convnet lab (32-64-64, 3x3, two pools, dense 64) at
-batch 64 with RMSprop, on the same pictures, in turn (A B A B ...) in one process, so that whatever
-else the machine does meets both. The first round of each traces its graph and is not counted. What
-is printed is the median rate of each and the ratio of the medians, with the ratios of the single
-rounds as spread.
+The contenders are kerascw as it fits; ``model.fit`` on float pictures in memory, as a notebook has
+it; and a PyTorch 2 loop, eager, with contiguous and with channels-last tensors. Each has a process
+of its own and all cores, and they train the same model on the same (random) pictures in turn, A B C
+D A B C D ..., for about ``--seconds`` each; the first time of each is not counted. Ratios are of
+medians. The share of the peak is of the arithmetic of convolutions and dense layers, forward and
+backward, in the rate of a large single-precision matrix product, measured in the same rounds.
+
+LeNet's idle auxiliary heads, augmentation and the digits' L2 are left out everywhere.
 """
 
 import argparse
-import os
-import statistics
-import time
+import math
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import numpy as np
+from in_turn import RESULTS, Contender, answers, gemm_peak, serve, spread
 
-from kerascw.quiet import import_tensorflow
+from kerascw.engine.environment import cores, processor
+from kerascw.engine.store import write_json
+from kerascw.settings import override
+from kerascw.spec import ConvNet, Experiment
+from kerascw.studies import study_named
+from kerascw.studies.lenet import experiment as lenet
 
-import_tensorflow()
-
-import keras
-import tensorflow as tf
-
-from kerascw.data import Part, load_data
-from kerascw.data.pipeline import training_batches
-from kerascw.engine.environment import processor
-from kerascw.models import build_model
-from kerascw.spec import ConvNet
-from kerascw.training.fit import STEPS_PER_EXECUTION
-
-BATCH = 64
-SPEC = ConvNet(filters=(32, 64, 64), pool_after=(1, 2), dense=(64,))
+CONTENDERS = ("kerascw", "Keras", "PyTorch", "PyTorch, channels last")
+GOAL, GOAL_KERAS = 1.25, 1.5
+RATES = {"bag-cnn": 15e3, "test 1": 9e3, "LeNet v4": 4e3, "cifar-cnn": 10e3, "digits": 50e3}
+"""About how many images a second, to choose how many one turn takes."""
 
 
-def plain(part: Part) -> Callable[[], None]:
-    """Return one epoch as a notebook has it: float pictures in memory, Keras' own loop."""
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.Flatten(),
-            layers.Dense(64, activation="relu"),
-            layers.Dense(10, activation="softmax"),
-        ]
-    )
-    assert model.count_params() == 93_322
-    model.compile("rmsprop", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    images = part.images.astype("float32") / 255
-    return lambda: model.fit(images, part.labels, batch_size=BATCH, verbose=0)
+def architectures() -> dict[str, tuple[Experiment, tuple[int, int, int], int]]:
+    """Return experiment, picture shape and number of classes of each."""
+    found = {
+        "bag-cnn": (study_named("bag-cnn").variants()["bag-cnn"], (28, 28, 1), 5),
+        "test 1": (study_named("mnist-convnet").variants()["convnet (test 1)"], (28, 28, 1), 10),
+        "LeNet v4": (lenet("variant_4"), (28, 28, 1), 10),
+        "cifar-cnn": (study_named("cifar-cnn").variants()["tuned"], (32, 32, 3), 10),
+        "digits": (study_named("digits").variants()["convnet"], (8, 8, 1), 10),
+    }
+    bare = {"training.augmentation": [], "training.l2": 0.0, "model.auxiliary": []}
+    return {name: (override(e, bare), *rest) for name, (e, *rest) in found.items()}
 
 
-def ours(part: Part) -> Callable[[], None]:
-    """Return one epoch with kerascw's model, pipeline and settings."""
-    model = build_model(SPEC)
-    assert model.count_params() == 93_322
+def pictures(shape: tuple[int, int, int], classes: int, count: int) -> tuple[np.ndarray, ...]:
+    """Return random uint8 pictures and int32 labels."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (count, *shape), np.uint8)
+    return images, random.integers(0, classes, count).astype(np.int32)
+
+
+# --- the contenders: each returns one epoch --------------------------------------------------
+
+
+def ours(experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int) -> Callable:
+    """Train as :func:`kerascw.training.fit.fit` does."""
+    from kerascw.quiet import import_tensorflow
+
+    import_tensorflow()
+    import tensorflow as tf
+
+    from kerascw.data import Part
+    from kerascw.data.pipeline import batch_sizes, training_batches
+    from kerascw.engine.environment import have_threads
+    from kerascw.models import build_model
+    from kerascw.training.fit import STEPS_PER_EXECUTION, _objective
+    from kerascw.training.optimizer import build_optimizer
+    from kerascw.training.shards import thread_count, train_in_shards
+
+    have_threads()
+    spec = experiment.training
+    model = build_model(experiment.model, images.shape[1:], classes, seed=0, for_training=True)
+    optimizer = build_optimizer(spec, math.ceil(len(images) / spec.batch_size))
+    optimizer.build(model.trainable_variables)
+    train_in_shards(model, thread_count(), batch_sizes(len(images), spec.batch_size))
     model.compile(
-        "rmsprop",
-        "categorical_crossentropy",
-        metrics=["accuracy"],
+        optimizer,
+        **_objective(experiment),
         steps_per_execution=STEPS_PER_EXECUTION,
         jit_compile=False,
     )
     batches = training_batches(
-        part, classes=10, batch_size=BATCH, seed=0, epoch=tf.Variable(0, dtype=tf.int32)
+        Part(images, labels),
+        classes=classes,
+        batch_size=spec.batch_size,
+        seed=0,
+        epoch=tf.Variable(0, dtype=tf.int32),
     )
     return lambda: model.fit(batches, shuffle=False, verbose=0)
 
 
+def plain(experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int) -> Callable:
+    """Train as a notebook does."""
+    from kerascw.quiet import import_tensorflow
+
+    import_tensorflow()
+    import keras
+
+    kl, spec = keras.layers, experiment.model
+    assert isinstance(spec, ConvNet)
+    layers: list[Any] = [keras.Input(images.shape[1:])]
+    act = spec.activation
+
+    def norm(size: Any) -> list[Any]:
+        return [kl.BatchNormalization(momentum=spec.batch_norm_momentum), kl.Activation(act)]
+
+    for at, filters in enumerate(spec.filters):
+        layers.append(
+            kl.Conv2D(
+                filters, spec.kernel_of(at), padding=spec.padding_of(at),
+                activation=None if spec.batch_norm else act,
+            )
+        )  # fmt: skip
+        layers += norm(filters) if spec.batch_norm else []
+        layers += [kl.MaxPooling2D(2)] if at + 1 in spec.pool_after else []
+    layers.append(kl.Flatten())
+    for units in spec.dense:
+        own = None if spec.dense_batch_norm else spec.dense_activation or act
+        layers += [kl.Dense(units, activation=own)]
+        layers += norm(units) if spec.dense_batch_norm else []
+    layers.append(kl.Dense(classes, activation="softmax"))
+    model = keras.Sequential(layers)
+    optimizer = experiment.training.optimizer
+    kind = {"adam": "Adam", "adamax": "Adamax", "rmsprop": "RMSprop", "sgd": "SGD"}[optimizer.kind]
+    model.compile(
+        getattr(keras.optimizers, kind)(optimizer.learning_rate),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    floats = images.astype("float32") / 255
+    size = experiment.training.batch_size
+    return lambda: model.fit(floats, labels, batch_size=size, verbose=0)
+
+
+def torch_loop(
+    experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int, last: bool
+) -> Callable:
+    """Train in PyTorch's own way, eagerly."""
+    import torch
+    from torch import nn
+
+    model = torch_model(experiment.model, images.shape[1:], classes)
+    x = torch.from_numpy(images.astype("float32") / 255).permute(0, 3, 1, 2).contiguous()
+    y = torch.from_numpy(labels).long()
+    if last:
+        model = model.to(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
+    rate = experiment.training.optimizer.learning_rate
+    optimizer: Any = {
+        "adam": torch.optim.Adam, "adamax": torch.optim.Adamax,
+        "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD,
+    }[experiment.training.optimizer.kind](model.parameters(), lr=rate)  # fmt: skip
+    size, loss_of = experiment.training.batch_size, nn.CrossEntropyLoss()
+
+    def epoch() -> None:
+        order = torch.randperm(len(x))
+        model.train()
+        right, total = torch.zeros(()), torch.zeros(())
+        for at in range(0, len(x), size):
+            chosen = order[at : at + size]
+            given, wanted = x[chosen], y[chosen]
+            optimizer.zero_grad(set_to_none=True)
+            logits = model(given)
+            loss = loss_of(logits, wanted)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(chosen)
+            right += (logits.detach().argmax(1) == wanted).sum()
+        float(right), float(total)
+
+    return epoch
+
+
+def torch_model(spec: Any, shape: tuple[int, ...], classes: int) -> Any:
+    """Return the same layers in PyTorch, which pools after the activation as its tutorials do."""
+    from torch import nn
+
+    def activated(name: str) -> list[Any]:
+        return [nn.ReLU()] if name == "relu" else []
+
+    height, width, channels = shape
+    layers: list[Any] = []
+    for at, filters in enumerate(spec.filters):
+        kernel, padding = spec.kernel_of(at), spec.padding_of(at)
+        layers.append(nn.Conv2d(channels, filters, kernel, padding=padding))
+        if padding == "valid":
+            height, width = height - kernel + 1, width - kernel + 1
+        layers += [nn.BatchNorm2d(filters)] if spec.batch_norm else []
+        layers += activated(spec.activation)
+        if at + 1 in spec.pool_after:
+            layers.append(nn.MaxPool2d(2))
+            height, width = height // 2, width // 2
+        channels = filters
+    layers.append(nn.Flatten())
+    size = channels * height * width
+    for units in spec.dense:
+        layers.append(nn.Linear(size, units))
+        layers += [nn.BatchNorm1d(units)] if spec.dense_batch_norm else []
+        layers += activated(spec.dense_activation or spec.activation)
+        size = units
+    return nn.Sequential(*layers, nn.Linear(size, classes))
+
+
+# --- the measurement --------------------------------------------------------------------------
+
+
+def operations(spec: Any, shape: tuple[int, int, int], classes: int) -> int:
+    """Return the floating-point operations of one picture's step: two for a multiply-add.
+
+    Backward there are as many for the weights and as many for the input, which the first layer
+    does not need.
+    """
+    height, width, channels = shape
+    total = 0
+    for at, filters in enumerate(spec.filters):
+        kernel = spec.kernel_of(at)
+        if spec.padding_of(at) == "valid":
+            height, width = height - kernel + 1, width - kernel + 1
+        total += 2 * height * width * kernel**2 * channels * filters * (2 if at == 0 else 3)
+        if at + 1 in spec.pool_after:
+            height, width = height // 2, width // 2
+        channels = filters
+    sizes = (channels * height * width, *spec.dense, classes)
+    return total + sum(2 * 3 * a * b for a, b in pairwise(sizes))
+
+
+def measured(name: str, rounds: int, seconds: float) -> dict[str, Any]:
+    """Return the rates of all contenders on one architecture."""
+    experiment, shape, classes = architectures()[name]
+    size = experiment.training.batch_size
+    count = max(4, round(RATES[name] * seconds / size)) * size
+    several = {who: Contender(__file__, name, who, str(count)) for who in CONTENDERS}
+    rates: dict[str, list[float]] = {who: [] for who in CONTENDERS}
+    peaks = []
+    for _ in range(rounds):
+        peaks.append(gemm_peak())
+        for who, contender in several.items():
+            rates[who].append(count / contender.seconds())
+    for contender in several.values():
+        contender.close()
+    figures = {who: spread(values) for who, values in rates.items()}
+    mine = figures["kerascw"]["median"]
+    torch = max(figures[who]["median"] for who in CONTENDERS[2:])
+    needed = operations(experiment.model, shape, classes)
+    return {
+        "batch_size": size,
+        "images": count,
+        "rates": figures,
+        "to_keras": mine / figures["Keras"]["median"],
+        "to_pytorch": mine / torch,
+        "to_better": mine / max(torch, figures["Keras"]["median"]),
+        "operations_per_image": needed,
+        "gemm_peak": spread(peaks),
+        "share_of_peak": mine * needed / spread(peaks)["median"],
+    }
+
+
+def show(name: str, found: dict[str, Any]) -> None:
+    """Print what was found of one architecture."""
+    print(f"{name}, batch {found['batch_size']}, {found['images']:,} images a turn")
+    for who, rate in found["rates"].items():
+        print(f"  {who:<24} {rate['median']:>9,.0f} images/s  ({rate['low']:,.0f} to "
+              f"{rate['high']:,.0f})")  # fmt: skip
+    print(f"  {found['to_keras']:.2f} times Keras, {found['to_pytorch']:.2f} times PyTorch; "
+          f"{found['share_of_peak']:.0%} of the matrix product's "
+          f"{found['gemm_peak']['median'] / 1e9:,.0f} GFLOP/s", flush=True)  # fmt: skip
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure, print and write, or be one of the contenders."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.7)
+    parser.add_argument("--only", choices=RATES)
+    parser.add_argument("--contender", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    train = load_data("fashion_mnist").train
-    part = Part(train.images[: options.images], train.labels[: options.images])
-    contenders = {"plain model.fit": plain(part), "kerascw": ours(part)}
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(options.rounds + 1):
-        for name, epoch in contenders.items():
-            began = time.perf_counter()
-            epoch()
-            if number:
-                rates[name].append(len(part) / (time.perf_counter() - began))
-    print(f"{processor()}, {os.cpu_count()} cores, {len(part):,} images, batch {BATCH}, "
-          f"{options.rounds} rounds")  # fmt: skip
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    for name, values in rates.items():
-        print(f"{name:<16} {medians[name]:>8,.0f} images/s  ({min(values):,.0f} to "
-              f"{max(values):,.0f})")  # fmt: skip
-    singles = sorted(b / a for a, b in zip(*rates.values(), strict=True))
-    print(f"ratio            {medians['kerascw'] / medians['plain model.fit']:.2f}  "
-          f"(single rounds {singles[0]:.2f} to {singles[-1]:.2f})")  # fmt: skip
+    if options.contender:
+        to = answers()
+        name, who, count = options.contender
+        experiment, shape, classes = architectures()[name]
+        given = experiment, *pictures(shape, classes, int(count)), classes
+        if who.startswith("PyTorch"):
+            serve(torch_loop(*given, last="last" in who), to)
+        else:
+            serve((ours if who == "kerascw" else plain)(*given), to)
+        return
+    print(f"{processor()}, {cores()} cores, {options.rounds} rounds", flush=True)
+    found = {}
+    for name in [options.only] if options.only else RATES:
+        found[name] = measured(name, options.rounds, options.seconds)
+        show(name, found[name])
+    if options.only:
+        return
+    mean = math.prod(f["to_keras"] for f in found.values()) ** (1 / len(found))
+    print(f"geometric mean: {mean:.2f} times Keras (goal: {GOAL_KERAS}; and each {GOAL} times the "
+          "better of Keras and PyTorch)")  # fmt: skip
+    RESULTS.mkdir(exist_ok=True)
+    write_json(RESULTS / "throughput.json", {"architectures": found, "to_keras": mean})
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ def run(
     final: bool = False,
     data: str | None = None,
     data_dir: str | Path | None = None,
+    recipe: str | None = None,
     runs: str | Path = "runs",
     settings: dict[str, Any] | None = None,
     **shortcuts: Any,
@@ -62,6 +63,7 @@ def run(
     final : go on to train on validation too, for the epochs found best.
     data : another dataset's name, or ``folder:PATH``.
     data_dir : a folder with the dataset's files.
+    recipe : the name of a recipe to train by, such as ``best`` (:mod:`kerascw.recipes`).
     runs : the folder that keeps the runs.
     settings : fields of the experiment by dotted path, such as ``{"model.batch_norm": False}``.
     shortcuts : ``epochs``, ``batch_size``, ``learning_rate``, ``fraction``, ``augment``.
@@ -99,6 +101,7 @@ def run(
         sample=sample,
         data=None if data is None else data_named(data),
         data_dir=data_dir,
+        recipe=recipe,
         settings=changes,
     )
     return run_study(plan, Store(runs), data_dir=data_dir, final=final, jobs=jobs)

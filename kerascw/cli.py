@@ -110,8 +110,23 @@ def main() -> None:
 @click.option("--batch-size", type=int, help="training.batch_size")
 @click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
 @click.option("--fraction", type=float, help="data.fraction: train on this part only.")
+@click.option(
+    "--recipe", metavar="NAME", help="Train by this recipe (list --recipes) and not the study's."
+)
 @click.option("--augment", metavar=AUGMENT_SYNTAX, help=f"training.augmentation, {AUGMENT_HELP}")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
+    help="training.precision: what layers compute in. [default: float32]",
+)
 @settings_option
+@click.option(
+    "--devices",
+    type=click.Choice(["one", "all"]),
+    default="one",
+    show_default=True,
+    help="all: a part of every batch on each GPU.",
+)
 @click.option(
     "--final",
     is_flag=True,
@@ -137,7 +152,9 @@ def run(
     folds: int | None,
     jobs: int,
     cluster: str | None,
+    recipe: str | None,
     settings: tuple[str, ...],
+    devices: str,
     final: bool,
     data: str | None,
     size: int | None,
@@ -153,6 +170,7 @@ def run(
 ) -> None:
     """Run STUDY: train, evaluate, draw, export. What is kept already is not trained again."""
     from kerascw.console import console, next_step
+    from kerascw.devices import take
     from kerascw.engine.run import file_name
     from kerascw.engine.store import Store
     from kerascw.engine.study import SHORTCUTS, planned, run_study
@@ -161,6 +179,11 @@ def run(
 
     if extra and study != "svhn":
         raise CallError(f"--extra: study {study} has no extra pictures; svhn has")
+    if devices == "all":
+        for option, given in (("--jobs", jobs > 1), ("--cluster", cluster is not None)):
+            if given:
+                raise CallError(f"--devices all: each run takes all of them; leave {option} out")
+        take(devices)
     chosen = study_named("svhn-extra" if extra else study)
     changes: dict[str, Any] = {
         SHORTCUTS[name]: value for name, value in shortcuts.items() if value is not None
@@ -185,6 +208,7 @@ def run(
         sample=sample,
         data=other,
         data_dir=data_dir,
+        recipe=recipe,
         settings=changes,
     )
     if sample:
@@ -255,13 +279,23 @@ def _fall_back_to_sample(spec: Any, data_dir: Path | None, terminal: Any) -> boo
 
 
 @main.command("list")
-def list_studies() -> None:
+@click.option("--recipes", is_flag=True, help="List the recipes that run --recipe takes.")
+def list_studies(recipes: bool) -> None:
     """List the studies: question, dataset, runs, expected time."""
     from rich.table import Table
 
     from kerascw.console import console, next_step
+    from kerascw.recipes import all_recipes
     from kerascw.studies import BUDGETS, all_studies
 
+    if recipes:
+        table = Table("recipe", "for", "model", "epochs", "measured", box=None)
+        for recipe in all_recipes().values():
+            epochs = str(recipe.training.get("epochs", "the study's"))
+            model = "the study's" if recipe.model is None else "its own"
+            table.add_row(recipe.name, recipe.purpose, model, epochs, recipe.measured)
+        console().print(table)
+        return
     table = Table(
         "study", "question", "dataset", "runs a seed", "budget", "seeds", "time", box=None
     )

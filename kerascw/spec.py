@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 """Raised whenever the same experiment would train differently, so also when a default changes; part
 of every run's key."""
 
@@ -198,6 +198,8 @@ class ConvNet(Spec):
     dense_batch_norm: bool = False  # after every hidden dense layer, before its activation
     bias_before_norm: bool = False  # keep the biases that a batch norm's own offset makes needless
     batch_norm_momentum: float = Field(default=0.99, gt=0, lt=1)  # of the moving statistics
+    # after the pooling and not before it, where there are a quarter of the values to normalise
+    norm_after_pool: bool = False
     dropout: tuple[Dropout, ...] = ()
     head: Literal["flatten", "average"] | None = "flatten"  # average: global average pooling
     dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
@@ -205,9 +207,14 @@ class ConvNet(Spec):
     output: Output = "softmax"
     initializer: Initializer = "glorot_uniform"
     auxiliary: tuple[int, ...] = ()
+    # probabilities are the mean of those for the picture and for its mirror image, in the fitted
+    # model and wherever it is scored, not in training
+    mirror_average: bool = False
 
     @model_validator(mode="after")
     def _layers_exist(self) -> Self:
+        if self.norm_after_pool and not self.batch_norm:
+            raise ValueError("norm_after_pool needs batch_norm")
         layers = len(self.filters)
         if len(self.kernels) not in (1, layers):
             raise ValueError(f"kernels has {len(self.kernels)} entries for {layers} conv layers")
@@ -544,6 +551,12 @@ class TrainingSpec(Spec):
     # of the training pictures, in this order; training loss and accuracy are of what comes out,
     # under mixup and cutmix of mixed labels: an answer is right that names the larger share
     augmentation: tuple[AugmentationSpec, ...] = ()
+    # what is scored and kept is the exponential moving average of the weights, of which this is the
+    # share that a step keeps; batch norm's moving statistics are averaged with them. 0: no average
+    weight_average: float = Field(default=0.0, ge=0, lt=1)
+    # mixed: layers compute in 16 bits, weights and output layer keep 32; scored and exported as
+    # float32 either way
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     # whose weights are kept: the epoch with the best of this figure, or the last epoch
     keep: Literal["validation_accuracy", "validation_loss", "last"] = "validation_accuracy"
     patience: int | None = Field(default=None, gt=0)  # epochs without a better kept figure

@@ -11,13 +11,22 @@ from click.testing import CliRunner
 
 from kerascw.cli import main
 from kerascw.data import Dataset, load_data
+from kerascw.engine.environment import have_threads
 from kerascw.export import export
 from kerascw.models import build_model
+from kerascw.quiet import import_tensorflow
 from kerascw.spec import Adam, ConvNet, DataSpec, Dropout, Experiment, Flip, Holdout, TrainingSpec
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell's background job ignores it, and so would the commands that tests interrupt
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    """Before a test starts TensorFlow: what is trained here then equals what a worker trains."""
+    import_tensorflow()
+    have_threads()
 
 
 @pytest.fixture(scope="session")

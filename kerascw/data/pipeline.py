@@ -9,6 +9,16 @@ from kerascw.data.rows import Rows
 from kerascw.spec import AugmentationSpec
 
 
+def batch_sizes(examples: int, batch_size: int) -> tuple[int, ...]:
+    """Return the different sizes of an epoch's batches.
+
+    >>> batch_sizes(100, 32), batch_sizes(96, 32), batch_sizes(10, 32)
+    ((32, 4), (32,), (10,))
+    """
+    whole, rest = divmod(examples, batch_size)
+    return (batch_size,) * (whole > 0) + (rest,) * (rest > 0)
+
+
 def training_batches(
     part: Part,
     *,

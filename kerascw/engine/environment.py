@@ -5,6 +5,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     """Return versions, devices, commit, and where the data came from."""
     import tensorflow as tf
 
+    from kerascw.devices import strategy
+    from kerascw.training.shards import thread_count
+
     return {
         "command": command_line(),
         "python": platform.python_version(),
@@ -29,8 +33,9 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "processor": processor(),
         "cores": cores(),
         # sums are split by threads: another number gives other last digits
-        "threads": tf.config.threading.get_intra_op_parallelism_threads() or cores(),
+        "threads": thread_count(),
         "devices": [device.device_type for device in tf.config.list_physical_devices()],
+        "replicas": 1 if (several := strategy()) is None else several.num_replicas_in_sync,
         "commit": commit(),
         "data": {
             "name": dataset.entry.name,
@@ -49,15 +54,32 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def set_threads(threads: int) -> None:
-    """Give TensorFlow this many threads, if it has not started yet in this process."""
+def set_threads(threads: int) -> bool:
+    """Give TensorFlow this many threads; return False where it has begun with another number.
+
+    They go to operations side by side, one each, since a step of training is taken in as many
+    shards (:mod:`kerascw.training.shards`): there are eight of these at most in a batch of 64, so
+    from nine threads on an operation has more than one.
+    """
     import tensorflow as tf
 
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError:
-        pass  # a worker that has trained before: it was given the same number then
+    threading = tf.config.threading
+    wanted = -(-threads // 8), threads
+    with suppress(RuntimeError):  # it has begun
+        threading.set_intra_op_parallelism_threads(wanted[0])
+        threading.set_inter_op_parallelism_threads(wanted[1])
+    return wanted == (
+        threading.get_intra_op_parallelism_threads(),
+        threading.get_inter_op_parallelism_threads(),
+    )
+
+
+def have_threads() -> None:
+    """Give TensorFlow a thread a core, where nobody has said how many."""
+    import tensorflow as tf
+
+    if not tf.config.threading.get_inter_op_parallelism_threads():
+        set_threads(cores())
 
 
 def commit() -> str | None:

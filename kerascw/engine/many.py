@@ -372,7 +372,4 @@ def train_in_cluster_worker(task: Task) -> str:
 def _has_threads(threads: int) -> bool:
     """Give TensorFlow this many threads; return False where it has begun with another number."""
     import_tensorflow()
-    import tensorflow as tf
-
-    set_threads(threads)
-    return (tf.config.threading.get_intra_op_parallelism_threads() or cores()) == threads
+    return set_threads(threads)

@@ -140,11 +140,12 @@ def _train(
     source: Run | None,
     until: int | None,
 ) -> Run | None:
-    from kerascw.engine.environment import describe
+    from kerascw.engine.environment import describe, have_threads
     from kerascw.training.events import RunEvents
     from kerascw.training.fit import fit
     from kerascw.views.events import closing_events
 
+    have_threads()
     warm = None if source is None else source.model()
     events = RunEvents(store.events_folder(working.name), experiment)
     fitted = fit(

@@ -20,6 +20,7 @@ from kerascw.engine.event_links import EVENTS, link_events, link_names
 from kerascw.engine.many import StudyWatcher, checked_name, dataset_for, run_many
 from kerascw.engine.store import Run, Store, write_json
 from kerascw.errors import CallError
+from kerascw.recipes import recipe_named
 from kerascw.settings import override
 from kerascw.spec import DataSpec, Experiment
 from kerascw.studies import Budget, Study, all_studies, study_named
@@ -30,6 +31,7 @@ SHORTCUTS = {
     "learning_rate": "training.optimizer.learning_rate",
     "fraction": "data.fraction",
     "augment": "training.augmentation",
+    "precision": "training.precision",
 }
 """Options that stand for one field of the experiment."""
 
@@ -136,9 +138,13 @@ def planned(
     sample: bool = False,
     data: DataSpec | None = None,
     data_dir: str | Path | None = None,
+    recipe: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Return the study's experiments: every variant with ``settings`` applied, over the seeds.
+
+    ``recipe`` names one of :mod:`kerascw.recipes`, which takes the place of the training, and maybe
+    the model, of every variant; settings go on top of it.
 
     ``data`` is a dataset to take in place of the study's own (:func:`on_other_data`). ``folds``
     cross-validates every variant, whatever it held out, with one seed if no more are asked for; of
@@ -147,8 +153,8 @@ def planned(
     Raises
     ------
     CallError
-        A setting that names no field, a value of the wrong type or range, or folds of a study that
-        has no place for them.
+        A setting that names no field, a value of the wrong type or range, a recipe that the study
+        cannot take, or folds of a study that has no place for them.
     """
     budget = budget or study.default_budget
     if seeds is None:
@@ -161,6 +167,12 @@ def planned(
     if data is not None and sample:
         raise CallError("--sample: only the study's own dataset has one; leave --data out")
     variants = study.experiments(budget)
+    if recipe is not None:
+        chosen = recipe_named(recipe)
+        chosen.check(study.name, variants)
+        variants = {name: chosen.of(base) for name, base in variants.items()}
+        if budget == "quick":
+            variants = {name: study.quick.of(base) for name, base in variants.items()}
     if folds is not None:
         variants = _over_folds(study, variants, folds, changes)
     if "data.holdout.fold" in changes:
@@ -173,6 +185,8 @@ def planned(
         plan[name] = repeated(base, range(seed, seed + seeds))
     if folds is not None:
         changes = {"folds": folds} | changes
+    if recipe is not None:
+        changes = {"recipe": recipe} | changes
     if data is not None:
         changes = {"data": FOLDER + data.folder.path if data.folder else data.name} | changes
     return Plan(study, budget, plan, changes, sample)

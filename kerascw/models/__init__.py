@@ -41,6 +41,8 @@ def build_model(
     *,
     scaling: Scaling | None = None,
     seed: int | None = None,
+    for_training: bool = False,
+    precision: str = "float32",
 ) -> keras.Model:
     """Build the model that ``spec`` describes, with fresh weights.
 
@@ -53,6 +55,9 @@ def build_model(
     ----------
     scaling : what the first layer does with pixels; [0, 255] to [0, 1] if not given.
     seed : fixes the weights and every dropout layer; None leaves Keras' global state alone.
+    for_training : leave out what only predictions have, the average over mirror images; the
+        weights are the same ones, in the same order.
+    precision : Keras' name of the dtype policy of all layers but the output's.
 
     Raises
     ------
@@ -70,18 +75,39 @@ def build_model(
 
     if seed is not None:
         keras.utils.set_random_seed(seed)
-    scaling = scaling or Scaling()
-    images = keras.Input(input_shape, dtype="uint8", name="images")
-    scale = keras.layers.Rescaling(scaling.scale, scaling.offset, name="scale_pixels")
-    if isinstance(spec, ConvNet) and spec.auxiliary:
-        outputs = convnet.heads(spec, scale(images), classes)
-        model = keras.Model(images, outputs, name=spec.kind)
-    else:
-        stack = _layers(spec, input_shape[-1], classes)
-        model = keras.Sequential([images, scale, *stack], name=spec.kind)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = _built(spec, input_shape, classes, scaling or Scaling(), for_training)
+    finally:
+        keras.config.set_dtype_policy(before)
     if spec.initializer == "torch":
         draw_torch_biases(model, seed or 0)
     return model
+
+
+def _built(
+    spec: ModelSpec,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    scaling: Scaling,
+    for_training: bool,
+) -> keras.Model:
+    import keras
+
+    images = keras.Input(input_shape, dtype="uint8", name="images")
+    scale = keras.layers.Rescaling(scaling.scale, scaling.offset, name="scale_pixels")
+    mirrors = isinstance(spec, ConvNet) and spec.mirror_average and not for_training
+    if isinstance(spec, ConvNet) and (spec.auxiliary or mirrors):
+        heads = convnet.heads(spec, classes)
+        outputs = heads(scale(images))
+        if mirrors:
+            outputs = convnet.both_ways(outputs, heads(scale(keras.ops.flip(images, axis=2))))
+        return keras.Model(
+            images, outputs if spec.auxiliary else outputs[MAIN_HEAD], name=spec.kind
+        )
+    stack = _layers(spec, input_shape[-1], classes)
+    return keras.Sequential([images, scale, *stack], name=spec.kind)
 
 
 def by_head(outputs: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kerascw.errors import CallError
@@ -70,10 +71,11 @@ def stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
                 kernel_initializer=kernel_initializer(spec.initializer),
             )
         )
-        if spec.batch_norm:
-            stack.append(
-                kl.BatchNormalization(momentum=spec.batch_norm_momentum, name=f"conv_{number}_norm")
-            )
+        norm: list[keras.layers.Layer] = (
+            [kl.BatchNormalization(momentum=spec.batch_norm_momentum, name=f"conv_{number}_norm")]
+            if spec.batch_norm
+            else []
+        )
         activated = activation(spec.activation, f"conv_{number}_{spec.activation}")
         pool = (
             [kl.MaxPooling2D(spec.pool_size, name=f"pool_{number}")]
@@ -81,10 +83,12 @@ def stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
             else []
         )
         conv_dropout = dropout(spec.dropout, "conv", number)
-        if spec.activation == "gelu" or conv_dropout:  # the order is not free here
-            stack += [*activated, *conv_dropout, *pool]
+        if spec.norm_after_pool and pool:
+            stack += [*pool, *norm, *activated, *conv_dropout]
+        elif spec.activation == "gelu" or conv_dropout:  # the order is not free here
+            stack += [*norm, *activated, *conv_dropout, *pool]
         else:
-            stack += [*pool, *activated]
+            stack += [*norm, *pool, *activated]
         if pool:
             stack += dropout(spec.dropout, "pool", number)
     head: list[keras.layers.Layer] = [
@@ -115,19 +119,48 @@ def layers(spec: ConvNet) -> list[keras.layers.Layer]:
     return [layer for stage in stages(spec) for layer in stage]
 
 
-def heads(spec: ConvNet, scaled: keras.KerasTensor, classes: int) -> dict[str, keras.KerasTensor]:
-    """Return the probabilities of every head, from scaled pictures: auxiliary ones and the main."""
+def heads(
+    spec: ConvNet, classes: int
+) -> Callable[[keras.KerasTensor], dict[str, keras.KerasTensor]]:
+    """Return what gives the probabilities of every head, auxiliary ones and the main.
+
+    It takes scaled pictures; called twice, it uses the same layers twice.
+    """
     from keras import layers as kl
 
     from kerascw.models.parts import output
 
-    end, given = scaled, {}
-    for number, stage in enumerate(stages(spec), start=1):
-        for layer in stage:
-            end = layer(end)
-        if number in spec.auxiliary:
-            name = f"aux{number}"
-            flat = kl.Flatten(name=f"{name}_flatten")(end)
-            given[name] = output(classes, spec.initializer, spec.output, name)(flat)
-    given[MAIN_HEAD] = output(classes, spec.initializer, spec.output)(end)
-    return given
+    every = stages(spec)
+    ends = {
+        number: (
+            kl.Flatten(name=f"aux{number}_flatten"),
+            output(classes, spec.initializer, spec.output, f"aux{number}"),
+        )
+        for number in sorted(spec.auxiliary)
+    }
+    main = output(classes, spec.initializer, spec.output)
+
+    def applied(end: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
+        given = {}
+        for number, stage in enumerate(every, start=1):
+            for layer in stage:
+                end = layer(end)
+            if number in ends:
+                flatten, probabilities = ends[number]
+                given[f"aux{number}"] = probabilities(flatten(end))
+        given[MAIN_HEAD] = main(end)
+        return given
+
+    return applied
+
+
+def both_ways(
+    given: dict[str, keras.KerasTensor], mirrored: dict[str, keras.KerasTensor]
+) -> dict[str, keras.KerasTensor]:
+    """Return each head's mean of what it gives for the picture and for its mirror image."""
+    from keras import layers as kl
+
+    return {
+        head: kl.Average(name=f"{head}_both_ways")([output, mirrored[head]])
+        for head, output in given.items()
+    }

@@ -68,5 +68,6 @@ def output(classes: int, initializer: Initializer, kind: Output, name: str = MAI
         classes,
         activation=kind,
         kernel_initializer=kernel_initializer(initializer),
+        dtype="float32",  # also where the layers before it compute in 16 bits
         name=name,
     )

@@ -2,6 +2,8 @@
 
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerascw.data import Part, Splits, mean_and_deviation
-from kerascw.data.pipeline import training_batches
+from kerascw.data.pipeline import batch_sizes, training_batches
 from kerascw.data.rows import Rows
+from kerascw.devices import has_gpu, strategy
 from kerascw.errors import Interrupted
 from kerascw.evaluation.metrics import loss_and_accuracy, reconstruction_errors
 from kerascw.models import Scaling, build_model, by_head
@@ -22,6 +25,7 @@ from kerascw.training import checkpoint
 from kerascw.training.checkpoint import Progress
 from kerascw.training.events import RunEvents
 from kerascw.training.optimizer import build_optimizer, rate_of_next_epoch
+from kerascw.training.shards import thread_count, train_in_shards
 from kerascw.training.warm_start import warm_start
 from kerascw.training.watcher import Silent, Watcher
 
@@ -61,13 +65,16 @@ class Predictor:
     more than the pictures do on a small validation set.
 
     Batches of 100 stay in the processor's cache: with one thread 1.5 times the rate of batches of
-    1,000 on small convnets.
+    1,000 on small convnets. As in training, each thread takes one through all layers.
     """
 
     def __init__(self, model: keras.Model) -> None:
+        (images,) = model.inputs
         self._call = tf.function(
-            lambda batch: by_head(model(batch, training=False)), reduce_retracing=True
+            lambda batch: by_head(model(batch, training=False)),
+            input_signature=[tf.TensorSpec(images.shape, images.dtype)],
         )
+        self._call.get_concrete_function()  # traced here, and not in one of several threads
 
     def __call__(self, images: np.ndarray | Rows, batch_size: int = 100) -> np.ndarray:
         """Return float32 probabilities ``[n, classes]``, or reconstructions, of uint8 pictures."""
@@ -76,7 +83,8 @@ class Predictor:
     def every_head(self, images: np.ndarray | Rows, batch_size: int = 100) -> dict[str, np.ndarray]:
         """Return what the main head gives, and under their names what the auxiliary ones do."""
         starts = range(0, len(images), batch_size)
-        batches = [self._call(images[at : at + batch_size]) for at in starts]
+        with ThreadPoolExecutor(thread_count()) as pool:
+            batches = list(pool.map(lambda at: self._call(images[at : at + batch_size]), starts))
         return {
             name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]
         }
@@ -118,25 +126,50 @@ def fit(
         scaling=scaling_of(experiment.data, train, splits.raw_unit),
         seed=experiment.seed,
     )
-    model = build()
     heads = experiment.auxiliary_weights
-    for head, weight in heads.items():
-        # not even weight decay moves what no loss is taken of
-        model.get_layer(head).trainable = weight > 0
-    if experiment.start is not None:
-        assert source is not None, "a warm start has a source"
-        warm_start(model, source, experiment.start)
-    optimizer = build_optimizer(spec, math.ceil(len(train) / spec.batch_size))
-    optimizer.build(model.trainable_variables)
-    model.compile(
-        optimizer,
-        **_objective(experiment),
-        steps_per_execution=STEPS_PER_EXECUTION,
-        jit_compile=False,  # XLA halves the rate on CPUs
-    )
+    gpu, several = has_gpu(), strategy()
+    # TensorFlow's own way, in which Keras' layers do what shards do by themselves on CPUs
+    plain = gpu or several is not None or spec.precision != "float32"
+    with nullcontext() if several is None else several.scope():
+        model = build(for_training=True, precision=spec.precision)
+        for head, weight in heads.items():
+            # not even weight decay moves what no loss is taken of
+            model.get_layer(head).trainable = weight > 0
+        if several is not None:
+            for layer in model.layers:
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.synchronized = True  # statistics of the whole batch
+        if experiment.start is not None:
+            assert source is not None, "a warm start has a source"
+            warm_start(model, source, experiment.start)
+        optimizer = build_optimizer(spec, math.ceil(len(train) / spec.batch_size), fused=not plain)
+        optimizer.build(model.trainable_variables)
+        if spec.weight_average:
+            optimizer.follow(model.weights)
+        if not plain:
+            train_in_shards(
+                model,
+                thread_count(),
+                batch_sizes(len(train), spec.batch_size),
+                idle=frozenset(head for head, weight in heads.items() if not weight),
+            )
+        model.compile(
+            optimizer,
+            **_objective(experiment),
+            # TensorFlow 2.21 fails to run a loop of steps on several devices
+            steps_per_execution=STEPS_PER_EXECUTION if several is None else 1,
+            jit_compile=gpu and several is None,  # XLA halves the rate on CPUs
+        )
+        if model.optimizer is not optimizer:  # mixed_float16: one that scales the loss, around it
+            model.optimizer.build(model.trainable_variables)
     progress = checkpoint.restore(checkpoint_path, model) or Progress()
     epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
     keeper = _Keeper(experiment, splits, progress, epoch, checkpoint_path, watcher, until)
+    if spec.weight_average:
+        keeper.averages = optimizer.averages
+    differs = getattr(experiment.model, "mirror_average", False) or spec.precision != "float32"
+    if spec.weight_average or several is not None or differs:
+        keeper.product = build()
     if events is not None:
         events.begin(model.get_config, progress.history, progress.seconds)
         keeper.events = events
@@ -171,7 +204,7 @@ def fit(
         return None
     # one that was never compiled: its file then loads in Keras alone, without our schedules
     result = build()
-    result.set_weights(progress.kept_weights or model.get_weights())
+    result.set_weights(progress.kept_weights or keeper.weights(model))
     return Fitted(result, progress.history, progress.kept_epoch, keeper.ended, progress.seconds)
 
 
@@ -248,6 +281,8 @@ class _Keeper(keras.callbacks.Callback):
         self._epoch, self._path, self._watcher = epoch, path, watcher
         self._predict: Predictor | None = None
         self.events: RunEvents | None = None
+        self.averages: list[keras.Variable] | None = None  # of the weights, where they are averaged
+        self.product: keras.Model | None = None  # to score, where it is not the model in training
         self._began = time.monotonic()
 
     @property
@@ -283,7 +318,7 @@ class _Keeper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         row = {
             "epoch": epoch + 1,
-            "learning_rate": float(self.model.optimizer.learning_rate),
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
         }
         for head in (MAIN_HEAD, *self._heads):
             # Keras puts the head's name first where there are several
@@ -298,7 +333,7 @@ class _Keeper(keras.callbacks.Callback):
         progress.history.append(row)
         if self._is_best(row):
             progress.kept_epoch = epoch + 1
-            progress.kept_weights = self.model.get_weights()
+            progress.kept_weights = self.weights(self.model)
         progress.seconds += time.monotonic() - self._began
         checkpoint.save(self._path, self.model, progress)
         if self.events is not None:
@@ -307,8 +342,16 @@ class _Keeper(keras.callbacks.Callback):
         if self.stops:
             self.model.stop_training = True
 
+    def weights(self, model: keras.Model) -> list[np.ndarray]:
+        """Return the weights that are scored and kept: the averages, or the model's own."""
+        if self.averages is None:
+            return model.get_weights()
+        return [average.numpy() for average in self.averages]
+
     def _validated(self, part: Part) -> dict[str, float]:
-        predict = self._predict = self._predict or Predictor(self.model)
+        if self.product is not None:
+            self.product.set_weights(self.weights(self.model))
+        predict = self._predict = self._predict or Predictor(self.product or self.model)
         if isinstance(self._model_spec, Autoencoder):
             return {"validation_loss": float(reconstruction_errors(predict, part.images).mean())}
         row: dict[str, float] = {}

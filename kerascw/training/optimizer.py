@@ -97,8 +97,14 @@ def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> f
             return None
 
 
-def build_optimizer(spec: TrainingSpec, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Return the optimiser of ``spec`` with its schedule over all its epochs."""
+def build_optimizer(
+    spec: TrainingSpec, steps_per_epoch: int, *, fused: bool = True
+) -> keras.optimizers.Optimizer:
+    """Return the optimiser of ``spec`` with its schedule over all its epochs.
+
+    ``fused`` takes those of :mod:`kerascw.training.fused`, which are Keras' but for rounding; they
+    know one device.
+    """
     rate: Any = spec.optimizer.learning_rate
     steps = steps_per_epoch * spec.epochs
     match spec.schedule:
@@ -109,8 +115,14 @@ def build_optimizer(spec: TrainingSpec, steps_per_epoch: int) -> keras.optimizer
         case WarmUp(warmup=warmup):
             rate = CosineRate(rate, steps, warmup, floor=1.0)
     kind, arguments = _keras_optimizer(spec.optimizer)
+    if fused:
+        from kerascw.training.fused import FUSED
+
+        kind = FUSED[kind]
     if spec.l2:
         kind = _with_l2(kind, spec.l2)
+    if spec.weight_average:
+        kind = _with_average(kind, spec.weight_average)
     optimizer = kind(rate, **arguments)
     if isinstance(spec.optimizer, AdamW):
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -151,3 +163,38 @@ def _with_l2(
             return super().apply(grads, trainable_variables)
 
     return WithL2
+
+
+def _with_average(
+    kind: type[keras.optimizers.Optimizer], decay: float
+) -> type[keras.optimizers.Optimizer]:
+    """Return the optimiser that keeps an exponential moving average of a model's weights.
+
+    After its ``build``, ``follow`` says whose. The averages are variables of the optimiser, so that
+    a checkpoint has them. Step ``t`` keeps ``min(decay, t / (t + 10))``, so that the initial
+    weights are soon forgotten.
+
+    Keras' own average leaves batch norm's moving statistics out. They are those of the weights that
+    the last few batches met; averaged as the weights are, they go with the averaged weights.
+    """
+
+    class WithAverage(kind):
+        def follow(self, weights: list[keras.Variable]) -> None:
+            self._followed = weights
+            self.averages = [
+                # on several devices all have the same
+                self.add_variable(w.shape, aggregation="only_first_replica", name="average")
+                for w in weights
+            ]
+            for average, weight in zip(self.averages, weights, strict=True):
+                average.assign(weight)
+
+        def apply(self, grads: Any, trainable_variables: Any = None) -> Any:
+            super().apply(grads, trainable_variables)
+            ops = keras.ops
+            step = ops.cast(self.iterations, "float32")  # 1 after the first
+            new = 1.0 - ops.minimum(decay, step / (step + 10.0))
+            for average, weight in zip(self.averages, self._followed, strict=True):
+                average.assign(average + new * (weight - average))
+
+    return WithAverage

@@ -1,0 +1,44 @@
+"""The devices that training takes. Importing this loads no TensorFlow.
+
+A GPU is taken where there is one. Several are taken side by side only where that is asked for: each
+then has a part of every batch, and the sums of gradients are split among them, which gives other
+last digits. So this is a matter of the environment, as threads are, and environment.json has it.
+"""
+
+import os
+from contextlib import suppress
+from typing import Any
+
+VARIABLE = "KERASCW_DEVICES"
+"""The environment variable: ``one`` or ``all``. Processes that train inherit it."""
+
+
+def take(devices: str) -> None:
+    """Have this process, and those that it starts, train on ``one`` device or on ``all``."""
+    os.environ[VARIABLE] = devices
+
+
+def strategy() -> Any:
+    """Return what trains on all GPUs (without one, all logical CPUs); None for one device."""
+    import tensorflow as tf
+
+    if os.environ.get(VARIABLE) != "all":
+        return None
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) < 2:
+        return None
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def has_gpu() -> bool:
+    """Return whether TensorFlow sees a GPU; have it take that one's memory as it needs it.
+
+    Otherwise the first of several processes (``--jobs``) would take all of it.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        with suppress(RuntimeError):  # it has begun
+            tf.config.experimental.set_memory_growth(gpu, True)
+    return bool(gpus)
