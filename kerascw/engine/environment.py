@@ -106,7 +106,9 @@ def commit() -> str | None:
 
 def command_line() -> str | None:
     """Return the command line that is running, or None where this is used as a library."""
-    if Path(sys.argv[0]).name in ("__main__.py", "kerascw") and len(sys.argv) > 1:
+    program = Path(sys.argv[0])
+    ours = program.name == "kerascw" or program.parts[-2:] == ("kerascw", "__main__.py")
+    if ours and len(sys.argv) > 1:
         return shlex.join(["python", "-m", "kerascw", *sys.argv[1:]])
     return None
 
