@@ -91,3 +91,9 @@ def test_wrong_calls_end_with_one_line(tmp_path: Path) -> None:
     assert never.exit_code == 2
     assert "study digits was not run yet; next: python -m kerascw run digits" in never.output
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["bench", "time_to_accuracy"])
+def test_the_readme_has_the_latest_benchmarks(name: str) -> None:
+    table = ROOT / "benchmarks" / "results" / f"{name}.md"
+    assert table.read_text(encoding="utf-8") in (ROOT / "README.md").read_text(encoding="utf-8")
