@@ -111,7 +111,7 @@ TASKS = {
         changes=(
             ("model.pool_after", (2,)),
             ("model.filters", (32, 64)),
-            ("training.epochs", 8),
+            ("training.epochs", 5),  # on validation as good as 8 over three seeds
             ("training.augmentation", "shift:1"),
         ),
     ),
