@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from kerascw.devices import VARIABLE as DEVICES
 from kerascw.errors import KerascwError
 from kerascw.options import (
     AUGMENT_HELP,
@@ -125,7 +126,8 @@ def main() -> None:
     type=click.Choice(["one", "all"]),
     default="one",
     show_default=True,
-    help="all: a part of every batch on each GPU.",
+    envvar=DEVICES,
+    help=f"all: a part of every batch on each GPU (also: {DEVICES}).",
 )
 @click.option(
     "--final",
@@ -183,7 +185,7 @@ def run(
         for option, given in (("--jobs", jobs > 1), ("--cluster", cluster is not None)):
             if given:
                 raise CallError(f"--devices all: each run takes all of them; leave {option} out")
-        take(devices)
+    take(devices)
     chosen = study_named("svhn-extra" if extra else study)
     changes: dict[str, Any] = {
         SHORTCUTS[name]: value for name, value in shortcuts.items() if value is not None

@@ -13,6 +13,11 @@ VARIABLE = "KERASCW_DEVICES"
 """The environment variable: ``one`` or ``all``. Processes that train inherit it."""
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def take(devices: str) -> None:
     """Have this process, and those that it starts, train on ``one`` device or on ``all``."""
     os.environ[VARIABLE] = devices

@@ -142,6 +142,14 @@ def _without_model() -> str:
 # bfloat16                       1.45 times the rate on the largest net, where the processor has
 #                                avx512_bf16; not in a recipe, which must do elsewhere too
 
+_TRAINING: dict[str, Any] = {
+    "schedule": OneCycle(warmup=0.25),
+    "l2": 0.0,
+    "keep": "last",  # the rate has come down by then
+    "patience": None,
+}
+"""What all recipes share."""
+
 BEST = Recipe(
     name="best",
     purpose="the highest accuracy in minutes, of pictures that mean the same in a mirror",
@@ -156,17 +164,14 @@ BEST = Recipe(
         dropout=(Dropout(after="flatten", rate=0.2),),
         mirror_average=True,
     ),
-    training={
+    training=_TRAINING
+    | {
         "epochs": 12,
         "batch_size": 128,
         "optimizer": AdamW(learning_rate=5e-3, weight_decay=0.02),
-        "schedule": OneCycle(warmup=0.25),
-        "l2": 0.0,
         "label_smoothing": 0.05,
         "augmentation": (Flip(probability=0.5),),
         "weight_average": 0.998,
-        "keep": "last",
-        "patience": None,
     },
 )
 
@@ -184,16 +189,13 @@ FAST = Recipe(
     purpose="a good accuracy in a minute, of pictures that mean the same in a mirror",
     measured="Fashion-MNIST on all 60,000, 3 seeds: test 0.9310",
     model=_FAST_MODEL.model_copy(update={"mirror_average": True}),
-    training={
+    training=_TRAINING
+    | {
         "epochs": 8,
         "batch_size": 128,
         "optimizer": AdamW(learning_rate=8e-3, weight_decay=0.02),
-        "schedule": OneCycle(warmup=0.25),
-        "l2": 0.0,
         "label_smoothing": 0.05,
         "augmentation": (Flip(probability=0.5),),
-        "keep": "last",
-        "patience": None,
     },
 )
 
@@ -202,16 +204,13 @@ FASTEST = Recipe(
     purpose="a good accuracy in seconds; also of signs, which a mirror changes",
     measured="3 seeds: Fashion-MNIST test 0.9200; MNIST, 1 epoch, 0.9930",
     model=_FAST_MODEL,
-    training={
+    training=_TRAINING
+    | {
         "epochs": 3,
         "batch_size": 64,
         "optimizer": AdamW(learning_rate=8e-3, weight_decay=0.02),
-        "schedule": OneCycle(warmup=0.25),
-        "l2": 0.0,
         "label_smoothing": 0.05,
         "augmentation": (),
-        "keep": "last",
-        "patience": None,
     },
 )
 
@@ -219,13 +218,10 @@ ONE_CYCLE = Recipe(
     name="one-cycle",
     purpose="the study's own models and epochs, trained as the others are",
     measured="bag-cnn, 10 epochs, 1 seed: validation 0.9885, by its own 0.9875",
-    training={
+    training=_TRAINING
+    | {
         "optimizer": AdamW(learning_rate=3e-3, weight_decay=0.02),
-        "schedule": OneCycle(warmup=0.25),
         "batch_size": 128,
-        "l2": 0.0,
-        "keep": "last",
-        "patience": None,
     },
 )
 

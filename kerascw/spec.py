@@ -554,6 +554,8 @@ class TrainingSpec(Spec):
     # what is scored and kept is the exponential moving average of the weights, of which this is the
     # share that a step keeps; batch norm's moving statistics are averaged with them. 0: no average
     weight_average: float = Field(default=0.0, ge=0, lt=1)
+    # step t keeps no more than t / (t + this), so that the initial weights are soon forgotten
+    weight_average_warmup: float = Field(default=10.0, ge=0)
     # mixed: layers compute in 16 bits, weights and output layer keep 32; scored and exported as
     # float32 either way
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"

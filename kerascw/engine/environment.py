@@ -1,6 +1,5 @@
 """What a run was made with, as facts for environment.json."""
 
-import os
 import platform
 import shlex
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascw.data import Dataset
+from kerascw.devices import cores, strategy
 
 _PACKAGES = ("kerascw", "tensorflow", "keras", "numpy", "scikit-learn", "scipy")
 
@@ -22,7 +22,6 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     """Return versions, devices, commit, and where the data came from."""
     import tensorflow as tf
 
-    from kerascw.devices import strategy
     from kerascw.training.shards import thread_count
 
     return {
@@ -47,11 +46,6 @@ def describe(dataset: Dataset) -> dict[str, Any]:
             "sha256": dataset.sha256,
         },
     }
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_threads(threads: int) -> bool:

@@ -122,7 +122,7 @@ def build_optimizer(
     if spec.l2:
         kind = _with_l2(kind, spec.l2)
     if spec.weight_average:
-        kind = _with_average(kind, spec.weight_average)
+        kind = _with_average(kind, spec.weight_average, spec.weight_average_warmup)
     optimizer = kind(rate, **arguments)
     if isinstance(spec.optimizer, AdamW):
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -166,12 +166,12 @@ def _with_l2(
 
 
 def _with_average(
-    kind: type[keras.optimizers.Optimizer], decay: float
+    kind: type[keras.optimizers.Optimizer], decay: float, warmup: float
 ) -> type[keras.optimizers.Optimizer]:
     """Return the optimiser that keeps an exponential moving average of a model's weights.
 
     After its ``build``, ``follow`` says whose. The averages are variables of the optimiser, so that
-    a checkpoint has them. Step ``t`` keeps ``min(decay, t / (t + 10))``, so that the initial
+    a checkpoint has them. Step ``t`` keeps ``min(decay, t / (t + warmup))``, so that the initial
     weights are soon forgotten.
 
     Keras' own average leaves batch norm's moving statistics out. They are those of the weights that
@@ -193,7 +193,7 @@ def _with_average(
             super().apply(grads, trainable_variables)
             ops = keras.ops
             step = ops.cast(self.iterations, "float32")  # 1 after the first
-            new = 1.0 - ops.minimum(decay, step / (step + 10.0))
+            new = 1.0 - ops.minimum(decay, step / (step + warmup))
             for average, weight in zip(self.averages, self._followed, strict=True):
                 average.assign(average + new * (weight - average))
 

@@ -8,13 +8,14 @@ normalisation its statistics, dropout its mask, the loss and the metrics all out
 are those of Keras' own step but for rounding (tests/test_fast_path.py).
 """
 
-import os
 from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from kerascw.devices import cores
 
 SMALLEST = 8
 """Pictures a shard; batches of fewer than two such shards stay whole."""
@@ -72,9 +73,7 @@ def train_in_shards(
 
 def thread_count() -> int:
     """Return how many operations TensorFlow runs side by side."""
-    return tf.config.threading.get_inter_op_parallelism_threads() or (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    return tf.config.threading.get_inter_op_parallelism_threads() or cores()
 
 
 def _forward(

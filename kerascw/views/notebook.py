@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerascw.engine.store import Run
 from kerascw.engine.study import StudyResult
+from kerascw.views.page import filled
 from kerascw.views.tables import Table, number, percent
 
 if TYPE_CHECKING:
@@ -80,19 +81,18 @@ def model_fragment(model: "LoadedModel") -> str:
 def _fragment(
     title: str, said: str, tables: list[Table], drawn: dict[str, tuple[Any, str]], following: str
 ) -> str:
-    from jinja2 import Environment, PackageLoader
-
     from kerascw.views.figure_files import render, shown_chart
 
     figures = []
     for name, (figure, says) in drawn.items():
         png = base64.b64encode(render(figure)[".png"]).decode()
         figures.append((png, shown_chart(name, figure, says)))
-    environment = Environment(
-        loader=PackageLoader("kerascw", "views/templates"), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template("notebook.html").render(
-        title=title, said=said, tables=tables, figures=figures, following=following,
+    return filled(
+        "notebook.html",
+        title=title,
+        said=said,
+        tables=tables,
+        figures=figures,
+        following=following,
         most=MOST_ROWS,
-    )  # fmt: skip
+    )

@@ -44,17 +44,19 @@ def page(template: str, figures: Mapping[str, Any] | None = None, **content: Any
 
     figures = figures or {}
     charts = any(getattr(figure, "specs", ()) for figure in figures.values())
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            style=Markup(_part("style.css")),
-            script=Markup(_part("page.js")),
-            bundle=Markup(_bundle()) if charts else "",
-            figures=figures,
-            **content,
-        )
+    return filled(
+        template,
+        style=Markup(_part("style.css")),
+        script=Markup(_part("page.js")),
+        bundle=Markup(_bundle()) if charts else "",
+        figures=figures,
+        **content,
     )
+
+
+def filled(template: str, **content: Any) -> str:
+    """Return one of the templates with its content, and nothing else."""
+    return str(_environment().get_template(template).render(**content))
 
 
 def replace_text(path: Path, text: str) -> Path:
