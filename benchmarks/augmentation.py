@@ -28,11 +28,11 @@ import keras
 import tensorflow as tf
 
 from kerascw.data import Part, load_data
-from kerascw.data.augmentation_names import KINDS, LENET
 from kerascw.data.pipeline import training_batches
-from kerascw.engine.environment import processor
+from kerascw.experiment.augmentation_names import KINDS, LENET
+from kerascw.experiment.spec import AugmentationSpec
 from kerascw.models import build_model
-from kerascw.spec import AugmentationSpec
+from kerascw.runs.environment import processor
 from kerascw.studies.lenet import experiment
 from kerascw.training.fit import STEPS_PER_EXECUTION
 

@@ -13,14 +13,14 @@ import argparse
 import json
 from pathlib import Path
 
+from kerascw.commands.options import interruptible
 from kerascw.console import console
-from kerascw.engine.store import Store
 from kerascw.evaluation.statistics import over_seeds, paired_difference
-from kerascw.options import interruptible
-from kerascw.views.search import write_search
-from kerascw.views.study import difference_text, spread_text
+from kerascw.lab.table import difference_text, spread_text
+from kerascw.runs.store import Store
 from tuning.progress import SearchProgress
 from tuning.records import SearchResult
+from tuning.report import write_search
 from tuning.search import planned_search, run_search
 
 FORMS = {"published rows": "bag-variants-grid", "Bayesian search": "bag-variants"}

@@ -17,8 +17,9 @@ from typing import Any
 from in_turn import RESULTS
 from matplotlib.figure import Figure
 
-from kerascw.engine.environment import commit, cores, processor
-from kerascw.engine.store import write_json
+from kerascw.runs.environment import commit, processor
+from kerascw.runs.store import write_json
+from kerascw.training.devices import cores
 
 SCRIPTS = ("throughput", "sweep", "inference", "growth")
 COLOURS = {

@@ -20,11 +20,12 @@ from typing import Any
 import psutil
 from in_turn import RESULTS
 
-from kerascw.engine.environment import cores, have_threads, processor
-from kerascw.engine.store import Store, write_json
+from kerascw.experiment.spec import Experiment, Holdout
 from kerascw.quiet import import_tensorflow
-from kerascw.spec import Experiment, Holdout
+from kerascw.runs.environment import have_threads, processor
+from kerascw.runs.store import Store, write_json
 from kerascw.studies import study_named
+from kerascw.training.devices import cores
 
 SIZES = (1_000, 10_000, 60_000)
 JOBS = (1, 2, 4)
@@ -91,7 +92,7 @@ def by_size(count: int, data_dir: str | None) -> dict[str, float | None]:
 
 def by_jobs(jobs: int, data_dir: str | None) -> dict[str, float]:
     """Return seconds of several runs with so many jobs, and the highest memory of all processes."""
-    from kerascw.engine.many import run_many
+    from kerascw.runs.many import run_many
 
     base = study_named("mnist-convnet").variants()["convnet (test 1)"]
     experiments: list[Experiment] = [

@@ -4,7 +4,7 @@
 
 The model is LeNet's variant 4 with initial weights, without its auxiliary heads. All take the same
 random uint8 pictures and give probabilities; scaling to [0, 1] is in the time. ``kerascw`` is
-``kerascw.saved_model.load_model(...).predict``, as ``python -m kerascw predict`` uses it, Keras is
+``kerascw.export.load.load_model(...).predict``, as ``python -m kerascw predict`` uses it, Keras is
 ``model.predict``, PyTorch is eager with contiguous tensors, 100 pictures at a time. Each is a
 process of its own, measured in turn.
 """
@@ -19,8 +19,9 @@ import numpy as np
 from in_turn import RESULTS, Contender, answers, serve, spread
 from throughput import architectures, torch_model
 
-from kerascw.engine.environment import cores, processor
-from kerascw.engine.store import write_json
+from kerascw.runs.environment import processor
+from kerascw.runs.store import write_json
+from kerascw.training.devices import cores
 
 CONTENDERS = ("kerascw", "Keras", "PyTorch")
 MANY, SINGLE = 10_000, 200
@@ -45,7 +46,7 @@ def model() -> Any:
 def answering(who: str, folder: str) -> Callable[[np.ndarray], Any]:
     """Return what takes uint8 pictures and gives probabilities."""
     if who == "kerascw":
-        from kerascw.saved_model import load_model
+        from kerascw.export.load import load_model
 
         return load_model(folder).predict
     if who == "Keras":
@@ -81,7 +82,7 @@ def main() -> None:
         return
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        from kerascw.export import export
+        from kerascw.export.write import export
 
         classes = [str(number) for number in range(10)]
         folder = Path(temporary) / "model"

@@ -11,11 +11,12 @@ import statistics
 import tempfile
 import time
 
-from kerascw.engine.environment import cores, processor
-from kerascw.engine.store import Store
-from kerascw.engine.study import planned, run_study
+from kerascw.lab.run import planned, run_study
 from kerascw.quiet import import_tensorflow
+from kerascw.runs.environment import processor
+from kerascw.runs.store import Store
 from kerascw.studies import study_named
+from kerascw.training.devices import cores
 
 
 def main() -> None:

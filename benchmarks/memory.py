@@ -13,10 +13,10 @@ from pathlib import Path
 
 from resident import Memory
 
-from kerascw.engine.environment import processor
-from kerascw.engine.many import RUNS_PER_PROCESS, run_many
-from kerascw.engine.store import Run, Store
-from kerascw.spec import Experiment
+from kerascw.experiment.spec import Experiment
+from kerascw.runs.environment import processor
+from kerascw.runs.many import RUNS_PER_PROCESS, run_many
+from kerascw.runs.store import Run, Store
 from kerascw.training.watcher import Silent
 
 MODELS = {

@@ -9,7 +9,7 @@ around the fit (as the package has it) and by resampling the seeds, and the 5 % 
 
 import numpy as np
 
-from kerascw.evaluation.learning_curve import (
+from kerascw.lab.curves import (
     Curve,
     Point,
     _best_fit,
@@ -17,7 +17,7 @@ from kerascw.evaluation.learning_curve import (
     _interval,
     _standard_errors,
 )
-from kerascw.evaluation.power_law import fit_power_law
+from kerascw.lab.power_law import fit_power_law
 
 CURVES, RESAMPLED, NOISE = 40, 150, 0.03
 LAWS = {

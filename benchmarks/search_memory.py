@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 from resident import Memory
 
-from kerascw.engine.environment import processor
-from kerascw.engine.many import RUNS_PER_PROCESS, open_trainers
-from kerascw.engine.store import Store
 from kerascw.quiet import import_tensorflow
+from kerascw.runs.environment import processor
+from kerascw.runs.many import RUNS_PER_PROCESS, open_trainers
+from kerascw.runs.store import Store
 from tuning.records import TrialRecord
 from tuning.search import planned_search
 
 SPACE = """
-from kerascw.settings import override
-from kerascw.spec import Experiment
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Experiment
 
 def base():
     return Experiment.model_validate({

@@ -62,7 +62,7 @@ def measure(folder: Path) -> None:
         print(f"{name:<34} {seconds:>6.1f} s   {now:>5.2f} GB   peak {peak:>5.2f} GB", flush=True)
 
     from kerascw.data import load_data, split
-    from kerascw.spec import DataSpec, Holdout
+    from kerascw.experiment.spec import DataSpec, Holdout
 
     step("import of kerascw.data")
     dataset = load_data("svhn_extra", data_dir=folder)

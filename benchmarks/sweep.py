@@ -16,12 +16,13 @@ import time
 
 from in_turn import RESULTS, spread
 
-from kerascw.engine.environment import cores, processor
-from kerascw.engine.many import run_many
-from kerascw.engine.store import Store, write_json
-from kerascw.settings import override
+from kerascw.commands.terminal import images_trained
+from kerascw.experiment.settings import override
+from kerascw.runs.environment import processor
+from kerascw.runs.many import run_many
+from kerascw.runs.store import Store, write_json
 from kerascw.studies.bag_learning import pretraining
-from kerascw.views.terminal import images_trained
+from kerascw.training.devices import cores
 
 
 def main() -> None:

@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 from in_turn import RESULTS, Contender, answers, gemm_peak, serve, spread
 
-from kerascw.engine.environment import cores, processor
-from kerascw.engine.store import write_json
-from kerascw.settings import override
-from kerascw.spec import ConvNet, Experiment
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import ConvNet, Experiment
+from kerascw.runs.environment import processor
+from kerascw.runs.store import write_json
 from kerascw.studies import study_named
 from kerascw.studies.lenet import experiment as lenet
+from kerascw.training.devices import cores
 
 CONTENDERS = ("kerascw", "Keras", "PyTorch", "PyTorch, channels last")
 GOAL, GOAL_KERAS = 1.25, 1.5
@@ -66,8 +67,8 @@ def ours(experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes
 
     from kerascw.data import Part
     from kerascw.data.pipeline import batch_sizes, training_batches
-    from kerascw.engine.environment import have_threads
     from kerascw.models import build_model
+    from kerascw.runs.environment import have_threads
     from kerascw.training.fit import STEPS_PER_EXECUTION, _objective
     from kerascw.training.optimizer import build_optimizer
     from kerascw.training.shards import thread_count, train_in_shards

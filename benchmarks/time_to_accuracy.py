@@ -24,18 +24,19 @@ from typing import Any
 from kerascw.console import console
 from kerascw.data import Dataset
 from kerascw.data.sources import NotFoundError
-from kerascw.engine.environment import commit, cores, processor
-from kerascw.engine.many import dataset_for
-from kerascw.engine.run import run_experiment
-from kerascw.engine.store import Run, Store
 from kerascw.errors import CallError, choices
-from kerascw.evaluation.statistics import figure_of
-from kerascw.published import Published
+from kerascw.experiment.recipes import recipe_named
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Experiment
+from kerascw.lab.published import Published
+from kerascw.lab.verdict import figure_of
 from kerascw.quiet import import_tensorflow
-from kerascw.recipes import recipe_named
-from kerascw.settings import override
-from kerascw.spec import Experiment
+from kerascw.runs.environment import commit, processor
+from kerascw.runs.many import dataset_for
+from kerascw.runs.run import run_experiment
+from kerascw.runs.store import Run, Store
 from kerascw.studies import study_named
+from kerascw.training.devices import cores
 
 RESULTS = Path(__file__).parent / "results"
 NAME = "time_to_accuracy"

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerascw.data import Dataset
-    from kerascw.engine.study import StudyResult
-    from kerascw.saved_model import LoadedModel
-    from kerascw.settings import override
-    from kerascw.spec import Experiment
-    from kerascw.studies import Budget
+    from kerascw.experiment.settings import override
+    from kerascw.experiment.spec import Experiment
+    from kerascw.export.load import LoadedModel
+    from kerascw.lab.run import StudyResult
+    from kerascw.lab.study import Budget
 
 __all__ = ["Experiment", "build_model", "load_data", "load_model", "override", "run"]
 
-_LATE = {"Experiment": "kerascw.spec", "override": "kerascw.settings"}
+_LATE = {"Experiment": "kerascw.experiment.spec", "override": "kerascw.experiment.settings"}
 """Imported when first asked for: Pydantic takes longer than a small model needs to predict."""
 
 
@@ -63,7 +63,7 @@ def run(
     final : go on to train on validation too, for the epochs found best.
     data : another dataset's name, or ``folder:PATH``.
     data_dir : a folder with the dataset's files.
-    recipe : the name of a recipe to train by, such as ``best`` (:mod:`kerascw.recipes`).
+    recipe : the name of a recipe to train by, such as ``best`` (:mod:`kerascw.experiment.recipes`).
     runs : the folder that keeps the runs.
     settings : fields of the experiment by dotted path, such as ``{"model.batch_norm": False}``.
     shortcuts : ``epochs``, ``batch_size``, ``learning_rate``, ``fraction``, ``augment``.
@@ -81,9 +81,9 @@ def run(
     ``kerascw.run("fashion", epochs=3).run.metrics["test"]["accuracy"]``
     """
     from kerascw.data import data_named
-    from kerascw.engine.store import Store
-    from kerascw.engine.study import SHORTCUTS, planned, run_study
     from kerascw.errors import CallError, choices
+    from kerascw.lab.run import SHORTCUTS, planned, run_study
+    from kerascw.runs.store import Store
     from kerascw.studies import study_named
 
     changes = dict(settings or {})
@@ -122,7 +122,7 @@ def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:
 
 
 def load_model(path: str | Path) -> LoadedModel:
-    """Load an exported model for prediction: see :func:`kerascw.saved_model.load_model`."""
-    from kerascw import saved_model
+    """Load an exported model for prediction: see :func:`kerascw.export.load.load_model`."""
+    from kerascw.export import load as saved_model
 
     return saved_model.load_model(path)

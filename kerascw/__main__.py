@@ -1,6 +1,6 @@
 """``python -m kerascw``."""
 
-from kerascw.cli import main
+from kerascw.commands.main import main
 
 if __name__ == "__main__":
     main()

@@ -9,13 +9,22 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from click.testing import CliRunner
 
-from kerascw.cli import main
+from kerascw.commands.main import main
 from kerascw.data import Dataset, load_data
-from kerascw.engine.environment import have_threads
-from kerascw.export import export
+from kerascw.experiment.spec import (
+    Adam,
+    ConvNet,
+    DataSpec,
+    Dropout,
+    Experiment,
+    Flip,
+    Holdout,
+    TrainingSpec,
+)
+from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.quiet import import_tensorflow
-from kerascw.spec import Adam, ConvNet, DataSpec, Dropout, Experiment, Flip, Holdout, TrainingSpec
+from kerascw.runs.environment import have_threads
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell's background job ignores it, and so would the commands that tests interrupt

@@ -25,7 +25,7 @@ from keras_tuner import oracles
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src.engine import conditions
 
-from kerascw.spec import Experiment
+from kerascw.experiment.spec import Experiment
 from tuning.journal import Journal
 from tuning.records import (
     RECORD,

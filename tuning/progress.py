@@ -5,7 +5,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from kerascw.engine.store import Run
+from kerascw.runs.store import Run
 from kerascw.training.watcher import Silent
 from tuning.records import SearchSpec, TrialRecord
 

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from kerascw.engine.derive import of_sample, on_other_data, with_seed
-from kerascw.engine.environment import command_line, cores
-from kerascw.engine.many import StudyWatcher, dataset_for, open_trainers, run_many
-from kerascw.engine.processes import Trainers
-from kerascw.engine.store import Run, Store
 from kerascw.errors import CallError, KerascwError
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Autoencoder, DataSpec, Experiment
+from kerascw.lab.derive import of_sample, on_other_data, with_seed
+from kerascw.lab.study import Budget as BudgetName
 from kerascw.quiet import import_tensorflow
-from kerascw.settings import override
-from kerascw.spec import Autoencoder, DataSpec, Experiment
-from kerascw.studies import Budget as BudgetName
+from kerascw.runs.environment import command_line
+from kerascw.runs.many import StudyWatcher, dataset_for, open_trainers, run_many
+from kerascw.runs.processes import Trainers
+from kerascw.runs.store import Run, Store
+from kerascw.training.devices import cores
 from tuning.records import (
     FINALISTS,
     SEARCH,

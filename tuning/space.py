@@ -4,8 +4,8 @@ A space is a Python file. The named ones are ``tuning/spaces/<name>.py`` (with `
 name where the space's has ``-``); any other file works by its path. It has a function, and names
 that are optional::
 
-    from kerascw.settings import override
-    from kerascw.spec import Experiment
+    from kerascw.experiment.settings import override
+    from kerascw.experiment.spec import Experiment
     from tuning.space import Budget
 
     QUESTION = "Which rate and optimiser suit digits?"  # a line for the list and the report
@@ -33,11 +33,11 @@ that are optional::
 ``space`` is required. ``hp`` is a ``keras_tuner.HyperParameters``; ``base`` is an experiment to
 derive from: what ``base()`` gives, on the data that was asked for (``--data``, ``--sample``), with
 ``--set`` applied and, at a quick budget, on its part of the training data. What it returns is an
-:class:`kerascw.spec.Experiment` with a validation part; its seed is the first one that a trial is
-trained with, its epochs are cut to the budget's. It must be a function of ``hp`` and ``base``
-alone, and it is called often: it must not train, nor load data. An exception in it makes a failed
-trial, so a combination that makes no sense may be refused; one for the default values ends the
-command.
+:class:`kerascw.experiment.spec.Experiment` with a validation part; its seed is the first one that a
+trial is trained with, its epochs are cut to the budget's. It must be a function of ``hp`` and
+``base`` alone, and it is called often: it must not train, nor load data. An exception in it makes a
+failed trial, so a combination that makes no sense may be refused; one for the default values ends
+the command.
 
 With the oracle ``hyperband`` every trial has the epochs of the experiment that the default values
 give; those are the most that one is trained.
@@ -56,10 +56,10 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError
 
 from kerascw.errors import CallError, choices
-from kerascw.settings import one_line
-from kerascw.spec import Experiment
-from kerascw.studies import BUDGETS
-from kerascw.studies import Budget as BudgetName
+from kerascw.experiment.settings import one_line
+from kerascw.experiment.spec import Experiment
+from kerascw.lab.study import BUDGETS
+from kerascw.lab.study import Budget as BudgetName
 
 Objective = Literal["validation_accuracy", "validation_loss"]
 Oracle = Literal["random", "grid", "bayesian", "hyperband"]

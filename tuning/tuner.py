@@ -15,12 +15,12 @@ import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.errors import FailedTrialError
 
-from kerascw.engine.derive import with_seed
-from kerascw.engine.many import Task, run_many, train_all_until
-from kerascw.engine.processes import Died, Trainers
-from kerascw.engine.store import Store
 from kerascw.errors import CallError
-from kerascw.spec import Experiment
+from kerascw.experiment.spec import Experiment
+from kerascw.lab.derive import with_seed
+from kerascw.runs.many import Task, run_many, train_all_until
+from kerascw.runs.processes import Died, Trainers
+from kerascw.runs.store import Store
 from tuning.oracles import Changed, TrialWatcher, make_oracle, own_values
 from tuning.records import RECORD, SearchSpec, TrialRecord, read_record, write_record
 from tuning.space import SpaceError

@@ -12,11 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascw.engine.many import open_trainers
-from kerascw.engine.processes import TRIES, end_with, interrupts_held_back
-from kerascw.engine.store import Store
 from kerascw.errors import CallError, KerascwError
 from kerascw.quiet import import_tensorflow
+from kerascw.runs.many import open_trainers
+from kerascw.runs.processes import TRIES, end_with, interrupts_held_back
+from kerascw.runs.store import Store
 
 if TYPE_CHECKING:
     from tuning.search import Plan

@@ -14,7 +14,7 @@ from kerascw.data.catalog import CATALOG, CatalogEntry, entry_for
 from kerascw.data.rows import Rows
 from kerascw.data.sources import find
 from kerascw.errors import CallError, DataError
-from kerascw.spec import DataSpec, Holdout
+from kerascw.experiment.spec import DataSpec, Holdout
 
 __all__ = ["CATALOG", "Dataset", "Part", "Splits", "data_named", "load_data", "load_for", "split"]
 

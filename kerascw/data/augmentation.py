@@ -25,7 +25,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascw.spec import (
+from kerascw.experiment.spec import (
     AugmentationSpec,
     Autocontrast,
     Brightness,

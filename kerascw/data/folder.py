@@ -22,7 +22,7 @@ from kerascw.data.cache import cache_folder, read_cache, write_cache
 from kerascw.data.catalog import CatalogEntry
 from kerascw.data.folder_files import PARTS, Listing, PictureFile, is_text, list_files, shown
 from kerascw.errors import CallError, DataError
-from kerascw.spec import Folder
+from kerascw.experiment.spec import Folder
 
 if TYPE_CHECKING:
     from kerascw.data import Dataset
@@ -82,7 +82,7 @@ def describe_folder(
 
 
 def load_folder(spec: Folder) -> "Dataset":
-    """Load a folder of pictures, each read and fitted as :mod:`kerascw.pictures` does it.
+    """Load a folder of pictures, each read and fitted as :mod:`kerascw.data.image_files` does it.
 
     The parts are in the order of class, then path. A warning names files that are left out.
 
@@ -142,7 +142,7 @@ def _in_common(
 
     Stops where what is asked is decided. Files without a picture's header do not count.
     """
-    from kerascw.pictures import pillow_filters
+    from kerascw.data.image_files import pillow_filters
 
     sizes: set[tuple[int, int]] = set()
     colour = read = False
@@ -166,7 +166,7 @@ def _header(file: PictureFile) -> tuple[int, int, bool] | None:
     """Return height, width, as the picture is shown, and whether it has colour."""
     from PIL import Image
 
-    from kerascw.pictures import FORMATS
+    from kerascw.data.image_files import FORMATS
 
     try:
         with open(file.path, "rb") as stream, Image.open(stream, formats=FORMATS) as image:
@@ -177,7 +177,7 @@ def _header(file: PictureFile) -> tuple[int, int, bool] | None:
                 width, height = height, width
             grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")  # I;16: 16 bits
             return height, width, not grey
-    except Exception:  # as in kerascw.pictures: damaged files raise anything
+    except Exception:  # as in kerascw.data.image_files: damaged files raise anything
         return None
 
 
@@ -217,7 +217,7 @@ def _decode(
         return {}
     from concurrent.futures import ThreadPoolExecutor
 
-    from kerascw.pictures import Unreadable, fit_picture, pillow_filters
+    from kerascw.data.image_files import Unreadable, fit_picture, pillow_filters
 
     _, height, width, channels = images.shape
 

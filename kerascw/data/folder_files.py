@@ -48,7 +48,7 @@ class _Contents(NamedTuple):
 
 
 def _contents(folder: str) -> _Contents:
-    from kerascw.pictures import PICTURE_SUFFIXES
+    from kerascw.data.image_files import PICTURE_SUFFIXES
 
     found = _Contents([], [], [])
     try:
@@ -202,7 +202,7 @@ def _files_of_class(root: str, part: str, label: int, folder: str) -> list[Pictu
             files.append(PictureFile(part, label, f"{name}/{entry.name}", entry.path, size, mtime))
         pending += [f"{name}/{inner}" for inner in reversed(contents.folders)]
     if not files and (others or part == "train"):
-        from kerascw.pictures import PICTURE_SUFFIXES
+        from kerascw.data.image_files import PICTURE_SUFFIXES
 
         found = "nothing is there"
         if others:

@@ -6,7 +6,7 @@ import tensorflow as tf
 from kerascw.data import LARGE, Part
 from kerascw.data.augmentation import augment
 from kerascw.data.rows import Rows
-from kerascw.spec import AugmentationSpec
+from kerascw.experiment.spec import AugmentationSpec
 
 
 def batch_sizes(examples: int, batch_size: int) -> tuple[int, ...]:

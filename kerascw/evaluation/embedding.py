@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerascw.data.rows import Rows
-from kerascw.spec import MAIN_HEAD
+from kerascw.experiment.spec import MAIN_HEAD
 
 if TYPE_CHECKING:
     import keras

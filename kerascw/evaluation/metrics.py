@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerascw.data.rows import Rows
-from kerascw.spec import Output
+from kerascw.experiment.spec import Output
 
 SMALLEST_PROBABILITY = 1e-7
 """Probabilities are clipped here before the logarithm, as Keras does."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, ConvNet, DenseNet, ModelSpec
 from kerascw.models import autoencoder, convnet, mlp
-from kerascw.spec import MAIN_HEAD, Autoencoder, ConvNet, DenseNet, ModelSpec
 
 if TYPE_CHECKING:
     import keras
@@ -64,7 +64,7 @@ def build_model(
     CallError
         A spec that gives no such model, naming the layer and the reason.
 
-    >>> from kerascw.spec import ConvNet
+    >>> from kerascw.experiment.spec import ConvNet
     >>> build_model(ConvNet(filters=(32, 64, 64), pool_after=(1, 2), dense=(64,))).count_params()
     93322
     """

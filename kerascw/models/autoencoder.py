@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kerascw.errors import CallError
-from kerascw.spec import Autoencoder
+from kerascw.experiment.spec import Autoencoder
 
 if TYPE_CHECKING:
     import keras

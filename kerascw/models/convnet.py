@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kerascw.errors import CallError
-from kerascw.spec import MAIN_HEAD, ConvNet
+from kerascw.experiment.spec import MAIN_HEAD, ConvNet
 
 if TYPE_CHECKING:
     import keras

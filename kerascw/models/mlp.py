@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kerascw.spec import DenseNet
+from kerascw.experiment.spec import DenseNet
 
 if TYPE_CHECKING:
     import keras

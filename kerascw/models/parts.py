@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers as kl
 
-from kerascw.spec import MAIN_HEAD, Activation, Dropout, Initializer, Output
+from kerascw.experiment.spec import MAIN_HEAD, Activation, Dropout, Initializer, Output
 
 
 def kernel_initializer(name: Initializer) -> keras.initializers.Initializer:

@@ -13,9 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from kerascw.evaluation.repeats import counted
-from kerascw.published import Published, of_bag, report
-from kerascw.spec import (
+from kerascw.experiment.spec import (
     SGD,
     Adam,
     ConvNet,
@@ -27,7 +25,9 @@ from kerascw.spec import (
     RMSprop,
     TrainingSpec,
 )
-from kerascw.studies import Answer, Quick, Runs, Study
+from kerascw.lab.published import Published, of_bag, report
+from kerascw.lab.repeats import counted
+from kerascw.lab.study import Answer, Quick, Runs, Study
 
 
 def data() -> DataSpec:
@@ -262,14 +262,14 @@ def features_published() -> dict[str, dict[str, Published]]:
 
 
 def _feature_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    from kerascw.views.features import feature_pictures
+    from kerascw.report.features import feature_pictures
 
     trained = _with_weights(runs["bag-features"])
     return feature_pictures(trained[0], options) if trained else {}
 
 
 def _feature_answers(runs: Runs) -> list[Answer]:
-    from kerascw.views.features import selectivity_answers
+    from kerascw.report.features import selectivity_answers
 
     trained = _with_weights(runs["bag-features"])
     return selectivity_answers(trained) if trained else []

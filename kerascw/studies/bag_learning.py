@@ -13,9 +13,8 @@ same for every initialisation; every fraction starts from fresh weights.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kerascw.evaluation.statistics import figure_of, over_seeds
-from kerascw.published import Published, report
-from kerascw.spec import (
+from kerascw.evaluation.statistics import over_seeds
+from kerascw.experiment.spec import (
     SGD,
     Adam,
     Also,
@@ -29,7 +28,9 @@ from kerascw.spec import (
     TrainingSpec,
     WarmStart,
 )
-from kerascw.studies import Answer, Quick, Runs, Study
+from kerascw.lab.published import Published, report
+from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.verdict import figure_of
 
 FASHION_1, FASHION_2 = (0, 1, 4, 5, 8), (2, 3, 6, 7, 9)
 FRACTIONS = tuple(number / 20 for number in range(1, 21))
@@ -96,14 +97,14 @@ def _best_of_each(runs: Runs) -> list[Answer]:
 
 
 def _answers(runs: Runs) -> list[Answer]:
-    from kerascw.evaluation.learning_answers import learning_curve_answers
+    from kerascw.lab.learning_answers import learning_curve_answers
 
     curves = by_initialisation(runs)
     return [*learning_curve_answers(curves), *_best_of_each(runs)] if curves else []
 
 
 def _pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    from kerascw.views.learning_curve import learning_curve_pictures
+    from kerascw.report.learning_curve import learning_curve_pictures
 
     curves = by_initialisation(runs)
     return dict(learning_curve_pictures(curves)) if curves else {}
@@ -125,8 +126,8 @@ def _published(part: str, initialisation: str, fraction: float) -> dict[str, dic
 
 def _pretraining_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
     """Return the learning curves, and what the first seed's autoencoder makes of pictures."""
-    from kerascw.views.options import PictureOptions, splits_of
-    from kerascw.views.report import reconstruction_pictures
+    from kerascw.report.options import PictureOptions, splits_of
+    from kerascw.report.run import reconstruction_pictures
 
     trained = [run for run in runs.get(_AUTOENCODER, ()) if "test" in run.metrics]
     drawn = _pictures(runs, options)

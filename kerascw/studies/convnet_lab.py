@@ -8,10 +8,7 @@ RMSprop 1e-3, batch 64, pixels in [0, 1], Glorot initial weights, all Keras defa
 """
 
 from kerascw.errors import CallError
-from kerascw.evaluation.repeats import repeats_of
-from kerascw.models import check_model
-from kerascw.published import Published, report
-from kerascw.spec import (
+from kerascw.experiment.spec import (
     ConvNet,
     DataSpec,
     DenseNet,
@@ -22,7 +19,10 @@ from kerascw.spec import (
     RMSprop,
     TrainingSpec,
 )
-from kerascw.studies import Answer, Quick, Runs, Study
+from kerascw.lab.published import Published, report
+from kerascw.lab.repeats import repeats_of
+from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.models import check_model
 
 _TITLE = "Convnets on MNIST and Fashion-MNIST"
 
@@ -215,7 +215,7 @@ def fashion_final(runs: Runs) -> dict[str, Experiment]:
     One is the report's choice, test 7 (its dropout went to another model object); the other is
     the variant with the lowest validation loss over the seeds. What diverged has none.
     """
-    from kerascw.engine.derive import retrained_on_everything
+    from kerascw.lab.derive import retrained_on_everything
 
     finals = {}
     lowest = lowest_validation_loss(runs)

@@ -11,10 +11,8 @@ gradients: L2 of half of it. Initial weights are PyTorch's.
 from dataclasses import replace
 from typing import Any
 
-from kerascw.evaluation.repeats import counted, numbered, paired_values, repeats_of
-from kerascw.evaluation.statistics import figure_of, is_shown, over_seeds, paired_difference
-from kerascw.published import Published, report
-from kerascw.spec import (
+from kerascw.evaluation.statistics import is_shown, over_seeds, paired_difference
+from kerascw.experiment.spec import (
     Adamax,
     ConvNet,
     DataSpec,
@@ -24,7 +22,10 @@ from kerascw.spec import (
     ModelSpec,
     TrainingSpec,
 )
-from kerascw.studies import Answer, Quick, Runs, Study
+from kerascw.lab.published import Published, report
+from kerascw.lab.repeats import counted, numbered, paired_values, repeats_of
+from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.verdict import figure_of
 
 _ADAMAX = Adamax(learning_rate=1e-3)
 _L2 = 0.5e-5
@@ -95,7 +96,7 @@ def digits_answers(runs: Runs) -> list[Answer]:
 
 
 def _error_curves(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    from kerascw.views.study_figures import curves_with_test
+    from kerascw.report.study_figures import curves_with_test
 
     return {
         f"{name}, loss and error": (
@@ -198,7 +199,7 @@ def svhn_answers(runs: Runs) -> list[Answer]:
 
 
 def _channels(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    from kerascw.views.features import example_maps
+    from kerascw.report.features import example_maps
 
     return example_maps(runs["svhn"], options)
 

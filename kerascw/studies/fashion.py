@@ -21,7 +21,7 @@ seeds. Of shifts by up to 2 pixels, one seed over 8 epochs said 0.012 less on va
 they were left out. Each ablation: ``--seeds 3 --set training.label_smoothing=0`` and the like.
 """
 
-from kerascw.spec import (
+from kerascw.experiment.spec import (
     AdamW,
     ConvNet,
     DataSpec,
@@ -32,7 +32,7 @@ from kerascw.spec import (
     OneCycle,
     TrainingSpec,
 )
-from kerascw.studies import Quick, Study
+from kerascw.lab.study import Quick, Study
 
 
 def recipe() -> Experiment:

@@ -7,8 +7,7 @@
 Pixels in [0, 1]; 10,000 training pictures are held out, drawn so that every class keeps its share.
 """
 
-from kerascw.published import Published, report
-from kerascw.spec import (
+from kerascw.experiment.spec import (
     SGD,
     ConvNet,
     DataSpec,
@@ -19,7 +18,8 @@ from kerascw.spec import (
     Step,
     TrainingSpec,
 )
-from kerascw.studies import Quick, Study
+from kerascw.lab.published import Published, report
+from kerascw.lab.study import Quick, Study
 
 
 def data() -> DataSpec:

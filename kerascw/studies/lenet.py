@@ -14,8 +14,7 @@ Each variant adds to the one before: that is what the published parameter counts
 from collections.abc import Sequence
 from typing import Any
 
-from kerascw.published import Published, report
-from kerascw.spec import (
+from kerascw.experiment.spec import (
     Adam,
     ConvNet,
     DataSpec,
@@ -25,7 +24,8 @@ from kerascw.spec import (
     TrainingSpec,
     WarmStart,
 )
-from kerascw.studies import Answer, Quick, Runs, Study
+from kerascw.lab.published import Published, report
+from kerascw.lab.study import Answer, Quick, Runs, Study
 
 _FACTS = "lenet_variants"
 
@@ -104,8 +104,8 @@ def variants_published() -> dict[str, dict[str, Published]]:
 
 
 def _mean(runs: Sequence[Any], figure: str) -> float | None:
-    from kerascw.evaluation.repeats import values_of
     from kerascw.evaluation.statistics import over_seeds
+    from kerascw.lab.repeats import values_of
 
     values = values_of(runs, figure)
     return over_seeds(values).mean if values else None
@@ -126,7 +126,7 @@ def retrained(runs: Runs) -> dict[str, Experiment]:
 
     It is trained for the mean number of epochs that its seeds kept.
     """
-    from kerascw.engine.derive import retrained_on_everything
+    from kerascw.lab.derive import retrained_on_everything
 
     best = best_variant(runs)
     if best is None:
@@ -138,9 +138,9 @@ def retrained(runs: Runs) -> dict[str, Experiment]:
 
 def variants_answers(runs: Runs) -> list[Answer]:
     """Return which variant is best, and what training it on all pictures brings."""
-    from kerascw.evaluation.repeats import paired_values, values_of
     from kerascw.evaluation.statistics import over_seeds, paired_difference
-    from kerascw.views.study import difference_text, spread_text
+    from kerascw.lab.repeats import paired_values, values_of
+    from kerascw.lab.table import difference_text, spread_text
 
     best = best_variant(runs)
     if best is None:
@@ -184,7 +184,7 @@ def variants_answers(runs: Runs) -> list[Answer]:
 
 
 def _variant_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    from kerascw.views.heads import confusion_before_and_after, rate_curves
+    from kerascw.report.heads import confusion_before_and_after, rate_curves
 
     pictures = {"learning_rate": (rate_curves(runs), "learning rate of every epoch")}
     best = best_variant(runs)
@@ -298,7 +298,7 @@ def auxiliary_answers(runs: Runs) -> list[Answer]:
 
 
 def _auxiliary_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    from kerascw.views.heads import heads_side_by_side
+    from kerascw.report.heads import heads_side_by_side
 
     return {
         f"heads {_SAID.get(name, name)}": (

@@ -12,9 +12,9 @@ paired by seed: initial weights and the order of the pictures are the same.
 
 from dataclasses import dataclass
 
-from kerascw.data.augmentation_names import LENET
-from kerascw.evaluation.statistics import Spread, figure_of, is_shown, paired_difference
-from kerascw.spec import (
+from kerascw.evaluation.statistics import Spread, is_shown, paired_difference
+from kerascw.experiment.augmentation_names import LENET
+from kerascw.experiment.spec import (
     AugmentationSpec,
     CutMix,
     Erase,
@@ -25,7 +25,8 @@ from kerascw.spec import (
     Shift,
     Zoom,
 )
-from kerascw.studies import Answer, Quick, Runs, Study
+from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.verdict import figure_of
 from kerascw.studies.lenet import experiment
 
 NONE, ALL = "none", "the report's five"

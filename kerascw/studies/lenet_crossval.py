@@ -12,12 +12,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from kerascw.engine.derive import cross_validated
-from kerascw.evaluation.repeats import numbered, values_of
 from kerascw.evaluation.statistics import over_seeds, prediction_reach
-from kerascw.published import Published, report
-from kerascw.spec import Experiment
-from kerascw.studies import Answer, Quick, Runs, Study
+from kerascw.experiment.spec import Experiment
+from kerascw.lab.derive import cross_validated
+from kerascw.lab.published import Published, report
+from kerascw.lab.repeats import numbered, values_of
+from kerascw.lab.study import Answer, Quick, Runs, Study
 from kerascw.studies.lenet import experiment, variants_published
 
 FIXED, FOLDS = "fixed split", "cross-validation"

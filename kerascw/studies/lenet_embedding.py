@@ -12,9 +12,10 @@ that of the first seed.
 from collections.abc import Sequence
 from typing import Any
 
-from kerascw.published import Published
-from kerascw.spec import Experiment
-from kerascw.studies import Answer, Quick, Runs, Study, lenet
+from kerascw.experiment.spec import Experiment
+from kerascw.lab.published import Published
+from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.studies import lenet
 
 VARIANT = "variant_4"
 FIGURES = ("validation.accuracy", "test.accuracy", "test.loss")
@@ -33,7 +34,7 @@ def published() -> dict[str, dict[str, Published]]:
 
 def pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
     """Return the embedding, and near classes beside confused ones."""
-    from kerascw.views.embedding import embedding_pictures
+    from kerascw.report.embedding import embedding_pictures
 
     trained = _trained(runs)
     return embedding_pictures(trained, options) if trained else {}
@@ -41,7 +42,7 @@ def pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
 def answers(runs: Runs) -> list[Answer]:
     """Return whether the classes that lie nearest are those confused most."""
-    from kerascw.views.embedding import embedding_answers
+    from kerascw.report.embedding import embedding_answers
 
     trained = _trained(runs)
     return embedding_answers(trained) if trained else []

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerascw.spec import Experiment
+from kerascw.experiment.spec import Experiment
 
 Event = Any
 """A ``tensorboard.compat.proto.event_pb2.Event``; its package has no types."""

@@ -16,13 +16,13 @@ import tensorflow as tf
 from kerascw.data import Part, Splits, mean_and_deviation
 from kerascw.data.pipeline import batch_sizes, training_batches
 from kerascw.data.rows import Rows
-from kerascw.devices import has_gpu, strategy
 from kerascw.errors import Interrupted
 from kerascw.evaluation.metrics import loss_and_accuracy, reconstruction_errors
+from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, DataSpec, Experiment
 from kerascw.models import Scaling, build_model, by_head
-from kerascw.spec import MAIN_HEAD, Autoencoder, DataSpec, Experiment
 from kerascw.training import checkpoint
 from kerascw.training.checkpoint import Progress
+from kerascw.training.devices import has_gpu, strategy
 from kerascw.training.events import RunEvents
 from kerascw.training.optimizer import build_optimizer, rate_of_next_epoch
 from kerascw.training.shards import thread_count, train_in_shards

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kerascw.spec import (
+from kerascw.experiment.spec import (
     SGD,
     Adam,
     Adamax,

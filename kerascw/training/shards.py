@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerascw.devices import cores
+from kerascw.training.devices import cores
 
 SMALLEST = 8
 """Pictures a shard; batches of fewer than two such shards stay whole."""

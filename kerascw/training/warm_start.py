@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from kerascw.errors import CallError, choices
-from kerascw.spec import WarmStart
+from kerascw.experiment.spec import WarmStart
 
 
 def check_transfer(model: keras.Model, source: keras.Model, layers: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from kerascw.spec import Experiment
+from kerascw.experiment.spec import Experiment
 
 
 class Watcher(Protocol):

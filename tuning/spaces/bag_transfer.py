@@ -10,8 +10,8 @@ dropout 0.3, 0.9206 on test. The study ``bag-transfer`` goes on from the best ce
 
 from typing import Any
 
-from kerascw.settings import override
-from kerascw.spec import Experiment
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Experiment
 from kerascw.studies.bag_learning import GRID_DROPOUTS, GRID_OPTIMIZERS, GRID_RATES, cell
 from tuning.space import Budget
 

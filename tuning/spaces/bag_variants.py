@@ -16,8 +16,8 @@ At the quick budget all trials have 4 epochs, and the hyperparameter ``epochs`` 
 
 from typing import Any
 
-from kerascw.settings import override
-from kerascw.spec import Experiment
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Experiment
 from kerascw.studies import bag
 from tuning.space import Budget
 

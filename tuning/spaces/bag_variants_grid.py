@@ -13,8 +13,8 @@ rows 2 and 4 as well: they are trained once, and taken as kept the other times.
 
 from typing import Any
 
-from kerascw.settings import override
-from kerascw.spec import Experiment
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Experiment
 from kerascw.studies import bag
 from tuning.space import Budget
 

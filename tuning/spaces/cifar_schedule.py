@@ -12,8 +12,8 @@ and 0.6971 when it was trained again. The study ``cifar-cnn`` trains that one be
 
 from typing import Any
 
-from kerascw.settings import override
-from kerascw.spec import Experiment
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Experiment
 from kerascw.studies import image_techniques
 from tuning.space import Budget
 

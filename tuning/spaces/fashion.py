@@ -11,8 +11,8 @@ with 5,000 pictures held out. Filters are not searched: the flagship is to train
 
 from typing import Any
 
-from kerascw.settings import override
-from kerascw.spec import Experiment
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Experiment
 from kerascw.studies import fashion
 from tuning.space import Budget
 

@@ -11,8 +11,8 @@ study ``lenet-variants`` trains these five, and has their published figures.
 
 from typing import Any
 
-from kerascw.settings import override
-from kerascw.spec import Experiment
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Experiment
 from tuning.space import Budget
 
 QUESTION = "Which widths, normalisation and rate suit LeNet-5 on Fashion-MNIST?"

@@ -1,0 +1,45 @@
+"""The export command: a kept run's model to a file format. ``--help`` loads no TensorFlow."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerascw.commands.options import data_dir_option, runs_option
+from kerascw.export.runtimes import FORMATS, TITLES, with_article
+
+
+@click.command("export", epilog="\b\npython -m kerascw export RUN --format litert")
+@click.argument("run_name", metavar="RUN")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="saved_model",
+              show_default=True, help="What to write.")  # fmt: skip
+@click.option(
+    "--output",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Where to: FOLDER/VERSION for a SavedModel, FOLDER/FORMAT/VERSION for others. "
+    "[default: the dataset's name in saved_models/]",
+)
+@data_dir_option
+@runs_option
+def command(
+    run_name: str, form: Any, output: Path | None, data_dir: Path | None, runs: Path
+) -> None:
+    """Export the model of RUN (a folder, a name or the beginning of a key).
+
+    Pixels are scaled inside: it takes raw pictures. Another process loads it with the format's own
+    runtime, and what it answers is compared with the live model before the export gets its name.
+
+    onnx and litert need: pip install 'kerascw[export]'.
+    """
+    from kerascw.console import console
+    from kerascw.export.run import export_run
+    from kerascw.runs.run import file_name
+    from kerascw.runs.store import Store
+
+    run = Store(runs).find(run_name)
+    folder = output or Path("saved_models", file_name(run.experiment.data))
+    with console().status(f"exporting and proving {with_article(form)}"):
+        path = export_run(run, folder, data_dir=data_dir, form=form)
+    click.echo(f"{TITLES[form]}: {path}")
+    click.echo(f"next: python -m kerascw predict {path} PICTURE...", err=True)

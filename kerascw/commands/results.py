@@ -1,0 +1,50 @@
+"""``python -m kerascw results``: measured beside published, for all studies in one table."""
+
+from pathlib import Path
+
+import click
+
+from kerascw.commands.options import runs_option
+
+
+@click.command()
+@click.argument("studies", nargs=-1)
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("docs/results.json"),
+    show_default=True,
+    help="What is kept of the results.",
+)
+@click.option(
+    "--into",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Write the table into this page, between its two marks, instead of printing it.",
+)
+@runs_option
+def command(studies: tuple[str, ...], file: Path, into: Path | None, runs: Path) -> None:
+    """Print the table of results, measured beside published, in Markdown.
+
+    STUDIES that were run are put into the file first: by name, or by their folder's name in
+    runs/studies/.
+    """
+    from kerascw.errors import CallError
+    from kerascw.lab.run import recall
+    from kerascw.report.results import add_results, markdown, read_results, replaced
+    from kerascw.runs.store import Store
+
+    if studies:
+        store = Store(runs)
+        add_results([recall(name, store) for name in studies], file)
+    entries = read_results(file)
+    if not entries:
+        raise CallError(f"{file}: holds no results; next: python -m kerascw results STUDY")
+    table = markdown(entries)
+    if into is None:
+        click.echo(table, nl=False)
+        return
+    page = replaced(into.read_text(encoding="utf-8"), table, str(into))
+    temporary = into.with_name(f".{into.name}.writing")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(into)
+    click.echo(f"{into}: table of {len(entries)} kept results")

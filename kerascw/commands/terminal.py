@@ -1,0 +1,373 @@
+"""What a terminal shows: progress while training, tables of what is kept."""
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from kerascw.experiment.spec import Experiment
+from kerascw.lab.repeats import repeat_text
+from kerascw.runs.store import Run, Store
+
+if TYPE_CHECKING:
+    from kerascw.lab.folds import FoldTable
+    from kerascw.lab.run import StudyResult
+
+
+class _Rate(ProgressColumn):
+    """Images per second of this sitting."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} images/s" if task.speed else "", style="cyan")
+
+
+class TrainingProgress:
+    """A bar with rate and time left, and a line for every epoch; lines alone where piped."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._images = self._epochs = 0
+        self._since = time.monotonic()
+
+    def started(self, experiment: Experiment, images: int, epochs_done: int) -> None:
+        """Show what begins, and the bar."""
+        self.stop()
+        self._images, self._epochs = images, experiment.training.epochs
+        going_on = f", going on after epoch {epochs_done}" if epochs_done else ""
+        self._console.print(
+            f"Training {experiment.data.name} {experiment.model.kind}, "
+            f"{repeat_text(experiment)}: "
+            f"{images:,} images, {self._epochs} epochs{going_on}",
+        )
+        self._since = time.monotonic()
+        if self._console.is_terminal:
+            self._progress = Progress(
+                TextColumn("epoch {task.fields[epoch]}/" + str(self._epochs)),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f} %"),
+                _Rate(),
+                TimeRemainingColumn(elapsed_when_finished=True),
+                console=self._console,
+                speed_estimate_period=30,
+                transient=True,
+            )
+            self._task = self._progress.add_task(
+                "", total=images * self._epochs, completed=images * epochs_done,
+                epoch=min(epochs_done + 1, self._epochs),
+            )  # fmt: skip
+            self._progress.start()
+
+    def images(self, epoch: int, done: int) -> None:
+        """Move the bar."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(
+                self._task, completed=epoch * self._images + done, epoch=epoch + 1
+            )
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """Print the epoch's line."""
+        number, now = int(row["epoch"]), time.monotonic()
+        seconds, self._since = now - self._since, now
+        digits = 4 if "train_accuracy" in row else 5  # an autoencoder's losses are small
+        parts = [
+            f"{part} "
+            + " ".join(
+                f"{name} {row[f'{part}_{name}']:.{digits}f}"
+                for name in ("loss", "accuracy")  # an autoencoder has no accuracy
+                if f"{part}_{name}" in row
+            )
+            for part in ("train", "validation")
+            if f"{part}_loss" in row
+        ]
+        self._console.print(
+            f"epoch {number:>{len(str(self._epochs))}}/{self._epochs}   "
+            f"{'   '.join(parts)}   {seconds:.1f} s",
+        )
+        if number == self._epochs:
+            self.stop()
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def show_run(run: Run, console: Console) -> None:
+    """Print a run: what it was, its figures, its classes, where its files are."""
+    from kerascw.report.run import cautions
+
+    metrics, experiment, data = run.metrics, run.experiment, run.environment["data"]
+    console.print(f"{run.name}  {data['title']}, {repeat_text(experiment)}", style="bold")
+    for caution in cautions(run):
+        console.print(caution, style="bold yellow")
+    kept = f", epoch {metrics['kept_epoch']} kept" if metrics["kept_epoch"] else ""
+    console.print(
+        f"{metrics['parameters']:,} parameters, {metrics['epochs_trained']} epochs "
+        f"({metrics['ended']}{kept}), {run.environment['training_seconds']:.0f} s",
+    )
+    parts = Table("part", box=None, pad_edge=False)
+    columns, digits = ["loss", "accuracy", "error"], 4
+    if experiment.reconstructs:
+        columns, digits = ["loss"], 5
+    for column in ("examples", *columns):
+        parts.add_column(column, justify="right")
+    for name in ("train", "validation", "test"):
+        if name in metrics:
+            part = metrics[name]
+            parts.add_row(
+                name, f"{part['examples']:,}", *(f"{part[figure]:.{digits}f}" for figure in columns)
+            )
+    console.print(parts)
+    if "test" in metrics and experiment.reconstructs:
+        console.print(
+            "The loss is the mean squared error per pixel, in [0, 1]; test set scored once."
+        )
+        errors = Table("class", box=None, pad_edge=False)
+        for column in ("test loss", "examples"):
+            errors.add_column(column, justify="right")
+        for row in metrics["test"]["per_class"]:
+            loss = "-" if row["loss"] is None else f"{row['loss']:.5f}"
+            errors.add_row(row["class"], loss, f"{row['examples']:,}")
+        console.print(errors)
+    elif "test" in metrics:
+        test = metrics["test"]
+        low, high = test["accuracy_interval_95"]
+        console.print(
+            f"test accuracy {test['accuracy']:.4f}, 95 % Wilson interval {low:.4f} to {high:.4f}; "
+            f"calibration error {test['calibration_error']:.4f}; test set scored once",
+        )
+        if "heads" in metrics:
+            heads = Table("auxiliary head", box=None, pad_edge=False)
+            for column in ("test loss", "test accuracy", "agreement with the main head"):
+                heads.add_column(column, justify="right")
+            for head, parts_of in metrics["heads"].items():
+                own = parts_of["test"]
+                heads.add_row(
+                    head, *(f"{own[name]:.4f}" for name in ("loss", "accuracy", "agreement"))
+                )
+            console.print(heads)
+        classes = Table("class", box=None, pad_edge=False)
+        for column in ("precision", "recall", "F1", "examples"):
+            classes.add_column(column, justify="right")
+        for row in test["per_class"]:
+            classes.add_row(
+                row["class"],
+                *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")),
+                f"{row['examples']:,}",
+            )
+        console.print(classes)
+        pairs = ", ".join(
+            f"{pair['truth']} taken for {pair['prediction']} ({pair['count']})"
+            for pair in test["most_confused"][:5]
+        )
+        console.print(f"most confused: {pairs}")
+    console.print(f"files: {run.folder}")
+
+
+def list_runs(store: Store, console: Console) -> int:
+    """Print a line for every run that is kept, the newest last; return how many these are.
+
+    The figures are accuracies.
+    """
+    runs = store.all()
+    if not runs:
+        console.print(f"No runs are kept in {store.folder}. Next: python -m kerascw run fashion")
+        return 0
+    table = Table("run", "data", box=None, pad_edge=False)
+    folded = any(run.experiment.fold is not None for run in runs)
+    for column in (*(["fold"] if folded else []), "seed", "epochs", "validation", "test"):
+        table.add_column(column, justify="right")
+    for run in runs:
+        figures = [_figure(run, part) for part in ("validation", "test")]
+        table.add_row(
+            run.name,
+            run.environment["data"]["title"],
+            *([_fold(run)] if folded else []),
+            str(run.experiment.seed),
+            str(run.metrics["epochs_trained"]),
+            *figures,
+        )
+    console.print(table)
+    return len(runs)
+
+
+def _fold(run: Run) -> str:
+    fold = run.experiment.fold
+    return "-" if fold is None else str(fold)
+
+
+def _figure(run: Run, part: str) -> str:
+    """Return the figure of one part that a single line has room for."""
+    figures = run.metrics.get(part)
+    if figures is None:
+        return "-"
+    if run.experiment.reconstructs:
+        return f"loss {figures['loss']:.5f}"
+    return f"{figures['accuracy']:.4f}"
+
+
+class StudyProgress(TrainingProgress):
+    """A single run's epochs, or the runs of a study: done, running, left, time left."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._bar: Progress | None = None
+        self._runs: TaskID | None = None
+        self._total = self._done = self._jobs = 0
+        self._images_trained = 0
+        self._began: float | None = None  # of the first round, where there are several
+
+    def planned(self, runs: int, kept: int, jobs: int) -> None:
+        """Show how much there is to do."""
+        self.stop()
+        self._total, self._done, self._jobs = runs, kept, jobs
+        self._since = time.monotonic()
+        self._began = self._began or self._since
+        missing = runs - kept
+        if runs > 1:
+            already = f", {kept} kept already" if kept else ""
+            self._console.print(f"{runs} runs{already}, {missing} to train, {jobs} at a time")
+        if missing > 1 and self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.completed}/{task.total} runs"),
+                BarColumn(),
+                TextColumn("{task.fields[state]}"),
+                TimeRemainingColumn(elapsed_when_finished=True),
+                console=self._console,
+                speed_estimate_period=600,
+                transient=True,
+            )
+            self._runs = self._bar.add_task("", total=runs, completed=kept, state=self._state())
+            self._bar.start()
+
+    def _state(self) -> str:
+        left = self._total - self._done
+        running = min(self._jobs, left)
+        return f"{self._done} done, {running} running, {left - running} left"
+
+    def finished(self, run: Run) -> None:
+        """Print the run's line and move the bar."""
+        self._done += 1
+        metrics = run.metrics
+        self._images_trained += images_trained(run)
+        figures = (
+            f"test {'' if run.experiment.reconstructs else 'accuracy '}{_figure(run, 'test')}"
+            if "test" in metrics
+            else f"diverged, {metrics['reason']}"
+        )
+        self._console.print(
+            f"[{self._done}/{self._total}] {run.name} {repeat_text(run.experiment)}: "
+            f"{metrics['epochs_trained']} epochs, {figures}, "
+            f"{run.environment['training_seconds']:.1f} s"
+        )
+        if self._bar is not None and self._runs is not None:
+            self._bar.update(self._runs, completed=self._done, state=self._state())
+            if self._done == self._total:
+                self.stop()
+
+    def stop(self) -> None:
+        """Take the bars away."""
+        super().stop()
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def rate(self) -> str | None:
+        """Return a line on how fast all that was trained; None where several runs were not."""
+        if self._began is None or not self._images_trained:
+            return None
+        seconds = time.monotonic() - self._began
+        return (
+            f"{self._images_trained:,} images trained in {seconds:,.0f} s: "
+            f"{self._images_trained / seconds:,.0f} a second, start-up and scoring included"
+        )
+
+
+def images_trained(run: Run) -> int:
+    """Return how many pictures a run's training saw, each as often as it did."""
+    examples: int = run.metrics.get("train", {}).get("examples", 0)
+    return examples * int(run.metrics["epochs_trained"])
+
+
+def _show_folds(folds: "FoldTable", console: Console) -> None:
+    """Print a variant's figures fold by fold, with mean and deviation."""
+    table = Table(f"{folds.variant}, fold", box=None, pad_edge=False)
+    for column in ("trained on", "held out", *(name.replace(".", " ") for name in folds.figures)):
+        table.add_column(column, justify="right")
+    for line in folds.lines:
+        counts = ("-" if n is None else f"{n:,}" for n in (line.trained, line.held_out))
+        values = ("-" if value is None else f"{value:.4f}" for value in line.values)
+        table.add_row(str(line.fold), *counts, *values)
+    means = ("-" if spread is None else f"{spread.mean:.4f}" for spread in folds.spreads)
+    table.add_row("mean", "", "", *means)
+    deviations = (
+        "-" if spread is None or spread.n < 2 else f"{spread.deviation:.4f}"
+        for spread in folds.spreads
+    )
+    table.add_row("standard deviation", "", "", *deviations)
+    console.print(table)
+
+
+def show_study(result: "StudyResult", console: Console) -> None:
+    """Print a study's answers and its table."""
+    from kerascw.lab.folds import fold_tables, notes
+    from kerascw.lab.table import (
+        difference_text,
+        measured_over,
+        published_text,
+        row_name,
+        rows_of,
+        spread_text,
+    )
+
+    study = result.study
+    console.print(study.question, style="bold")
+    for caution in result.plan.cautions:
+        console.print(f"Not comparable with published figures: {caution}.", style="yellow")
+    rows = rows_of(result)
+    table = Table("variant", "figure", box=None, pad_edge=False)
+    over = measured_over(rows)
+    table.add_column(f"measured over {over}" if over else "measured", justify="right")
+    for column in ("published", "verdict"):
+        table.add_column(column)
+    if study.baseline:
+        table.add_column(f"difference to {study.baseline}")
+    for row in rows:
+        for number, cell in enumerate(row.cells):
+            cells = [
+                row_name(row, rows) if number == 0 else "",
+                cell.name,
+                spread_text(cell.spread),
+                published_text(cell.published),
+                cell.verdict.word if cell.verdict else "",
+            ]
+            difference = difference_text(cell.difference, row.repeats.unit)
+            table.add_row(*cells, *([difference] if study.baseline else []))
+        for line in row.diverged:
+            table.add_row("", "diverged", line)
+    for name, reason in study.refused().items():
+        table.add_row(name, "cannot be fitted", "")
+        console.print(f"{name} cannot be fitted: {reason}")
+    console.print(table)
+    for folds in fold_tables(result):
+        _show_folds(folds, console)
+    repeats = max((row.repeats for row in rows), key=lambda repeats: repeats.count)
+    console.print(f"Mean over {repeats} ± half the 95 % t-interval.")
+    for note in notes(result):
+        console.print(note, style="yellow")
+    for answer in study.answers(result.runs):
+        console.print(f"{answer.question} {answer.answer}")

@@ -1,1 +1,0 @@
-"""Run experiments and keep what came of them."""

@@ -1,0 +1,683 @@
+"""What an experiment is: frozen, validated values with one canonical JSON form.
+
+Every number that changes a result is a field here. Derive a changed experiment with
+:func:`kerascw.experiment.settings.override` or ``model_copy``; nothing is ever mutated. This module
+must not import TensorFlow: the command line reads it to answer ``--help``.
+"""
+
+import hashlib
+import json
+from types import NoneType
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+RECIPE_VERSION = 3
+"""Raised whenever the same experiment would train differently, so also when a default changes; part
+of every run's key."""
+
+Activation = Literal["relu", "tanh", "sigmoid", "elu", "gelu", "linear"]
+Initializer = Literal["glorot_uniform", "he_uniform", "he_normal", "torch"]
+Output = Literal["softmax", "sigmoid"]
+"""Of the output layer, which decides the loss: cross-entropy over the classes, or the mean over the
+classes of each one's binary cross-entropy (one against the rest)."""
+
+MAIN_HEAD = "probabilities"
+"""The name of the output layer that a classifier is judged by."""
+
+
+class Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_tuple_too(cls, values: Any) -> Any:
+        """Take ``model.kernels=3`` for ``(3,)``: one value where a tuple is meant."""
+        if not isinstance(values, dict):
+            return values
+        return {
+            name: (value,)
+            if isinstance(value, int | float | str) and _takes_tuple(cls, name)
+            else value
+            for name, value in values.items()
+        }
+
+
+def _takes_tuple(spec: type[BaseModel], name: str) -> bool:
+    """Return whether the field is a tuple, or none, and nothing else."""
+    field = spec.model_fields.get(name)
+    if field is None:
+        return False
+    own = field.annotation
+    options = [own] if get_origin(own) is tuple else get_args(own)
+    choices = {get_origin(option) or option for option in options}
+    return tuple in choices and choices <= {tuple, NoneType}
+
+
+def kinds_of(union: Any) -> tuple[type[Spec], ...]:
+    """Return the specs that a part may be, of a union that their ``kind`` tells apart.
+
+    >>> [spec.__name__ for spec in kinds_of(OptimizerSpec)]
+    ['SGD', 'RMSprop', 'Adam', 'AdamW', 'Adamax']
+    """
+    members: tuple[type[Spec], ...] = get_args(get_args(union)[0])
+    return members
+
+
+# --- data -----------------------------------------------------------------------------------
+
+
+class Holdout(Spec):
+    """Which part of the training set is held out for validation.
+
+    ``first`` and ``last`` take that many examples in the order of the source; ``stratified``
+    draws them so that every class keeps its share, ``random`` whatever their class, both from
+    ``seed``. ``own`` is the validation part that the dataset comes with, and needs no count.
+    ``fold`` is one of as many stratified ``folds``, drawn from ``seed``, and takes no count: a
+    study repeats it over all of them (:func:`kerascw.lab.derive.repeated`).
+    """
+
+    how: Literal["first", "last", "stratified", "random", "own", "fold"] = "first"
+    count: int = Field(default=1, gt=0)
+    seed: int = Field(default=0, ge=0)
+    folds: int | None = Field(default=None, ge=2)
+    fold: int = Field(default=0, ge=0)  # which of them, from 0
+
+    @model_validator(mode="after")
+    def _folds_are_of_fold(self) -> Self:
+        if self.how != "fold":
+            if self.folds is not None or self.fold:
+                name = "fold" if self.folds is None else "folds"
+                received = getattr(self, name)
+                raise ValueError(f"{name}: {received}, but how is {self.how}; only fold takes it")
+            return self
+        if self.folds is None:
+            raise ValueError("folds: none, but how is fold; say how many, 2 or more")
+        if self.fold >= self.folds:
+            raise ValueError(f"fold: {self.fold}; choose from 0 to {self.folds - 1}")
+        if self.count != 1:
+            raise ValueError(f"count: {self.count}, but how is fold, which takes none; set 1")
+        return self
+
+
+class Folder(Spec):
+    """A folder of pictures as a dataset; see :mod:`kerascw.data.folder`."""
+
+    path: str  # absolute
+    # pixels of height and width, and whether grey or in colour, that every picture is brought to
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    colour: bool = True
+    # of pictures without a test folder, the stratified part that is tested on, drawn from seed
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    bad_files: Literal["fail", "skip"] = "fail"
+
+
+class Also(Spec):
+    """Further pictures to train an autoencoder on, whatever they show: other classes' parts.
+
+    ``validation`` is what the experiment's own holdout takes of these classes.
+    """
+
+    classes: tuple[int, ...] = Field(min_length=1)
+    parts: tuple[Literal["train", "validation", "test"], ...] = Field(min_length=1)
+
+
+class DataSpec(Spec):
+    """Which examples are trained on, held out and tested."""
+
+    name: str
+    folder: Folder | None = None  # what name "folder" stands for
+    sample: bool = False  # the bundled sample instead of the whole dataset
+    classes: tuple[int, ...] | None = None  # keep these only, relabelled 0, 1, ... in this order
+    holdout: Holdout | None = None  # None: train on the whole training set, no validation
+    fraction: float = Field(default=1.0, gt=0, le=1)  # of the training part, stratified, nested
+    fraction_seed: int = Field(default=0, ge=0)
+    also: tuple[Also, ...] = ()  # added to the training part, after the fraction
+    # unit: [0, 1]; raw: 0..255 as they are; standard: training mean 0, standard deviation 1
+    scaling: Literal["unit", "raw", "standard"] = "unit"
+
+    @model_validator(mode="after")
+    def _folder_has_its_name(self) -> Self:
+        if (self.name == "folder") != (self.folder is not None):
+            raise ValueError("name folder and the field folder need each other")
+        return self
+
+    @field_validator("classes")
+    @classmethod
+    def _two_classes(cls, classes: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2):
+            raise ValueError("needs two or more different classes")
+        return classes
+
+
+# --- model ----------------------------------------------------------------------------------
+
+
+class Dropout(Spec):
+    """Dropout after one kind of place; ``layers`` counts conv or hidden dense layers from 1.
+
+    ``spatial`` drops whole channels (Tompson et al., 2015) and stands only before flattening.
+    """
+
+    after: Literal["conv", "pool", "flatten", "dense"]
+    rate: float = Field(ge=0, lt=1)
+    kind: Literal["unit", "spatial"] = "unit"
+    layers: tuple[int, ...] | None = None  # None: after every such layer
+
+    @model_validator(mode="after")
+    def _spatial_needs_maps(self) -> Self:
+        if self.kind == "spatial" and self.after in ("flatten", "dense"):
+            raise ValueError(f"kind spatial needs feature maps; after {self.after} there are none")
+        return self
+
+
+Padding = Literal["valid", "same"] | Annotated[int, Field(ge=0)]
+
+
+class ConvNet(Spec):
+    """A Sequential convnet: conv layers, each with optional pooling, then a dense head.
+
+    The output layer (softmax over the classes of the data) is added by the builder; ``dense``
+    lists the hidden layers before it. ``pool_after`` names the conv layers, from 1, that a max
+    pooling follows; empty means no pooling anywhere.
+
+    ``auxiliary`` names the conv layers, from 1, after whose pooling and activation a further head
+    stands: flattening and an output layer, ``aux1`` after the first (after Szegedy et al., 2015).
+    """
+
+    kind: Literal["convnet"] = "convnet"
+    filters: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    kernels: tuple[Annotated[int, Field(gt=0)], ...] = (3,)  # one for all, or one a layer
+    padding: Padding | tuple[Padding, ...] = "valid"  # one for all, or one a layer
+    pool_after: tuple[int, ...] = ()
+    pool_size: int = Field(default=2, ge=2)
+    activation: Activation = "relu"
+    batch_norm: bool = False  # after every conv layer, before its activation
+    dense_batch_norm: bool = False  # after every hidden dense layer, before its activation
+    bias_before_norm: bool = False  # keep the biases that a batch norm's own offset makes needless
+    batch_norm_momentum: float = Field(default=0.99, gt=0, lt=1)  # of the moving statistics
+    # after the pooling and not before it, where there are a quarter of the values to normalise
+    norm_after_pool: bool = False
+    dropout: tuple[Dropout, ...] = ()
+    head: Literal["flatten", "average"] | None = "flatten"  # average: global average pooling
+    dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    dense_activation: Activation | None = None  # None: as after the conv layers
+    output: Output = "softmax"
+    initializer: Initializer = "glorot_uniform"
+    auxiliary: tuple[int, ...] = ()
+    # probabilities are the mean of those for the picture and for its mirror image, in the fitted
+    # model and wherever it is scored, not in training
+    mirror_average: bool = False
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> Self:
+        if self.norm_after_pool and not self.batch_norm:
+            raise ValueError("norm_after_pool needs batch_norm")
+        layers = len(self.filters)
+        if len(self.kernels) not in (1, layers):
+            raise ValueError(f"kernels has {len(self.kernels)} entries for {layers} conv layers")
+        if isinstance(self.padding, tuple) and len(self.padding) != layers:
+            raise ValueError(f"padding has {len(self.padding)} entries for {layers} conv layers")
+        for name in ("pool_after", "auxiliary"):
+            for number in getattr(self, name):
+                if not 1 <= number <= layers:
+                    raise ValueError(f"{name} names conv layer {number}; there are {layers}")
+        if len(set(self.auxiliary)) != len(self.auxiliary):
+            raise ValueError("auxiliary names a conv layer twice")
+        for dropout in self.dropout:
+            there = {"conv": range(1, layers + 1), "pool": self.pool_after, "flatten": (1,)}
+            known = there.get(dropout.after, range(1, len(self.dense) + 1))
+            for number in dropout.layers or ():
+                if number not in known:
+                    raise ValueError(f"dropout after {dropout.after} {number}: no such layer")
+        return self
+
+    def kernel_of(self, layer: int) -> int:
+        """Return the kernel size of conv layer ``layer``, counted from 0."""
+        return self.kernels[layer] if len(self.kernels) > 1 else self.kernels[0]
+
+    def padding_of(self, layer: int) -> Padding:
+        """Return the padding of conv layer ``layer``, counted from 0."""
+        return self.padding[layer] if isinstance(self.padding, tuple) else self.padding
+
+    @property
+    def auxiliary_heads(self) -> tuple[str, ...]:
+        """The names of the auxiliary heads, by depth."""
+        return tuple(f"aux{number}" for number in sorted(self.auxiliary))
+
+
+class DenseNet(Spec):
+    """A multilayer perceptron on the flattened picture; the output layer is added."""
+
+    kind: Literal["mlp"] = "mlp"
+    dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    activation: Activation = "relu"
+    dropout_rate: float = Field(default=0.0, ge=0, lt=1)  # after every hidden layer
+    output: Output = "softmax"
+    initializer: Initializer = "glorot_uniform"
+
+
+class Autoencoder(Spec):
+    """A convolutional autoencoder: pictures in, pictures in [0, 1] out.
+
+    Each conv layer (valid padding) and its activation are followed by a 2x2 max pooling; the
+    decoder mirrors them, with 2x2 upsampling before each transposed convolution.
+    """
+
+    kind: Literal["autoencoder"] = "autoencoder"
+    filters: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    kernels: tuple[Annotated[int, Field(gt=0)], ...] = (5,)  # one for all, or one a conv layer
+    activation: Activation = "relu"  # of every layer, the last one included
+    initializer: Initializer = "glorot_uniform"
+
+    @model_validator(mode="after")
+    def _a_kernel_a_layer(self) -> Self:
+        if len(self.kernels) not in (1, len(self.filters)):
+            raise ValueError(
+                f"kernels has {len(self.kernels)} entries for {len(self.filters)} conv layers"
+            )
+        return self
+
+
+ModelSpec = Annotated[ConvNet | DenseNet | Autoencoder, Field(discriminator="kind")]
+
+
+# --- training -------------------------------------------------------------------------------
+
+Rate = Annotated[float, Field(gt=0)]
+
+
+class SGD(Spec):
+    kind: Literal["sgd"] = "sgd"
+    learning_rate: Rate = 0.01
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    nesterov: bool = False
+
+
+class RMSprop(Spec):
+    kind: Literal["rmsprop"] = "rmsprop"
+    learning_rate: Rate = 1e-3
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Adam(Spec):
+    kind: Literal["adam"] = "adam"
+    learning_rate: Rate = 1e-3
+
+
+class AdamW(Spec):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), on kernels only."""
+
+    kind: Literal["adamw"] = "adamw"
+    learning_rate: Rate = 1e-3
+    weight_decay: float = Field(default=0.01, ge=0)
+
+
+class Adamax(Spec):
+    """Adam with the infinity norm (Kingma and Ba, 2015, section 7)."""
+
+    kind: Literal["adamax"] = "adamax"
+    learning_rate: Rate = 1e-3
+
+
+OptimizerSpec = Annotated[SGD | RMSprop | Adam | AdamW | Adamax, Field(discriminator="kind")]
+
+Epochs = Annotated[int, Field(gt=0)]
+
+
+class Constant(Spec):
+    kind: Literal["constant"] = "constant"
+
+
+class Step(Spec):
+    """The rate times ``factor`` after every ``every`` epochs."""
+
+    kind: Literal["step"] = "step"
+    every: Epochs = 5
+    factor: float = Field(default=0.1, gt=0, le=1)
+
+
+class Halving(Spec):
+    """Half the rate after every ``every`` epochs."""
+
+    kind: Literal["halving"] = "halving"
+    every: Epochs = 5
+
+
+class InverseTime(Spec):
+    """After every ``every`` epochs the rate times ``1 / (1 + decay * epoch)``, epoch from 0."""
+
+    kind: Literal["inverse_time"] = "inverse_time"
+    every: Epochs = 1
+    decay: float = Field(default=0.1, ge=0)
+
+
+class Cosine(Spec):
+    """From the optimiser's rate to ``floor`` times it, half a cosine (Loshchilov, Hutter, 2017).
+
+    The rate is set for every step. ``warmup`` is the share of all steps that rise linearly.
+    """
+
+    kind: Literal["cosine"] = "cosine"
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    floor: float = Field(default=0.0, ge=0, lt=1)
+
+
+class WarmUp(Spec):
+    """A linear rise over the first ``warmup`` share of all steps, then the optimiser's rate."""
+
+    kind: Literal["warm_up"] = "warm_up"
+    warmup: float = Field(default=0.1, gt=0, le=1)
+
+
+class Plateau(Spec):
+    """The rate times ``factor`` whenever ``patience`` epochs did not lower the validation loss."""
+
+    kind: Literal["plateau"] = "plateau"
+    patience: Epochs = 5
+    factor: float = Field(default=0.1, gt=0, lt=1)
+    lowest: float = Field(default=0.0, ge=0)  # rate
+
+
+class OneCycle(Spec):
+    """Linear warm-up to the optimiser's rate, then a cosine to zero (after Smith, 2018).
+
+    The rate is set for every step; ``warmup`` is the share of all steps that rise.
+    """
+
+    kind: Literal["one_cycle"] = "one_cycle"
+    warmup: float = Field(default=0.25, gt=0, lt=1)
+
+
+ScheduleSpec = Annotated[
+    Constant | Step | Halving | InverseTime | Cosine | OneCycle | WarmUp | Plateau,
+    Field(discriminator="kind"),
+]
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+"""Of a picture's being changed, each picture of a batch by itself."""
+
+
+class Flip(Spec):
+    """Mirror left and right with this probability."""
+
+    kind: Literal["flip"] = "flip"
+    probability: float = Field(default=0.5, ge=0, le=1)
+
+
+class Shift(Spec):
+    """Move by a whole number of pixels in each direction, uniform; the gap is black."""
+
+    kind: Literal["shift"] = "shift"
+    pixels: int = Field(default=2, ge=1)
+
+
+class Brightness(Spec):
+    """Multiply all pixels by a factor uniform in ``1 - amount`` to ``1 + amount``."""
+
+    kind: Literal["brightness"] = "brightness"
+    amount: float = Field(default=0.2, gt=0, le=1)
+
+
+class Contrast(Spec):
+    """Multiply the distance from the picture's mean grey, by a factor drawn as brightness'."""
+
+    kind: Literal["contrast"] = "contrast"
+    amount: float = Field(default=0.2, gt=0, le=1)
+
+
+class Autocontrast(Spec):
+    """Stretch each channel so that its darkest pixel is 0 and its brightest 255."""
+
+    kind: Literal["autocontrast"] = "autocontrast"
+    probability: Probability = 0.2
+
+
+class Solarize(Spec):
+    """Invert the pixels at or above the threshold."""
+
+    kind: Literal["solarize"] = "solarize"
+    probability: Probability = 0.2
+    threshold: int = Field(default=15, ge=0, le=255)
+
+
+class Rotate(Spec):
+    """Turn about the middle by an angle uniform within ``degrees`` either way; gaps are black."""
+
+    kind: Literal["rotate"] = "rotate"
+    degrees: float = Field(default=10.0, gt=0, le=180)
+
+
+class Zoom(Spec):
+    """Scale about the middle by a factor uniform in ``low`` to ``high``; gaps are black.
+
+    A factor above 1 enlarges what is seen and cuts its margins off.
+    """
+
+    kind: Literal["zoom"] = "zoom"
+    low: float = Field(default=0.9, ge=0.1, le=10)
+    high: float = Field(default=1.1, ge=0.1, le=10)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class Erase(Spec):
+    """Random erasing (Zhong et al., 2020): a box of the picture becomes noise, or black.
+
+    The box's share of the picture is uniform in ``smallest`` to ``largest``; the logarithm of its
+    height over its width is uniform, the ratio between ``aspect`` and its inverse. A side that
+    would be longer than the picture is cut to it, where the paper draws again.
+    """
+
+    kind: Literal["erase"] = "erase"
+    probability: Probability = 0.5
+    smallest: float = Field(default=0.02, gt=0, le=1)
+    largest: float = Field(default=0.4, gt=0, le=1)
+    aspect: float = Field(default=0.3, gt=0, le=1)
+    fill: Literal["noise", "black"] = "noise"  # noise: every pixel uniform in 0 to 255
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.smallest > self.largest:
+            raise ValueError(f"smallest {self.smallest} is above largest {self.largest}")
+        return self
+
+
+class Mixup(Spec):
+    """Blend a picture and its label with another of the batch (Zhang et al., 2018).
+
+    The weight is drawn from Beta(``alpha``, ``alpha``), for each picture its own.
+    """
+
+    kind: Literal["mixup"] = "mixup"
+    alpha: float = Field(default=0.2, ge=0.01, le=100)
+    probability: Probability = 1.0
+
+
+class CutMix(Spec):
+    """Paste a box of another picture of the batch, and its share of the label (Yun et al., 2019).
+
+    The share that stays is drawn from Beta(``alpha``, ``alpha``), for each picture its own; the
+    label goes by the pixels that did.
+    """
+
+    kind: Literal["cutmix"] = "cutmix"
+    alpha: float = Field(default=1.0, ge=0.01, le=100)
+    probability: Probability = 0.5
+
+
+AugmentationSpec = Annotated[
+    Flip
+    | Brightness
+    | Contrast
+    | Autocontrast
+    | Solarize
+    | Shift
+    | Rotate
+    | Zoom
+    | Erase
+    | Mixup
+    | CutMix,
+    Field(discriminator="kind"),
+]
+
+AUGMENTATIONS = kinds_of(AugmentationSpec)
+"""Every kind of augmentation."""
+
+
+class TrainingSpec(Spec):
+    """How the model is fitted."""
+
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(default=64, gt=0)
+    optimizer: OptimizerSpec = Adam()
+    schedule: ScheduleSpec = Constant()
+    # lambda times the sum of squares of all trainable parameters, biases included: it goes
+    # into the gradients and not into any loss that is reported
+    l2: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    # of each auxiliary head's loss, one for all or one a head; the main head's is 1, and 0 leaves
+    # a head as it was initialised
+    auxiliary_weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(0.0,), min_length=1
+    )
+    # of the training pictures, in this order; training loss and accuracy are of what comes out,
+    # under mixup and cutmix of mixed labels: an answer is right that names the larger share
+    augmentation: tuple[AugmentationSpec, ...] = ()
+    # what is scored and kept is the exponential moving average of the weights, of which this is the
+    # share that a step keeps; batch norm's moving statistics are averaged with them. 0: no average
+    weight_average: float = Field(default=0.0, ge=0, lt=1)
+    # step t keeps no more than t / (t + this), so that the initial weights are soon forgotten
+    weight_average_warmup: float = Field(default=10.0, ge=0)
+    # mixed: layers compute in 16 bits, weights and output layer keep 32; scored and exported as
+    # float32 either way
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    # whose weights are kept: the epoch with the best of this figure, or the last epoch
+    keep: Literal["validation_accuracy", "validation_loss", "last"] = "validation_accuracy"
+    patience: int | None = Field(default=None, gt=0)  # epochs without a better kept figure
+
+    @model_validator(mode="after")
+    def _a_batch_to_mix(self) -> Self:
+        mixes = next((a.kind for a in self.augmentation if isinstance(a, Mixup | CutMix)), None)
+        if mixes and self.batch_size == 1:
+            raise ValueError(f"batch_size: 1 leaves augmentation {mixes} nothing to mix with")
+        return self
+
+
+# --- experiment -----------------------------------------------------------------------------
+
+
+class WarmStart(Spec):
+    """Which layers begin with another experiment's weights, and whether they keep these.
+
+    All other layers are initialised anew. The source is an experiment by value: the engine trains
+    it first where it is not kept yet, and this experiment's key covers all of it.
+    """
+
+    source: "Experiment"
+    layers: tuple[str, ...] = Field(min_length=1)  # names, the same in both models
+    frozen: bool = False  # they are not trained
+
+
+class Experiment(Spec):
+    data: DataSpec
+    model: ModelSpec
+    training: TrainingSpec
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    start: WarmStart | None = None
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether the model gives pictures, not classes."""
+        return isinstance(self.model, Autoencoder)
+
+    @property
+    def folds(self) -> int | None:
+        """Of how many folds it holds one out; None where it holds out no fold."""
+        holdout = self.data.holdout
+        return None if holdout is None else holdout.folds
+
+    @property
+    def fold(self) -> int | None:
+        """Which fold it holds out, from 0; None where it holds out no fold."""
+        holdout = self.data.holdout
+        return holdout.fold if holdout is not None and holdout.how == "fold" else None
+
+    @property
+    def auxiliary_weights(self) -> dict[str, float]:
+        """The weight of each auxiliary head's loss; empty where the model has one head."""
+        heads = self.model.auxiliary_heads if isinstance(self.model, ConvNet) else ()
+        weights = self.training.auxiliary_weights
+        return dict(zip(heads, weights * len(heads) if len(weights) == 1 else weights, strict=True))
+
+    @model_validator(mode="after")
+    def _selection_needs_validation(self) -> Self:
+        if self.data.holdout is None:
+            if self.training.keep != "last":
+                raise ValueError("training.keep must be last where data.holdout is none")
+            if self.training.patience is not None:
+                raise ValueError("training.patience needs data.holdout: there is no validation")
+            if isinstance(self.training.schedule, Plateau):
+                raise ValueError("training.schedule plateau needs data.holdout: no validation")
+        if isinstance(self.model, Autoencoder):
+            if self.training.keep == "validation_accuracy":
+                raise ValueError("training.keep: an autoencoder has no accuracy; validation_loss")
+            if self.training.label_smoothing:
+                raise ValueError("training.label_smoothing: an autoencoder has no labels")
+        elif self.data.also:
+            raise ValueError("data.also: pictures of other classes are for an autoencoder only")
+        elif self.model.output == "sigmoid" and self.training.label_smoothing:
+            raise ValueError("training.label_smoothing needs model.output softmax")
+        heads = len(self.model.auxiliary) if isinstance(self.model, ConvNet) else 0
+        weights = self.training.auxiliary_weights
+        if len(weights) not in (1, heads) or (not heads and any(weights)):
+            raise ValueError(
+                f"training.auxiliary_weights has {len(weights)} entries for {heads} auxiliary heads"
+            )
+        return self
+
+    def canonical_json(self) -> str:
+        """Return the one text that stands for this experiment: keys sorted, defaults left out.
+
+        So a field that is added later, with the default that was the rule before, leaves the
+        keys of kept runs as they are.
+        """
+        return json.dumps(_stated(self), sort_keys=True, separators=(",", ":"))
+
+    def key(self, fingerprint: str) -> str:
+        """Return the 16 hexadecimal digits that name this experiment on this data.
+
+        ``fingerprint`` is the data's (:attr:`kerascw.data.Dataset.fingerprint`).
+        """
+        experiment = self
+        if self.data.folder is not None:  # where it lies is not what it is: that the data says
+            nowhere = self.data.folder.model_copy(update={"path": "", "bad_files": "fail"})
+            data = self.data.model_copy(update={"folder": nowhere})
+            experiment = self.model_copy(update={"data": data})
+        text = f"{RECIPE_VERSION}\n{fingerprint}\n{experiment.canonical_json()}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _stated(value: Any) -> Any:
+    """Return what differs from the defaults, as JSON has it; the kind always."""
+    if isinstance(value, tuple):
+        return [_stated(item) for item in value]
+    if not isinstance(value, Spec):
+        return value
+    fields = type(value).model_fields
+    stated = {name: getattr(value, name) for name in fields}
+    return {
+        name: _stated(item)
+        for name, item in stated.items()
+        if name == "kind" or fields[name].is_required() or item != fields[name].default
+    }
+
+
+WarmStart.model_rebuild()

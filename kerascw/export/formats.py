@@ -1,0 +1,197 @@
+"""Write a live model in each format that models are exported to; raw uint8 pictures in.
+
+Importing this loads no TensorFlow.
+"""
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from kerascw.errors import KerascwError
+from kerascw.export.runtimes import DOCUMENT, FILES, Format, missing, output_name, with_article
+from kerascw.models import by_head
+from kerascw.quiet import import_tensorflow, stderr_held_back
+
+_OPSET = 17
+"""Of ONNX: what this writes needs no newer one, and runtimes since 2022 have it."""
+
+_NEEDED: dict[Format, dict[str, str]] = {
+    "onnx": {"tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
+    "litert": {"ai_edge_litert": "ai-edge-litert"},
+}
+"""What writes and proves a format: modules and their packages."""
+
+
+def check_installed(form: Format) -> None:
+    """Raise a :class:`KerascwError` that says what to install, where something is missing."""
+    for module, package in _NEEDED.get(form, {}).items():
+        if find_spec(module) is None:
+            raise KerascwError(missing(f"to export {with_article(form)}", package, "export"))
+
+
+def write(model: Any, path: Path, form: Format, document: Mapping[str, Any]) -> None:
+    """Write ``model`` to the new folder ``path``, as one file or as a SavedModel.
+
+    ``document`` has ``class_names`` and ``input_shape``, and what else there is to know; the file
+    carries it, that of a SavedModel lies beside it.
+
+    Raises
+    ------
+    KerascwError
+        The format has no place for a part of the model.
+    """
+    import_tensorflow()
+    if form == "saved_model":
+        _write_saved_model(model, path, document)
+        return
+    path.mkdir()
+    try:
+        _WRITERS[form](model, path / FILES[form], document)
+    # a converter that lacks an operation says so in a way of its own
+    except Exception as error:
+        message = str(error).strip() or type(error).__name__
+        raise KerascwError(
+            f"the model cannot be written as {with_article(form)}: {message.splitlines()[0]:.200}"
+        ) from error
+
+
+def _heads(model: Any) -> Callable[[Any], dict[str, Any]]:
+    """Return what gives float32 probabilities by output name for uint8 pictures: graph code."""
+    import tensorflow as tf
+
+    def heads(images: Any) -> dict[str, Any]:
+        return {
+            output_name(head): tf.cast(values, tf.float32)
+            for head, values in by_head(model(images, training=False)).items()
+        }
+
+    return heads
+
+
+# --- files ----------------------------------------------------------------------------------
+
+
+def _write_keras(model: Any, path: Path, document: Mapping[str, Any]) -> None:
+    model.save(path, include_optimizer=False)
+    _zip_in(path, document)
+
+
+def _write_onnx(model: Any, path: Path, document: Mapping[str, Any]) -> None:
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec((None, *document["input_shape"]), tf.uint8, "images")]
+    function = tf.function(_heads(model), input_signature=signature)
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
+    onnx.helper.set_model_props(proto, {DOCUMENT: json.dumps(document)})
+    onnx.save(proto, path)
+
+
+def _write_litert(model: Any, path: Path, document: Mapping[str, Any]) -> None:
+    import keras
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, *document["input_shape"]), tf.uint8, "images")]
+    # the names of inputs and outputs reach the converter only by way of a SavedModel
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        archive.add_endpoint("serving_default", _heads(model), signature)
+        archive.write_out(scratch, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            scratch, signature_keys=["serving_default"]
+        )
+        with stderr_held_back():  # its notices come from C++
+            path.write_bytes(converter.convert())
+    _zip_in(path, document)  # behind the model, as TensorFlow Lite's own metadata is
+
+
+def _zip_in(path: Path, document: Mapping[str, Any]) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(DOCUMENT, json.dumps(document))
+
+
+_WRITERS: dict[Format, Callable[[Any, Path, Mapping[str, Any]], None]] = {
+    "keras": _write_keras,
+    "onnx": _write_onnx,
+    "litert": _write_litert,
+}
+
+
+# --- SavedModel -----------------------------------------------------------------------------
+
+
+def _write_saved_model(model: Any, path: Path, document: Mapping[str, Any]) -> None:
+    import keras
+    import tensorflow as tf
+
+    shape, class_names = tuple(document["input_shape"]), document["class_names"]
+    heads = _heads(model)
+
+    def classify(images: Any) -> dict[str, Any]:
+        # TensorFlow 2.21's oneDNN convolution gives an empty batch the shape of its input, which
+        # fails in the next layer: no pictures become one black one, and its answer is cut off
+        count = tf.shape(images)[0]
+        empty = tf.cast(count == 0, tf.int32)
+        images = tf.pad(images, [[0, empty], [0, 0], [0, 0], [0, 0]])
+        images = tf.ensure_shape(images, (None, *shape))
+        outputs = {name: values[:count] for name, values in heads(images).items()}
+        class_id = tf.argmax(outputs["probabilities"], axis=-1)  # int64
+        return {
+            **outputs,
+            "class_id": class_id,
+            "label": tf.gather(tf.constant(list(class_names)), class_id),
+        }
+
+    def classify_encoded(pictures: Any) -> dict[str, Any]:
+        spec = tf.TensorSpec(shape, tf.uint8)
+        return classify(
+            tf.map_fn(lambda picture: decode(picture, shape), pictures, fn_output_signature=spec)
+        )
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serving_default", classify, [tf.TensorSpec((None, *shape), tf.uint8, "images")]
+    )
+    archive.add_endpoint(
+        "encoded", classify_encoded, [tf.TensorSpec((None,), tf.string, "pictures")]
+    )
+    archive.write_out(str(path), verbose=False)
+
+
+def decode(picture: Any, shape: tuple[int, ...]) -> Any:
+    """Return uint8 of ``shape`` for the bytes of a PNG or JPEG: graph code.
+
+    The arithmetic is that of :mod:`kerascw.data.image_files`; the two differ by rounding, at
+    most by a level or two of 255.
+    """
+    import tensorflow as tf
+
+    height, width, channels = shape
+    pixels = tf.io.decode_image(picture, channels=0, expand_animations=False)
+    pixels = tf.ensure_shape(pixels, (None, None, None))  # grey, grey + alpha, RGB or RGBA
+    count = tf.shape(pixels)[2]
+    colours = tf.where(count > 2, 3, 1)
+    floats = tf.cast(pixels, tf.float32)
+    alpha = tf.where(count % 2 == 0, floats[..., -1:] / 255, 1.0)  # 1.0 leaves pixels exact
+    floats = floats[..., :colours] * alpha
+    if channels == 1:
+        weights = tf.where(count > 2, [0.299, 0.587, 0.114], [1.0, 0.0, 0.0])[:colours]
+        floats = tf.reduce_sum(floats * weights, axis=-1, keepdims=True)
+    else:
+        floats = tf.broadcast_to(floats, tf.concat([tf.shape(floats)[:2], [3]], 0))
+    floats = tf.ensure_shape(floats, (None, None, channels))
+    size = tf.cast(tf.shape(floats)[:2], tf.float32)
+    scale = tf.reduce_min([height, width] / size)
+    # tf.image.resize_with_pad would round the short side of a 1000 x 1 picture to 0, and fail
+    scaled = tf.maximum(1, tf.cast(tf.round(size * scale), tf.int32))
+    floats = tf.image.resize(floats, scaled, antialias=True)
+    top, left = tf.unstack(([height, width] - scaled) // 2)
+    floats = tf.image.pad_to_bounding_box(floats, top, left, height, width)
+    return tf.saturate_cast(tf.round(floats), tf.uint8)

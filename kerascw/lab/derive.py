@@ -1,0 +1,158 @@
+"""Experiments made of others: repeated over seeds and folds, on other data, on all of it."""
+
+from collections.abc import Iterable, Sequence
+
+from kerascw.data import Dataset
+from kerascw.errors import CallError
+from kerascw.experiment.spec import DataSpec, Experiment, Holdout
+from kerascw.runs.store import Run
+
+# --- over seeds and folds -------------------------------------------------------------------
+
+
+def repeated(experiment: Experiment, seeds: Iterable[int]) -> list[Experiment]:
+    """Return the experiment with every seed; one that holds out a fold, with each of its folds.
+
+    The folds are the same with every seed: what they are drawn from is ``data.holdout.seed``.
+
+    Raises
+    ------
+    CallError
+        An experiment with folds that starts from another one's weights.
+    """
+    if experiment.folds is None:
+        return [with_seed(experiment, seed) for seed in seeds]
+    if experiment.start is not None:
+        raise CallError(
+            "data.holdout.how: fold, but the variant starts from the weights of another "
+            "experiment, which has learned from pictures of every fold"
+        )
+    return [
+        with_fold(with_seed(experiment, seed), fold)
+        for seed in seeds
+        for fold in range(experiment.folds)
+    ]
+
+
+def cross_validated(experiment: Experiment, folds: int) -> Experiment:
+    """Return the experiment with a fold held out in place of what it held out.
+
+    Raises
+    ------
+    CallError
+        Fewer than two folds.
+    """
+    if folds < 2:
+        raise CallError(f"folds: {folds} is less than 2")
+    old = experiment.data.holdout
+    return _holding_out(
+        experiment, Holdout(how="fold", folds=folds, seed=0 if old is None else old.seed)
+    )
+
+
+def with_fold(experiment: Experiment, fold: int) -> Experiment:
+    """Return an experiment that holds out a fold, with another of its folds, from 0."""
+    assert experiment.data.holdout is not None
+    return _holding_out(experiment, experiment.data.holdout.model_copy(update={"fold": fold}))
+
+
+def _holding_out(experiment: Experiment, holdout: Holdout) -> Experiment:
+    data = experiment.data.model_copy(update={"holdout": holdout})
+    return experiment.model_copy(update={"data": data})
+
+
+def with_seed(experiment: Experiment, seed: int) -> Experiment:
+    """Return the experiment with another seed, and what it starts from with that seed too."""
+    changes: dict[str, object] = {"seed": seed}
+    if experiment.start is not None:
+        source = with_seed(experiment.start.source, seed)
+        changes["start"] = experiment.start.model_copy(update={"source": source})
+    return experiment.model_copy(update=changes)
+
+
+# --- on other data --------------------------------------------------------------------------
+
+
+def on_other_data(experiment: Experiment, data: DataSpec, dataset: Dataset) -> Experiment:
+    """Return the experiment with another dataset in place of its own: all its classes.
+
+    What is held out stays as it is where that leaves four fifths to train on; else, and for a
+    folder, whose order is that of its classes, it is the dataset's own validation part, or a tenth
+    of the training pictures, stratified. Folds stay folds: of the training pictures, and the
+    dataset's own validation part is not used.
+    """
+    holdout = experiment.data.holdout
+    n = len(dataset.train)
+    if holdout is None or holdout.how == "fold":
+        pass
+    elif dataset.validation is not None:
+        holdout = Holdout(how="own")
+    elif data.folder or holdout.count > n // 5:
+        count = holdout.count if holdout.count <= n // 5 else max(1, n // 10)
+        holdout = Holdout(how="stratified", count=count)
+    own = experiment.data.model_copy(
+        update={
+            "name": data.name,
+            "folder": data.folder,
+            "classes": None,
+            "holdout": holdout,
+            "also": (),  # all classes are its own
+        }
+    )
+    return experiment.model_copy(update={"data": own})
+
+
+def of_sample(experiment: Experiment) -> Experiment:
+    """Return the experiment on the bundled sample, holding out the same share of it.
+
+    The sample has a tenth of the dataset's training pictures.
+    """
+    tree = experiment.model_dump(mode="json")
+    tree["data"]["sample"] = True
+    if tree["data"]["holdout"]:
+        tree["data"]["holdout"]["count"] = max(1, tree["data"]["holdout"]["count"] // 10)
+    if experiment.start is not None:
+        tree["start"]["source"] = of_sample(experiment.start.source).model_dump(mode="json")
+    return Experiment.model_validate(tree)
+
+
+# --- on everything --------------------------------------------------------------------------
+
+
+def retrained_on_everything(run: Run, epochs: int | None = None) -> Experiment:
+    """Return the run's experiment without a validation part, for the epochs that it found best.
+
+    ``epochs`` is another number to train for.
+    """
+    if run.experiment.data.holdout is None:
+        raise CallError("--final: data.holdout is none, everything is trained on")
+    tree = run.experiment.model_dump(mode="json")
+    tree["data"]["holdout"] = None
+    for also in tree["data"]["also"]:  # what was held out is in the training part now
+        also["parts"] = list(
+            dict.fromkeys("train" if part == "validation" else part for part in also["parts"])
+        )
+    epochs = epochs or run.metrics["kept_epoch"]
+    if epochs is None:
+        raise CallError(f"--final: run {run.name} diverged, no number of epochs was found")
+    tree["training"] |= {"epochs": epochs, "keep": "last", "patience": None}
+    return Experiment.model_validate(tree)
+
+
+def finals_of(runs: Sequence[Run]) -> list[Experiment]:
+    """Return what ``final`` trains of a variant: one experiment for each that held out.
+
+    The folds of a seed have one in common, for the mean of the epochs that they kept, rounded.
+    """
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.experiment.data.holdout and run.metrics["kept_epoch"]:
+            e = run.experiment
+            of_all_folds = with_fold(e, 0) if e.folds else e
+            alike.setdefault(of_all_folds.canonical_json(), []).append(run)
+    return [
+        retrained_on_everything(
+            several[0], round(sum(run.metrics["kept_epoch"] for run in several) / len(several))
+        )
+        for several in alike.values()
+    ]

@@ -1,0 +1,103 @@
+"""The studies, by name.
+
+A study is a question, a set of experiments, what was published, and how its runs answer. A study's
+file reads like a lab notebook; nothing in it trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from kerascw.experiment.spec import Experiment
+from kerascw.lab.published import Published
+
+if TYPE_CHECKING:
+    from kerascw.runs.store import Run
+
+Budget = Literal["quick", "full"]
+BUDGETS: tuple[Budget, ...] = ("full", "quick")
+Runs = Mapping[str, Sequence["Run"]]
+"""The runs of each variant, one a seed in their order; of one with folds, every fold of a seed."""
+
+
+@dataclass(frozen=True)
+class Quick:
+    """What makes a study quick: at most so many epochs, on a stratified part of the data."""
+
+    epochs: int
+    fraction: float = 1.0
+    seeds: int = 3
+
+    def of(self, experiment: Experiment) -> Experiment:
+        """Return the experiment made quick; what it starts from stays as it is."""
+        training, data = experiment.training, experiment.data
+        return experiment.model_copy(
+            update={
+                "training": training.model_copy(
+                    update={"epochs": min(self.epochs, training.epochs)}
+                ),
+                "data": data.model_copy(update={"fraction": min(self.fraction, data.fraction)}),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sentence computed from the runs, with the question it answers."""
+
+    question: str
+    answer: str
+
+
+def _nothing(*_: Any) -> Any:
+    return {}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study is before anything is run.
+
+    ``variants`` gives the published protocol to the epoch; ``then`` a second round that depends on
+    the runs of the first; ``published`` the report's figures by variant and figure name (such as
+    ``test.accuracy``, see :func:`kerascw.evaluation.statistics.figure_of`); ``refused`` models that
+    the report lists and that cannot be fitted, with the reason.
+    """
+
+    name: str
+    question: str
+    dataset: str
+    variants: Callable[[], dict[str, Experiment]]
+    expected: dict[Budget, str]  # how long it takes on 2 cores, as measured
+    quick: Quick
+    # where the quick budget is more than fewer epochs on a part of the training data
+    quick_variants: Callable[[], dict[str, Experiment]] | None = None
+    default_budget: Budget = "quick"
+    full_seeds: int = 3
+    figures: tuple[str, ...] = ("test.accuracy", "test.loss")
+    baseline: str | None = None  # the variant that differences are taken to
+    published: Callable[[], dict[str, dict[str, Published]]] = _nothing
+    deviations: tuple[str, ...] = ()  # from the published protocol
+    then: Callable[[Runs], dict[str, Experiment]] = _nothing
+    refused: Callable[[], dict[str, str]] = _nothing
+    answers: Callable[[Runs], list[Answer]] = lambda _: []
+    # further figures: file name to (matplotlib Figure, what it shows), drawn into the folder
+    pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] | None = None
+    # what kind of pictures these are, where options say what they show
+    draws: Literal["feature maps", "embedding"] | None = None
+    exports: str | None = None  # the folder in saved_models/ that its model goes to
+    no_folds: str = ""  # why its variants are not cross-validated, where they are not
+
+    def seeds(self, budget: Budget) -> int:
+        """Return over how many seeds the study runs if nothing else is asked."""
+        return self.quick.seeds if budget == "quick" else self.full_seeds
+
+    def experiments(self, budget: Budget) -> dict[str, Experiment]:
+        """Return the variants at this budget."""
+        if budget == "quick" and self.quick_variants is not None:
+            return self.quick_variants()
+        every = self.variants()
+        if budget == "full":
+            return every
+        return {name: self.quick.of(experiment) for name, experiment in every.items()}

@@ -1,0 +1,200 @@
+"""The table of a study: every variant with its figures, in words and as CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
+from kerascw.experiment.spec import Autoencoder
+from kerascw.lab.folds import figures_shown
+from kerascw.lab.published import Published
+from kerascw.lab.repeats import (
+    Repeats,
+    paired_values,
+    repeat_text,
+    repeats_of,
+    values_of,
+)
+from kerascw.lab.run import StudyResult
+from kerascw.lab.verdict import Verdict, verdict
+from kerascw.runs.store import Run
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of one variant: over seeds or folds, published, and what to think of it."""
+
+    name: str
+    values: tuple[float, ...]
+    spread: Spread | None  # None: no run has the figure
+    published: Published | None
+    verdict: Verdict | None
+    difference: Spread | None  # to the baseline, paired by seed or fold
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant of a study."""
+
+    variant: str
+    repeats: Repeats
+    parameters: int
+    diverged: tuple[str, ...]  # a line for every run that diverged
+    cells: tuple[Cell, ...]
+    reconstructs: bool = False  # an autoencoder's
+
+
+def rows_of(result: StudyResult) -> list[Row]:
+    """Return the study's table: every variant with its figures."""
+    study, published = result.study, result.study.published()
+    baseline = result.runs.get(study.baseline or "")
+    rows = []
+    for variant, runs in result.runs.items():
+        cells, repeats = [], repeats_of(runs)
+        for name in figures_shown(result):
+            printed = published.get(variant, {}).get(name)
+            values = values_of(runs, name)
+            cells.append(
+                Cell(
+                    name,
+                    tuple(values),
+                    over_seeds(values) if values else None,
+                    printed,
+                    _verdict(values, printed, name, result.plan.cautions, repeats.unit),
+                    _difference(runs, baseline, name) if variant != study.baseline else None,
+                )
+            )
+        diverged = tuple(
+            f"{repeat_text(run.experiment)}: {run.metrics['reason']}"
+            for run in runs
+            if run.metrics["status"] == "diverged"
+        )
+        first = runs[0]
+        rows.append(
+            Row(
+                variant,
+                repeats,
+                first.metrics["parameters"],
+                diverged,
+                tuple(cells),
+                first.experiment.reconstructs,
+            )
+        )
+    return rows
+
+
+def _verdict(
+    values: Sequence[float],
+    printed: Published | None,
+    name: str,
+    cautions: Sequence[str],
+    unit: str,
+) -> Verdict | None:
+    if printed is None:
+        return None
+    own = [printed.not_comparable] if printed.not_comparable else []
+    return verdict(values, printed, name, [*cautions, *own], unit)
+
+
+def _difference(runs: Sequence[Run], baseline: Sequence[Run] | None, name: str) -> Spread | None:
+    """Return the paired difference over the seeds or folds that both have; None without any."""
+    if not baseline:
+        return None
+    if name.endswith("loss") and len({_kind_of_loss(run) for run in [*runs, *baseline]}) > 1:
+        return None
+    pairs = paired_values(runs, baseline, name)
+    return paired_difference(*zip(*pairs, strict=True)) if pairs else None
+
+
+def _kind_of_loss(run: Run) -> str:
+    """Return what the run's loss is one of: only losses of one kind are compared."""
+    model = run.experiment.model
+    return model.kind if isinstance(model, Autoencoder) else model.output
+
+
+# --- text -----------------------------------------------------------------------------------
+
+
+def unit_of(rows: Sequence[Row], plural: str = "") -> str:
+    """Return what the figures of all rows are over: ``seed``, ``fold`` or ``seed or fold``."""
+    return " or ".join(sorted({row.repeats.unit + plural for row in rows}, reverse=True))
+
+
+def measured_over(rows: Sequence[Row]) -> str | None:
+    """Return over what all rows with folds are, for the column's header; None where they differ."""
+    over = {str(row.repeats) for row in rows}
+    return over.pop() if len(over) == 1 and rows[0].repeats.folds else None
+
+
+def row_name(row: Row, rows: Sequence[Row]) -> str:
+    """Return the variant, with what it is over where some have folds and others not."""
+    if measured_over(rows) or not any(each.repeats.folds for each in rows):
+        return row.variant
+    return f"{row.variant} ({row.repeats})"
+
+
+def spread_text(spread: Spread | None) -> str:
+    """Return ``mean ± half-width of the 95 % interval``, or a single figure."""
+    if spread is None:
+        return "-"
+    if spread.interval is None:
+        return f"{spread.mean:.4f}"
+    return f"{spread.mean:.4f} ± {(spread.interval[1] - spread.interval[0]) / 2:.4f}"
+
+
+def difference_text(difference: Spread | None, unit: str = "seed") -> str:
+    """Return the paired difference with its interval, and whether it is shown."""
+    if difference is None:
+        return ""
+    if difference.interval is None:
+        return f"{difference.mean:+.4f} (one {unit})"
+    low, high = difference.interval
+    mark = "" if is_shown(difference) else ", not shown"
+    return f"{difference.mean:+.4f} ({low:+.4f} to {high:+.4f}{mark})"
+
+
+def published_text(published: Published | None) -> str:
+    """Return the published figure as reported and, where they differ, as corrected."""
+    if published is None:
+        return ""
+    reported = f"{published.reported:.{published.digits}f}"
+    if published.corrected is None:
+        return reported
+    return f"{reported}, corrected {published.corrected:.4f}"
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """Return the table in long form: a line for every variant and figure.
+
+    Where any variant has folds, ``folds`` counts the values and ``seeds`` those of each.
+    """
+    folded = any(row.repeats.folds for row in rows)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["variant", "parameters", "figure", *(["folds"] if folded else []), "seeds",
+         "mean", "deviation", "low_95", "high_95", "values",
+         "published_reported", "published_corrected", "verdict", "verdict_reason",
+         "difference", "difference_low_95", "difference_high_95", "difference_shown", "diverged"]
+    )  # fmt: skip
+    for row in rows:
+        for cell in row.cells:
+            spread, difference, printed = cell.spread, cell.difference, cell.published
+            low, high = spread.interval if spread and spread.interval else ("", "")
+            d_low, d_high = difference.interval if difference and difference.interval else ("", "")
+            of_folds, n = row.repeats.folds is not None, len(cell.values)
+            over = [n if of_folds else "", row.repeats.seeds if of_folds else n]
+            writer.writerow(
+                [row.variant, row.parameters, cell.name, *over[not folded :],
+                 spread.mean if spread else "",
+                 spread.deviation if spread and spread.n > 1 else "", low, high,
+                 " ".join(str(value) for value in cell.values),
+                 printed.reported if printed else "",
+                 "" if printed is None or printed.corrected is None else printed.corrected,
+                 cell.verdict.word if cell.verdict else "",
+                 cell.verdict.reason if cell.verdict else "",
+                 difference.mean if difference else "", d_low, d_high,
+                 is_shown(difference) if difference else "", "; ".join(row.diverged)]
+            )  # fmt: skip
+    return out.getvalue()

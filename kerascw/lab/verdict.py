@@ -1,0 +1,73 @@
+"""Figures of a run by name, and what they say of a published figure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kerascw.evaluation.statistics import prediction_reach
+from kerascw.lab.published import Published
+from kerascw.runs.store import Run
+
+
+def figure_of(run: Run, name: str) -> float | None:
+    """Return one figure of a run, None where it has none (diverged, or fewer epochs).
+
+    ``test.accuracy`` and the like are those of the kept weights, ``aux1.test.accuracy`` that of an
+    auxiliary head; ``epoch_5.train_accuracy`` is that of the history's fifth row,
+    ``last_epoch.train_error`` that of its last. An error is 1 minus the accuracy.
+    """
+    *head, part, figure = name.split(".")
+    if head:
+        value = run.metrics.get("heads", {}).get(head[0], {}).get(part, {}).get(figure)
+        return None if value is None else float(value)
+    if part == "last_epoch":
+        part = f"epoch_{len(run.history)}"
+    if part.startswith("epoch_"):
+        at = int(part.removeprefix("epoch_")) - 1
+        if at >= len(run.history):
+            return None
+        if figure.endswith("_error"):
+            accuracy = run.history[at].get(figure.removesuffix("error") + "accuracy")
+            return None if accuracy is None else 1 - accuracy
+        return run.history[at].get(figure)
+    value = run.metrics.get(part, {}).get(figure)
+    return None if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a measured figure stands to the published one, and why."""
+
+    word: str  # agrees, better, worse, not comparable
+    reason: str
+
+
+def verdict(
+    values: Sequence[float],
+    published: Published,
+    name: str,
+    obstacles: Sequence[str] = (),
+    unit: str = "seed",
+) -> Verdict:
+    """Return whether one published run could be one more of our seeds.
+
+    It agrees if it lies in the 95 % prediction interval for a further seed (mean plus or minus
+    t s sqrt(1 + 1/n)), or for the mean of as many as were published, widened by half a unit of its
+    last printed decimal. ``obstacles`` are what makes the figures not comparable at all; ``unit``
+    is what ``values`` are of, ``seed`` or ``fold``.
+    """
+    if obstacles:
+        return Verdict("not comparable", "; ".join(obstacles))
+    if len(values) < 2:
+        return Verdict("not comparable", f"{len(values) or 'no'} {unit}: no spread to judge by")
+    n, reach = len(values), prediction_reach(values, published.mean_of)
+    several = "" if published.mean_of == 1 else f" for a mean of {published.mean_of}"
+    gap = float(np.mean(values)) - published.best_reading
+    if abs(gap) <= reach + 0.5 * 10**-published.digits:
+        within = f"within the prediction interval of {n} {unit}s{several}, ±{reach:.4f}"
+        return Verdict("agrees", within)
+    higher_is_better = name.endswith("accuracy")
+    word = "better" if (gap > 0) == higher_is_better else "worse"
+    outside = f"outside the prediction interval{several} of ±{reach:.4f}"
+    return Verdict(word, f"by {abs(gap):.4f}, {outside}")

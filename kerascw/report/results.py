@@ -1,0 +1,177 @@
+"""Measured beside published for many studies: kept as one small JSON file, shown as one table.
+
+The runs themselves are too large to be kept with the code; what a table needs of them is not. Each
+entry is made from kept runs, by :func:`entry_of`, and never by hand.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kerascw.data import FOLDER
+from kerascw.errors import CallError, KerascwError
+from kerascw.lab.run import StudyResult
+from kerascw.runs.store import write_json
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+"""Between these lines a page has the table."""
+
+FORMAT = 1
+
+
+def entry_of(result: StudyResult) -> dict[str, Any]:
+    """Return what the table says of a study, from its kept runs.
+
+    That is every figure that was published; of a study with none, each variant's own figures.
+    """
+    from kerascw.lab.table import published_text, rows_of
+
+    study, runs, table = result.study, result.every_run, rows_of(result)
+    any_published = any(cell.published for row in table for cell in row.cells)
+    rows = []
+    for row in table:
+        for cell in row.cells:
+            if cell.spread is None or (any_published and cell.published is None):
+                continue
+            rows.append(
+                {
+                    "variant": row.variant,
+                    "parameters": row.parameters,
+                    "figure": cell.name,
+                    "repeats": str(row.repeats),
+                    "values": list(cell.values),
+                    "mean": cell.spread.mean,
+                    "interval_95": list(cell.spread.interval) if cell.spread.interval else None,
+                    "published": published_text(cell.published),
+                    "verdict": cell.verdict.word if cell.verdict else "",
+                    "reason": _without_paths(cell.verdict.reason, result) if cell.verdict else "",
+                }
+            )
+    environment = runs[0].environment
+    data = environment["data"]
+    return {
+        "study": study.name,
+        "budget": result.plan.budget,
+        "sample": result.plan.sample,
+        "changed": {name: _without_path(value) for name, value in result.plan.changed.items()},
+        "data": {
+            "title": data["title"],
+            "source": data["source"],
+            "official_bytes": data["official_bytes"],
+            "fingerprint": data["fingerprint"],
+        },
+        "commits": sorted({str(run.environment["commit"])[:12] for run in runs}),
+        "processor": environment["processor"],
+        "seconds": round(sum(run.environment["training_seconds"] for run in runs)),
+        "rows": rows,
+    }
+
+
+def _without_path(value: Any) -> Any:
+    """Return a setting without the place of a folder: that says nothing elsewhere."""
+    if isinstance(value, str) and value.startswith(FOLDER):
+        return FOLDER + Path(value.removeprefix(FOLDER)).name
+    return value
+
+
+def _without_paths(text: str, result: StudyResult) -> str:
+    for value in result.plan.changed.values():
+        text = text.replace(str(value), str(_without_path(value)))
+    return text
+
+
+def read_results(file: Path) -> dict[str, dict[str, Any]]:
+    """Return the kept entries by the label of their study; none where there is no file."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise CallError(f"{file}: format {content['format']}; this version reads {FORMAT}")
+        entries: dict[str, dict[str, Any]] = content["studies"]
+        return entries
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise CallError(f"{file}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CallError(f"{file}: no file of results ({error!r})") from None
+
+
+def add_results(results: Sequence[StudyResult], file: Path) -> None:
+    """Put the studies into the file; one that is there already is replaced."""
+    entries = read_results(file)
+    for result in results:
+        entry = entry_of(result)
+        if not entry["rows"]:
+            raise KerascwError(f"study {result.plan.label}: no run has a figure to keep")
+        entries[result.plan.label] = entry
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.writing")
+    write_json(temporary, {"format": FORMAT, "studies": dict(sorted(entries.items()))})
+    temporary.replace(file)
+
+
+def markdown(entries: dict[str, dict[str, Any]]) -> str:
+    """Return the table in Markdown, a line for every variant and figure.
+
+    Losses are left out where the variant has an accuracy or an error: they stand in the file, and
+    on the study's own page.
+    """
+    lines = [
+        "| study | variant | figure | measured | over | published | verdict |",
+        "| --- | --- | --- | ---: | --- | --- | --- |",
+    ]
+    for entry in entries.values():
+        study, variant = f"`{entry['study']}`{_marks(entry)}", None
+        for row in _without_losses(entry["rows"]):
+            name = row["variant"] if row["variant"] != variant else ""
+            cells = [study, name, _spoken(row["figure"]), _measured(row), row["repeats"],
+                     row["published"], row["verdict"]]  # fmt: skip
+            lines.append("".join(f"| {_escaped(cell)} " if cell else "| " for cell in cells) + "|")
+            study, variant = "", row["variant"]
+    return "\n".join(lines) + "\n"
+
+
+def _without_losses(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    scored = {row["variant"] for row in rows if not row["figure"].endswith("loss")}
+    return [r for r in rows if r["variant"] not in scored or not r["figure"].endswith("loss")]
+
+
+def _marks(entry: dict[str, Any]) -> str:
+    """Return how the entry departs from the published protocol, in brackets."""
+    said = [
+        *([] if entry["budget"] == "full" else [f"{entry['budget']} budget"]),
+        *(["bundled sample"] if entry["sample"] else []),
+        *(f"{name}={value}" for name, value in entry["changed"].items()),
+    ]
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _measured(row: dict[str, Any]) -> str:
+    if row["interval_95"] is None:
+        return f"{row['mean']:.4f}"
+    low, high = row["interval_95"]
+    return f"{row['mean']:.4f} ± {(high - low) / 2:.4f}"
+
+
+def _spoken(figure: str) -> str:
+    return figure.replace(".", " ").replace("_", " ")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def replaced(page: str, table: str, name: str) -> str:
+    """Return the page with the table between its two marks.
+
+    Raises
+    ------
+    CallError
+        The page has not exactly one pair of marks.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end) or BEGIN in after or END in before:
+        raise CallError(f"{name}: needs the lines {BEGIN} and {END}, once each, around the table")
+    return f"{before}{BEGIN}\n{table}{END}{after}"

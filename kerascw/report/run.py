@@ -1,0 +1,227 @@
+"""report.html of a run: one self-contained file, and the figures and tables beside it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerascw.data import Splits
+from kerascw.lab.published import Published
+from kerascw.report.page import page, pretty, replace_text
+from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
+from kerascw.runs.store import Run
+
+if TYPE_CHECKING:
+    from kerascw.report.figure_files import Shown
+
+_STILL = {
+    "reconstructions": "test pictures of each class, and below each its reconstruction",
+    "predictions": "the first test pictures, titled with prediction and truth, green where right "
+    "and red where not",
+    "mistakes": "the most confident mistakes on the test set, titled with prediction and truth",
+}
+"""Figures that are drawn once, by matplotlib."""
+
+
+def draw_run(run: Run, splits: Splits) -> Path:
+    """Draw the figures into ``figures/`` and write tables and report.html; return its path.
+
+    ``splits`` must be those of the run's experiment. The page is written last, under a temporary
+    name, so a report that is there is whole.
+    """
+    from kerascw.report import figure_files, figures
+    from kerascw.report.run_charts import run_charts, samples_per_class
+
+    metrics, names = run.metrics, splits.class_names
+    drawn: dict[str, Any] = {}
+    if "test" in metrics and run.experiment.reconstructs:
+        drawn["reconstructions"] = reconstruction_grid(run, splits)
+    elif "test" in metrics:
+        with np.load(run.folder / "predictions.npz") as kept:
+            probabilities = kept["test_probabilities"]
+        first = range(min(40, len(splits.test)))
+        drawn["predictions"] = figures.predictions(splits.test, probabilities, names, first)
+        worst = [mistake["position"] for mistake in metrics["test"]["most_confident_mistakes"]]
+        if worst:
+            drawn["mistakes"] = figures.predictions(splits.test, probabilities, names, worst[:16])
+    everything = run_charts(run)
+    everything["samples_per_class"] = samples_per_class(splits), "pictures of each class"
+    everything |= {name: (figure, _said(run, name)) for name, figure in drawn.items()}
+    folder = run.folder / "figures"
+    figure_files.clear_figures(folder)
+    shown = figure_files.write_figures(everything, folder)
+    write_tables(run_tables(run).values(), run.folder / "tables")
+    return replace_text(run.folder / "report.html", run_html(run, shown))
+
+
+def _said(run: Run, name: str) -> str:
+    """Return what a still picture shows; of the mistakes, which they are."""
+    if name != "mistakes":
+        return _STILL[name]
+    mistakes = run.metrics["test"]["most_confident_mistakes"][:16]
+    pairs = (f"{mistake['prediction']} for {mistake['truth']}" for mistake in mistakes)
+    return f"{_STILL[name]}: {', '.join(pairs)}"
+
+
+def reconstruction_grid(run: Run, splits: Splits) -> Any:
+    """Return an autoencoder's test pictures with what became of them."""
+    from kerascw.report import figures
+
+    with np.load(run.folder / "predictions.npz") as kept:
+        shown, pictures = kept["test_reconstructed"], kept["test_reconstructions"]
+    test = splits.test.take(shown)
+    return figures.reconstructions(
+        np.asarray(test.images), pictures, test.labels, splits.class_names
+    )
+
+
+def reconstruction_pictures(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
+    """Return an autoencoder's figures with what they show: test pictures, error of each class."""
+    from kerascw.report.run_charts import run_charts
+
+    return {
+        "reconstructions": (reconstruction_grid(run, splits), _STILL["reconstructions"]),
+        "errors_per_class": run_charts(run)["errors_per_class"],
+    }
+
+
+def run_html(run: Run, figures: Mapping[str, "Shown"]) -> str:
+    """Return the page of a run with these figures; those that it does not have are left out."""
+    studies = published_for(run)
+    return page(
+        "run.html",
+        figures,
+        run=run,
+        metrics=run.metrics,
+        environment=run.environment,
+        data=run.environment["data"],
+        experiment=run.experiment,
+        specification=pretty(run.experiment.model_dump(mode="json")),
+        cautions=cautions(run),
+        tables=run_tables(run),
+        studies=[said for said, _ in studies],
+        published=_published_table(run, studies),
+    )
+
+
+# --- tables ---------------------------------------------------------------------------------
+
+
+def run_tables(run: Run) -> dict[str, Table]:
+    """Return the tables of a run's page, those it has, by name."""
+    metrics, tables = run.metrics, [_epochs(run)]
+    if "test" not in metrics:
+        pass
+    elif run.experiment.reconstructs:
+        rows = [
+            (row["class"], number(row["loss"], ".5f"), count(row["examples"]))
+            for row in metrics["test"]["per_class"]
+        ]
+        tables.append(Table("classes", ("class", "mean squared error", "pictures"), rows))
+    else:
+        test = metrics["test"]
+        classes = [
+            (row["class"], percent(row["precision"]), percent(row["recall"]), percent(row["f1"]),
+             count(row["examples"]))
+            for row in test["per_class"]
+        ]  # fmt: skip
+        columns = ("class", "precision", "recall", "F1", "pictures")
+        tables.append(Table("classes", columns, classes))
+        confused = [
+            (pair["truth"], pair["prediction"], count(pair["count"]),
+             percent(pair["share_of_truth"]))
+            for pair in test["most_confused"]
+        ]  # fmt: skip
+        columns_ = ("truth", "taken for", "times", "share of the true class")
+        tables.append(Table("confused", columns_, confused, text=(0, 1)))
+        if "heads" in metrics:
+            tables.append(_heads(run))
+    return {table.name: table for table in tables}
+
+
+def _epochs(run: Run) -> Table:
+    """Return the history, a row an epoch."""
+    names = [name for name in run.history[0] if name != "epoch"]
+    forms = {name: ".3g" if name == "learning_rate" else ".4f" for name in names}
+    rows = [
+        (count(int(row["epoch"])), *(number(row[name], forms[name]) for name in names))
+        for row in run.history
+    ]
+    columns = ("epoch", *(name.replace("_", " ") for name in names))
+    return Table("epochs", columns, rows, text=())
+
+
+def _heads(run: Run) -> Table:
+    weights = run.experiment.auxiliary_weights
+    rows: list[tuple[str | Cell, ...]] = []
+    for head, parts in run.metrics["heads"].items():
+        test, validation = parts["test"], parts.get("validation") or {}
+        weight = weights[head]
+        rows.append((
+            head, number(weight, "g") if weight else Cell("0, untrained", 0.0),
+            number(test["loss"]), percent(test["accuracy"]), percent(validation.get("accuracy")),
+            percent(test["agreement"]),
+        ))  # fmt: skip
+    columns = ("head", "weight of its loss", "test loss", "test accuracy", "validation accuracy",
+               "agreement with the main head")  # fmt: skip
+    return Table("heads", columns, rows)
+
+
+# --- published ------------------------------------------------------------------------------
+
+
+def published_for(run: Run) -> list[tuple[str, dict[str, Published]]]:
+    """Return every kept study that has the run: its name with the variant, and what was printed.
+
+    Nothing is printed for a run that the study changed or made quick: its figures do not compare.
+    """
+    from kerascw.studies import all_studies
+
+    found: list[tuple[str, dict[str, Published]]] = []
+    for file in sorted(run.folder.parent.glob("studies/*/study.json")):
+        kept = json.loads(file.read_text())
+        study = all_studies().get(kept["study"])
+        if study is None:
+            continue
+        protocol = kept["budget"] == "full" and not kept["sample"] and not kept["changed"]
+        for variant, names in kept["runs"].items():
+            if run.name in names:
+                printed = study.published().get(variant, {}) if protocol else {}
+                found.append((f"{file.parent.name}: {variant}", printed))
+    return found
+
+
+def _published_table(run: Run, studies: list[tuple[str, dict[str, Published]]]) -> Table | None:
+    from kerascw.lab.table import published_text
+    from kerascw.lab.verdict import figure_of
+
+    rows = {
+        (name, printed.best_reading): (
+            name.replace(".", " ").replace("_", " "), number(figure_of(run, name)),
+            Cell(published_text(printed), printed.best_reading), printed.where,
+        )
+        for _, figures in studies
+        for name, printed in figures.items()
+    }  # fmt: skip
+    columns = ("figure", "this run", "published", "where")
+    return Table("published", columns, list(rows.values()), text=(0, 3)) if rows else None
+
+
+def cautions(run: Run) -> list[str]:
+    """Return what a reader must know before comparing the run's figures with others'."""
+    data, spec, said = run.environment["data"], run.experiment.data, []
+    if data["source"] == "sample":
+        said.append(
+            f"This is the bundled sample of {data['title'].removesuffix(' (bundled sample)')}, "
+            "not the dataset: 6,000 training and 1,000 test pictures. Its figures do not compare "
+            "with published ones."
+        )
+    elif data["official_bytes"] is False:
+        said.append("These are not the dataset's published bytes, or not in their order.")
+    if spec.fraction < 1:
+        said.append(f"Trained on {spec.fraction:.0%} of the training part.")
+    if run.metrics["status"] == "diverged":
+        said.append(f"Training diverged: {run.metrics['reason']}.")
+    return said

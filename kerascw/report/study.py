@@ -1,0 +1,246 @@
+"""report.html of a study: one self-contained file, and the figures and tables beside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kerascw.lab.folds import FoldTable, fold_tables, folds_csv, notes
+from kerascw.lab.run import StudyResult
+from kerascw.lab.study import Study
+from kerascw.lab.table import (
+    Cell,
+    Row,
+    csv_text,
+    difference_text,
+    measured_over,
+    published_text,
+    row_name,
+    rows_of,
+    spread_text,
+    unit_of,
+)
+from kerascw.report.page import page, pretty, replace_text
+from kerascw.report.tables import Cell as Entry
+from kerascw.report.tables import Table, count, number, write_tables
+
+
+def compared_figure(result: StudyResult, rows: Sequence[Row]) -> str:
+    """Return the figure that the study's variants are set side by side by.
+
+    It is of the test set; where anything is cross-validated, of the held-out fold.
+    """
+    alike = comparable(rows)
+    compared = "test.error" if "test.error" in result.study.figures else "test.accuracy"
+    if alike[0].reconstructs:
+        compared = "test.loss"
+    if any(row.repeats.folds for row in alike):
+        compared = compared.replace("test.", "validation.")
+    return compared
+
+
+def comparable(rows: Sequence[Row]) -> list[Row]:
+    """Return the classifiers' rows, all where there is none: an autoencoder has no place there."""
+    return [row for row in rows if not row.reconstructs] or list(rows)
+
+
+def headline(result: StudyResult, rows: Sequence[Row]) -> str:
+    """Return what was measured of the variant that validation chooses, with its uncertainty.
+
+    Choosing by the test set would flatter it.
+    """
+    chosen, name = result.run, compared_figure(result, rows)
+    variant = next(variant for variant, runs in result.runs.items() if chosen in runs)
+    row = next(row for row in rows if row.variant == variant)
+    cell = next((cell for cell in row.cells if cell.name == name), None)
+    if cell is None or cell.spread is None:
+        return ""
+    said = f"{name.replace('.', ' ')} {spread_text(cell.spread)} ({_over(cell, row)})"
+    if len(rows) > 1 and "validation" in chosen.metrics:
+        said = f"Validation chooses {variant}: {said}"
+    else:
+        said = f"{variant}: {said}"
+    if cell.published is not None:
+        said += f"; published {published_text(cell.published)}"
+        if cell.verdict is not None and cell.verdict.word != "not comparable":
+            said += f", {cell.verdict.word}: {cell.verdict.reason}"
+    return said + "."
+
+
+def _over(cell: Cell, row: Row) -> str:
+    n, unit = len(cell.values), row.repeats.unit
+    if n == 1:
+        return f"one {unit}, no interval"
+    return f"mean over {n} {unit}s ± half the 95 % t-interval"
+
+
+def figure_tables(
+    rows: Sequence[Row], study: Study, cautions: Sequence[str] = ()
+) -> dict[str, Table]:
+    """Return a table for each of the study's figures, a row a variant.
+
+    ``cautions`` stand above the page: they are not said again in every row.
+    """
+    tables = {}
+    for at, shown in enumerate(rows[0].cells):
+        printed = any(row.cells[at].published for row in rows)
+        columns = ["variant", "measured"]
+        columns += ["published", "verdict"] if printed else []
+        columns += [f"difference to {study.baseline}"] if study.baseline else []
+        columns += ["standard deviation", unit_of(rows, "s"), "parameters"]
+        lines = []
+        for row in rows:
+            cell = row.cells[at]
+            spread, difference = cell.spread, cell.difference
+            line = [Entry(row_name(row, rows)),
+                    Entry(_measured(cell, row), spread.mean if spread else None)]  # fmt: skip
+            if printed:
+                best = cell.published.best_reading if cell.published else None
+                verdict = cell.verdict.word if cell.verdict else ""
+                if cell.verdict and not cautions:
+                    verdict += f": {cell.verdict.reason}"
+                line += [Entry(published_text(cell.published), best), Entry(verdict)]
+            if study.baseline:
+                text = difference_text(difference, row.repeats.unit)
+                line.append(Entry(text, difference.mean if difference else None))
+            deviation = spread.deviation if spread and spread.n > 1 else None
+            line += [number(deviation), count(len(cell.values)), count(row.parameters)]
+            lines.append(line)
+        words = tuple(k for k, c in enumerate(columns) if c in ("variant", "verdict"))
+        name = shown.name.replace(".", "_")
+        tables[shown.name] = Table(name, tuple(columns), lines, words, _plainly(shown.name))
+    return tables
+
+
+def _printed(rows: Sequence[Row], name: str) -> bool:
+    """Return whether this figure was published of any variant."""
+    return any(cell.published for row in rows for cell in row.cells if cell.name == name)
+
+
+def _measured(cell: Cell, row: Row) -> str:
+    """Return the mean with its interval, and over how many where some diverged."""
+    n = len(cell.values)
+    return spread_text(cell.spread) + (f" (of {n})" if n not in (0, row.repeats.count) else "")
+
+
+def _fold_table(table: FoldTable) -> Table:
+    """Return a variant's folds as a table of the page."""
+    columns = ("fold", "trained on", "held out", *map(_plainly, table.figures))
+    rows = [
+        (count(line.fold), count(line.trained), count(line.held_out), *map(number, line.values))
+        for line in table.lines
+    ]
+    ends: list[tuple[Entry, ...]] = []
+    for said, of in (("mean", "mean"), ("standard deviation", "deviation")):
+        values = [
+            None if s is None or (of == "deviation" and s.n < 2) else getattr(s, of)
+            for s in table.spreads
+        ]
+        ends.append((Entry(said), Entry(""), Entry(""), *(number(value) for value in values)))
+    name = f"folds_{''.join(c if c.isalnum() else '_' for c in table.variant)}"
+    return Table(name, columns, rows, (), f"{table.variant}, fold by fold", foot=ends)
+
+
+def _runs_table(result: StudyResult) -> Table:
+    rows: list[tuple[str | Entry, ...]] = [
+        (variant, count(run.experiment.seed),
+         *([count(run.experiment.fold)] if _folded(result) else []),
+         Entry(run.name, code=True), count(run.metrics["epochs_trained"]),
+         number(run.metrics.get("test", {}).get("accuracy")),
+         number(run.metrics.get("test", {}).get("loss")))
+        for variant, several in result.runs.items()
+        for run in several
+    ]  # fmt: skip
+    fold = ["fold"] if _folded(result) else []
+    columns = ("variant", "seed", *fold, "run", "epochs", "test accuracy", "test loss")
+    return Table("runs", columns, rows, text=(0, 2 + len(fold)), caption="Runs")
+
+
+def _folded(result: StudyResult) -> bool:
+    return any(run.experiment.fold is not None for run in result.every_run)
+
+
+def _plainly(name: str) -> str:
+    return name.replace(".", " ").replace("_", " ")
+
+
+def write_study(
+    result: StudyResult, folder: Path, command: str | None, options: Any = None
+) -> Path:
+    """Write figures, tables and report.html of a study into ``folder``; return the page."""
+    from kerascw.report import study_figures
+    from kerascw.report.figure_files import clear_figures, write_figures
+
+    rows, study = rows_of(result), result.study
+    drawn: dict[str, tuple[Any, str]] = {}
+    alike, compared = comparable(rows), compared_figure(result, rows)
+    if any(cell.name == compared for row in alike for cell in row.cells):
+        drawn["comparison"] = (
+            study_figures.comparison(alike, compared),
+            f"{_plainly(compared)} of every variant over {unit_of(alike, 's')}"
+            f"{', with the published one' if _printed(alike, compared) else ''}",
+        )
+    if (folds := study_figures.every_fold(result, study.published())) is not None:
+        drawn["folds"] = folds
+    curves = study_figures.every_curve(result.runs)
+    drawn |= curves
+    if study.pictures is not None:
+        drawn |= study.pictures(result.runs, options)
+    clear_figures(folder / "figures")
+    figures = write_figures(drawn, folder / "figures")
+    (folder / "table.csv").write_text(csv_text(rows), encoding="utf-8")
+    (folder / "folds.csv").unlink(missing_ok=True)
+    if any(row.repeats.folds for row in rows):
+        (folder / "folds.csv").write_text(folds_csv(result), encoding="utf-8")
+    tables = figure_tables(rows, study, result.plan.cautions)
+    runs = _runs_table(result)
+    of_folds = [_fold_table(table) for table in fold_tables(result)]
+    write_tables([*tables.values(), *of_folds, runs], folder / "tables")
+    text = page(
+        "study.html",
+        figures,
+        result=result,
+        study=study,
+        rows=rows,
+        headline=headline(result, rows),
+        compared=compared,
+        answers=study.answers(result.runs),
+        refused=study.refused(),
+        cautions=result.plan.cautions,
+        over=measured_over(rows),
+        repeats=max((row.repeats for row in rows), key=lambda repeats: repeats.count),
+        unit=unit_of(rows),
+        units=unit_of(rows, "s"),
+        tables=tables,
+        folds=of_folds,
+        runs=runs,
+        notes=notes(result),
+        curves=list(curves),
+        environments=_environments(result),
+        specification=_specification(result),
+        command=command or result.plan.command,
+        wheres=sorted({c.published.where for row in rows for c in row.cells if c.published}),
+        whys=sorted({c.published.why for row in rows for c in row.cells if c.published} - {""}),
+        data=result.every_run[0].environment["data"],
+    )
+    return replace_text(folder / "report.html", text)
+
+
+def _specification(result: StudyResult) -> str:
+    """Return every variant's experiment of the first seed, as JSON."""
+    firsts = {name: runs[0].experiment.model_dump(mode="json") for name, runs in
+              result.runs.items()}  # fmt: skip
+    return pretty(firsts)
+
+
+def _environments(result: StudyResult) -> list[tuple[str, str]]:
+    """Return what the runs were trained with; where they differ, every value."""
+    facts: dict[str, dict[str, None]] = {}
+    for run in result.every_run:
+        environment = run.environment
+        told = {name: environment.get(name) for name in
+                ("python", "platform", "processor", "cores", "commit")}  # fmt: skip
+        for name, value in (told | environment["packages"]).items():
+            facts.setdefault(name, {})[str(value)] = None
+    seconds = sum(run.environment["training_seconds"] for run in result.every_run)
+    values = [(name, ", ".join(several)) for name, several in facts.items()]
+    return [("training", f"{seconds:,.0f} seconds in all"), *values]

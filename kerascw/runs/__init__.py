@@ -1,0 +1,1 @@
+"""Train one experiment or many and keep each as a run. Nothing here draws."""

@@ -1,0 +1,126 @@
+"""What a run was made with, as facts for environment.json."""
+
+import platform
+import shlex
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kerascw.data import Dataset
+from kerascw.training.devices import cores, strategy
+
+_PACKAGES = ("kerascw", "tensorflow", "keras", "numpy", "scikit-learn", "scipy")
+
+_OTHER_NAMES = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel")}
+"""What a package is called where another build of it is installed."""
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """Return versions, devices, commit, and where the data came from."""
+    import tensorflow as tf
+
+    from kerascw.training.shards import thread_count
+
+    return {
+        "command": command_line(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": cores(),
+        # sums are split by threads: another number gives other last digits
+        "threads": thread_count(),
+        "devices": [device.device_type for device in tf.config.list_physical_devices()],
+        "replicas": 1 if (several := strategy()) is None else several.num_replicas_in_sync,
+        "commit": commit(),
+        "data": {
+            "name": dataset.entry.name,
+            "title": dataset.title,
+            "source": dataset.source,
+            "location": dataset.location,
+            "official_bytes": dataset.is_official,
+            "fingerprint": dataset.fingerprint,
+            "sha256": dataset.sha256,
+        },
+    }
+
+
+def set_threads(threads: int) -> bool:
+    """Give TensorFlow this many threads; return False where it has begun with another number.
+
+    They go to operations side by side, one each, since a step of training is taken in as many
+    shards (:mod:`kerascw.training.shards`): there are eight of these at most in a batch of 64, so
+    from nine threads on an operation has more than one.
+    """
+    import tensorflow as tf
+
+    threading = tf.config.threading
+    wanted = -(-threads // 8), threads
+    with suppress(RuntimeError):  # it has begun
+        threading.set_intra_op_parallelism_threads(wanted[0])
+        threading.set_inter_op_parallelism_threads(wanted[1])
+    return wanted == (
+        threading.get_intra_op_parallelism_threads(),
+        threading.get_inter_op_parallelism_threads(),
+    )
+
+
+def have_threads() -> None:
+    """Give TensorFlow a thread a core, where nobody has said how many."""
+    import tensorflow as tf
+
+    if not tf.config.threading.get_inter_op_parallelism_threads():
+        set_threads(cores())
+
+
+def commit() -> str | None:
+    """Return the checkout's commit, with ``+changes`` where the tree differs; None elsewhere."""
+    package = Path(__file__).parent.parent
+    if not (package.parent / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(package), *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        head = git("rev-parse", "HEAD")
+        return f"{head}+changes" if git("status", "--porcelain", "--", str(package)) else head
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def command_line() -> str | None:
+    """Return the command line that is running, or None where this is used as a library."""
+    program = Path(sys.argv[0])
+    ours = program.name == "kerascw" or program.parts[-2:] == ("kerascw", "__main__.py")
+    if ours and len(sys.argv) > 1:
+        return shlex.join(["python", "-m", "kerascw", *sys.argv[1:]])
+    return None
+
+
+def _version(package: str) -> str | None:
+    for name in (package, *_OTHER_NAMES.get(package, ())):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def processor() -> str:
+    """Return the processor's name, as the system gives it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

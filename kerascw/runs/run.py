@@ -1,0 +1,274 @@
+"""Run one experiment: train what is not trained yet, keep it, never lose it."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerascw.data import Dataset, Splits, split
+from kerascw.experiment.spec import (
+    MAIN_HEAD,
+    RECIPE_VERSION,
+    Autoencoder,
+    DataSpec,
+    Experiment,
+    ModelSpec,
+    Output,
+)
+from kerascw.models import check_model
+from kerascw.runs.store import Run, Store, write_history, write_json
+from kerascw.training.watcher import Watcher
+
+if TYPE_CHECKING:
+    from kerascw.training.fit import Fitted, Predictor
+
+CHECKPOINT = "checkpoint.npz"
+
+
+def run_name(experiment: Experiment, dataset: Dataset, source: str | None = None) -> str:
+    """Return the name of the run's folder; its last part is the experiment's key.
+
+    ``source`` is the name of the run that it starts from, which stands for that run's data.
+    """
+    assert (source is None) == (experiment.start is None), "a warm start has a source"
+    key = experiment.key("\n".join(filter(None, [dataset.fingerprint, source])))
+    return f"{file_name(experiment.data)}-{experiment.model.kind}-{key}"
+
+
+def file_name(data: DataSpec) -> str:
+    """Return the dataset's name as files and folders can have it.
+
+    >>> file_name(DataSpec(name="fashion_mnist"))
+    'fashion_mnist'
+    """
+    name = data.name if data.folder is None else Path(data.folder.path).name
+    return re.sub(r"[^\w.]+", "_", name).strip("_.") or "folder"
+
+
+def run_experiment(
+    experiment: Experiment,
+    dataset: Dataset,
+    store: Store,
+    watcher: Watcher | None = None,
+    *,
+    source: Run | None = None,
+    draw: bool = True,
+) -> Run:
+    """Return the experiment's run, training it only if the store does not have it.
+
+    ``source`` is the run of ``experiment.start.source``, where there is one.
+
+    ``draw`` adds the figures and report.html, which takes longer than a small run trains.
+
+    Raises
+    ------
+    CallError
+        The model cannot be built for these pictures, or the split cannot be made.
+    Interrupted
+        The user stopped it; call again to go on.
+    """
+    name = run_name(experiment, dataset, None if source is None else source.name)
+    run = store.get(name)
+    splits = split(dataset, experiment.data)
+    if run is None:
+        run = _claim_and_train(name, experiment, dataset, splits, store, watcher, source)
+        assert run is not None, "only what is asked to pause has no run"
+    if draw and not (run.folder / "report.html").is_file():
+        from kerascw.report.run import draw_run
+
+        draw_run(run, splits)
+    return run
+
+
+def train_until(
+    epochs: int,
+    experiment: Experiment,
+    dataset: Dataset,
+    store: Store,
+    watcher: Watcher | None = None,
+    *,
+    source: Run | None = None,
+) -> Run | None:
+    """Train the experiment's first ``epochs`` epochs, where they are not trained yet.
+
+    The run is returned if it has ended by then, else None: it stays unfinished in the store, and
+    :func:`run_experiment`, or this with more epochs, goes on from there.
+    """
+    name = run_name(experiment, dataset, None if source is None else source.name)
+    run = store.get(name)
+    if run is not None:
+        return run
+    splits = split(dataset, experiment.data)
+    return _claim_and_train(name, experiment, dataset, splits, store, watcher, source, epochs)
+
+
+def history_so_far(name: str, store: Store) -> list[dict[str, float]]:
+    """Return the history of a run, kept or unfinished; [] where no epoch is behind it."""
+    from kerascw.training.checkpoint import read_history
+
+    run = store.get(name)
+    return read_history(store.unfinished(name) / CHECKPOINT) if run is None else run.history
+
+
+def _claim_and_train(
+    name: str,
+    experiment: Experiment,
+    dataset: Dataset,
+    splits: Splits,
+    store: Store,
+    watcher: Watcher | None,
+    source: Run | None,
+    until: int | None = None,
+) -> Run | None:
+    check_model(experiment.model, splits.train.shape)
+    with store.claim(name) as working:
+        run = store.get(name)
+        if run is not None:  # another process trained it while this one waited
+            working.rmdir()
+            return run
+        return _train(experiment, dataset, splits, store, working, watcher, source, until)
+
+
+def _train(
+    experiment: Experiment,
+    dataset: Dataset,
+    splits: Splits,
+    store: Store,
+    working: Path,
+    watcher: Watcher | None,
+    source: Run | None,
+    until: int | None,
+) -> Run | None:
+    from kerascw.report.events import closing_events
+    from kerascw.runs.environment import describe, have_threads
+    from kerascw.training.events import RunEvents
+    from kerascw.training.fit import fit
+
+    have_threads()
+    warm = None if source is None else source.model()
+    events = RunEvents(store.events_folder(working.name), experiment)
+    fitted = fit(
+        experiment,
+        splits,
+        working / CHECKPOINT,
+        watcher,
+        source=warm,
+        until=until,
+        events=events,
+    )
+    if fitted is None:
+        return None
+    write_json(
+        working / "experiment.json",
+        {
+            "key": working.name.rsplit("-", 1)[-1],
+            "source": None if source is None else source.name,
+            "recipe_version": RECIPE_VERSION,
+            "experiment": experiment.model_dump(mode="json"),
+        },
+    )
+    write_history(working / "history.csv", fitted.history)
+    metrics = _evaluate(fitted, splits, working, experiment.model)
+    write_json(working / "metrics.json", metrics)
+    images = len(splits.train) * len(fitted.history)
+    write_json(
+        working / "environment.json",
+        describe(dataset)
+        | {
+            "training_seconds": round(fitted.seconds, 3),
+            "training_images_per_second": round(images / max(fitted.seconds, 1e-9), 1),
+        },
+    )
+    fitted.model.save(working / "model.keras", include_optimizer=False)
+    events.end(lambda: closing_events(Run(working), splits))
+    return store.finish(working, scratch=CHECKPOINT)
+
+
+def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec) -> dict[str, Any]:
+    """Score the kept weights: the parts that selection saw, then the test set, once."""
+    from kerascw.training.fit import Predictor
+
+    metrics: dict[str, Any] = {
+        "status": "diverged" if fitted.ended == "diverged" else "finished",
+        "ended": fitted.ended,
+        "epochs_trained": len(fitted.history),
+        "kept_epoch": fitted.kept_epoch,
+        "parameters": fitted.model.count_params(),
+        # the moving statistics of batch norm, which no gradient reaches
+        "non_trainable_parameters": sum(
+            int(np.prod(weight.shape)) for weight in fitted.model.non_trainable_weights
+        ),
+        "class_names": splits.class_names,
+        "scored_on_test": 0,
+    }
+    if fitted.ended == "diverged":
+        metrics["reason"] = f"a figure of epoch {len(fitted.history)} is not finite"
+    predictions: dict[str, np.ndarray] = {}
+    if fitted.kept_epoch is not None:
+        predict = Predictor(fitted.model)
+        if isinstance(model, Autoencoder):
+            figures, predictions = _score_pictures(predict, splits)
+        else:
+            figures, predictions = _score_classes(predict, splits, model.output)
+        metrics |= figures | {"scored_on_test": 1}
+    with (working / "predictions.npz").open("wb") as file:
+        np.savez_compressed(file, **predictions)  # type: ignore[arg-type]
+    return metrics
+
+
+Scores = tuple[dict[str, Any], dict[str, np.ndarray]]
+"""The figures of each part, and the arrays that predictions.npz keeps."""
+
+
+def _score_classes(predict: "Predictor", splits: Splits, output: Output) -> Scores:
+    from kerascw.evaluation.metrics import agreement, full_report, summary
+
+    figures: dict[str, Any] = {}
+    heads: dict[str, dict[str, Any]] = {}
+    predictions: dict[str, np.ndarray] = {}
+    for name, part in splits.parts().items():
+        every = predict.every_head(part.images)
+        main = every.pop(MAIN_HEAD)
+        for head, probabilities in every.items():
+            heads.setdefault(head, {})[name] = {
+                **summary(probabilities, part.labels, output),
+                "agreement": agreement([main, probabilities]),
+            }
+            if name == "test":
+                predictions[f"test_{head}_probabilities"] = probabilities
+        if name == "test":
+            figures["test"] = full_report(main, part.labels, splits.class_names, output)
+        else:
+            figures[name] = summary(main, part.labels, output)
+        if every:
+            figures[name]["agreement_of_all_heads"] = agreement([main, *every.values()])
+            figures[name]["agreement_of_auxiliary_heads"] = agreement(list(every.values()))
+        if name != "train":
+            predictions |= {f"{name}_probabilities": main, f"{name}_labels": part.labels}
+    return figures | ({"heads": heads} if heads else {}), predictions
+
+
+KEPT_A_CLASS = 8
+"""Of so many test pictures of each class the reconstructions are kept: of all they would take as
+much as the pictures do."""
+
+
+def _score_pictures(predict: "Predictor", splits: Splits) -> Scores:
+    from kerascw.evaluation import metrics
+
+    figures = {
+        name: metrics.reconstruction_summary(metrics.reconstruction_errors(predict, part.images))
+        for name, part in (("train", splits.train), ("validation", splits.validation))
+        if part is not None
+    }
+    test = splits.test
+    errors = metrics.reconstruction_errors(predict, test.images)
+    figures["test"] = metrics.reconstruction_report(errors, test.labels, splits.class_names)
+    first = metrics.first_of_each_class(test.labels, KEPT_A_CLASS)
+    return figures, {
+        "test_errors": errors.astype(np.float32),
+        "test_labels": test.labels,
+        "test_reconstructed": first,  # positions in the test set
+        "test_reconstructions": metrics.as_pixels(predict(test.images[first])),
+    }

@@ -1,0 +1,245 @@
+"""Where runs are kept: one folder each, which under its final name is whole.
+
+Reading a run needs no TensorFlow.
+"""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kerascw.errors import CallError, KerascwError, choices
+from kerascw.experiment.spec import Experiment
+
+MANIFEST = "manifest.json"
+"""SHA-256 of every file that stands for the result; written last. Figures and the report
+are drawn from those files, and may be drawn again."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is kept of one experiment."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        return Experiment.model_validate(self._json("experiment.json")["experiment"])
+
+    @property
+    def source(self) -> str | None:
+        """The name of the run that this one started from, None where it began at random."""
+        name: str | None = self._json("experiment.json").get("source")
+        return name
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return self._json("metrics.json")
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        return self._json("environment.json")
+
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """One row an epoch: losses, accuracies where there are, the learning rate at its end."""
+        with (self.folder / "history.csv").open(newline="") as file:
+            return [
+                {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
+            ]
+
+    def model(self) -> Any:
+        """Return the live Keras model: raw uint8 pictures in. Needs TensorFlow."""
+        from kerascw.quiet import import_tensorflow
+
+        import_tensorflow()
+        import keras
+
+        return keras.saving.load_model(self.folder / "model.keras", compile=False)
+
+    def _json(self, name: str) -> Any:
+        return json.loads((self.folder / name).read_text())
+
+    def _repr_html_(self) -> str:
+        from kerascw.report.notebook import run_fragment
+
+        return run_fragment(self)
+
+
+class Store:
+    """A folder of runs.
+
+    ``<name>/`` is a whole run, ``.unfinished/<name>/`` one that is being trained or was
+    interrupted, ``.locks/`` keeps two processes from training the same run, ``.damaged/`` has what
+    was found broken. ``tensorboard/<name>/`` has the events of a run, from its first epoch on; they
+    are drawn from it, and nothing is lost with them.
+    """
+
+    def __init__(self, folder: Path | str = "runs") -> None:
+        self.folder = Path(folder)
+
+    def get(self, name: str) -> Run | None:
+        """Return the whole run of this name, or None; a damaged one is set aside, with a word."""
+        folder = self.folder / name
+        if not folder.is_dir():
+            return None
+        fault = find_fault(folder)
+        if fault is None:
+            return Run(folder)
+        aside = _free_name(self.folder / ".damaged", name)
+        folder.rename(aside)
+        import warnings
+
+        warnings.warn(f"run {name} is damaged ({fault}); set aside as {aside}", stacklevel=2)
+        return None
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[Path]:
+        """Give the working folder of an unfinished run, to this process alone.
+
+        Waits while another process has it; ask :meth:`get` again inside.
+        """
+        from filelock import FileLock
+
+        locks = self.folder / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        # the lock is the system's: it goes with the process, however that ends
+        with FileLock(locks / name):
+            working = self.unfinished(name)
+            working.mkdir(parents=True, exist_ok=True)
+            yield working
+
+    def unfinished(self, name: str) -> Path:
+        """Return the folder of a run that is being trained, was interrupted or pauses."""
+        return self.folder / ".unfinished" / name
+
+    def finish(self, working: Path, scratch: str) -> Run:
+        """Give the working folder its final name: all on disk first, then one rename.
+
+        ``scratch`` is what an interrupted run would go on from; it goes last, when it is not
+        needed any more.
+        """
+        for stray in working.glob(".*.writing"):
+            stray.unlink()
+        manifest = {name: _sha256(working / name) for name in _result_files(working, scratch)}
+        write_json(working / MANIFEST, manifest)
+        for path in [*working.rglob("*"), working]:
+            _fsync(path)
+        final = self.folder / working.name
+        working.rename(final)
+        _fsync(self.folder)
+        (final / scratch).unlink(missing_ok=True)
+        return Run(final)
+
+    def all(self) -> list[Run]:
+        """Return every whole run, newest last."""
+        folders = (path.parent for path in self.folder.glob(f"*/{MANIFEST}"))
+        return [Run(folder) for folder in sorted(folders, key=lambda f: f.stat().st_mtime)]
+
+    def study_folder(self, label: str) -> Path:
+        """Return where the report, tables and figures of a study go, as it was run."""
+        return self.folder / "studies" / label
+
+    def events_folder(self, name: str) -> Path:
+        """Return where TensorBoard's events of a run are, whether it is whole or not."""
+        return self.folder / "tensorboard" / name
+
+    def find(self, text: str) -> Run:
+        """Return the run that a user means: a folder, a name, or the beginning of a key.
+
+        Raises
+        ------
+        CallError
+            None or several fit; the message lists what is there.
+        """
+        folder = Path(text)
+        if (folder / MANIFEST).is_file():
+            return Run(folder.resolve())
+        runs = self.all()
+        fit = [run for run in runs if run.name == text]
+        fit = fit or [run for run in runs if run.name.rsplit("-", 1)[-1].startswith(text)]
+        fit = fit or [run for run in runs if run.name.startswith(text)]
+        if len(fit) == 1:
+            return fit[0]
+        if fit:
+            raise CallError(f"run {text!r} is one of {choices(run.name for run in fit)}")
+        if not runs:
+            raise CallError(f"run {text!r}: no runs are kept in {self.folder}")
+        raise CallError(f"no run {text!r} in {self.folder}; there are "
+                        f"{choices([run.name for run in runs][-10:])}")  # fmt: skip
+
+
+def find_fault(folder: Path) -> str | None:
+    """Return what is wrong with a run's files, or None where they are as they were written."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return f"{MANIFEST} cannot be read"
+    for name, digest in manifest.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if _sha256(path) != digest:
+            return f"{name} has changed"
+    return None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON for people: indented, NaN as null."""
+    path.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """Write the history; floats in full, so that reading gives the same bits."""
+    if not history:
+        raise KerascwError("a run without a single epoch has no history")
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and (content != content or abs(content) == float("inf")):
+        return None
+    return content
+
+
+def _result_files(folder: Path, scratch: str) -> list[str]:
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    return sorted(names - {"report.html", scratch, MANIFEST})
+
+
+def _free_name(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while (folder / f"{name}.{number}").exists():
+        number += 1
+    return folder / f"{name}.{number}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

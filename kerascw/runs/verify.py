@@ -1,0 +1,119 @@
+"""Train a kept run anew from its own files, and say whether the same came out."""
+
+import tempfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerascw.data import Dataset
+from kerascw.errors import KerascwError
+from kerascw.evaluation.statistics import difference_reach, over_seeds
+from kerascw.experiment.spec import Experiment
+from kerascw.runs.environment import describe
+from kerascw.runs.run import run_experiment
+from kerascw.runs.store import Run, Store
+from kerascw.training.watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of training again: ``identical``, ``within seed noise`` or ``different``."""
+
+    outcome: str
+    reason: str
+    environment: tuple[str, ...]  # what differs, one line each
+
+
+def verify(
+    run: Run, dataset: Dataset, store: Store, watcher: Watcher | None = None
+) -> Verification:
+    """Train the run's experiment anew, in a store of its own that is thrown away.
+
+    The new run is within seed noise if its test accuracy (an autoencoder's test loss) is no further
+    from the kept run's than two seeds are from each other (95 %, by the kept runs of other seeds,
+    where there are two or more; else by the kept run's own interval: Wilson's of the accuracy, the
+    t-interval over the test pictures of the loss).
+    """
+    source = None if run.source is None else store.get(run.source)
+    if run.source is not None and source is None:
+        raise KerascwError(
+            f"run {run.source}, which {run.name} started from, is not in {store.folder}"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        again = run_experiment(
+            run.experiment, dataset, Store(folder), watcher, source=source, draw=False
+        )
+        outcome, reason = _compared(run, again, store)
+    return Verification(outcome, reason, tuple(_differences(run.environment, describe(dataset))))
+
+
+def _compared(run: Run, again: Run, store: Store) -> tuple[str, str]:
+    if run.environment["data"]["fingerprint"] != again.environment["data"]["fingerprint"]:
+        return "different", "the data is not the same"
+    same_history = (run.folder / "history.csv").read_bytes() == (
+        again.folder / "history.csv"
+    ).read_bytes()
+    if same_history and _same_weights(run, again):
+        return "identical", "history and weights are the same, bit for bit"
+    if "test" not in run.metrics or "test" not in again.metrics:
+        return "different", f"{run.metrics['status']} then, {again.metrics['status']} now"
+    figure = _figure(run)
+    then, now = (r.metrics["test"][figure] for r in (run, again))
+    low, high, by = _noise(run, store)
+    digits = 5 if run.experiment.reconstructs else 4
+    then_now = f"test {figure} {then:.{digits}f} then, {now:.{digits}f} now"
+    said = f"{then_now}; {by}: {low:.{digits}f} to {high:.{digits}f}"
+    return ("within seed noise" if low <= now <= high else "different"), said
+
+
+def _same_weights(run: Run, again: Run) -> bool:
+    pairs = zip(run.model().get_weights(), again.model().get_weights(), strict=True)
+    return all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)
+
+
+def _figure(run: Run) -> str:
+    """Return the name of the figure of the test set that runs are compared by."""
+    return "loss" if run.experiment.reconstructs else "accuracy"
+
+
+def _noise(run: Run, store: Store) -> tuple[float, float, str]:
+    """Return where another seed's test figure would lie, and by what."""
+    figure = _figure(run)
+    seedless, fingerprint = _without_seed(run), run.environment["data"]["fingerprint"]
+    others = [
+        other.metrics["test"][figure]
+        for other in store.all()
+        if other.name != run.name
+        and "test" in other.metrics
+        and other.environment["data"]["fingerprint"] == fingerprint
+        and _without_seed(other) == seedless
+    ]
+    if len(others) < 2:
+        few = "(fewer than 2 other seeds are kept)"
+        if run.experiment.reconstructs:
+            with np.load(run.folder / "predictions.npz") as file:
+                errors = file["test_errors"].astype(np.float64)
+            low, high = over_seeds(errors.tolist()).interval or (-np.inf, np.inf)
+            return low, high, f"the kept run's t-interval over the test pictures {few}"
+        low, high = run.metrics["test"]["accuracy_interval_95"]
+        return low, high, f"the kept run's Wilson interval {few}"
+    kept, reach = run.metrics["test"][figure], difference_reach(others)
+    return kept - reach, kept + reach, f"where one more seed would lie, by {len(others)} others"
+
+
+def _without_seed(run: Run) -> Experiment:
+    return run.experiment.model_copy(update={"seed": 0})
+
+
+def _differences(then: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:
+    said = []
+    for name, value in now.items():
+        where = f"{path}{name}"
+        if where in ("command", "data.location"):
+            continue
+        if isinstance(value, dict):
+            said += _differences(then.get(name) or {}, value, f"{where}.")
+        elif then.get(name) != value:
+            said.append(f"{where}: {then.get(name)} then, {value} now")
+    return said

@@ -1,1 +1,0 @@
-"""Figures, tables and pages over kept runs. Views read runs and never train."""

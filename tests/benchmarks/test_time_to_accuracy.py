@@ -1,0 +1,107 @@
+import importlib.util
+import json
+import statistics
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from kerascw.experiment.spec import Experiment
+from kerascw.runs.store import Store
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    path = Path(__file__).parents[2] / "benchmarks" / "time_to_accuracy.py"
+    spec = importlib.util.spec_from_file_location("time_to_accuracy", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_it_trains_in_turn_keeps_its_runs_and_writes_what_they_say(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    words = ["--tasks", "digits", "--seeds", "2", "--epochs", "2"]
+    monkeypatch.setattr(
+        sys, "argv", ["benchmark", *words, "--runs", str(runs), "--results", str(results)]
+    )
+    benchmark.main()
+    content = json.loads((results / "time_to_accuracy.json").read_text())
+    row = content["tasks"]["digits"]
+    kept = Store(runs).all()
+    assert len(kept) == 4
+    assert row["published"] == 0.0604
+    for kind in ("report", "fast"):
+        own = {run.experiment.seed: run for run in kept
+               if run.experiment == benchmark.TASKS["digits"].experiment(
+                   kind, run.experiment.seed, 2)}  # fmt: skip
+        errors = [1 - own[seed].metrics["test"]["accuracy"] for seed in (0, 1)]
+        assert row[kind]["figures"] == pytest.approx(errors)
+        assert row[kind]["mean"] == pytest.approx(sum(errors) / 2)
+        assert row[kind]["seconds"] == [own[s].environment["training_seconds"] for s in (0, 1)]
+        assert row[kind]["epochs"] == [2, 2]
+        assert row[kind]["reached"] == (round(sum(errors) / 2, 4) <= 0.0604)
+    ratios = [
+        fast / own
+        for fast, own in zip(row["fast"]["seconds"], row["report"]["seconds"], strict=True)
+    ]
+    assert row["ratio"]["seeds"] == pytest.approx(ratios)
+    assert row["goal_met"] == (row["fast"]["reached"] and statistics.median(ratios) <= 0.25)
+    text = (results / "time_to_accuracy.md").read_text()
+    assert f"{row['fast']['mean']:.4f}" in text
+    assert content["date"] in text
+    assert (results / "time_to_accuracy.png").read_bytes()[:4] == b"\x89PNG"
+    benchmark.main()  # nothing is trained again
+    again = json.loads((results / "time_to_accuracy.json").read_text())
+    assert again["tasks"] == content["tasks"]
+
+
+def test_every_task_compares_the_same_pictures_and_names_what_was_published(
+    benchmark: ModuleType,
+) -> None:
+    published = {name: task.published.best_reading for name, task in benchmark.TASKS.items()}
+    assert published == pytest.approx(
+        {"lenet": 0.929, "fashion": 0.9147, "mnist": 0.9914, "bag": 0.9894, "digits": 0.0604},
+        abs=5e-5,
+    )
+    for task in benchmark.TASKS.values():
+        own, fast = (task.experiment(kind, 3) for kind in benchmark.KINDS)
+        assert isinstance(own, Experiment)
+        assert own.data == fast.data
+        assert own.seed == fast.seed == 3
+        assert own.model != fast.model
+    lenet = benchmark.TASKS["lenet"].experiment("report", 0)
+    assert lenet.data.holdout is None
+    assert lenet.training.epochs == 15
+    assert not benchmark.TASKS["lenet"].reached(0.9284)
+    assert benchmark.TASKS["lenet"].reached(0.9286)  # as printed: three decimals
+    assert benchmark.TASKS["digits"].reached(0.0604)
+    assert not benchmark.TASKS["digits"].reached(0.0606)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tasks", "digits,cifar"], "--tasks: 'cifar' is none; choose lenet, fashion"),
+        (["--seeds", "0"], "--seeds: 0 is less than 1"),
+        (["--tasks", "digits", "--epochs", "0"], "--epochs: 0 is less than 1"),
+    ],
+)
+def test_a_wrong_call_is_one_line(
+    benchmark: ModuleType,
+    words: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmark", *words])
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,99 @@
+"""The table of results, measured beside published: from kept runs to a file, from it to a page."""
+
+import json
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from click.testing import CliRunner, Result
+
+import kerascw
+import kerascw.errors
+from kerascw.commands.main import main
+from kerascw.report.results import BEGIN, END, markdown, read_results, replaced
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, [*words])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digits over two seeds, an epoch each."""
+    folder = tmp_path_factory.mktemp("runs")
+    kerascw.run("digits", budget="full", epochs=1, seeds=2, runs=folder)
+    return folder
+
+
+def test_the_readme_has_the_table_of_the_kept_results() -> None:
+    table = markdown(read_results(ROOT / "docs" / "results.json"))
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{BEGIN}\n{table}{END}" in page
+    assert call("results", "--file", str(ROOT / "docs" / "results.json")).output == table
+
+
+def test_kept_results_are_means_of_their_values_and_name_no_place() -> None:
+    file = ROOT / "docs" / "results.json"
+    rows = [row for entry in read_results(file).values() for row in entry["rows"]]
+    assert len(rows) > 20
+    for row in rows:
+        assert row["mean"] == pytest.approx(fmean(row["values"]), abs=1e-12)
+        assert (row["interval_95"] is None) == (len(row["values"]) == 1)
+    assert "/" not in "".join(str(e["changed"]) for e in read_results(file).values())
+
+
+def test_a_study_goes_into_the_file_and_into_a_page(runs: Path, tmp_path: Path) -> None:
+    file, page = tmp_path / "results.json", tmp_path / "page.md"
+    printed = call("results", "digits", "--runs", str(runs), "--file", str(file))
+    assert printed.exit_code == 0, printed.output
+    label, entry = next(iter(read_results(file).items()))
+    assert label.startswith("digits-full-")
+    assert entry["changed"] == {"training.epochs": 1}
+    kept = [json.loads(f.read_text()) for f in runs.glob("digits-mlp-*/metrics.json")]
+    row = next(r for r in entry["rows"] if (r["variant"], r["figure"]) == ("mlp", "test.error"))
+    assert sorted(row["values"]) == sorted(run["test"]["error"] for run in kept)
+    assert row["published"] == "0.0984"
+    assert row["verdict"] == "not comparable"
+    lines = printed.output.splitlines()
+    assert lines[2].startswith("| `digits` (training.epochs=1) | mlp | test error | ")
+    assert f"{row['mean']:.4f} ± " in lines[2]
+
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    into = call("results", "--file", str(file), "--into", str(page))
+    assert into.output == f"{page}: table of 1 kept results\n"
+    assert page.read_text() == f"before\n{BEGIN}\n{printed.output}{END}\nafter\n"
+    again = call("results", "digits", "--runs", str(runs), "--file", str(file))
+    assert again.output == printed.output  # replaced, not added a second time
+
+
+@pytest.mark.parametrize("page", ["no marks", f"{BEGIN} only", f"{BEGIN}{END}{BEGIN}{END}"])
+def test_a_page_without_one_pair_of_marks_is_left_alone(page: str) -> None:
+    with pytest.raises(kerascw.errors.CallError, match=r"README\.md: needs the lines"):
+        replaced(page, "table", "README.md")
+
+
+def test_wrong_calls_end_with_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    missing = call("results", "--file", str(file))
+    assert (missing.exit_code, missing.output) == (
+        2,
+        f"kerascw: {file}: holds no results; next: python -m kerascw results STUDY\n",
+    )
+    file.write_text("[]")
+    damaged = call("results", "--file", str(file))
+    assert damaged.exit_code == 2
+    assert damaged.output.startswith(f"kerascw: {file}: no file of results (")
+    file.write_text('{"format": 9, "studies": {}}')
+    assert "format 9; this version reads 1" in call("results", "--file", str(file)).output
+    never = call("results", "digits", "--runs", str(tmp_path), "--file", str(tmp_path / "new"))
+    assert never.exit_code == 2
+    assert "study digits was not run yet; next: python -m kerascw run digits" in never.output
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["bench", "time_to_accuracy"])
+def test_the_readme_has_the_latest_benchmarks(name: str) -> None:
+    table = ROOT / "benchmarks" / "results" / f"{name}.md"
+    assert table.read_text(encoding="utf-8") in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,519 @@
+"""TensorBoard itself reads what runs write, as variants of a study, through its HTTP API."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from kerascw.commands.event_links import link_events, link_names
+from kerascw.commands.main import main
+from kerascw.data import Dataset, split
+from kerascw.errors import Interrupted
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Experiment, WarmStart
+from kerascw.lab.run import Plan, StudyResult, run_study
+from kerascw.lab.study import Quick, Study
+from kerascw.report import event_pictures
+from kerascw.runs.run import CHECKPOINT, run_experiment, run_name
+from kerascw.runs.store import Run, Store
+from kerascw.training.events import PATTERN, RunEvents, flat_hyperparameters, tag_of
+from kerascw.training.watcher import Silent
+
+PATIENCE = 120  # seconds
+
+
+def tiny(kind: str, seed: int = 0, epochs: int = 3) -> Experiment:
+    models = {
+        "mlp": {"kind": "mlp", "dense": [8]},
+        "convnet": {"kind": "convnet", "filters": [4], "pool_after": [1], "auxiliary": [1]},
+    }
+    data = {"name": "fashion_mnist", "sample": True, "fraction": 0.01, "holdout": {"count": 100}}
+    training = {"epochs": epochs, "batch_size": 16, "schedule": {"kind": "halving", "every": 2}}
+    return Experiment.model_validate(
+        {"data": data, "model": models[kind], "training": training, "seed": seed}
+    )
+
+
+def variants() -> dict[str, Experiment]:
+    return {"dense only": tiny("mlp"), "1/2 convnet": tiny("convnet")}
+
+
+STUDY = Study(
+    name="tiny",
+    question="?",
+    dataset="fashion_mnist",
+    variants=variants,
+    expected={"quick": "", "full": ""},
+    quick=Quick(epochs=3),
+)
+LINKS = ["1-2 convnet/seed 0", "dense only/seed 0", "dense only/seed 1"]
+
+
+class StopAfter(Silent):
+    """Stops training like Ctrl-C, after so many epochs of this sitting."""
+
+    def __init__(self, epochs: int) -> None:
+        self.left = epochs
+
+    def epoch(self, row: dict[str, float]) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def result(
+    sample: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[StudyResult, Store, list[str]]:
+    """A study of two variants, one of which was stopped twice and went on."""
+    store = Store(tmp_path_factory.mktemp("runs"))
+    stopped = tiny("convnet")
+    files = []
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            run_experiment(stopped, sample, store, StopAfter(1), draw=False)
+        (file,) = store.events_folder(run_name(stopped, sample)).glob(PATTERN)
+        files.append(file.name)
+        # killed while it wrote: a torn record at the end, and an epoch that no checkpoint knows
+        with file.open("ab") as half:
+            half.write(file.read_bytes()[-40:] + b"\x07\x00\x00")
+    plan = Plan(
+        STUDY,
+        "quick",
+        {"dense only": [tiny("mlp"), tiny("mlp", 1)], "1/2 convnet": [stopped]},
+    )
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("error", UserWarning)  # events that could not be written
+        patch.setattr("kerascw.lab.run.DRAWN", 0)  # reports take longer than the runs
+        return run_study(plan, store), store, files
+
+
+class Board:
+    """A TensorBoard that our command serves, and its API."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "kerascw", "tensorboard", *arguments, "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.said = ""
+        for line in self.process.stdout:
+            self.said += line
+            if "http://" in line:
+                self.url = line[line.index("http://") :].strip()
+                break
+        else:
+            raise AssertionError(self.process.communicate()[1])
+
+    def get(self, path: str, body: Any = None, **query: str) -> Any:
+        """Return what a route answers: JSON as its value, else bytes."""
+        url = f"{self.url}data/{path}?{urllib.parse.urlencode(query)}"
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers)) as answer:
+            content = answer.read()
+            return json.loads(content) if "json" in answer.headers["Content-Type"] else content
+
+    def wait_for(self, tag: str, runs: int) -> dict[str, Any]:
+        """Return the scalar tags of every run once as many runs have this one."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            tags: dict[str, Any] = self.get("plugin/scalars/tags")
+            if sum(tag in of_run for of_run in tags.values()) == runs:
+                return tags
+            assert time.monotonic() < end, tags
+            time.sleep(0.1)
+
+    def scalars(self, run: str, tag: str) -> list[tuple[int, float]]:
+        rows = self.get("plugin/scalars/scalars", run=run, tag=tag)
+        return [(step, value) for _, step, value in rows]
+
+    def end(self) -> tuple[int, str]:
+        """Press Ctrl-C; return exit code and standard error."""
+        self.process.send_signal(signal.SIGINT)
+        _, err = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, err
+
+
+@pytest.fixture(scope="module")
+def board(result: tuple[StudyResult, Store, list[str]]) -> Iterator[Board]:
+    served, store, _ = result
+    board = Board(served.plan.label, "--runs", str(store.folder))
+    board.wait_for("final/test_loss", runs=3)
+    yield board
+    if board.process.poll() is None:
+        board.end()
+
+
+def run_of(result: tuple[StudyResult, Store, list[str]], link: str) -> Run:
+    runs = {name.replace("/", "-"): runs for name, runs in result[0].runs.items()}
+    variant, seed = link.split("/seed ")
+    return runs[variant][int(seed)]
+
+
+def test_scalars_are_the_history_of_every_variant_each_epoch_once(
+    board: Board, result: tuple[StudyResult, Store, list[str]]
+) -> None:
+    assert "study tiny-quick: http://localhost:" in board.said
+    tags = board.get("plugin/scalars/tags")
+    assert sorted(tags) == LINKS
+    assert sorted(board.get("runs")) == LINKS
+    for link in LINKS:
+        run = run_of(result, link)
+        curves = {tag_of(name): name for name in run.history[0] if name != "epoch"}
+        assert {tag for tag in tags[link] if "final/" not in tag} == set(curves)
+        for tag, column in curves.items():
+            assert board.scalars(link, tag) == [
+                (number, float(np.float32(row[column])))
+                for number, row in enumerate(run.history, 1)
+            ]
+    heads = {f"{head}{figure}/{part}" for head in ("", "aux1_") for figure in ("loss", "accuracy")
+             for part in ("train", "validation")}  # fmt: skip
+    assert heads < set(tags["1-2 convnet/seed 0"])
+    assert "aux1_loss/train" not in tags["dense only/seed 0"]
+
+
+def test_training_and_validation_are_in_one_chart_too(board: Board) -> None:
+    (category,) = board.get("plugin/custom_scalars/layout")["category"]
+    charts = {chart["title"]: chart["multiline"]["tag"] for chart in category["chart"]}
+    assert charts["loss"] == ["^loss/"]
+    assert set(charts) == {"loss", "accuracy", "aux1_loss", "aux1_accuracy"}
+    drawn = board.get("plugin/custom_scalars/scalars", run=LINKS[0], tag=charts["aux1_loss"][0])
+    assert set(drawn["tag_to_events"]) == {"aux1_loss/train", "aux1_loss/validation"}
+    assert all(len(events) == 3 for events in drawn["tag_to_events"].values())
+
+
+def test_final_figures_are_those_of_the_kept_weights(
+    board: Board, result: tuple[StudyResult, Store, list[str]]
+) -> None:
+    for link in LINKS:
+        metrics = run_of(result, link).metrics
+        parts = {"": metrics} | {f"{h}_": own for h, own in metrics.get("heads", {}).items()}
+        assert len(parts) == (2 if "convnet" in link else 1)
+        for head, own in parts.items():
+            for part in ("train", "validation", "test"):
+                for figure in ("loss", "accuracy"):
+                    assert board.scalars(link, f"{head}final/{part}_{figure}") == [
+                        (metrics["kept_epoch"], float(np.float32(own[part][figure])))
+                    ]
+
+
+def test_pictures_are_png_files_at_the_epoch_that_is_kept(
+    board: Board, result: tuple[StudyResult, Store, list[str]]
+) -> None:
+    import io
+
+    from PIL import Image
+
+    tags = board.get("plugin/images/tags")
+    assert sorted(tags) == LINKS
+    for link in LINKS:
+        assert set(tags[link]) == {"confusion/validation", "confusion/test", "predictions/test"}
+        for tag in tags[link]:
+            (row,) = board.get("plugin/images/images", run=link, tag=tag, sample="0")
+            assert row["step"] == run_of(result, link).metrics["kept_epoch"]
+            png = board.get(f"plugin/images/individualImage?{row['query']}&x")
+            assert Image.open(io.BytesIO(png)).format == "PNG"
+            assert min(Image.open(io.BytesIO(png)).size) > 300
+
+
+def test_the_graph_has_the_layers_of_the_model_connected(board: Board) -> None:
+    runs = board.get("plugin/graphs/info")
+    assert sorted(run for run in runs if runs[run]["run_graph"]) == LINKS
+    text = board.get("plugin/graphs/graph", run=LINKS[0], conceptual="false").decode()
+    nodes = [part.split("\n}")[0] for part in text.split("node {")[1:]]
+    inputs = {
+        lines[0].split('"')[1]: [line.split('"')[1] for line in lines if " input: " in line]
+        for node in nodes
+        for lines in [node.strip().splitlines()]
+    }
+    assert inputs["images"] == []
+    assert inputs["conv_1"] == ["scale_pixels"]
+    assert inputs["aux1"] == ["aux1_flatten"]
+    assert inputs["aux1_flatten"] == inputs["flatten"] == ["conv_1_relu"]
+    assert 'op: "Conv2D"' in text
+
+
+def test_hyperparameters_group_the_seeds_of_a_variant(
+    board: Board, result: tuple[StudyResult, Store, list[str]]
+) -> None:
+    experiment = board.get("plugin/hparams/experiment", {"experimentName": ""})
+    differing = {info["name"] for info in experiment["hparamInfos"] if info["differs"]}
+    assert {"model.kind", "model.dense"} <= differing
+    assert not differing & {"seed", "training.epochs", "training.optimizer.learning_rate"}
+    metrics = {info["name"]["tag"] for info in experiment["metricInfos"]}
+    assert {"final/validation_accuracy", "final/test_accuracy", "final/test_loss"} <= metrics
+    query = {
+        "experimentName": "",
+        "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+        "colParams": [],
+        "startIndex": 0,
+        "sliceSize": 10,
+        "aggregationType": "AGGREGATION_AVG",
+    }
+    groups = board.get("plugin/hparams/session_groups", query)["sessionGroups"]
+    by_kind = {group["hparams"]["model.kind"]: group for group in groups}
+    assert set(by_kind) == {"mlp", "convnet"}
+    sessions = {
+        kind: sorted(session["name"] for session in group["sessions"])
+        for kind, group in by_kind.items()
+    }
+    assert sessions == {"convnet": LINKS[:1], "mlp": LINKS[1:]}
+    assert {s["status"] for group in groups for s in group["sessions"]} == {"STATUS_SUCCESS"}
+    assert by_kind["convnet"]["hparams"]["training.schedule.kind"] == "halving"
+    assert by_kind["convnet"]["hparams"]["training.schedule.every"] == 2.0
+    average = {m["name"]["tag"]: m["value"] for m in by_kind["mlp"]["metricValues"]}
+    accuracies = [run_of(result, link).metrics["test"]["accuracy"] for link in LINKS[1:]]
+    assert average["final/test_accuracy"] == pytest.approx(np.mean(accuracies), abs=1e-6)
+
+
+def test_it_follows_a_run_live_and_a_run_that_goes_on_in_another_process(
+    board: Board, result: tuple[StudyResult, Store, list[str]], sample: Dataset
+) -> None:
+    """The served folder gains a run, which is stopped, goes on and ends, while it is looked at."""
+    served, store, _ = result
+    experiment = tiny("mlp", seed=2, epochs=4)
+    name = run_name(experiment, sample)
+    folder = store.study_folder(served.plan.label) / "tensorboard"
+    link_events(folder, store, {"late/seed 2": name}, more=True)
+    with pytest.raises(Interrupted):
+        run_experiment(experiment, sample, store, StopAfter(2), draw=False)
+    board.wait_for("loss/train", runs=4)
+    assert [step for step, _ in board.scalars("late/seed 2", "loss/train")] == [1, 2]
+    run = run_experiment(experiment, sample, store, draw=False)
+    board.wait_for("final/test_loss", runs=4)
+    assert board.scalars("late/seed 2", "loss/train") == [
+        (number, float(np.float32(row["train_loss"]))) for number, row in enumerate(run.history, 1)
+    ]
+
+
+def test_ctrl_c_ends_it_with_exit_code_0_and_no_word(board: Board) -> None:
+    assert board.end() == (0, "")
+
+
+# --- without a server -----------------------------------------------------------------------
+
+
+def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return the scalars of a folder's event files, in the order in which they were written."""
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+    read: dict[str, list[tuple[int, float]]] = {}
+    for file in sorted(folder.glob(PATTERN)):
+        for event in LegacyEventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    read.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return read
+
+
+def test_a_run_that_goes_on_has_one_file_with_every_epoch_once(
+    result: tuple[StudyResult, Store, list[str]],
+) -> None:
+    served, store, before = result
+    (run,) = served.runs["1/2 convnet"]
+    (file,) = store.events_folder(run.name).iterdir()
+    assert file.name not in before
+    assert before[0] < before[1] < file.name  # in TensorBoard's order
+    assert [step for step, _ in read(file.parent)["loss/train"]] == [1, 2, 3]
+
+
+def test_events_are_no_part_of_the_run(result: tuple[StudyResult, Store, list[str]]) -> None:
+    served, store, _ = result
+    for run in served.every_run:
+        manifest = json.loads((run.folder / "manifest.json").read_text())
+        assert not [name for name in manifest if "event" in name or "tensorboard" in name]
+        assert store.get(run.name) == run
+    assert "tensorboard" not in {run.name for run in store.all()}
+
+
+def test_a_study_has_links_to_its_runs_and_only_these(
+    result: tuple[StudyResult, Store, list[str]], tmp_path: Path
+) -> None:
+    served, store, _ = result
+    folder = store.study_folder(served.plan.label) / "tensorboard"
+    for link in LINKS:
+        assert (folder / link).is_symlink()
+        assert not os.path.isabs(os.readlink(folder / link))
+        run = run_of(result, link)
+        assert (folder / link).resolve() == store.events_folder(run.name).resolve()
+    other = Store(tmp_path)
+    experiments = variants()
+    named = link_names({"v": [(experiments["dense only"], "a"), (experiments["dense only"], "b")]})
+    assert named == {"v/seed 0": "a", "v/seed 0 (2)": "b"}
+    folded = override(
+        tiny("mlp"), {"data.holdout": {"how": "fold", "folds": 3, "fold": 2, "seed": 0}}
+    )
+    assert link_names({"..": [(folded, "a")]}) == {"variant/seed 0, fold 2": "a"}
+    link_events(tmp_path / "study", other, named)
+    link_events(tmp_path / "study", other, {"w/seed 0": "b"}, more=True)
+    found = lambda: sorted(str(p.relative_to(tmp_path / "study"))  # noqa: E731
+                           for p in (tmp_path / "study").glob("*/*"))  # fmt: skip
+    assert found() == ["v/seed 0", "v/seed 0 (2)", "w/seed 0"]
+    link_events(tmp_path / "study", other, {"w/seed 0": "a"})
+    assert found() == ["w/seed 0"]
+    assert (tmp_path / "study/w/seed 0").resolve() == other.events_folder("a").resolve()
+
+
+def test_deleted_events_are_written_again_when_they_are_looked_at(
+    result: tuple[StudyResult, Store, list[str]], tmp_path: Path
+) -> None:
+    import shutil
+
+    served, store, _ = result
+    run = served.runs["1/2 convnet"][0]
+    shutil.copytree(run.folder, tmp_path / run.name)
+    again = Store(tmp_path)
+    board = Board(run.name.rsplit("-", 1)[-1][:8], "--runs", str(tmp_path))
+    try:
+        assert f"wrote the events of 1 run\nTensorBoard with run {run.name}: " in board.said
+        assert list(board.wait_for("final/test_loss", runs=1)) == [run.name]
+        assert set(board.get("plugin/images/tags")[run.name]) == {
+            "confusion/validation", "confusion/test", "predictions/test",
+        }  # fmt: skip
+    finally:
+        assert board.end() == (0, "")
+    assert read(again.events_folder(run.name)) == read(store.events_folder(run.name))
+
+
+def test_hyperparameters_leave_out_seed_and_fold_alone() -> None:
+    one = flat_hyperparameters(tiny("mlp"))
+    assert flat_hyperparameters(tiny("mlp", seed=5)) == one
+    assert one["data.name"] == "fashion_mnist"
+    assert one["model.dense"] == "8"
+    assert one["start"] == "random"
+    folds = [
+        override(tiny("mlp"), {"data.holdout": {"how": "fold", "folds": 3, "fold": n, "seed": 0}})
+        for n in (0, 1)
+    ]
+    assert flat_hyperparameters(folds[0]) == flat_hyperparameters(folds[1])
+    augmented = override(tiny("mlp"), {"training.augmentation": [{"kind": "flip"}]})
+    assert flat_hyperparameters(augmented)["training.augmentation"].startswith("kind=flip")
+    start = WarmStart(source=tiny("mlp"), layers=("dense_1",))
+    warm = tiny("mlp").model_copy(update={"start": start})
+    assert flat_hyperparameters(warm)["start"] == "fashion_mnist mlp (dense_1)"
+
+
+def test_what_cannot_be_written_warns_once_and_ends_no_training(
+    sample: Dataset, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "tensorboard").write_text("a file where the folder should be")
+    with pytest.warns(UserWarning, match="TensorBoard") as said:
+        run = run_experiment(tiny("mlp"), sample, store, draw=False)
+    (warning,) = [str(w.message) for w in said if "TensorBoard" in str(w.message)]
+    assert warning.startswith(f"no TensorBoard events of {run.name}: ")
+    assert run.metrics["epochs_trained"] == 3
+
+
+def test_what_fails_in_between_leaves_no_events_behind(tiny_model: Any, tmp_path: Path) -> None:
+    events = RunEvents(tmp_path / "run", tiny("mlp"))
+    events.begin(tiny_model.get_config)
+    events.epoch({"epoch": 1, "train_loss": 0.5})
+    assert read(tmp_path / "run") == {"loss/train": [(1, 0.5)]}
+    with pytest.warns(UserWarning, match="no TensorBoard events of run: ValueError: no pictures"):
+        events.end(lambda: (_ for _ in ()).throw(ValueError("no pictures")))
+    events.epoch({"epoch": 2, "train_loss": 0.5})  # as if nothing were
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_diverged_run_has_its_epochs_and_a_failed_session(
+    sample: Dataset, tmp_path: Path
+) -> None:
+    experiment = override(
+        tiny("mlp"), {"training.optimizer": {"kind": "sgd", "learning_rate": 1e30}}
+    )
+    store = Store(tmp_path)
+    run = run_experiment(experiment, sample, store, draw=False)
+    assert run.metrics["status"] == "diverged"
+    scalars = read(store.events_folder(run.name))
+    assert not [tag for tag in scalars if tag.startswith("final/")]
+    assert [step for step, _ in scalars["loss/train"]] == [row["epoch"] for row in run.history]
+    (file,) = store.events_folder(run.name).iterdir()
+    assert b"session_end_info" in file.read_bytes()
+
+
+def test_pictures_show_counts_and_mistakes(sample: Dataset) -> None:
+    matrix = np.array([[3, 1], [0, 4]])
+    picture = np.asarray(event_pictures.confusion(matrix, ["cat", "dog"]))
+    blue = (picture == event_pictures.BLUE).all(axis=-1)
+    assert blue.any()  # the whole of a row
+    names, test = sample.entry.class_names, sample.test
+    right = np.eye(10)[test.labels[:4]]
+    wrong = np.roll(right, 1, axis=1)
+    reds = []
+    for probabilities in (right, wrong):
+        drawn = event_pictures.predictions(
+            np.asarray(test.images[:4]), probabilities, test.labels[:4], names
+        )
+        reds.append(int((np.asarray(drawn) == event_pictures.RED).all(axis=-1).sum()))
+    assert reds[0] == 0 < reds[1]
+    many = event_pictures.confusion(np.eye(150, dtype=int), [f"class {n}" for n in range(150)])
+    assert max(many.size) < 900
+    colour = np.zeros((3, 8, 8, 3), np.uint8)
+    assert event_pictures.reconstructions(colour, colour).size[1] > 2 * 48
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nonsense"], 2, "no study and no run 'nonsense' in {runs}; there are tiny-quick"),
+        (["fashion"], 2, "study fashion was not run yet; next: python -m kerascw run fashion"),
+        (["tiny-quick", "--port", "{taken}"], 1, "--port {taken}: is taken; choose another"),
+        (["tiny-quick", "--host", "256.1.1.1", "--port", "0"], 1, "--host 256.1.1.1, --port 0: "),
+    ],
+)
+def test_bad_calls_end_with_one_line(
+    arguments: list[str],
+    code: int,
+    said: str,
+    result: tuple[StudyResult, Store, list[str]],
+) -> None:
+    with socket.create_server(("localhost", 0)) as server:
+        words = {"runs": str(result[1].folder), "taken": str(server.getsockname()[1])}
+        filled = [argument.format(**words) for argument in arguments]
+        called = CliRunner().invoke(main, ["tensorboard", *filled, "--runs", words["runs"]])
+    assert called.exit_code == code, called.output
+    assert called.stderr.startswith(f"kerascw: {said.format(**words)}")
+    assert called.stderr.count("\n") == 1
+
+
+def test_no_runs_is_one_line(tmp_path: Path) -> None:
+    called = CliRunner().invoke(main, ["tensorboard", "--runs", str(tmp_path)])
+    assert called.exit_code == 2
+    assert called.stderr == (
+        f"kerascw: no runs in {tmp_path}; next: python -m kerascw run digits\n"
+    )
+
+
+def test_closing_events_without_the_data_have_no_pictures_of_it(
+    result: tuple[StudyResult, Store, list[str]], sample: Dataset
+) -> None:
+    from kerascw.report.events import closing_events
+
+    run = result[0].runs["dense only"][0]
+    splits = split(sample, run.experiment.data)
+
+    def tags(*arguments: Any) -> set[str]:
+        (event,) = closing_events(run, *arguments)
+        return {value.tag for value in event.summary.value if value.HasField("image")}
+
+    assert tags(None) == {"confusion/validation", "confusion/test"}
+    assert tags(splits) - tags(None) == {"predictions/test"}
+    assert CHECKPOINT not in {path.name for path in run.folder.iterdir()}

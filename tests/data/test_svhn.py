@@ -1,0 +1,267 @@
+"""SVHN: its MATLAB files are read whole and in order, and each kind of damage gives its line."""
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from kerascw.data import CATALOG, load_data, split
+from kerascw.data.sources import NotFoundError, locate
+from kerascw.errors import DataError
+from kerascw.experiment.spec import DataSpec, Holdout
+
+COUNTS = {"train": 30, "extra": 50, "test": 20}
+
+
+def made(part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return pictures uint8 ``[n, 32, 32, 3]`` and digits 0 to 9, all of them among these."""
+    n, generator = COUNTS[part], np.random.default_rng(len(part) * COUNTS[part])
+    digits = generator.permutation(np.arange(n) % 10)
+    return generator.integers(0, 256, (n, 32, 32, 3), np.uint8), digits
+
+
+PARTS = {part: made(part) for part in COUNTS}
+
+
+def variables(part: str) -> dict[str, np.ndarray]:
+    """Return X and y as the published files have them: the digit 0 is 10."""
+    images, digits = PARTS[part]
+    labels = np.where(digits == 0, 10, digits).astype(np.uint8)
+    return {"X": images.transpose(1, 2, 3, 0), "y": labels[:, None]}
+
+
+def write(folder: Path, compressed: bool = True, parts: tuple[str, ...] = tuple(COUNTS)) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        savemat(folder / f"{part}_32x32.mat", variables(part), do_compression=compressed)
+    return folder
+
+
+# --- what is read ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["", "svhn", "SVHN"])
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize(("name", "of_train"), [("svhn", ["train"]), ("svhn_extra", [*COUNTS][:2])])
+def test_the_files_are_read_in_their_order(tmp_path, place, compressed, name, of_train):
+    folder = write(tmp_path / place, compressed)
+    data = load_data(name, data_dir=tmp_path)
+    assert (data.source, data.location) == ("directory", str(folder))
+    images = np.concatenate([PARTS[part][0] for part in of_train])
+    digits = np.concatenate([PARTS[part][1] for part in of_train])
+    np.testing.assert_array_equal(data.train.images, images, strict=True)
+    np.testing.assert_array_equal(data.train.labels, digits.astype(np.int32), strict=True)
+    np.testing.assert_array_equal(data.test.images, PARTS["test"][0], strict=True)
+    np.testing.assert_array_equal(data.test.labels, PARTS["test"][1].astype(np.int32), strict=True)
+    assert data.train.images.flags.c_contiguous  # so that it is hashed where it is
+    assert data.sha256["train_images"] == hashlib.sha256(images.tobytes()).hexdigest()
+
+
+def test_labels_may_be_double_and_a_row(tmp_path):
+    write(tmp_path)
+    held = variables("train")
+    savemat(tmp_path / "train_32x32.mat", held | {"y": held["y"].T.astype(float)})
+    data = load_data("svhn", data_dir=tmp_path)
+    np.testing.assert_array_equal(data.train.labels, PARTS["train"][1])
+
+
+def test_without_the_extra_part_only_svhn_is_there(tmp_path):
+    write(tmp_path, parts=("train", "test"))
+    assert len(load_data("svhn", data_dir=tmp_path).train) == 30
+    with pytest.raises(DataError) as raised:
+        load_data("svhn_extra", data_dir=tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}: extra_32x32.mat is missing, other MATLAB files are there; put it beside them"
+    )
+    ((_, place),) = locate(CATALOG["svhn_extra"], tmp_path)
+    assert place == f"{tmp_path} (incomplete: no extra_32x32.mat)"
+    assert locate(CATALOG["svhn"], tmp_path) == [("directory", str(tmp_path))]
+
+
+def test_official_files_are_known_by_their_md5(tmp_path, monkeypatch):
+    write(tmp_path)
+    assert load_data("svhn", data_dir=tmp_path).is_official is False
+    md5 = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()}
+    assert set(CATALOG["svhn"].md5) == set(md5)
+    for name in ("svhn", "svhn_extra"):
+        monkeypatch.setitem(CATALOG, name, replace(CATALOG[name], md5=md5))
+    assert load_data("svhn_extra", data_dir=tmp_path).is_official is True
+    savemat(tmp_path / "extra_32x32.mat", variables("test"))
+    assert load_data("svhn_extra", data_dir=tmp_path).is_official is False
+    assert load_data("svhn", data_dir=tmp_path).is_official is True  # has nothing of that file
+
+
+def test_a_random_tenth_is_held_out_without_a_copy(tmp_path, monkeypatch):
+    data = load_data("svhn_extra", data_dir=write(tmp_path))
+    spec = DataSpec(name="svhn_extra", holdout=Holdout(how="random", count=8, seed=2))
+    copied = split(data, spec)
+    monkeypatch.setattr("kerascw.data.LARGE", 0)
+    parts = split(data, spec)
+    for part, copy in ((parts.train, copied.train), (parts.validation, copied.validation)):
+        assert part.images.base is data.train.images
+        assert isinstance(copy.images, np.ndarray)
+        np.testing.assert_array_equal(part.images[:], copy.images)
+        np.testing.assert_array_equal(part.labels, copy.labels)
+
+
+# --- damage ---------------------------------------------------------------------------------
+
+TRAIN = variables("train")
+
+
+def with_label(value: float, kind: type = np.uint8) -> dict[str, np.ndarray]:
+    labels = TRAIN["y"].astype(kind)
+    labels[7] = value
+    return TRAIN | {"y": labels}
+
+
+def cells(*values: object) -> np.ndarray:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+RANGE = "expected 1 to 10, where 10 is the digit 0, in a file of SVHN"
+DAMAGES = {
+    "X of floats": (
+        *(TRAIN | {"X": TRAIN["X"].astype(np.float64)},),
+        "X of double 32 x 32 x 3 x 30, expected uint8 32 x 32 x 3 x n in a file of SVHN",
+    ),
+    "X of int8": (TRAIN | {"X": TRAIN["X"].view(np.int8)}, "X of int8 32 x 32 x 3 x 30, expected"),
+    "complex X": (
+        TRAIN | {"X": TRAIN["X"][..., :2] * 1j},
+        "X of double 32 x 32 x 3 x 2, expected uint8",
+    ),
+    "n first": (
+        *(TRAIN | {"X": TRAIN["X"].transpose(3, 0, 1, 2)},),
+        "X of uint8 30 x 32 x 32 x 3, expected uint8 32 x 32 x 3 x n",
+    ),
+    "grey": (TRAIN | {"X": TRAIN["X"][:, :, 0]}, "X of uint8 32 x 32 x 30, expected"),
+    "28 wide": (TRAIN | {"X": TRAIN["X"][:, :28]}, "X of uint8 32 x 28 x 3 x 30, expected"),
+    "X of cells": (TRAIN | {"X": cells("a", 1)}, "X of cell 1 x 2, expected uint8"),
+    "no pictures": (TRAIN | {"X": TRAIN["X"][..., :0]}, "X of uint8 32 x 32 x 3 x 0, expected"),
+    "fewer labels": (TRAIN | {"y": TRAIN["y"][1:]}, "29 labels for 30 pictures, expected as many"),
+    "more pictures": (TRAIN | {"X": TRAIN["X"][..., 1:]}, "30 labels for 29 pictures"),
+    "labels in a square": (TRAIN | {"y": TRAIN["y"].reshape(6, 5)}, "y of uint8 6 x 5, expected"),
+    "labels of text": (TRAIN | {"y": np.array(["a"] * 30)}, "y of char 30, expected uint8 30 x 1"),
+    "label 0": (with_label(0), f"label 0 at position 7 (from 0), {RANGE}"),
+    "label 11": (with_label(11), f"label 11 at position 7 (from 0), {RANGE}"),
+    "label 250": (with_label(250), f"label 250 at position 7 (from 0), {RANGE}"),
+    "label -3": (with_label(-3, np.float64), f"label -3 at position 7 (from 0), {RANGE}"),
+    "label 2.5": (with_label(2.5, np.float64), f"label 2.5 at position 7 (from 0), {RANGE}"),
+    "no number": (with_label(np.nan, np.float64), f"label nan at position 7 (from 0), {RANGE}"),
+    "complex label": (with_label(1 + 2j, np.complex128), "y of complex128, expected uint8"),
+    "no X": (
+        {"x": TRAIN["X"], "y": TRAIN["y"]},
+        "no variable X (it has 'x', 'y'), expected X and y",
+    ),
+    "no y": ({"X": TRAIN["X"]}, "no variable y (it has 'X'), expected X and y"),
+    "no variables": ({}, "no variable X (it has none), expected X and y"),
+}
+
+
+def complaint(directory: Path, name: str) -> str:
+    """Return the one line that the directory gives."""
+    with pytest.raises(DataError) as raised:
+        load_data(name, data_dir=directory)
+    assert not isinstance(raised.value, NotFoundError)
+    message = str(raised.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(("name", "part"), [("svhn", "test"), ("svhn_extra", "extra")])
+def test_a_damaged_file_is_one_line_that_names_it(tmp_path, name, part, damage):
+    held, expected = DAMAGES[damage]
+    file = write(tmp_path) / f"{part}_32x32.mat"
+    savemat(file, held, do_compression=part == "test")
+    message = complaint(tmp_path, name)
+    assert message.startswith(f"{file}: {expected}")
+    assert "fetch the file again" in message
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("share", [0.0, 0.0005, 0.002, 0.01, 0.5, 0.95])
+def test_a_truncated_file(tmp_path, compressed, share):
+    file = write(tmp_path, compressed) / "train_32x32.mat"
+    os.truncate(file, int(share * file.stat().st_size))
+    message = complaint(tmp_path, "svhn")
+    said = message.removeprefix(f"{file}: ")
+    assert (
+        said.startswith("not a whole MATLAB file (") or "it is cut short or no file of SVHN" in said
+    )
+    assert "fetch the file again" in said
+
+
+def test_a_file_that_ends_after_its_pictures(tmp_path):
+    file = write(tmp_path) / "train_32x32.mat"
+    savemat(file, {"X": TRAIN["X"]}, do_compression=False)
+    whole = file.stat().st_size
+    savemat(file, TRAIN, do_compression=False)
+    os.truncate(file, whole)
+    assert complaint(tmp_path, "svhn").startswith(f"{file}: no variable y (it has 'X')")
+
+
+def test_a_file_corrupted_in_the_middle(tmp_path):
+    file = write(tmp_path) / "test_32x32.mat"
+    raw = bytearray(file.read_bytes())
+    middle = len(raw) // 2
+    raw[middle : middle + 64] = bytes(byte ^ 0xFF for byte in raw[middle : middle + 64])
+    file.write_bytes(raw)
+    assert complaint(tmp_path, "svhn").startswith(f"{file}: not a whole MATLAB file (")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"<!DOCTYPE html>" * 100, b"\x89HDF\r\n\x1a\n" + bytes(1000), bytes(10_000)),
+        # MATLAB's own container of version 7.3, which is HDF5
+        b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" + bytes(1000),
+    ],
+    ids=["html", "hdf5", "zeros", "version 7.3"],
+)
+def test_no_matlab_file_of_version_5(tmp_path, content):
+    file = write(tmp_path) / "test_32x32.mat"
+    file.write_bytes(content)
+    message = complaint(tmp_path, "svhn_extra")
+    assert message.startswith(f"{file}: ")
+    assert "fetch the file again" in message
+
+
+def test_a_file_that_claims_more_than_it_has(tmp_path):
+    file = write(tmp_path, compressed=False) / "train_32x32.mat"
+    raw = file.read_bytes()
+    for count in (31, 2**31 - 1):
+        claim = count.to_bytes(4, "little")
+        shape = b"\x20\0\0\0\x20\0\0\0\x03\0\0\0"
+        labels = (30).to_bytes(4, "little") + b"\x01\0\0\0"
+        assert raw.count(shape + (30).to_bytes(4, "little")) == raw.count(labels) == 1
+        changed = raw.replace(shape + (30).to_bytes(4, "little"), shape + claim)
+        file.write_bytes(changed.replace(labels, claim + b"\x01\0\0\0"))
+        assert complaint(tmp_path, "svhn").startswith(f"{file}: ")
+
+
+@pytest.mark.parametrize("part", COUNTS)
+def test_a_missing_file_beside_the_others(tmp_path, part):
+    (write(tmp_path) / f"{part}_32x32.mat").unlink()
+    message = complaint(tmp_path, "svhn_extra")
+    assert message.startswith(f"{tmp_path}: {part}_32x32.mat is missing, other MATLAB files are")
+
+
+def test_nothing_there_names_the_files_that_are_meant(tmp_path):
+    with pytest.raises(NotFoundError) as raised:
+        load_data("svhn_extra", data_dir=tmp_path)
+    assert "SVHN with the extra pictures not found in --data-dir" in str(raised.value)
+    assert "train_32x32.mat and extra_32x32.mat and test_32x32.mat" in str(raised.value)
+
+
+def test_the_catalogue_has_the_published_facts():
+    svhn, extra = CATALOG["svhn"], CATALOG["svhn_extra"]
+    assert (svhn.counts, extra.counts) == ((73_257, 26_032), (604_388, 26_032))
+    assert svhn.class_names == extra.class_names == tuple("0123456789")
+    assert svhn.shape == extra.shape == (32, 32, 3)

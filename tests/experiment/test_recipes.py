@@ -1,0 +1,114 @@
+"""Named recipes: what they change, what they leave, who cannot take them."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import kerascw
+from kerascw.commands.main import main
+from kerascw.errors import CallError
+from kerascw.experiment.recipes import Recipe, all_recipes, recipe_named
+from kerascw.experiment.spec import Autoencoder, Experiment
+from kerascw.lab.run import planned, recall
+from kerascw.runs.store import Store
+from kerascw.studies import all_studies, study_named
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+def refused(recipe: Recipe, study: str, variants: dict[str, Experiment]) -> str | None:
+    try:
+        recipe.check(study, variants)
+        for experiment in variants.values():
+            recipe.of(experiment)
+    except CallError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("name", all_recipes())
+def test_every_study_takes_a_recipe_or_says_why_not(name: str) -> None:
+    recipe = recipe_named(name)
+    said = {
+        study.name: refused(recipe, study.name, study.variants())
+        for study in all_studies().values()
+    }
+    for text in said.values():
+        assert text is None or (f"--recipe {name}: " in text and "\n" not in text)
+    taken = {study for study, text in said.items() if text is None}
+    assert {"fashion", "bag-cnn"} <= taken
+    # compares models; begins with another model's layers; has an autoencoder
+    assert ("lenet-variants" in taken) == (recipe.model is None)
+    assert not any(
+        isinstance(e.model, Autoencoder) for s in taken for e in study_named(s).variants().values()
+    )
+
+
+@pytest.mark.parametrize("name", all_recipes())
+def test_a_recipe_changes_training_and_model_and_nothing_else(name: str) -> None:
+    recipe = recipe_named(name)
+    own = study_named("bag-cnn").variants()["bag-cnn"]
+    changed = recipe.of(own)
+    assert changed.data == own.data
+    assert changed.seed == own.seed
+    assert changed.model == (recipe.model or own.model)
+    for field, value in changed.training:
+        expected = recipe.training.get(field, getattr(own.training, field))
+        assert value == expected, field
+
+
+def test_what_cannot_take_a_recipe_says_why_in_one_line() -> None:
+    for words, message in (
+        (["fashion", "--recipe", "worst"], "no recipe 'worst'; choose "),
+        (["lenet-variants", "--recipe", "best"],
+         "--recipe best: study lenet-variants compares models ('baseline' and 'variant_2' differ)"),
+        (["lenet-variants", "--recipe", "best"], "choose one without: one-cycle"),
+        (["bag-pretraining", "--recipe", "one-cycle"], "recipes are for classifiers"),
+        (["fashion", "--recipe", "best", "--set", "training.label_smooth=0"], "no such field"),
+        (["fashion", "--recipe", "best", "--sample", "--set", "model.output=sigmoid"],
+         "training.label_smoothing needs model.output softmax"),
+    ):  # fmt: skip
+        result = call("run", *words)
+        assert result.exit_code == 2, words
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_recipes_are_listed_with_what_they_are_for() -> None:
+    listed = call("list", "--recipes").stdout
+    for recipe in all_recipes().values():
+        assert recipe.name in listed
+    assert recipe_named("best").purpose.split()[0] in listed
+
+
+def test_a_quick_study_stays_quick_under_a_recipe() -> None:
+    plan = planned(study_named("fashion"), budget="quick", recipe="best")
+    (experiment,) = plan.experiments["fashion"]
+    assert experiment.training.epochs <= 3
+    assert experiment.data.fraction == 0.2
+    assert experiment.model == recipe_named("best").model
+
+
+def test_a_study_under_a_recipe_has_a_folder_of_its_own_and_no_verdict(tmp_path: Path) -> None:
+    small = {"model.filters": [4, 4, 4, 4, 4], "training.epochs": 1, "data.fraction": 0.2}
+    own = kerascw.run(
+        "fashion", sample=True, runs=tmp_path,
+        settings=small | {"model.filters": [4, 4, 4, 4]},
+    )  # fmt: skip
+    result = kerascw.run(
+        "fashion", sample=True, recipe="best", runs=tmp_path,
+        settings={k: v for k, v in small.items() if k != "model.filters"}
+        | {"model.filters": [4] * len(recipe_named("best").model.filters)},
+    )  # fmt: skip
+    assert result.plan.label != own.plan.label
+    assert "recipe=best" in result.plan.cautions[-1]
+    spec, recipe = result.run.experiment, recipe_named("best")
+    assert spec.training.epochs == 1  # settings go on top
+    assert spec.training.weight_average == recipe.training["weight_average"]
+    assert spec.model.mirror_average
+    again = recall(result.plan.label, Store(tmp_path))
+    assert again.plan.changed["recipe"] == "best"
+    assert again.run.name == result.run.name

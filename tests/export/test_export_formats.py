@@ -1,0 +1,523 @@
+"""Keras files, ONNX and LiteRT: each answers as the live model does, in its own runtime alone."""
+
+import csv
+import io
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from PIL import Image
+
+import kerascw
+import kerascw.export.proof as proving
+from kerascw.commands.main import main
+from kerascw.data import Dataset
+from kerascw.errors import CallError, KerascwError
+from kerascw.experiment.spec import (
+    Autoencoder,
+    ConvNet,
+    DataSpec,
+    Experiment,
+    Holdout,
+    TrainingSpec,
+)
+from kerascw.export.load import load_model
+from kerascw.export.runtimes import FILES, FORMATS, TITLES, open_model, with_article
+from kerascw.export.write import export
+from kerascw.models import build_model, by_head
+from kerascw.runs.run import run_experiment
+from kerascw.runs.store import Run, Store
+from kerascw.studies import lenet
+
+ROOT = Path(kerascw.__file__).parent.parent
+COLOURS = ("red", "grün", "blue")
+LIGHT = ("onnx", "litert")
+HEADS = ("aux1_probabilities", "aux2_probabilities", "probabilities")
+
+
+@pytest.fixture(scope="module")
+def live(tiny_model):
+    """Live models by name: batch norm and dropout; auxiliary heads; three channels."""
+    return {
+        "tiny": tiny_model,
+        "heads": build_model(lenet.experiment("variant_2").model, seed=1),
+        "colour": keras.Sequential(
+            [
+                keras.Input((10, 6, 3), dtype="uint8"),
+                keras.layers.Rescaling(1 / 25.5),
+                keras.layers.GlobalAveragePooling2D(),
+                keras.layers.Softmax(),
+            ]
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def images(sample):
+    colour = np.random.default_rng(0).integers(0, 256, (40, 10, 6, 3), np.uint8)
+    return {"tiny": sample.test.images, "heads": sample.test.images, "colour": colour}
+
+
+@pytest.fixture(scope="module")
+def made(live, images, sample, card, tmp_path_factory):
+    """Return the version of a model in a format, exported once."""
+    done: dict[tuple[str, str], Path] = {}
+    folder = tmp_path_factory.mktemp("formats")
+
+    def make(name: str, form: str) -> Path:
+        if (name, form) not in done:
+            done[name, form] = export(
+                live[name],
+                folder / name / form,
+                class_names=COLOURS if name == "colour" else sample.entry.class_names,
+                card=card,
+                check_images=images[name][:20],
+                form=form,
+            )
+        return done[name, form]
+
+    return make
+
+
+CASES = [
+    *(("tiny", form) for form in ("keras", *LIGHT)),
+    *(("heads", form) for form in ("keras", *LIGHT)),
+    *(("colour", form) for form in LIGHT),
+]
+
+
+# --- what is written ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "form"), CASES)
+def test_every_output_is_the_live_models(made, live, images, name, form):
+    version = made(name, form)
+    assert version.name == "1"
+    assert sorted(path.name for path in version.iterdir()) == sorted([FILES[form], "kerascw.json"])
+    opened = open_model(version / FILES[form], form)
+    for count in (0, 1, 3, 37):
+        some = images[name][100 : 100 + count] if name != "colour" else images[name][:count]
+        outputs = opened.outputs(some)
+        heads = HEADS if name == "heads" else ("probabilities",)
+        assert tuple(sorted(outputs)) == heads
+        expected = by_head(live[name](some, training=False)) if count else {}
+        for head, values in expected.items():
+            got = outputs[head if head == "probabilities" else f"{head}_probabilities"]
+            assert got.dtype == np.float32
+            np.testing.assert_allclose(got, values, atol=1e-6)
+        if not count:
+            assert {v.shape for v in outputs.values()} == {(0, 3 if name == "colour" else 10)}
+
+
+@pytest.mark.parametrize(("name", "form"), CASES)
+def test_what_travels_with_the_model(made, images, sample, card, name, form, tmp_path):
+    version = made(name, form)
+    names = COLOURS if name == "colour" else sample.entry.class_names
+    document = json.loads((version / "kerascw.json").read_text())
+    check = document["check"]
+    assert check["pictures"] == 20
+    assert check["tolerance"] == proving.TOLERANCE
+    heads = HEADS if name == "heads" else ("probabilities",)
+    for way in ("together", "singly"):
+        assert sorted(check[way]) == sorted([*heads, "class_id", "label"])
+        for head in heads:
+            assert 0 <= check[way][head]["max_abs_difference"] <= 1e-5
+        assert check[way]["class_id"] == check[way]["label"] == {"differing": 0}
+    if form in LIGHT:
+        assert check["versions"][{"onnx": "onnxruntime", "litert": "ai-edge-litert"}[form]]
+    alone = shutil.copy(version / FILES[form], tmp_path / f"other{Path(FILES[form]).suffix}")
+    for path in (version, version.parent, version / FILES[form], alone):
+        loaded = load_model(path)
+        assert loaded.class_names == tuple(names)
+        assert loaded.input_shape == images[name].shape[1:]
+        assert loaded.card == card
+        assert loaded.light_on_dark is True
+        assert loaded.form == form
+        assert loaded.path == (alone if path == alone else version)
+
+
+@pytest.mark.parametrize("form", LIGHT)
+def test_load_model_gives_what_it_gives_of_a_saved_model(made, exported, images, form):
+    some = images["tiny"][:1000]  # more than one batch below
+    stack = np.concatenate([some, some])[:1300]
+    expected = kerascw.load_model(exported).predict(stack)
+    loaded = kerascw.load_model(made("tiny", form))
+    got = loaded.predict(stack)
+    np.testing.assert_allclose(got.probabilities, expected.probabilities, atol=1e-6)
+    assert got.probabilities.dtype == np.float32
+    assert got.class_ids.dtype == np.int64
+    assert (got.class_ids == expected.class_ids).all()
+    assert got.labels == expected.labels
+    assert loaded.predict(stack[3, ..., 0]).labels == expected.labels[3:4]
+    assert loaded.predict(stack[:0]).labels == ()
+    with pytest.raises(CallError, match=r"images: float32 .* expected uint8 \[n, 28, 28, 1\]"):
+        loaded.predict(stack.astype(np.float32))
+
+
+def test_foreign_programs_find_their_way(made, sample):
+    model = onnx.load(made("heads", "onnx") / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert [i.name for i in model.graph.input] == ["images"]
+    assert sorted(o.name for o in model.graph.output) == sorted(HEADS)
+    sizes = [d.dim_value or d.dim_param for d in model.graph.input[0].type.tensor_type.shape.dim]
+    assert isinstance(sizes[0], str)  # any number
+    assert sizes[1:] == [28, 28, 1]
+    properties = {p.key: p.value for p in model.metadata_props}
+    document = json.loads(properties["kerascw.json"])
+    assert document["class_names"] == list(sample.entry.class_names)
+    assert document["input_shape"] == [28, 28, 1]
+    with zipfile.ZipFile(made("heads", "litert") / "model.tflite") as archive:
+        assert json.loads(archive.read("kerascw.json")) == document
+    reloaded = keras.saving.load_model(made("heads", "keras") / "model.keras")
+    assert reloaded.count_params() == 333_970
+
+
+@pytest.mark.parametrize(("name", "form"), CASES)
+def test_export_names_no_place_of_this_machine(made, name, form):
+    version = made(name, form)
+    for path in version.iterdir():
+        content = path.read_bytes()
+        assert os.fsencode(version.parent.parent.parent) not in content
+        assert os.fsencode(ROOT) not in content
+
+
+# --- what is refused ------------------------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable("test_export_formats")
+class Slip(keras.layers.Layer):
+    """Gives another answer in graphs than eagerly, as a converter's mistake would."""
+
+    def call(self, inputs):
+        return inputs * (1.0 if tf.executing_eagerly() else 1.5)
+
+
+@keras.saving.register_keras_serializable("test_export_formats")
+class Local(keras.layers.Layer):
+    """Calls back into Python, for which no other runtime has a place."""
+
+    def call(self, inputs):
+        values = tf.py_function(lambda x: x, [inputs], tf.float32)
+        return tf.ensure_shape(values, inputs.shape)
+
+
+@pytest.mark.parametrize(
+    ("layer", "form", "said"),
+    [
+        (Slip, "onnx", "export refused, together's probabilities differ"),
+        (Slip, "litert", "export refused, together's probabilities differ"),
+        (Local, "litert", "the model cannot be written as a LiteRT model: "),
+        (Local, "onnx", "another process cannot use it|cannot be written as an ONNX"),
+        (Local, "keras", "another process cannot use it"),
+    ],
+)
+def test_refused_export_leaves_nothing(images, layer, form, said, tmp_path, capfd):
+    model = keras.Sequential(
+        [
+            keras.Input((10, 6, 3), dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.GlobalAveragePooling2D(),
+            layer(),
+            keras.layers.Softmax(),
+        ]
+    )
+    with pytest.raises(KerascwError, match=said) as refused:
+        export(
+            model,
+            tmp_path / "new" / form,
+            class_names=COLOURS,
+            card={},
+            check_images=images["colour"][:8],
+            form=form,
+        )
+    assert "\n" not in str(refused.value)
+    assert refused.value.exit_code == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_format_names_the_choices(live, images, tmp_path):
+    with pytest.raises(CallError, match="form: 'pmml'; choose saved_model, keras, onnx or litert"):
+        export(
+            live["colour"],
+            tmp_path / "new",
+            class_names=COLOURS,
+            card={},
+            check_images=images["colour"],
+            form="pmml",
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("form", "module", "package"),
+    [("onnx", "tf2onnx", "tf2onnx"), ("onnx", "onnxruntime", "onnxruntime"),
+     ("litert", "ai_edge_litert", "ai-edge-litert")],
+)  # fmt: skip
+def test_what_is_not_installed_is_named(
+    live, images, made, form, module, package, tmp_path, monkeypatch
+):
+    version = made("tiny", form)
+    monkeypatch.setitem(sys.modules, module, None)  # an import finds nothing
+    with pytest.raises(KerascwError) as error:
+        export(
+            live["colour"],
+            tmp_path / "new",
+            class_names=COLOURS,
+            card={},
+            check_images=images["colour"],
+            form=form,
+        )
+    title = with_article(form)
+    assert error.value.exit_code == 1
+    assert str(error.value) == (
+        f"to export {title}, {package} is needed, which is not installed; "
+        "next: pip install 'kerascw[export]'"
+    )
+    assert not list(tmp_path.iterdir())
+    if module != "tf2onnx":
+        with pytest.raises(KerascwError) as error:
+            load_model(version)
+        assert str(error.value) == (
+            f"to open {title}, {package} is needed, which is not installed; "
+            "next: pip install 'kerascw[light]'"
+        )
+
+
+@pytest.mark.parametrize("form", LIGHT)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"garbage" * 999, lambda whole: whole[:20], lambda whole: whole[: len(whole) // 3]],
+    ids=["empty", "garbage", "20 bytes", "a third"],
+)
+def test_damage_is_one_line(made, form, content, tmp_path, capfd):
+    whole = (made("tiny", form) / FILES[form]).read_bytes()
+    path = tmp_path / FILES[form]
+    path.write_bytes(content(whole) if callable(content) else content)
+    capfd.readouterr()
+    with pytest.raises(CallError) as error:
+        load_model(path)
+    assert str(error.value).startswith(f"{path}: a damaged {TITLES[form]}: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "damaged; expected JSON with format, class_names and card"),
+        (b'{"format": 2}', "format 2, of a newer kerascw; this one reads 1"),
+        (
+            b'{"format": 1, "class_names": ["a"], "card": {}}',
+            "kerascw.json: 1 class names for 10 classes",
+        ),
+    ],
+)
+def test_damage_beside_the_model(made, content, said, tmp_path):
+    path = shutil.copytree(made("tiny", "onnx"), tmp_path / "1")
+    (path / "kerascw.json").write_bytes(content)
+    with pytest.raises(CallError) as error:
+        load_model(tmp_path)
+    assert str(error.value).startswith(str(path / "kerascw.json"))
+    assert said in str(error.value)
+
+
+def foreign(path, name="images", kind=onnx.TensorProto.UINT8, output="probabilities"):
+    """Write an ONNX model that another program may have made: means of rows."""
+    helper = onnx.helper
+    nodes = [
+        helper.make_node("Cast", [name], ["floats"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], [output], axes=[2, 3], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "foreign",
+        [helper.make_tensor_value_info(name, kind, ["n", 4, 5, 1])],
+        [helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, ["n", 4])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+
+
+def test_a_foreign_model_that_fits(tmp_path):
+    foreign(tmp_path / "theirs.onnx")
+    loaded = load_model(tmp_path / "theirs.onnx")
+    assert loaded.class_names is None
+    assert loaded.card == {}
+    assert loaded.input_shape == (4, 5, 1)
+    pixels = np.zeros((4, 5), np.uint8)
+    pixels[2] = 9
+    assert loaded.predict(pixels).labels == ("2",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "x"}, "it takes x uint8 [n, 4, 5, 1]; expected images uint8 [n, height, width"),
+        ({"kind": onnx.TensorProto.FLOAT}, "it takes images float32 [n, 4, 5, 1]; expected"),
+        (
+            {"output": "scores"},
+            "it gives scores float32 [n, 4]; expected probabilities float32 [n, classes]",
+        ),
+    ],
+)
+def test_a_foreign_model_that_does_not_fit(tmp_path, changes, said):
+    foreign(tmp_path / "theirs.onnx", **changes)
+    with pytest.raises(CallError) as error:
+        load_model(tmp_path / "theirs.onnx")
+    assert said in str(error.value)
+
+
+def test_a_folder_of_formats_names_them(made):
+    folder = made("tiny", "onnx").parent.parent
+    made("tiny", "litert")
+    with pytest.raises(CallError) as error:
+        load_model(folder)
+    assert str(error.value).startswith(f"{folder}: no model there, neither saved_model.pb, ")
+    assert str(error.value).endswith(f"{folder / 'onnx'} or {folder / 'litert'}")
+
+
+# --- the commands ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    experiment = Experiment(
+        data=DataSpec(name="fashion_mnist", sample=True, holdout=Holdout(count=300), fraction=0.1),
+        model=ConvNet(filters=(4,), dense=(8,)),
+        training=TrainingSpec(epochs=1),
+    )
+    return run_experiment(experiment, sample, Store(tmp_path_factory.mktemp("runs")), draw=False)
+
+
+def command(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_export_and_predict(run, sample, tmp_path):
+    """Each format from the command line; what predict then says does not depend on it."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.fromarray(sample.test.images[0, ..., 0]).save(pictures / "a.png")
+    Image.fromarray(255 - sample.test.images[1, ..., 0]).resize((90, 70)).save(pictures / "b.jpg")
+    np.save(pictures / "c.npy", sample.test.images[:5])
+    output = tmp_path / "models"
+    said = []
+    for form in FORMATS:
+        for _ in range(2):  # exported once
+            done = command("export", run.folder, "--format", form, "--output", output)
+            assert done.exit_code == 0, done.output
+            version = output / "1" if form == "saved_model" else output / form / "1"
+            assert done.stdout.endswith(f": {version}\n")
+            assert done.stderr == f"next: python -m kerascw predict {version} PICTURE...\n"
+        answers = command("predict", version, pictures, "--format", "csv", "--top", 10)
+        assert (answers.exit_code, answers.stderr) == (0, ""), answers.output
+        said.append(list(csv.DictReader(io.StringIO(answers.stdout))))
+    assert sorted(path.name for path in output.iterdir()) == ["1", "keras", "litert", "onnx"]
+    first, *others = said
+    assert len(first) == 70
+    for other in others:
+        for one, same in zip(first, other, strict=True):
+            assert {**one, "probability": 0} == {**same, "probability": 0}
+            assert float(same["probability"]) == pytest.approx(float(one["probability"]), abs=2e-6)
+    card = load_model(output / "onnx").card
+    assert card["run"] == run.name
+    assert card["light_on_dark"] is True
+    assert card["test"]["accuracy"] == run.metrics["test"]["accuracy"]
+
+
+def test_export_says_what_is_wrong(run, sample, tmp_path):
+    runs = ("--runs", run.folder.parent)
+    done = command("export", "nope", *runs)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"kerascw: no run 'nope' in {run.folder.parent}; there are {run.name}\n"
+    done = command("export", run.name, "--format", "pmml", *runs)
+    assert done.exit_code == 2
+    assert "'pmml' is not one of 'saved_model', 'keras', 'onnx', 'litert'" in done.stderr
+    (tmp_path / "file").touch()
+    done = command("export", run.name, "--format", "onnx", "--output", tmp_path / "file", *runs)
+    assert done.exit_code == 2
+    assert done.stderr == (
+        f"kerascw: {tmp_path / 'file' / 'onnx'}: cannot export there, a file is in the way\n"
+    )
+    pictures = run_experiment(
+        Experiment(
+            data=DataSpec(name="fashion_mnist", sample=True, fraction=0.05),
+            model=Autoencoder(filters=(2,)),
+            training=TrainingSpec(epochs=1, keep="last"),
+        ),
+        sample,
+        Store(tmp_path / "runs"),
+        draw=False,
+    )
+    done = command("export", pictures.folder, "--format", "litert", "--output", tmp_path / "x")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        f"kerascw: run {pictures.name}: an autoencoder gives pictures, not classes; a LiteRT "
+        "model for predict needs a classifier\n"
+    )
+    assert not (tmp_path / "x").exists()
+
+
+HEAVY = ("tensorflow", "keras", "jax", "torch", "scipy", "sklearn", "matplotlib", "pandas")
+
+
+@pytest.mark.parametrize("form", LIGHT)
+def test_predict_is_quick_and_light(made, sample, form, tmp_path):
+    """One picture from a cold start: nothing heavy, nothing on standard error, under a second."""
+    Image.fromarray(sample.test.images[0, ..., 0]).save(tmp_path / "a.png")
+    code = f"""
+import sys
+from kerascw.commands.main import main
+try:
+    main(["predict", *sys.argv[1:], "--format", "csv", "--top", "1"])
+finally:
+    heavy = {{name.split(".")[0] for name in sys.modules}} & set({(*HEAVY, "pydantic")})
+    assert not heavy, heavy
+"""
+    arguments = [sys.executable, "-c", code, made("tiny", form), tmp_path / "a.png"]
+    label = load_model(made("tiny", form)).predict(sample.test.images[0]).labels[0]
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert (done.returncode, done.stderr) == (0, "")
+        [answer] = csv.DictReader(io.StringIO(done.stdout))
+        assert answer["label"] == label
+        # of the processor's time: the clock's depends on who else is running
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 1
+
+
+def test_predict_names_the_next_step_for_people_only(exported, sample, tmp_path):
+    Image.fromarray(sample.test.images[0, ..., 0]).save(tmp_path / "a.png")
+    done = command("predict", exported, tmp_path / "a.png")
+    assert done.exit_code == 0
+    assert done.stderr == (
+        f"next: python -m kerascw predict {exported} FOLDER --format csv > answers.csv\n"
+    )
+    for form in ("csv", "json"):
+        assert command("predict", exported, tmp_path / "a.png", "--format", form).stderr == ""
+
+
+def test_help_is_quick():
+    code = f"""
+import sys
+import kerascw.commands.export, kerascw.export.write, kerascw.export.runtimes
+heavy = {{"onnx", "onnxruntime", "tf2onnx", "ai_edge_litert", *{HEAVY}}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    shown = command("export", "--help").output
+    assert "[saved_model|keras|onnx|litert]" in shown
+    assert "pip install 'kerascw[export]'" in shown

@@ -1,0 +1,243 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from PIL import Image
+
+from kerascw.commands.main import main
+from kerascw.errors import CallError
+from kerascw.experiment.spec import DenseNet
+from kerascw.export.load import load_model
+from kerascw.export.predict import predict_files
+from kerascw.export.write import export
+from kerascw.models import build_model
+
+
+@pytest.fixture(scope="module")
+def folder(sample, tmp_path_factory):
+    """An exported model that learned enough to know a trouser."""
+    keras.utils.set_random_seed(0)
+    model = build_model(DenseNet(dense=(32,)), seed=0)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(sample.train.images, sample.train.labels, batch_size=64, epochs=3, verbose=0)
+    path = tmp_path_factory.mktemp("saved_models") / "tiny"
+    export(
+        model,
+        path,
+        class_names=sample.entry.class_names,
+        card={"light_on_dark": True},
+        check_images=sample.test.images[:256],
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def trouser(sample):
+    return sample.test.images[sample.test.labels == 1][0, ..., 0]
+
+
+@pytest.fixture
+def pictures(trouser, tmp_path):
+    """Two pictures of the same trouser, one a large negative, and a file that is none."""
+    Image.fromarray(trouser).save(tmp_path / "a.png")
+    Image.fromarray(255 - trouser).resize((280, 280)).save(tmp_path / "b.jpg")
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    return tmp_path
+
+
+def run(*arguments, **options):
+    return CliRunner().invoke(main, ["predict", *map(str, arguments)], **options)
+
+
+def test_csv(folder, pictures):
+    done = run(folder, pictures / "a.png", pictures / "b.jpg", "--format", "csv", "--top", 2)
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert list(rows[0]) == ["file", "rank", "class_id", "label", "probability"]
+    assert [row["file"] for row in rows] == [str(pictures / n) for n in ("a.png", "b.jpg")
+                                             for _ in range(2)]  # fmt: skip
+    assert [row["rank"] for row in rows] == ["1", "2", "1", "2"]
+    for first, second in (rows[:2], rows[2:]):  # the negative was seen through
+        assert (first["class_id"], first["label"]) == ("1", "Trouser")
+        assert 1 > float(first["probability"]) > float(second["probability"]) > 0
+    assert done.stderr == ""
+
+
+def test_json_has_the_models_figures(folder, trouser, pictures):
+    done = run(folder, pictures / "a.png", "--format", "json")
+    assert done.exit_code == 0
+    expected = load_model(folder).predict(trouser)
+    [answer] = json.loads(done.stdout)
+    assert answer["file"] == str(pictures / "a.png")
+    assert len(answer["predictions"]) == 3
+    first = answer["predictions"][0]
+    assert list(first) == ["class_id", "label", "probability"]
+    assert first["class_id"] == expected.class_ids[0] == 1
+    assert first["label"] == expected.labels[0] == "Trouser"
+    assert first["probability"] == pytest.approx(expected.probabilities.max(), rel=1e-5)
+
+
+def test_table_keeps_long_and_odd_names_whole(folder, trouser, tmp_path):
+    names = [f"{'long' * 40}.png", "[bold]x[nope].png", "two\nlines.png", "café.png"]
+    for name in names:
+        Image.fromarray(trouser).save(tmp_path / name)
+    done = run(folder, *(tmp_path / name for name in names), "--top", 1)
+    assert done.exit_code == 0
+    header, *lines = done.stdout.splitlines()
+    assert header.split() == ["file", "label", "probability"]
+    shown = [line.split()[0] for line in lines]
+    assert shown == [str(tmp_path / name).replace("\n", "\\n") for name in names]
+    assert all(line.split()[1] == "Trouser" and line.endswith("%") for line in lines)
+
+
+def test_table_folds_in_a_terminal(folder, trouser, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    monkeypatch.setenv("COLUMNS", "60")
+    path = tmp_path / f"{'long' * 40}.png"
+    Image.fromarray(trouser).save(path)
+    out = io.StringIO()
+    assert predict_files(folder, [str(path)], top=1, out=out) == 0
+    lines = out.getvalue().splitlines()[1:]
+    assert len(lines) > 3
+    assert all(len(line) <= 60 for line in lines)
+    assert "".join(line.split()[0] for line in lines if line.split()) == str(path)
+
+
+def test_one_unreadable_file_does_not_cost_the_others(folder, pictures):
+    missing = pictures / "missing.png"
+    done = run(folder, pictures / "bad.png", pictures / "a.png", missing, "--format", "json")
+    assert done.exit_code == 1
+    assert [answer["file"] for answer in json.loads(done.stdout)] == [str(pictures / "a.png")]
+    assert done.stderr.splitlines() == [
+        f"kerascw: {pictures / 'bad.png'}: no PNG, JPEG, BMP or GIF picture",
+        f"kerascw: {missing}: No such file or directory",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [("table", ""), ("json", "[]\n"), ("csv", "file,rank,class_id,label,probability\n")],
+)
+def test_nothing_readable(folder, pictures, form, shown):
+    done = run(folder, pictures / "bad.png", "--format", form)
+    assert (done.exit_code, done.stdout) == (1, shown)
+
+
+def test_folder_stack_and_standard_input(folder, sample, pictures):
+    np.save(pictures / "c.npy", sample.test.images[:1500])
+    (pictures / "bad.png").unlink()
+    content = (pictures / "a.png").read_bytes()
+    done = run(folder, pictures, "-", "--format", "csv", "--top", 1, input=content)
+    assert done.exit_code == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    count = min(1500, len(sample.test))
+    assert len(rows) == 2 + count + 1
+    assert rows[2]["file"] == f"{pictures / 'c.npy'}[0]"
+    assert rows[-1]["file"] == "-"
+    expected = load_model(folder).predict(sample.test.images[:count])
+    assert [row["label"] for row in rows[2:-1]] == list(expected.labels)
+
+
+@pytest.mark.parametrize(("invert", "same"), [("auto", True), ("yes", True), ("no", False)])
+def test_invert(folder, pictures, trouser, invert, same):
+    Image.fromarray(255 - trouser).save(pictures / "negative.png")
+    done = run(folder, pictures / "negative.png", "--invert", invert, "--format", "json")
+    first = json.loads(done.stdout)[0]["predictions"][0]
+    expected = float(load_model(folder).predict(trouser).probabilities[0, 1])
+    assert (first["label"] == "Trouser" and np.isclose(first["probability"], expected)) == same
+
+
+def test_top_is_clipped_to_the_classes(folder, pictures, sample):
+    done = run(folder, pictures / "a.png", "--top", 1000, "--format", "json")
+    guesses = json.loads(done.stdout)[0]["predictions"]
+    assert sorted(guess["class_id"] for guess in guesses) == list(range(10))
+    assert sum(guess["probability"] for guess in guesses) == pytest.approx(1, abs=1e-4)
+    assert {guess["label"] for guess in guesses} == set(sample.entry.class_names)
+
+
+def test_a_model_without_names_gives_numbers(trouser, tmp_path):
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 28, 28, 1], tf.uint8, "images")])
+    def classify(images):
+        return {"probabilities": tf.tile([[0.25, 0.75]], [tf.shape(images)[0], 1])}
+
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures={"serving_default": classify})
+    Image.fromarray(trouser).save(tmp_path / "a.png")
+    done = run(tmp_path, tmp_path / "a.png", "--format", "csv")
+    assert done.stdout.splitlines()[1:] == [
+        f"{tmp_path / 'a.png'},1,1,1,0.75",
+        f"{tmp_path / 'a.png'},2,0,0,0.25",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--top", "0"], "--top: 0 is less than 1"),
+        (["--format", "xml"], "Invalid value for '--format'"),
+        (["--invert", "maybe"], "Invalid value for '--invert'"),
+    ],
+)
+def test_wrong_options(folder, pictures, arguments, said):
+    done = run(folder, pictures / "a.png", *arguments)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("wrong", [{"top": 0}, {"output_format": "xml"}, {"invert": "maybe"}])
+def test_wrong_options_from_python(folder, wrong):
+    with pytest.raises(CallError, match=str(next(iter(wrong.values())))):
+        predict_files(folder, ["a.png"], **wrong)
+
+
+def test_no_files(folder):
+    assert run(folder).exit_code == 2
+
+
+def test_bad_model_is_one_line(pictures, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "saved_model.pb").write_bytes(b"garbage")
+    for name, said in (
+        ("missing", "no such folder; expected the folder of an exported model"),
+        ("broken", "a damaged SavedModel: "),
+    ):
+        done = run(tmp_path / name, pictures / "a.png")
+        assert done.exit_code == 2
+        assert done.stdout == ""
+        assert done.stderr.startswith(f"kerascw: {tmp_path / name}: {said}")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_as_a_program(folder, pictures):
+    """With a real process nothing but our lines may reach standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kerascw", "predict", folder, "-", pictures / "bad.png",
+         "--top", "1", "--format", "csv"],
+        stdin=(pictures / "b.jpg").open("rb"), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert [line.split(",")[:4] for line in done.stdout.splitlines()] == [
+        ["file", "rank", "class_id", "label"],
+        ["-", "1", "1", "Trouser"],
+    ]
+    assert done.stderr == (f"kerascw: {pictures / 'bad.png'}: no PNG, JPEG, BMP or GIF picture\n")
+
+
+def test_help_is_quick():
+    code = """
+import sys
+import kerascw.export.predict
+heavy = {"numpy", "PIL", "rich", "tensorflow"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "FILE is a picture (PNG, JPEG, BMP, GIF)" in run("--help").output

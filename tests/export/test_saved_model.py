@@ -1,0 +1,172 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerascw.errors import CallError
+from kerascw.export.load import load_model
+
+
+def foreign(path, function, spec, name="serving_default"):
+    module = tf.Module()
+    module.serve = tf.function(function, input_signature=[spec])
+    tf.saved_model.save(module, str(path), signatures={name: module.serve})
+    return path
+
+
+def test_load_by_name_or_version(exported, sample, card):
+    for path in (exported, exported.parent, str(exported.parent)):
+        loaded = load_model(path)
+        assert loaded.path == exported
+        assert loaded.class_names == sample.entry.class_names
+        assert loaded.input_shape == (28, 28, 1)
+        assert loaded.light_on_dark is True
+        assert loaded.card == card
+
+
+def test_predict_takes_stacks_and_single_pictures(exported, sample, tiny_model):
+    loaded = load_model(exported)
+    images = sample.train.images[:2300]
+    predictions = loaded.predict(images)
+    live = tiny_model.predict(images, verbose=0)
+    np.testing.assert_allclose(predictions.probabilities, live, atol=1e-6)
+    assert predictions.probabilities.dtype == np.float32
+    assert predictions.class_ids.dtype == np.int64
+    assert predictions.labels == tuple(sample.entry.class_names[i] for i in predictions.class_ids)
+    for shape in (images[:5, ..., 0], images[4], images[4, ..., 0]):
+        got = loaded.predict(shape)
+        np.testing.assert_allclose(got.probabilities[-1], live[4], atol=1e-6)
+    assert loaded.predict(images[:0]).probabilities.shape == (0, 10)
+    assert loaded.predict(images[:0]).labels == ()
+
+
+@pytest.mark.parametrize(
+    ("images", "shown"),
+    [
+        (np.zeros((2, 28, 28, 1), np.float32), "float32 [2, 28, 28, 1]"),
+        (np.zeros((2, 27, 28, 1), np.uint8), "uint8 [2, 27, 28, 1]"),
+        (np.zeros((2, 28, 28, 3), np.uint8), "uint8 [2, 28, 28, 3]"),
+        (np.zeros((2, 2, 28, 28), np.uint8), "uint8 [2, 2, 28, 28]"),
+        (np.uint8(3), "uint8 []"),
+    ],
+)
+def test_predict_names_wrong_pictures(exported, images, shown):
+    with pytest.raises(CallError) as error:
+        load_model(exported).predict(images)
+    assert str(error.value) == f"images: {shown}; expected uint8 [n, 28, 28, 1]"
+
+
+def damaged(path, exported, file, content):
+    for source in exported.rglob("*"):
+        if source.is_file():
+            target = path / source.relative_to(exported)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+    (path / file).write_bytes(content((path / file).read_bytes()))
+
+
+VARIABLES = "variables/variables.data-00000-of-00001"
+EXTRA = "assets.extra/kerascw.json"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("saved_model.pb", lambda data: b"garbage" * 9, "a damaged SavedModel: "),
+        ("saved_model.pb", lambda data: data[: len(data) // 2], "a damaged SavedModel: "),
+        ("saved_model.pb", lambda data: b"", "a damaged SavedModel: "),
+        (VARIABLES, lambda data: data[:100], "a damaged SavedModel: "),
+        (VARIABLES, lambda data: data[:-1] + b"?", "a damaged SavedModel: "),
+        (VARIABLES, lambda data: bytes(len(data)), "a damaged SavedModel: "),
+        (EXTRA, lambda data: data[:50], "kerascw.json: damaged; expected JSON with format"),
+        (EXTRA, lambda data: b"[]", "kerascw.json: damaged"),
+        (EXTRA, lambda data: b'{"format": 2}', "format 2, of a newer kerascw; this one reads 1"),
+        (
+            EXTRA,
+            lambda data: b'{"format": 1, "class_names": ["a"], "card": {}}',
+            "kerascw.json: 1 class names for 10 classes",
+        ),
+    ],
+)
+def test_damage_is_one_line(exported, tmp_path, file, content, said):
+    damaged(tmp_path, exported, file, content)
+    with pytest.raises(CallError) as error:
+        load_model(tmp_path)
+    assert said in str(error.value)
+    assert str(error.value).startswith(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_there_is_said_without_tensorflow(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "hollow" / "7").mkdir(parents=True)
+    code = """
+import sys
+from kerascw.errors import CallError
+from kerascw.export.load import load_model
+for path in sys.argv[1:]:
+    try:
+        load_model(path)
+    except CallError as error:
+        print(error)
+assert "tensorflow" not in sys.modules
+"""
+    names = ("missing", "file", "empty", "hollow")
+    paths = [str(tmp_path / name) for name in names]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True
+    )
+    expected = "the folder of an exported model, or its .keras, .onnx or .tflite file"
+    parts = "saved_model.pb, model.keras, model.onnx or model.tflite"
+    assert done.stdout.splitlines() == [
+        f"{paths[0]}: no such folder; expected {expected}",
+        f"{paths[1]}: a file; expected {expected}",
+        f"{paths[2]}: no model there, neither {parts} nor a version folder",
+        f"{paths[3]}/7: no model there; expected {parts}",
+    ]
+
+
+def test_foreign_model_that_fits(tmp_path):
+    def classify(images):
+        means = tf.reduce_mean(tf.cast(images, tf.float32), [1, 2, 3]) / 255
+        return {"probabilities": tf.stack([1 - means, means], axis=-1)}
+
+    path = foreign(tmp_path / "1", classify, tf.TensorSpec([None, 8, 9, 1], tf.uint8, "images"))
+    loaded = load_model(path)
+    assert loaded.class_names is None
+    assert loaded.card == {}
+    assert loaded.input_shape == (8, 9, 1)
+    assert loaded.light_on_dark is False
+    assert loaded.predict(np.full((8, 9), 250, np.uint8)).labels == ("1",)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "name", "output", "said"),
+    [
+        ([None, 8, 8, 1], tf.float32, "images", "probabilities", "images float32 [n, 8, 8, 1]; "),
+        ([None, 8, 8, 1], tf.uint8, "x", "probabilities", "takes x uint8 [n, 8, 8, 1]; expected"),
+        ([None, 64], tf.uint8, "images", "probabilities", "takes images uint8 [n, 64]; expected"),
+        ([None, None, 8, 1], tf.uint8, "images", "probabilities", "images uint8 [n, n, 8, 1]"),
+        ([None, 8, 8, 1], tf.uint8, "images", "scores", "gives scores float32 [n, 8]; expected"),
+    ],
+)  # fmt: skip
+def test_foreign_model_that_does_not_fit(tmp_path, shape, dtype, name, output, said):
+    def classify(images):
+        flat = tf.reshape(tf.cast(images, tf.float32), [tf.shape(images)[0], -1, 8])
+        return {output: tf.reduce_mean(flat, axis=1)}
+
+    foreign(tmp_path / "1", classify, tf.TensorSpec(shape, dtype, name))
+    with pytest.raises(CallError) as error:
+        load_model(tmp_path)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_foreign_model_without_the_default_signature(tmp_path):
+    spec = tf.TensorSpec([None], tf.float32, "x")
+    foreign(tmp_path / "1", lambda x: {"y": x}, spec, name="other")
+    with pytest.raises(CallError, match="no signature serving_default; it has other"):
+        load_model(tmp_path)

@@ -1,0 +1,728 @@
+"""Learning curves: what runs on growing parts of the data say, and the command that trains them."""
+
+import csv
+import io
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from scipy import stats
+
+from kerascw.commands.learning_curve import _sources, fractions_of, planned, shared_layers
+from kerascw.commands.main import main
+from kerascw.errors import CallError, KerascwError
+from kerascw.experiment.spec import ConvNet, DataSpec, DenseNet, Experiment, Holdout, TrainingSpec
+from kerascw.lab.curves import Comparison, Curve, Point, curves_of
+from kerascw.lab.learning_answers import diverged_text, learning_curve_answers
+from kerascw.lab.power_law import PowerLaw, fit_power_law
+from kerascw.report import charts
+from kerascw.report.figure_files import write_figures
+from kerascw.report.learning_curve import (
+    CURVE,
+    csv_text,
+    draw_learning_curve,
+    learning_curve_pictures,
+    table_rows,
+    write_learning_curve,
+)
+from kerascw.report.learning_figures import _along, paired_differences
+from kerascw.runs.store import Run, Store
+
+FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
+TINY = Experiment(
+    data=DataSpec(name="digits", holdout=Holdout(how="stratified", count=135)),
+    model=DenseNet(dense=(8,)),
+    training=TrainingSpec(epochs=2, batch_size=128),
+)
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+# --- made-up runs and curves ----------------------------------------------------------------
+
+
+def made_run(
+    folder: Path, fraction: float, seed: int, loss: float, *, status: str = "finished",
+    data: Mapping[str, object] | None = None,
+) -> Run:  # fmt: skip
+    """What a run's folder has of a run with this validation loss."""
+    own = TINY.data.model_copy(update={"fraction": fraction} | dict(data or {}))
+    experiment = TINY.model_copy(update={"seed": seed, "data": own})
+    folder.mkdir(parents=True)
+    (folder / "experiment.json").write_text(
+        json.dumps({"experiment": experiment.model_dump(mode="json")})
+    )
+    metrics: dict[str, object] = {"status": status, "epochs_trained": 2, "kept_epoch": 2}
+    if status == "diverged":
+        metrics |= {"kept_epoch": None, "reason": "a figure of epoch 2 is not finite"}
+    else:
+        metrics |= {
+            "train": {"examples": round(1000 * fraction), "loss": loss / 2, "accuracy": 1.0},
+            "validation": {"examples": 100, "loss": loss, "accuracy": 1 - loss / 3},
+            "test": {"examples": 100, "loss": loss, "accuracy": 1 - loss / 2},
+        }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    environment = {"data": {"title": "digits", "source": "scikit-learn", "official_bytes": True,
+                            "fingerprint": "ab", "sha256": {}}}  # fmt: skip
+    (folder / "environment.json").write_text(json.dumps(environment))
+    (folder / "history.csv").write_text("epoch,train_loss\n1,2.0\n2,1.0\n")
+    return Run(folder)
+
+
+Made = Callable[[dict[str, Sequence[Sequence[float]]]], dict[str, dict[float, list[Run]]]]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    """Runs from validation losses: for every initialisation, fraction and seed; NaN diverged."""
+
+    def make(losses: dict[str, Sequence[Sequence[float]]]) -> dict[str, dict[float, list[Run]]]:
+        return {
+            name: {
+                fraction: [
+                    made_run(
+                        tmp_path / f"{name}-{fraction}-{seed}", fraction, seed, loss,
+                        status="diverged" if math.isnan(loss) else "finished",
+                    )
+                    for seed, loss in enumerate(row)
+                ]
+                for fraction, row in zip(FRACTIONS, rows, strict=False)
+            }
+            for name, rows in losses.items()
+        }  # fmt: skip
+
+    return make
+
+
+def curve(name: str, rows: Sequence[Sequence[float]], figure: str = "validation.loss") -> Curve:
+    return Curve(
+        name,
+        figure,
+        tuple(
+            Point(fraction, round(1000 * fraction), tuple(range(len(row))), tuple(row))
+            for fraction, row in zip(FRACTIONS, rows, strict=False)
+        ),
+    )
+
+
+def means(name: str, *values: float, figure: str = "validation.loss") -> Curve:
+    """A curve of one seed."""
+    return curve(name, [[value] for value in values], figure)
+
+
+def answers_of(one: Curve, other: Curve) -> list[str]:
+    return [answer.answer for answer in Comparison(one, other).answers()]
+
+
+# --- curves from runs -----------------------------------------------------------------------
+
+
+def test_a_curve_has_its_pictures_values_and_spread(made: Made) -> None:
+    curves = curves_of(made({"random": [[1.0, 1.2, 1.1], [0.5, 0.7, 0.6]]}), "validation.loss")
+    small, large = curves["random"].points
+    assert (small.fraction, small.examples, small.seeds) == (0.05, 50, (0, 1, 2))
+    assert large.values == (0.5, 0.7, 0.6)
+    assert small.spread is not None
+    assert small.spread.mean == pytest.approx(1.1)
+    expected = stats.ttest_1samp([1.0, 1.2, 1.1], 0).confidence_interval(0.95)
+    assert small.spread.interval == pytest.approx((expected.low, expected.high))
+
+
+def test_diverged_runs_are_left_out_and_counted(made: Made) -> None:
+    """Differences are over the seeds that both have; a fraction without any has none."""
+    nan = float("nan")
+    runs = made({
+        "random": [[nan, 1.2, 1.4], [0.5, 0.7, 0.6]],
+        "warm": [[1.0, 1.0, 1.3], [nan, nan, nan]],
+    })  # fmt: skip
+    curves = curves_of(runs, "validation.loss")
+    point = curves["random"].points[0]
+    assert (point.seeds, point.values, point.diverged) == ((1, 2), (1.2, 1.4), (0,))
+    gone = curves["warm"].points[1]
+    assert (gone.examples, gone.spread, gone.diverged) == (100, None, (0, 1, 2))
+    (difference,) = Comparison(curves["warm"], curves["random"]).differences
+    assert (difference.fraction, difference.spread.n) == (0.05, 2)
+    assert difference.spread.mean == pytest.approx(-0.15)
+    assert diverged_text(curves) == "Random at 5 %: 1 of 3; warm at 10 %: 3 of 3."
+    rows = table_rows(curves)
+    assert rows[0].cells[0].endswith("(2 of 3 seeds)")
+    assert rows[1].cells == ("0.6000 ± 0.2484", "- (0 of 3 seeds)")
+    assert rows[1].differences == ("",)
+    said = {answer.question: answer.answer for answer in learning_curve_answers(runs)}
+    assert said["Which runs diverged and are left out?"] == diverged_text(curves)
+    assert learning_curve_pictures(runs).keys() == {
+        "learning_curve_loss", "difference_in_validation_loss",
+    }  # fmt: skip
+
+
+def test_runs_that_do_not_compare_are_refused(made: Made, tmp_path: Path) -> None:
+    runs = made({"random": [[1.0, 1.2]], "warm": [[0.9, 1.0]]})
+    other = {"fraction_seed": 1}
+    runs["warm"][0.05][0] = made_run(tmp_path / "other subset", 0.05, 0, 0.9, data=other)
+    with pytest.raises(CallError, match="not on the same pictures"):
+        curves_of(runs, "validation.loss")
+    twice = [made_run(tmp_path / f"twice {number}", 0.05, 7, 0.9) for number in range(2)]
+    with pytest.raises(CallError, match=r"two runs at 5 % have seed 7"):
+        curves_of({"random": {0.05: twice}}, "validation.loss")
+    with pytest.raises(CallError, match=r"run twice 0 has no test\.precision"):
+        curves_of({"random": {0.05: twice[:1]}}, "test.precision")
+
+
+# --- two initialisations --------------------------------------------------------------------
+
+
+def test_the_differences_are_paired_by_seed() -> None:
+    ones, others = [0.61, 0.72, 0.66], [0.64, 0.74, 0.70]
+    (difference,) = Comparison(curve("warm", [ones]), curve("random", [others])).differences
+    expected = stats.ttest_rel(ones, others).confidence_interval(0.95)
+    assert difference.spread.interval == pytest.approx((expected.low, expected.high))
+    assert difference.is_shown
+
+
+def test_always_better_and_until_where_that_is_shown() -> None:
+    random = curve("random", [[1.0, 1.1, 1.2], [0.8, 0.9, 1.0], [0.5, 0.6, 0.7], [0.3, 0.4, 0.5]])
+    warm = curve(
+        "warm", [[0.80, 0.91, 1.01], [0.70, 0.81, 0.9], [0.4, 0.65, 0.6], [0.2, 0.45, 0.4]]
+    )
+    comparison = Comparison(warm, random)
+    assert comparison.always_better == "warm"
+    assert comparison.crossings == ()
+    assert [d.fraction for d in comparison.shown] == [0.05, 0.1]
+    assert comparison.not_shown_from is not None
+    assert comparison.not_shown_from.fraction == 0.2
+    assert answers_of(warm, random) == [
+        "warm, at all 4 fractions by the means. Shown (paired 95 % t-intervals): at 5 % and 10 %.",
+        "Nowhere from 5 % to 50 %, by the means.",
+        "From 20 % (200 pictures): there and at all larger fractions the interval holds zero, "
+        "which does not prove the two equal.",
+    ]
+
+
+def test_an_accuracy_is_better_when_it_is_higher() -> None:
+    low = curve("low", [[0.1, 0.2], [0.2, 0.3]], "test.accuracy")
+    high = curve("high", [[0.3, 0.4], [0.4, 0.5]], "test.accuracy")
+    assert Comparison(low, high).always_better == "high"
+    loss = [curve(c.name, [p.values for p in c.points], "test.loss") for c in (low, high)]
+    assert Comparison(*loss).always_better == "low"
+
+
+def test_where_curves_cross() -> None:
+    random = means("random", 1.0, 0.8, 0.6, 0.4, 0.2)
+    warm = means("warm", 0.9, 0.7, 0.7, 0.3, 0.1)
+    comparison = Comparison(warm, random)
+    assert comparison.crossings == ((0.1, 0.2), (0.2, 0.5))
+    assert comparison.always_better is None
+    better, cross, until = answers_of(warm, random)
+    assert better == (
+        "Neither; by the means warm at 5 %, 10 %, 50 % and 100 %; random at 20 %. "
+        "One seed: no interval, nothing is shown."
+    )
+    assert cross == "Between 10 % and 20 % and between 20 % and 50 %, by the means."
+    assert until == "One seed: no interval, nothing is shown."
+
+
+def test_a_tie_is_no_crossing_unless_the_sides_change_around_it() -> None:
+    random = means("random", 1.0, 0.8, 0.6)
+    assert Comparison(means("warm", 0.9, 0.8, 0.5), random).crossings == ()
+    assert Comparison(means("warm", 0.9, 0.8, 0.7), random).crossings == ((0.05, 0.2),)
+    better, *_ = answers_of(means("warm", 0.9, 0.8, 0.5), random)
+    assert better.startswith("Neither; by the means warm at 5 % and 20 %; neither at 10 %.")
+
+
+@pytest.mark.parametrize(
+    ("gaps", "at", "said"),
+    [
+        # each: whether the difference is shown at 5, 10, 20 %
+        ((True, True, True), None, "From none: at the largest, 20 %, warm is still shown to be"),
+        ((False, False, True), None, "From none: at the largest, 20 %, warm is still shown to be"),
+        ((True, False, False), 0.1, "From 10 % (100 pictures): there and at all larger"),
+        ((False, True, False), 0.2, "Only at the largest, 20 % (200 pictures): there the interval"),
+        ((False, False, False), 0.05, "From the smallest, 5 % (50 pictures): none is shown at any"),
+    ],
+)
+def test_from_where_on_no_difference_is_shown(
+    gaps: tuple[bool, ...], at: float | None, said: str
+) -> None:
+    random = curve("random", [[1.0, 1.0, 1.0] for _ in gaps])
+    shown, hidden = [0.9, 0.91, 0.92], [0.9, 1.15, 0.9]
+    warm = curve("warm", [shown if gap else hidden for gap in gaps])
+    comparison = Comparison(warm, random)
+    assert tuple(d.is_shown for d in comparison.differences) == gaps
+    first = comparison.not_shown_from
+    assert (None if first is None else first.fraction) == at
+    assert answers_of(warm, random)[2].startswith(said)
+
+
+def test_one_seed_shows_nothing() -> None:
+    comparison = Comparison(means("warm", 0.9, 0.5), means("random", 1.0, 0.8))
+    assert not comparison.has_intervals
+    assert comparison.shown == ()
+    assert comparison.not_shown_from is None
+    better, _, until = answers_of(comparison.curve, comparison.baseline)
+    assert better == (
+        "warm, at all 2 fractions by the means. One seed: no interval, nothing is shown."
+    )
+    assert until == "One seed: no interval, nothing is shown."
+
+
+# --- the power law --------------------------------------------------------------------------
+
+
+def law_curve(
+    a: float,
+    b: float,
+    c: float,
+    pictures: Sequence[int],
+    seeds: int = 1,
+    noise: float = 0.0,
+    number: int = 5,
+) -> Curve:
+    """Accuracies whose errors are a n^-b + c, with relative noise, drawn from ``number``."""
+    random = np.random.default_rng(number)
+    points = []
+    for n in pictures:
+        errors = (a * n**-b + c) * (1 + noise * random.standard_normal(seeds))
+        points.append(Point(n / pictures[-1], n, tuple(range(seeds)), tuple((1 - errors).tolist())))
+    return Curve("random", "test.accuracy", tuple(points))
+
+
+def fitted(curve: Curve) -> PowerLaw:
+    law = fit_power_law(curve)
+    assert law is not None
+    return law
+
+
+def more_pictures(a: float, b: float, c: float, n: int, gain: float = 0.01) -> float:
+    """The closed form: where the error is that of n less the gain."""
+    return (a / (a * n**-b - gain)) ** (1 / b) - n
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c", "pictures"),
+    [
+        (2.0, 0.5, 0.05, (50, 100, 200, 500, 1000)),
+        (3.0, 0.35, 0.0, (2750, 5500, 11000, 27500, 55000)),
+        (40.0, 1.0, 0.02, (60, 120, 240, 600, 1200)),
+    ],
+)
+def test_without_noise_the_law_is_found(
+    a: float, b: float, c: float, pictures: tuple[int, ...]
+) -> None:
+    law = fitted(law_curve(a, b, c, pictures))
+    assert (law.a, law.b, law.c) == pytest.approx((a, b, c), rel=1e-3, abs=1e-4)
+    assert law.r_squared == pytest.approx(1)
+    assert law.error(777) == pytest.approx(a * 777**-b + c, rel=1e-3)
+    more = law.images_for()
+    assert more.images == pytest.approx(more_pictures(a, b, c, pictures[-1]), rel=1e-2)
+    assert not more.is_far
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_with_noise_most_intervals_hold_the_law(seeds: int) -> None:
+    """Of twelve curves: with 95 % each, nine or more of one parameter in 998 of 1,000 cases."""
+    a, b, c, pictures = 2.0, 0.5, 0.05, (50, 100, 200, 500, 1000, 2000)
+    true = {"b": b, "c": c, "more": more_pictures(a, b, c, 2000), "last": a * 2000**-b + c}
+    held = dict.fromkeys(true, 0)
+    for number in range(12):
+        law = fitted(law_curve(a, b, c, pictures, seeds, 0.02, number))
+        intervals = {
+            "b": law.interval("b"),
+            "c": law.interval("c"),
+            "more": law.images_for().interval,
+            "last": law.error_interval(2000),
+        }
+        for name, interval in intervals.items():
+            assert interval is not None
+            held[name] += interval[0] <= true[name] <= interval[1]
+        assert law.images_for().images == pytest.approx(true["more"], rel=0.5)
+    assert min(held.values()) >= 9, held
+    assert fit_power_law(law.curve) is law  # drawn once, the same whenever it is asked for
+
+
+def test_more_noise_makes_wider_intervals() -> None:
+    widths = []
+    for noise in (0.01, 0.05):
+        interval = fitted(law_curve(2, 0.5, 0.05, (50, 100, 200, 500, 1000), 3, noise)).interval(
+            "b"
+        )
+        assert interval is not None
+        widths.append(interval[1] - interval[0])
+    assert widths[1] > 2 * widths[0]
+
+
+def test_a_floor_that_is_near_is_no_number_of_pictures() -> None:
+    """At 1,000 pictures the error is 0.008 above the floor: a point is not to be had."""
+    law = fitted(law_curve(8, 1.0, 0.1, (20, 50, 100, 300, 1000), 3, noise=0.002))
+    assert law.images_for().images == math.inf
+    answer = law.answer()
+    assert answer.question == (
+        "How many more pictures would buy one more point of test accuracy, random?"
+    )
+    assert answer.answer.startswith("Not to be had by more of the same data, by this fit")
+    assert math.isfinite(law.images_for(0.004).images)
+
+
+def test_a_good_fit_is_a_sentence_without_caution() -> None:
+    law = fitted(law_curve(2, 0.5, 0.05, (50, 100, 200, 500, 1000), 5, noise=0.01))
+    assert law.cautions == ()
+    said = law.answer().answer
+    assert said.startswith("About 4")
+    assert " beyond 1,000 (95 %: " in said
+    assert "by error = " in said
+    assert "Caution" not in said
+
+
+def test_flat_errors_are_no_law() -> None:
+    flat = curve("random", [[0.6, 0.62, 0.58], [0.61, 0.58, 0.6], [0.59, 0.6, 0.62],
+                            [0.6, 0.6, 0.59], [0.61, 0.6, 0.58]], "test.accuracy")  # fmt: skip
+    law = fitted(flat)
+    assert law.error(50) == pytest.approx(0.4, abs=0.02)
+    assert law.error(1000) == pytest.approx(0.4, abs=0.02)
+    said = law.answer().answer
+    assert "Caution: the error is not shown to fall from the smallest to the largest" in said
+    assert "is below 0.9: the errors do not follow it" in said
+    same = fitted(means("random", 0.6, 0.6, 0.6, 0.6, 0.6, figure="test.accuracy"))
+    assert same.images_for().images == math.inf
+    assert same.r_squared == 0
+    assert "one seed and no residuals: no intervals" in same.cautions
+
+
+def test_rising_errors_are_called_poor() -> None:
+    rising = curve("random", [[0.8, 0.81], [0.75, 0.76], [0.7, 0.72], [0.6, 0.63], [0.5, 0.52]],
+                   "test.accuracy")  # fmt: skip
+    law = fitted(rising)
+    assert law.r_squared < 0.9
+    assert (
+        "the error is not shown to fall from the smallest to the largest fraction" in law.cautions
+    )
+
+
+def test_too_few_points_and_too_far_are_said() -> None:
+    three = fitted(law_curve(2, 0.5, 0.05, (50, 200, 1000), 3, noise=0.01))
+    assert "3 fractions cannot test a law of three parameters" in three.cautions
+    assert fit_power_law(law_curve(2, 0.5, 0.05, (50, 1000), 3, noise=0.01)) is None
+    # 0.5 n^-0.1: a point takes some 40 per cent more pictures, four take nine times as many
+    slow = fitted(law_curve(0.5, 0.1, 0.0, (100, 200, 400, 1000, 2000), 5, noise=0.001))
+    assert not slow.images_for(0.01).is_far
+    assert slow.images_for(0.06).is_far
+    answer = slow.answer(0.06)
+    assert "would buy 6 more points of test accuracy" in answer.question
+    assert "that is more than 10 times what was measured" in answer.answer
+
+
+def test_perfect_seeds_and_a_single_mistake_can_be_fitted() -> None:
+    """No deviation at some fractions, and no error at the last."""
+    rows = [[0.6, 0.6], [0.8, 0.82], [0.9, 0.9], [0.97, 0.96], [1.0, 1.0]]
+    law = fitted(curve("random", rows, "test.accuracy"))
+    assert all(math.isfinite(value) for value in law.fitted)
+    assert law.images_for().images == math.inf  # there is no point to gain any more
+
+
+def test_a_loss_has_no_point_of_accuracy() -> None:
+    with pytest.raises(ValueError, match=r"not to validation\.loss"):
+        fit_power_law(means("random", 1.0, 0.5, 0.4))
+
+
+# --- views ----------------------------------------------------------------------------------
+
+
+def three(made: Made) -> dict[str, dict[float, list[Run]]]:
+    random = np.random.default_rng(2)
+    laws = {"random": (1.0, 0.5), "warm": (0.4, 0.3), "frozen": (0.5, 0.2)}
+    return made({
+        name: [
+            (a * (2 + 100 * fraction) ** -b * (1 + 0.02 * random.standard_normal(3))).tolist()
+            for fraction in FRACTIONS
+        ]
+        for name, (a, b) in laws.items()
+    })  # fmt: skip
+
+
+def rows_of(panel: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return all rows that a panel of a page is drawn from."""
+    return [row for rows in panel["datasets"].values() for row in rows]
+
+
+def test_the_pictures_are_drawn(made: Made, tmp_path: Path) -> None:
+    drawn = learning_curve_pictures(three(made))
+    assert list(drawn) == ["learning_curve_loss", "difference_in_validation_loss", "power_law"]
+    for name, shown in write_figures(drawn, tmp_path).items():
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert len(np.unique(np.asarray(picture))) > 50
+        assert (tmp_path / f"{name}.svg").read_text().startswith("<svg")
+        assert len(shown.alt) > 80
+    chart, _ = drawn["learning_curve_loss"]
+    training, validation = chart.page_specs()
+    assert [panel["title"] for panel in (training, validation)] == ["training", "validation"]
+    assert [key.name for key in chart.series] == ["random", "warm", "frozen"]
+    place = validation["layer"][0]["encoding"]["x"]["axis"]
+    assert place["values"] == list(FRACTIONS)
+    assert place["labelExpr"].endswith("abs(datum.value - 1.0) < 1e-9 ? ['100 %', '1,000'] : ''")
+    assert len(rows_of(validation)) == 3 * len(FRACTIONS)
+    law, _ = drawn["power_law"]
+    (panel,) = law.page_specs()
+    kinds = {row.get("kind") for row in rows_of(panel)}
+    assert kinds == {"fitted", "expected of more pictures", None}
+    assert sum("seed" in row for row in rows_of(panel)) == 3 * len(FRACTIONS) * 3
+
+
+def test_markers_are_filled_where_the_difference_is_shown() -> None:
+    random = curve("random", [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    warm = curve("warm", [[0.9, 0.91, 0.92], [0.9, 1.15, 0.9]])
+    chart = paired_differences([Comparison(warm, random)])
+    (panel,) = chart.page_specs()
+    assert panel["title"] == "below zero: better than random; filled: shown"
+    rows = [row for row in rows_of(panel) if "value" in row]
+    assert [row["is"] for row in rows] == ["shown", "not shown"]
+    spreads = [d.spread.interval for d in Comparison(warm, random).differences]
+    for row, spread in zip(rows, spreads, strict=True):
+        assert (row["low"], row["high"]) == pytest.approx(spread, rel=1e-5)
+    assert chart.series[0].colour == charts.COLOURS[1]  # as in the curves, after the baseline
+    assert chart.numbers.startswith("warm -0.09 (-0.1148 to -0.06516, shown) at 5 %")
+
+
+@pytest.mark.parametrize(
+    ("fractions", "scale", "labelled"),
+    [
+        (FRACTIONS, "log", FRACTIONS),
+        ((0.5, 0.75, 1.0), "linear", (0.5, 0.75, 1.0)),
+        (tuple(n / 20 for n in range(1, 21)), "linear", (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0)),
+        ((1.0,), "linear", (1.0,)),
+    ],
+)
+def test_labels_of_fractions_do_not_run_into_one_another(
+    fractions: Sequence[float], scale: str, labelled: Sequence[float]
+) -> None:
+    place = _along([Point(f, None, (0,), (1.0,)) for f in fractions]).to_dict()
+    assert place["scale"]["type"] == scale
+    assert place["axis"]["values"] == pytest.approx(list(labelled))
+
+
+def test_a_kept_curve_is_drawn_again(made: Made, tmp_path: Path) -> None:
+    runs = made({"random": [[1.0, 1.25], [0.5, 0.75]], "warm": [[0.9, 1.0], [0.4, 0.5]]})
+    folder = tmp_path / "learning-curves" / "one"
+    page = write_learning_curve(
+        folder,
+        title="One",
+        runs=runs,
+        figures=("validation.loss",),
+        answers=[],
+        cautions=["A caution."],
+        accuracy="test.accuracy",
+        command="the command",
+    )
+    kept = json.loads((folder / CURVE).read_text())
+    assert kept["runs"]["warm"]["0.1"] == [run.name for run in runs["warm"][0.1]]
+    assert [row["initialisation"] for row in kept["largest"]] == ["random", "warm"]
+    first = page.read_text()
+    assert "A caution." in first
+    assert sorted(path.name for path in (folder / "tables").iterdir()) == [
+        "runs.csv", "runs.tex", "validation_loss.csv", "validation_loss.tex",
+    ]  # fmt: skip
+    (folder / CURVE).write_text("{}")
+    with pytest.raises(KerascwError, match=r"curve\.json: damaged \('runs'\)"):
+        draw_learning_curve(folder, Store(tmp_path))
+    kept["runs"]["warm"]["0.1"] = ["gone"]
+    (folder / CURVE).write_text(json.dumps(kept))
+    said = "run .* is not kept in .*; train it again: the command"
+    with pytest.raises(KerascwError, match=said):
+        draw_learning_curve(folder, Store(tmp_path / "elsewhere"))
+
+
+def test_the_table_as_csv(made: Made) -> None:
+    runs = made({"random": [[1.0, 1.25], [0.5, 0.75]], "warm": [[0.9, 1.0], [float("nan"), 0.5]]})
+    tables = {"validation.loss": curves_of(runs, "validation.loss")}
+    rows = list(csv.DictReader(io.StringIO(csv_text(tables))))
+    assert [(row["initialisation"], row["fraction"], row["pictures"]) for row in rows] == [
+        ("random", "0.05", "50"), ("random", "0.1", "100"),
+        ("warm", "0.05", "50"), ("warm", "0.1", "100"),
+    ]  # fmt: skip
+    assert rows[0]["values"] == "1.0 1.25"
+    assert (rows[0]["mean"], rows[0]["difference"]) == ("1.125", "")
+    expected = stats.ttest_rel([0.9, 1.0], [1.0, 1.25]).confidence_interval(0.95)
+    assert float(rows[2]["difference"]) == pytest.approx(-0.175)
+    assert float(rows[2]["difference_low_95"]) == pytest.approx(expected.low)
+    assert rows[2]["difference_shown"] == "False"
+    assert (rows[3]["seeds"], rows[3]["diverged_seeds"]) == ("1", "0")
+    assert (rows[3]["deviation"], rows[3]["low_95"], rows[3]["difference"]) == ("", "", "-0.25")
+
+
+# --- the command ----------------------------------------------------------------------------
+
+
+def test_fractions_are_per_cent() -> None:
+    assert fractions_of("100, 5,2.5,5") == [0.025, 0.05, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--fractions", "5,0"], "--fractions: '0' is no per cent above 0 and up to 100"),
+        (["--fractions", "5,,10"], "--fractions: '' is no per cent"),
+        (["--fractions", "nan"], "--fractions: 'nan' is no per cent"),
+        (["--fractions", "0.01,0.02"],
+         "--fractions: 0.01 % and 0.02 % of 1,215 training pictures are the same 10"),
+        (["--model", "digit"], "--model 'digit': no such study; choose fashion"),
+        (["--model", "bag-pretraining"], "the autoencoder, is an autoencoder, which has no acc"),
+        (["--dataset", "digitz"], "no dataset 'digitz'; choose"),
+        (["--dataset", "folder:nowhere"], "nowhere"),
+        (["--init", "random,random"], "--init: random is named twice"),
+        (["--init", ","], "--init: names nothing"),
+        (["--init", "random,nothing"], "--init 'nothing' is neither random, a file nor a study ("),
+        (["--freeze"], "--freeze: --init names random weights only"),
+        (["--set", "data.fraction=0.5"], "--set data.fraction: use --fractions"),
+        (["--set", "seed=3"], "--set seed: use --seeds"),
+        (["--set", "start.frozen=true"], "--set start.frozen: use --init"),
+        (["--set", "data.holdout=none", "--set", "training.keep=last",
+          "--set", "training.patience=none"], "a learning curve needs a validation part"),
+        (["--epochs", "0"], "training.epochs: Input should be greater than 0"),
+    ],
+)  # fmt: skip
+def test_a_wrong_call_is_one_line_before_anything_is_trained(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
+    given = ["--dataset", "digits", "--model", "digits", *words]
+    result = call("learning-curve", *given, "--runs", str(tmp_path / "runs"))
+    assert result.exit_code in (1, 2)
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.glob("runs/*-*"))
+
+
+def test_a_source_of_which_nothing_fits_is_one_line(tmp_path: Path) -> None:
+    other = TINY.model_copy(update={"model": DenseNet(dense=(9,))})
+    (tmp_path / "other.json").write_text(other.canonical_json())
+    given = ["--dataset", "digits", "--model", "digits", "--init", str(tmp_path / "other.json")]
+    result = call("learning-curve", *given, "--runs", str(tmp_path / "runs"))
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "kerascw: --init other: no layer but the output has the same name and shape of weights in "
+        "both models\n"
+    )
+    (tmp_path / "broken.json").write_text("{")
+    given[-1] = str(tmp_path / "broken.json")
+    result = call("learning-curve", *given, "--runs", str(tmp_path / "runs"))
+    assert f"{tmp_path / 'broken.json'}: no JSON" in result.stderr
+
+
+def test_only_layers_of_equal_names_and_shapes_are_taken_over() -> None:
+    """Of another dataset: pictures of 28x28 to 8x8, ten classes each; dense layers do not fit."""
+    base = TINY.model_copy(update={"model": ConvNet(
+        filters=(4, 6), padding="same", pool_after=(1, 2), batch_norm=True, dense=(8, 5)
+    )})  # fmt: skip
+    source = base.model_copy(update={
+        "data": DataSpec(name="fashion_mnist", sample=True, holdout=Holdout(count=100)),
+        "model": base.model.model_copy(update={"filters": (4, 7)}),
+    })  # fmt: skip
+    assert shared_layers(base, source, None) == ("conv_1", "conv_1_norm", "dense_2")
+    experiments = planned(base, {"random": None, "w": source}, [0.5, 1.0], 2, None, 1, freeze=True)
+    assert [e.start for e in experiments["random"][0.5]] == [None, None]
+    for fraction, several in experiments["w"].items():
+        assert [e.seed for e in several] == [0, 1]
+        for experiment in several:
+            assert experiment.data.fraction == fraction
+            assert experiment.start is not None
+            assert experiment.start.source == source
+            assert experiment.start.frozen
+
+
+def test_what_init_names(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run = made_run(tmp_path / "digits-mlp-0123456789abcdef", 0.1, 4, 1.0)
+    (run.folder / "manifest.json").write_text("{}")
+    (tmp_path / "mine.json").write_text(TINY.canonical_json())
+    named = _sources(f"random, digits,{tmp_path / 'mine.json'},0123", store, sample=False)
+    assert list(named) == ["random", "digits", "mine", "digits-mlp-012345"]
+    assert named["random"] is None
+    assert named["digits"] is not None
+    assert named["digits"].training.epochs == 1000
+    assert named["mine"] == TINY
+    assert named["digits-mlp-012345"] == run.experiment
+    for text in (str(run.folder), str(run.folder / "experiment.json")):
+        assert _sources(text, store, sample=False) == {"digits-mlp-012345": run.experiment}
+    (sampled,) = _sources("fashion", store, sample=True).values()
+    assert sampled is not None
+    assert sampled.data.sample
+
+
+def test_help_is_quick_and_imports_little() -> None:
+    code = (
+        "import sys; from kerascw.commands.main import main\n"
+        "try: main(['learning-curve', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'tensorflow', 'keras', 'scipy', 'sklearn', 'matplotlib', 'PIL'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_sweep_from_the_command_line(tmp_path: Path) -> None:
+    """Random weights against those of another experiment, which is trained first."""
+    runs = tmp_path / "runs"
+    source = TINY.model_copy(update={"model": DenseNet(dense=(12,)), "seed": 9})
+    (tmp_path / "first.json").write_text(source.canonical_json())
+    words = [
+        *("learning-curve", "--dataset", "digits", "--model", "digits", "--fractions", "20,100"),
+        *("--seeds", "2", "--epochs", "3", "--batch-size", "128", "--set", "model.dense=12"),
+        *("--init", f"random,{tmp_path / 'first.json'}", "--runs", str(runs)),
+    ]
+    result = call(*words)
+    assert result.exit_code == 0, result.output
+    assert "8 runs, 8 to train" in result.stdout
+    assert "images trained in" in result.stdout
+    assert "Learning curve of digits on digits (scikit-learn)" in result.stdout
+    assert "Is first or random always better, by validation loss?" in result.stdout
+    kept = [run for run in Store(runs).all() if run.experiment != source]
+    assert len(kept) == 8
+    warm = [run for run in kept if run.experiment.start]
+    assert {run.experiment.start.layers for run in warm if run.experiment.start} == {("dense_1",)}
+    assert sorted({run.metrics["train"]["examples"] for run in kept}) == [242, 1215]
+
+    (folder,) = (runs / "learning-curves").iterdir()
+    assert folder.name.startswith("digits-digits-")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    # two fractions are too few for a power law
+    figures = ["difference_in_validation_loss", "learning_curve_loss"]
+    assert sorted(re.findall(r'<figure [^>]*data-name="(.*?)"', page)) == figures
+    assert "All seeds start from the same weights of first" in page
+    for run in kept:
+        assert run.name in page
+    pictures = sorted(path.name for path in (folder / "figures").iterdir())
+    assert pictures == [f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
+    (folder / "report.html").unlink()
+    said = call("report", folder.name, "--runs", str(runs))
+    assert (said.exit_code, "learning curve report:" in said.stdout) == (0, True), said.output
+    again = (folder / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r'<figure [^>]*data-name="(.*?)"', again) == re.findall(
+        r'<figure [^>]*data-name="(.*?)"', page
+    )
+    with (folder / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 2 * 2
+    for row in rows:
+        part, figure = row["figure"].split(".")
+        values = [
+            run.metrics[part][figure]
+            for run in sorted(kept, key=lambda run: run.experiment.seed)
+            if run.experiment.data.fraction == float(row["fraction"])
+            and (run.experiment.start is None) == (row["initialisation"] == "random")
+        ]
+        assert [float(value) for value in row["values"].split()] == values
+        assert float(row["mean"]) == pytest.approx(np.mean(values))
+
+    again = call(*words)
+    assert again.exit_code == 0
+    assert "8 runs, 8 kept already, 0 to train" in again.stdout
+    assert "images trained in" not in again.stdout
+    assert [path.name for path in (runs / "learning-curves").iterdir()] == [folder.name]

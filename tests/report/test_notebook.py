@@ -1,0 +1,69 @@
+"""How runs, studies and models show themselves in a notebook, and the tour of examples/."""
+
+import base64
+import re
+from pathlib import Path
+
+import pytest
+
+import kerascw
+from kerascw.lab.run import StudyResult
+
+ROOT = Path(__file__).parents[2]
+PICTURE = re.compile(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"')
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
+    return kerascw.run("digits", epochs=2, seeds=2, runs=tmp_path_factory.mktemp("runs"))
+
+
+def pictures(html: str) -> dict[str, bytes]:
+    return {alt: base64.b64decode(png) for png, alt in PICTURE.findall(html)}
+
+
+def test_a_study_shows_its_table_and_figures(digits: StudyResult) -> None:
+    html = digits._repr_html_()
+    assert digits.study.question in html
+    assert "Not comparable with published figures: changed: training.epochs=2" in html
+    for variant in ("mlp", "convnet"):
+        error = sum(run.metrics["test"]["error"] for run in digits.runs[variant]) / 2
+        assert f"{error:.4f} ± " in html
+    drawn = pictures(html)
+    assert len(drawn) == 2
+    assert all(png.startswith(b"\x89PNG") for png in drawn.values())
+    assert any("test error of every variant: " in alt for alt in drawn)  # with its numbers
+    assert f"next: <code>python -m kerascw report {digits.plan.label} --open</code>" in html
+    assert "<script" not in html
+
+
+def test_a_run_shows_its_figures(digits: StudyResult) -> None:
+    run = digits.run
+    html = run._repr_html_()
+    for part in ("train", "validation", "test"):
+        assert f"{run.metrics[part]['accuracy']:.4f}" in html
+    assert len(pictures(html)) == 2
+    assert "confusion matrix" in html
+    assert "<script" not in html
+
+
+def test_a_model_shows_what_it_takes_and_gives(exported: Path) -> None:
+    html = kerascw.load_model(exported)._repr_html_()
+    assert "uint8 pictures [n, 28, 28, 1]" in html
+    assert "Ankle boot" in html
+    assert "10.00 %" in html  # its card's accuracy
+
+
+def test_the_tour_runs(tmp_path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    client = pytest.importorskip("nbclient").NotebookClient
+    notebook = nbformat.read(ROOT / "examples" / "tour.ipynb", as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells)  # they are not kept
+    client(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    drawn = [o["data"]["text/html"] for o in outputs if "text/html" in o.get("data", {})]
+    assert len(drawn) == 3  # a run, a study, a model
+    assert sum(len(pictures(html)) for html in drawn) == 4
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    printed = "".join(output.get("text", "") for output in outputs)
+    assert "sample (6000, 28, 28, 1) uint8" in printed

@@ -1,0 +1,207 @@
+"""Pages, their tables and figures as files, and the command that draws and opens them."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerascw.report import charts
+from kerascw.report.figure_files import clear_figures, render, write_figures
+from kerascw.report.page import page, pretty
+from kerascw.report.study import compared_figure, headline
+from kerascw.report.tables import Cell, Table, csv_of, latex_of, number, percent
+from kerascw.runs.store import Run, Store
+
+
+@pytest.fixture(scope="module")
+def runs(kept_digits: Path) -> Path:
+    return kept_digits
+
+
+@pytest.fixture(scope="module")
+def run(runs: Path) -> Run:
+    return Store(runs).all()[0]
+
+
+# --- tables ---------------------------------------------------------------------------------
+
+
+def test_a_table_is_a_csv_file_of_what_was_measured() -> None:
+    table = Table("t", ("variant", "accuracy", "loss"),
+                  [("a & b", percent(0.91237), number(None)), ("c", percent(0.5), Cell("-"))],
+                  foot=[("mean", percent(0.706185), number(None))])  # fmt: skip
+    assert list(csv.reader(csv_of(table).splitlines())) == [
+        ["variant", "accuracy", "loss"],
+        ["a & b", "0.91237", "-"],
+        ["c", "0.5", "-"],
+        ["mean", "0.706185", "-"],
+    ]
+    assert latex_of(table).splitlines() == [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"variant & accuracy & loss \\",
+        r"\midrule",
+        r"a \& b & 91.24 \% & - \\",
+        r"c & 50.00 \% & - \\",
+        r"\midrule",
+        r"mean & 70.62 \% & - \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+# --- charts ---------------------------------------------------------------------------------
+
+
+def loss() -> charts.Chart:
+    lines = [
+        charts.Line("first", [1, 2, 3], [0.9, 0.5, 0.4], [0.8, 0.4, 0.3], [1.0, 0.6, 0.5]),
+        charts.Line("second </script>", [1, 2], [0.7, float("nan")]),
+    ]
+    return charts.lines(lines, y="loss (nats)", log_y=True, top=0.95)
+
+
+def test_a_chart_says_its_numbers_and_can_be_switched() -> None:
+    chart = loss()
+    assert chart.numbers == (
+        "first 0.9 at epoch 1, 0.4 at epoch 3; second </script> 0.7 at epoch 1"
+    )
+    (spec,) = chart.page_specs()
+    assert spec["width"] == "container"
+    assert {"name": "hidden", "value": []} in spec["params"]
+    switched = [view for view in [spec, *spec["layer"]] if "data" in view]
+    assert switched
+    for view in switched:
+        assert view["transform"][0] == {"filter": "indexof(hidden, datum.line) < 0"}
+    (rows,) = spec["datasets"].values()
+    assert [(row["line"], row["y"]) for row in rows] == [
+        ("first", 0.9), ("first", 0.5), ("first", 0.4), ("second </script>", 0.7),
+    ]  # fmt: skip
+
+
+def test_the_same_chart_is_the_same_file(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    still = Figure(figsize=(1, 1))
+    still.subplots().imshow(np.eye(3))
+    drawn = {"loss": (loss(), "loss of each"), "still": (still, "a picture")}
+    shown = write_figures(drawn, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "loss.png", "loss.svg", "still.png", "still.svg",
+    ]  # fmt: skip
+    for name, (figure, _) in {"loss": (loss(), ""), "still": (still, "")}.items():
+        for suffix, content in render(figure).items():
+            assert (tmp_path / f"{name}{suffix}").read_bytes() == content
+    assert shown["loss"].caption == "Loss of each."
+    assert "</script>" not in shown["loss"].specs[0]  # it would end its element
+    text = page("base.html", shown)
+    assert text.count("window.vegaEmbed = ") <= 1
+    assert "<script>" in text
+    clear_figures(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [
+        charts.dots([charts.Dot("a", 0.9, 0.8, 1.0, (0.85, 0.95), 0.7), charts.Dot("b", None)],
+                    x="accuracy"),
+        charts.dots([charts.Dot("a", None, published=0.5)], x="accuracy", rule=0),
+        charts.bars(["a", "b"], [0.1, None], x="error", rule=0.1, rule_said="all"),
+        charts.bars(["a"], [0.1], x="error", each=[[0.0, 0.2]]),
+        charts.groups(["a", "b"], {"training": [1, 2], "test": [3, 0]}, y="pictures"),
+        charts.heat(np.array([[3, 1], [0, 4]]), ["a", "b"]),
+        charts.scatter([{"rate": 0.1, "score": 0.9, "kind": "x", "n.b": "word"}], x="rate",
+                       y="score", group="kind", told=["n.b"], log_x=True),
+        charts.lines([charts.Line("a", [1], [0.5])], y="loss", rules_y={"test": 0.4}),
+    ],
+)  # fmt: skip
+def test_every_kind_of_chart_is_drawn(chart: charts.Chart) -> None:
+    files = render(chart)
+    assert files[".png"].startswith(b"\x89PNG")
+    assert b"<path" in files[".svg"]
+    assert b"NaN" not in files[".svg"]
+    assert chart.numbers or not chart.series
+
+
+def test_specifications_are_read_easily() -> None:
+    assert pretty({"a": {"filters": [28, 20], "none": []}}) == (
+        '{\n  "a": {\n    "filters": [28, 20],\n    "none": []\n  }\n}'
+    )
+
+
+# --- pages ----------------------------------------------------------------------------------
+
+
+def test_a_study_begins_with_its_answer(runs: Path) -> None:
+    from kerascw.lab.run import recall
+    from kerascw.lab.table import rows_of, spread_text
+
+    result = recall("digits", Store(runs))
+    rows = rows_of(result)
+    name = compared_figure(result, rows)
+    assert name == "test.error"
+    chosen = next(v for v, several in result.runs.items() if result.run in several)
+    cell = next(c for row in rows if row.variant == chosen for c in row.cells if c.name == name)
+    said = headline(result, rows)
+    assert said.startswith(
+        f"Validation chooses {chosen}: test error {spread_text(cell.spread)} "
+        "(mean over 2 seeds ± half the 95 % t-interval)"
+    )
+    text = next(runs.glob("studies/*/report.html")).read_text()
+    assert said in text
+    assert text.index(result.study.question) < text.index(said) < text.index("figure-comparison")
+
+
+def test_a_run_names_the_studies_that_have_it(run: Run, runs: Path) -> None:
+    text = (run.folder / "report.html").read_text()
+    (folder,) = (path.name for path in (runs / "studies").iterdir())
+    kind = run.experiment.model.kind
+    assert f"in {folder}: {kind}" in " ".join(text.split())
+    assert run.environment["command"] is None  # it was not a command that ran it
+    assert f"python -m kerascw verify {run.name}" in text
+    for table in ("epochs", "classes", "confused"):
+        for suffix in ("csv", "tex"):
+            assert (run.folder / "tables" / f"{table}.{suffix}").stat().st_size > 40
+
+
+def command(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "kerascw", *words], capture_output=True, text=True, check=False,
+        env=os.environ | environment,
+    )  # fmt: skip
+
+
+def test_report_opens_the_page(run: Run, runs: Path, tmp_path: Path) -> None:
+    opened, viewer = tmp_path / "opened", tmp_path / "viewer"
+    viewer.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    viewer.chmod(0o755)
+    done = command("report", run.name, "--open", "--runs", str(runs), BROWSER=f"{viewer} %s")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert opened.read_text().strip() == (run.folder / "report.html").resolve().as_uri()
+
+
+def test_where_there_is_no_browser_one_line_says_so(run: Run, runs: Path, tmp_path: Path) -> None:
+    empty = {"PATH": str(tmp_path), "BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    done = command("report", run.name, "--open", "--runs", str(runs), **empty)
+    assert done.returncode == 0
+    page_ = run.folder / "report.html"
+    assert done.stderr == (
+        f"kerascw: no browser to open {page_} with; copy it to where there is one\n"
+    )
+
+
+def test_a_report_needs_no_tensorflow(run: Run, runs: Path) -> None:
+    code = (
+        "import sys; from kerascw.commands.report import draw; from pathlib import Path;"
+        "from kerascw.report.options import PictureOptions as Options;"
+        f"[draw(name, None, Options(), Path({str(runs)!r})) for name in ('digits', {run.name!r})];"
+        "assert not {'tensorflow', 'keras', 'pandas'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

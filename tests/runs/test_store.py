@@ -1,0 +1,175 @@
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from kerascw.data import Dataset
+from kerascw.errors import CallError
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Experiment
+from kerascw.runs.run import CHECKPOINT, run_experiment, run_name
+from kerascw.runs.store import Run, Store, find_fault
+
+FILES = {
+    "experiment.json", "environment.json", "history.csv", "metrics.json", "predictions.npz",
+    "model.keras", "manifest.json", "report.html", "figures", "tables",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def kept(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    quick = Experiment.model_validate(
+        {
+            "data": {"name": "fashion_mnist", "sample": True, "fraction": 0.05,
+                     "holdout": {"count": 200}},
+            "model": {"kind": "mlp", "dense": [8]},
+            "training": {"epochs": 1},
+        }
+    )  # fmt: skip
+    return run_experiment(quick, sample, Store(tmp_path_factory.mktemp("runs")))
+
+
+def copy_of(run: Run, folder: Path) -> Store:
+    import shutil
+
+    shutil.copytree(run.folder, folder / run.name)
+    return Store(folder)
+
+
+def test_a_run_has_all_its_files_and_is_whole(kept: Run) -> None:
+    assert {path.name for path in kept.folder.iterdir()} == FILES
+    assert {path.name for path in (kept.folder / "figures").iterdir()} == {
+        f"{name}.{suffix}"
+        for name in ("curves", "confusion", "calibration", "predictions", "mistakes",
+                     "samples_per_class")
+        for suffix in ("png", "svg")
+    }  # fmt: skip
+    assert find_fault(kept.folder) is None
+    assert not list(kept.folder.parent.glob(".unfinished/*"))
+
+
+def test_a_run_says_what_it_was_made_of(kept: Run, sample: Dataset) -> None:
+    data = kept.environment["data"]
+    assert data["source"] == "sample"
+    assert data["fingerprint"] == sample.fingerprint
+    assert kept.environment["packages"]["keras"]
+    assert kept.environment["devices"]
+    assert kept.metrics["scored_on_test"] == 1
+    assert kept.metrics["test"]["examples"] == 1000
+    assert kept.metrics["validation"]["examples"] == 200
+    assert kept.name == run_name(kept.experiment, sample)
+    assert json.loads((kept.folder / "experiment.json").read_text())["key"] in kept.name
+
+
+def test_the_kept_model_gives_the_kept_predictions(kept: Run, sample: Dataset) -> None:
+    import numpy as np
+
+    with np.load(kept.folder / "predictions.npz") as predictions:
+        again = kept.model()(sample.test.images[:100]).numpy()
+        np.testing.assert_allclose(predictions["test_probabilities"][:100], again, atol=1e-6)
+
+
+def test_what_is_kept_is_not_trained_again(kept: Run, sample: Dataset) -> None:
+    before = (kept.folder / "model.keras").stat().st_mtime_ns
+    again = run_experiment(kept.experiment, sample, Store(kept.folder.parent))
+    assert again.folder == kept.folder
+    assert (kept.folder / "model.keras").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "history.csv").write_text("epoch\n"), "history.csv has changed"),
+        (lambda folder: (folder / "model.keras").unlink(), "model.keras is missing"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json cannot be read"),
+    ],
+)
+def test_a_damaged_run_is_set_aside_and_trained_again(
+    damage: object, said: str, kept: Run, sample: Dataset, tmp_path: Path
+) -> None:
+    store = copy_of(kept, tmp_path)
+    damage(tmp_path / kept.name)  # type: ignore[operator]
+    with pytest.warns(UserWarning, match=said):
+        again = run_experiment(kept.experiment, sample, store, draw=False)
+    assert find_fault(again.folder) is None
+    assert again.history == kept.history
+    assert [path.name for path in (tmp_path / ".damaged").iterdir()] == [f"{kept.name}.1"]
+
+
+def test_a_report_that_was_deleted_is_drawn_again(
+    kept: Run, sample: Dataset, tmp_path: Path
+) -> None:
+    store = copy_of(kept, tmp_path)
+    (tmp_path / kept.name / "report.html").unlink()
+    again = run_experiment(kept.experiment, sample, store)
+    assert (again.folder / "report.html").is_file()
+    assert find_fault(again.folder) is None
+
+
+def _train(experiment: str, runs: str, results: "multiprocessing.Queue[tuple[int, str]]") -> None:
+    from kerascw.data import load_data
+
+    class Count:
+        epochs = 0
+
+        def started(self, *_: object) -> None: ...
+        def images(self, *_: object) -> None: ...
+        def epoch(self, row: dict[str, float]) -> None:
+            self.epochs += 1
+
+    count = Count()
+    data = load_data("fashion_mnist", sample=True)
+    run = run_experiment(
+        Experiment.model_validate_json(experiment), data, Store(runs), count, draw=False
+    )
+    results.put((count.epochs, run.name))
+
+
+def test_two_processes_do_not_train_the_same_run_twice(kept: Run, tmp_path: Path) -> None:
+    experiment = override(kept.experiment, {"training.epochs": 3}).canonical_json()
+    context = multiprocessing.get_context("spawn")
+    results: multiprocessing.Queue[tuple[int, str]] = context.Queue()
+    workers = [
+        context.Process(target=_train, args=(experiment, str(tmp_path), results)) for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    said = [results.get(timeout=120) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert sorted(epochs for epochs, _ in said) == [0, 3]
+    assert said[0][1] == said[1][1]
+    assert len(Store(tmp_path).all()) == 1
+
+
+def test_a_damaged_checkpoint_is_not_believed(kept: Run, sample: Dataset, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.claim(kept.name) as working:
+        (working / CHECKPOINT).write_bytes(b"PK\x03\x04 not the rest of it")
+    again = run_experiment(kept.experiment, sample, store, draw=False)
+    assert again.history == kept.history
+
+
+def test_a_run_is_found_by_folder_name_and_key(kept: Run) -> None:
+    store = Store(kept.folder.parent)
+    key = kept.name.rsplit("-", 1)[-1]
+    for text in (str(kept.folder), kept.name, key, key[:6]):
+        assert store.find(text).name == kept.name
+    with pytest.raises(CallError, match=f"no run 'nothing' in .*; there are {kept.name}"):
+        store.find("nothing")
+    with pytest.raises(CallError, match="no runs are kept in"):
+        Store(kept.folder / "empty").find("nothing")
+
+
+def test_reading_a_run_needs_no_tensorflow(kept: Run) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from kerascw.runs.store import Store; "
+        f"r = Store({str(kept.folder.parent)!r}).all()[0]; r.metrics, r.history, r.experiment; "
+        "print('tensorflow' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"

@@ -1,0 +1,181 @@
+"""The step that fits is Keras' own step but for rounding: both train, and are compared."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerascw.data import Dataset, Part, split
+from kerascw.data.pipeline import batch_sizes, training_batches
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, Experiment
+from kerascw.models import build_model
+from kerascw.training.fit import Predictor, _objective, fit
+from kerascw.training.fused import FUSED
+from kerascw.training.optimizer import build_optimizer
+from kerascw.training.shards import train_in_shards
+
+STEPS = 3
+
+
+def trained(
+    experiment: Experiment, part: Part, shards: int | None, *, fused: bool = True
+) -> tuple[keras.Model, dict[str, float]]:
+    """Train some steps, the last of them smaller; ``shards`` None is Keras' own step."""
+    spec, heads = experiment.training, experiment.auxiliary_weights
+    model = build_model(experiment.model, part.shape, 10, seed=1, for_training=True)
+    for head, weight in heads.items():
+        model.get_layer(head).trainable = weight > 0
+    optimizer = build_optimizer(spec, STEPS, fused=fused)
+    optimizer.build(model.trainable_variables)
+    if shards is not None:
+        idle = frozenset(head for head, weight in heads.items() if not weight)
+        train_in_shards(model, shards, batch_sizes(len(part), spec.batch_size), idle=idle)
+    model.compile(optimizer, **_objective(experiment), jit_compile=False)
+    batches = training_batches(
+        part,
+        classes=None if experiment.reconstructs else 10,
+        batch_size=spec.batch_size,
+        seed=0,
+        epoch=tf.Variable(0),
+    )
+    if heads:
+        batches = batches.map(lambda x, y: (x, dict.fromkeys([MAIN_HEAD, *heads], y)))
+    logs = model.fit(batches, verbose=0, shuffle=False).history
+    return model, {name: values[0] for name, values in logs.items()}
+
+
+def assert_close(
+    one: tuple[keras.Model, dict[str, float]], other: tuple[keras.Model, dict[str, float]]
+) -> None:
+    (model, logs), (keras_model, keras_logs) = one, other
+    assert logs == pytest.approx(keras_logs, rel=2e-5)
+    for mine, theirs in zip(model.weights, keras_model.weights, strict=True):
+        np.testing.assert_allclose(
+            mine.numpy(), theirs.numpy(), rtol=2e-4, atol=2e-5, err_msg=mine.path
+        )
+
+
+@pytest.fixture(scope="module")
+def part() -> Part:
+    """Two batches of 32 and one of 5, of noise.
+
+    Where real pictures are black, the four values that a pooling chooses from are equal but for
+    rounding, and so rounding chooses where the gradient goes.
+    """
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (69, 28, 28, 1), np.uint8)
+    return Part(images, random.integers(0, 10, 69, np.int32))
+
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "everything with a state": {},
+    "normalised after pooling": {"model.norm_after_pool": True},
+    "batch norm of dense layers": {"model.dense_batch_norm": True, "model.bias_before_norm": True},
+    "spatial dropout": {"model.dropout": [{"after": "pool", "rate": 0.2, "kind": "spatial"}]},
+    "padding and average": {
+        "model.padding": 2, "model.head": "average", "model.batch_norm": False,
+        "model.activation": "gelu",
+    },
+    "relu": {"model.activation": "relu", "model.batch_norm": False},
+    "sigmoid": {"model.output": "sigmoid"},
+    "idle heads": {"model.auxiliary": [1, 2]},
+    "heads": {"model.auxiliary": [1, 2], "training.auxiliary_weights": [0.3]},
+    "label smoothing": {"training.label_smoothing": 0.1},
+}  # fmt: skip
+
+
+def smooth(small: Experiment) -> Experiment:
+    """Leave out what makes steps of rounding: ReLU near 0, and Adam's division by tiny moments."""
+    return override(
+        small,
+        {"training.optimizer.kind": "sgd", "training.optimizer.learning_rate": 0.05,
+         "training.augmentation": [], "model.activation": "elu"},
+    )  # fmt: skip
+
+
+CASES = [(name, 2) for name in ARCHITECTURES] + [("everything with a state", n) for n in (1, 3)]
+
+
+@pytest.mark.parametrize(("name", "shards"), CASES)
+def test_shards_train_as_keras_own_step_does(
+    small: Experiment, part: Part, name: str, shards: int
+) -> None:
+    experiment = override(smooth(small), ARCHITECTURES[name])
+    assert_close(trained(experiment, part, shards), trained(experiment, part, None, fused=False))
+
+
+def test_shards_train_an_autoencoder(small: Experiment, part: Part) -> None:
+    experiment = smooth(small).model_copy(
+        update={"model": Autoencoder(filters=(4, 6), kernels=(3, 4))}
+    )
+    assert_close(trained(experiment, part, 2), trained(experiment, part, None, fused=False))
+
+
+OPTIMISERS: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "momentum": {"kind": "sgd", "momentum": 0.9},
+    "nesterov": {"kind": "sgd", "momentum": 0.9, "nesterov": True},
+    "rmsprop": {},
+    "rmsprop with momentum": {"kind": "rmsprop", "momentum": 0.5},
+    "adam": {},
+    "adamw": {"weight_decay": 0.1},
+    "adamax": {},
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_fused_updates_are_those_of_keras(small: Experiment, name: str) -> None:
+    """From the same gradients, over several steps, with L2 and a schedule; slots are equal too."""
+    fields = {"kind": name, "learning_rate": 0.01} | OPTIMISERS[name]
+    spec = override(
+        small,
+        {f"training.optimizer.{field}": value for field, value in fields.items()}
+        | {"training.l2": 1e-3, "training.schedule.kind": "one_cycle"},
+    ).training
+    found = []
+    random = np.random.default_rng(0)
+    start = [random.normal(size=shape).astype("float32") for shape in ((3, 4), (4,))]
+    steps = [[random.normal(size=w.shape).astype("float32") for w in start] for _ in range(5)]
+    for fused in (True, False):
+        variables = [keras.Variable(value, name=n) for value, n in zip(start, "kb", strict=True)]
+        optimizer = build_optimizer(spec, 3, fused=fused)
+        assert (type(optimizer).__mro__[1] in FUSED.values()) == fused
+        optimizer.build(variables)
+        for gradients in steps:
+            optimizer.apply([tf.constant(gradient) for gradient in gradients], variables)
+        found.append([v.numpy() for v in [*variables, *optimizer.variables]])
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(found[0][0], start[0], atol=1e-3)
+
+
+def test_fit_uses_them_and_frozen_batch_norm_stays(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    first = override(small, {"training.epochs": 1})
+    splits = split(sample, first.data)
+    source = fit(first, splits, tmp_path / "source.npz")
+    layers = ["conv_1", "conv_1_norm"]
+    start = {"source": first.model_dump(), "layers": layers, "frozen": True}
+    warm = Experiment.model_validate(first.model_dump() | {"start": start})
+    fitted = fit(warm, splits, tmp_path / "warm.npz", source=source.model)
+    for name in layers:
+        pairs = zip(
+            source.model.get_layer(name).get_weights(),
+            fitted.model.get_layer(name).get_weights(),
+            strict=True,
+        )
+        for before, after in pairs:
+            np.testing.assert_array_equal(before, after)
+
+
+def test_predictions_do_not_depend_on_the_batches(small: Experiment, part: Part) -> None:
+    model = build_model(small.model, part.shape, 10, seed=1)
+    predict = Predictor(model)
+    np.testing.assert_allclose(
+        predict(part.images, 7), model.predict(part.images, verbose=0), atol=1e-6
+    )

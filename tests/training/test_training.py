@@ -1,0 +1,371 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerascw.data import Dataset, Part, split
+from kerascw.data.pipeline import training_batches
+from kerascw.data.rows import Rows
+from kerascw.errors import Interrupted
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import (
+    SGD,
+    AdamW,
+    Cosine,
+    Experiment,
+    OneCycle,
+    Plateau,
+    ScheduleSpec,
+    TrainingSpec,
+    WarmUp,
+)
+from kerascw.runs.run import run_experiment, run_name
+from kerascw.runs.store import Run, Store
+from kerascw.training.fit import fit
+from kerascw.training.optimizer import build_optimizer, rate_of_next_epoch
+from kerascw.training.watcher import Silent
+
+
+def weights_of(run: Run) -> list[np.ndarray]:
+    return run.model().get_weights()
+
+
+def assert_same(one: Run, other: Run) -> None:
+    assert (one.folder / "history.csv").read_bytes() == (other.folder / "history.csv").read_bytes()
+    for mine, theirs in zip(weights_of(one), weights_of(other), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert one.metrics == other.metrics
+    assert one.name == other.name
+
+
+@pytest.fixture(scope="module")
+def numbered() -> Part:
+    """1,003 pictures that carry their own position."""
+    images = np.zeros((1003, 4, 4, 1), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 1, 0] = np.divmod(np.arange(1003), 256)
+    return Part(images, np.arange(1003, dtype=np.int32) % 10)
+
+
+def positions_of(dataset: tf.data.Dataset) -> list[np.ndarray]:
+    batches = [images.numpy().astype(int) for images, _ in dataset]
+    return [batch[:, 0, 0, 0] * 256 + batch[:, 0, 1, 0] for batch in batches]
+
+
+def test_every_example_once_an_epoch_in_an_order_of_seed_and_epoch(numbered: Part) -> None:
+    epoch = tf.Variable(0)
+    dataset = training_batches(numbered, classes=10, batch_size=64, seed=0, epoch=epoch)
+    orders = []
+    for number in (0, 1, 0):
+        epoch.assign(number)
+        batches = positions_of(dataset)
+        assert [len(batch) for batch in batches] == [64] * 15 + [43]
+        orders.append(np.concatenate(batches))
+        assert sorted(orders[-1]) == list(range(1003))
+    np.testing.assert_array_equal(orders[0], orders[2])
+    assert (orders[0] != orders[1]).any()
+    other_seed = training_batches(numbered, classes=10, batch_size=64, seed=1, epoch=epoch)
+    assert (np.concatenate(positions_of(other_seed)) != orders[0]).any()
+
+
+def test_labels_go_with_their_pictures(numbered: Part) -> None:
+    dataset = training_batches(numbered, classes=10, batch_size=100, seed=5, epoch=tf.Variable(2))
+    for images, labels in dataset:
+        positions = images.numpy().astype(int)[:, 0, 0, 0] * 256 + images.numpy()[:, 0, 1, 0]
+        np.testing.assert_array_equal(labels.numpy().argmax(axis=1), positions % 10)
+
+
+def test_the_one_cycle_rises_to_its_peak_and_falls_to_zero() -> None:
+    spec = TrainingSpec(
+        epochs=10, optimizer=AdamW(learning_rate=0.5), schedule=OneCycle(warmup=0.3)
+    )
+    optimizer = build_optimizer(spec, steps_per_epoch=10)
+    rates = [float(optimizer._learning_rate(step)) for step in range(100)]
+    assert int(np.argmax(rates)) == 29
+    assert rates[29] == pytest.approx(0.5)
+    assert rates[0] == pytest.approx(0.5 / 30)
+    assert rates[99] == pytest.approx(0, abs=1e-7)
+
+
+RATES = {  # the optimiser's rate is 0.1
+    "constant": ({}, [0.1] * 6),
+    "step": ({"every": 2, "factor": 0.1}, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]),
+    "halving": ({"every": 3}, [0.1, 0.1, 0.1, 0.05, 0.05, 0.05]),
+    "inverse_time": (
+        {"every": 2, "decay": 0.5},
+        [0.1, 0.1, 0.1 / 2, 0.1 / 2, 0.1 / 2 / 3, 0.1 / 2 / 3],
+    ),
+    # validation loss below: 3, 2, 2, 2.5, 1, 1
+    "plateau": ({"patience": 2, "factor": 0.5}, [0.1, 0.1, 0.1, 0.1, 0.05, 0.05]),
+}
+
+
+@pytest.mark.parametrize("kind", RATES)
+def test_the_rate_of_each_epoch_follows_from_the_history(kind: str) -> None:
+    fields, expected = RATES[kind]
+    spec = TrainingSpec.model_validate(
+        {
+            "epochs": 6,
+            "optimizer": {"kind": "sgd", "learning_rate": 0.1},
+            "schedule": {"kind": kind, **fields},
+        }
+    )
+    history = [{"validation_loss": loss} for loss in (3, 2, 2, 2.5, 1, 1)]
+    rates = [rate_of_next_epoch(spec, history[:done]) for done in range(6)]
+    assert rates == pytest.approx(expected)
+
+
+def test_plateau_goes_down_again_but_not_below_the_lowest_rate() -> None:
+    spec = TrainingSpec(
+        epochs=9, optimizer=SGD(learning_rate=1.0), schedule=Plateau(patience=1, lowest=0.05)
+    )
+    history = [{"validation_loss": 1.0}] * 4
+    rates = [rate_of_next_epoch(spec, history[:done]) for done in range(5)]
+    assert rates == pytest.approx([1.0, 1.0, 0.1, 0.05, 0.05])
+
+
+def test_the_rates_of_every_step() -> None:
+    def rates(schedule: ScheduleSpec) -> np.ndarray:
+        spec = TrainingSpec(epochs=2, optimizer=SGD(learning_rate=0.4), schedule=schedule)
+        assert rate_of_next_epoch(spec, []) is None
+        rate = build_optimizer(spec, steps_per_epoch=10)._learning_rate
+        return np.array([float(rate(step)) for step in range(20)])
+
+    np.testing.assert_allclose(
+        rates(WarmUp(warmup=0.25)), [0.08, 0.16, 0.24, 0.32] + [0.4] * 16, atol=1e-6
+    )
+    done = np.arange(1, 21) / 20
+    np.testing.assert_allclose(
+        rates(Cosine(floor=0.1)),
+        0.4 * (0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * done))),
+        atol=1e-6,
+    )
+    assert rates(Cosine(warmup=0.5)).argmax() in (9, 10)
+
+
+def test_the_history_has_the_rate_that_each_epoch_had(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    halved = override(
+        small,
+        {"training.optimizer.kind": "adamax", "training.optimizer.learning_rate": 0.004,
+         "training.schedule.kind": "halving", "training.schedule.every": 1},
+    )  # fmt: skip
+    store = Store(tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        run_experiment(halved, sample, store, StopAfter(2), draw=False)
+    resumed = run_experiment(halved, sample, store, draw=False)
+    rates = [row["learning_rate"] for row in resumed.history]
+    assert rates == pytest.approx([0.004, 0.002, 0.001, 0.0005])
+    assert_same(resumed, run_experiment(halved, sample, Store(tmp_path / "whole"), draw=False))
+
+
+def test_sigmoid_outputs_have_the_mean_binary_cross_entropy(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    experiment = override(small, {"model.output": "sigmoid", "training.epochs": 1})
+    run = run_experiment(experiment, sample, Store(tmp_path), draw=False)
+    probabilities = np.load(run.folder / "predictions.npz")["test_probabilities"]
+    labels = np.load(run.folder / "predictions.npz")["test_labels"]
+    assert not np.allclose(probabilities.sum(axis=1), 1, atol=0.05)
+    by_keras = keras.losses.BinaryCrossentropy()(np.eye(10)[labels], probabilities)
+    assert run.metrics["test"]["loss"] == pytest.approx(float(by_keras), rel=1e-5)
+    assert run.history[0]["train_loss"] < 0.6  # ln 2 is that of knowing nothing
+
+
+def test_pictures_that_are_too_many_to_copy_give_the_same_batches(
+    sample: Dataset, small: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above a size parts are rows of the whole, and NumPy gathers the batches."""
+    small = override(small, {"training.epochs": 1})
+    copied = run_experiment(small, sample, Store(tmp_path / "copied"), draw=False)
+    monkeypatch.setattr("kerascw.data.LARGE", 0)
+    monkeypatch.setattr("kerascw.data.pipeline.LARGE", 0)
+    splits = split(sample, small.data)
+    assert isinstance(splits.train.images, Rows)
+    assert splits.train.images.base is sample.train.images
+    in_place = run_experiment(small, sample, Store(tmp_path / "in place"), draw=False)
+    assert_same(copied, in_place)
+
+
+def test_l2_is_in_the_gradients_and_not_in_the_reported_loss(
+    sample: Dataset, tmp_path: Path
+) -> None:
+    """One step of plain SGD moves every weight, biases included, by the stated gradient."""
+    from kerascw.models import build_model
+
+    base = Experiment.model_validate(
+        {
+            "data": {"name": "fashion_mnist", "sample": True, "fraction": 0.01},
+            "model": {"kind": "mlp", "dense": [8], "initializer": "torch"},
+            "training": {
+                "epochs": 1, "batch_size": 60, "keep": "last",
+                "optimizer": {"kind": "sgd", "learning_rate": 0.1},
+            },
+        }
+    )  # fmt: skip
+    splits = split(sample, base.data)
+    assert len(splits.train) == 60
+    start = build_model(base.model, seed=base.seed).get_weights()
+    plain = fit(base, splits, tmp_path / "plain.npz")
+    decayed = fit(override(base, {"training.l2": 0.25}), splits, tmp_path / "decayed.npz")
+    for before, without, with_l2 in zip(
+        start, plain.model.get_weights(), decayed.model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(with_l2, without - 0.1 * 2 * 0.25 * before, atol=1e-6)
+    assert plain.history[0]["train_loss"] == decayed.history[0]["train_loss"]
+
+
+def test_the_reported_training_figures_are_of_examples_not_batches(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    """With a rate of almost nothing the epoch's figures are those of the initial weights."""
+    still = override(
+        small,
+        {
+            "training.optimizer.learning_rate": 1e-12,
+            "training.epochs": 1,
+            "training.batch_size": 64,  # 855 images: 13 whole batches and one of 23
+            "training.augmentation": [],
+            "training.label_smoothing": 0.1,
+            "model.dropout": [],
+            "model.batch_norm": False,
+        },
+    )
+    splits = split(sample, still.data)
+    assert len(splits.train) % 64 != 0
+    fitted = fit(still, splits, tmp_path / "checkpoint.npz")
+    from kerascw.evaluation.metrics import loss_and_accuracy
+    from kerascw.training.fit import Predictor
+
+    loss, accuracy = loss_and_accuracy(
+        Predictor(fitted.model)(splits.train.images), splits.train.labels
+    )
+    assert fitted.history[0]["train_loss"] == pytest.approx(loss, rel=1e-5)
+    assert fitted.history[0]["train_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+
+
+def test_same_seed_same_bytes_other_seed_others(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    runs = [
+        run_experiment(override(small, {"seed": seed}), sample, Store(tmp_path / place), draw=False)
+        for place, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert_same(runs[0], runs[1])
+    assert runs[0].history != runs[2].history
+
+
+class StopAfter(Silent):
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+
+    def epoch(self, row: dict[str, float]) -> None:
+        if row["epoch"] == self._epochs:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_after_an_epoch_goes_on_to_the_same_end(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    # one_cycle, so that the schedule's place must survive too; AdamW for its moments
+    small = override(
+        small, {"training.schedule.kind": "one_cycle", "training.optimizer.kind": "adamw"}
+    )
+    store = Store(tmp_path / "stopped")
+    with pytest.raises(Interrupted, match="stopped after epoch 2 of 4"):
+        run_experiment(small, sample, store, StopAfter(2), draw=False)
+    assert store.all() == []
+    resumed = run_experiment(small, sample, store, draw=False)
+    whole = run_experiment(small, sample, Store(tmp_path / "whole"), draw=False)
+    assert_same(resumed, whole)
+    assert not list((tmp_path / "stopped" / ".unfinished").iterdir())
+
+
+def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(
+    sample: Dataset, tmp_path: Path
+) -> None:
+    command = [
+        *(sys.executable, "-m", "kerascw", "run", "fashion", "--sample", "--epochs", "4"),
+        *("--set", "model.filters=4,4,4,4", "--set", "model.batch_norm_momentum=0.9"),
+        *("--saved-models", str(tmp_path / "saved_models"), "--runs"),
+    ]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen([*command, str(killed)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 2/4"):
+            break
+    time.sleep(0.15)  # into the third epoch
+    process.kill()
+    process.wait()
+    assert Store(killed).all() == []
+    assert list(killed.glob(".unfinished/*/checkpoint.npz"))
+    again = subprocess.run([*command, str(killed)], capture_output=True, text=True, check=True)
+    assert "going on after epoch 2" in again.stdout
+    assert "epoch 2/4" not in again.stdout
+    subprocess.run([*command, str(whole)], capture_output=True, check=True)
+    (one,), (other,) = Store(killed).all(), Store(whole).all()
+    assert_same(one, other)
+
+
+def test_the_best_epoch_is_kept(sample: Dataset, small: Experiment, tmp_path: Path) -> None:
+    for keep, best in (("validation_accuracy", max), ("validation_loss", min)):
+        run = run_experiment(
+            override(small, {"training.keep": keep}), sample, Store(tmp_path), draw=False
+        )
+        figures = [row[keep] for row in run.history]
+        assert run.metrics["kept_epoch"] == figures.index(best(figures)) + 1
+        kept = run.metrics["validation"][keep.removeprefix("validation_")]
+        assert kept == pytest.approx(best(figures), abs=1e-12)
+
+
+def test_patience_ends_training(sample: Dataset, small: Experiment, tmp_path: Path) -> None:
+    impatient = override(
+        small,
+        {"training.epochs": 30, "training.patience": 2, "training.keep": "validation_loss",
+         "training.optimizer.learning_rate": 0.03},
+    )  # fmt: skip
+    run = run_experiment(impatient, sample, Store(tmp_path), draw=False)
+    assert run.metrics["ended"] == "patience"
+    assert len(run.history) == run.metrics["kept_epoch"] + 2 < 30
+
+
+def test_a_diverged_run_is_a_result(sample: Dataset, small: Experiment, tmp_path: Path) -> None:
+    wild = override(
+        small,
+        {"training.optimizer.kind": "sgd", "training.optimizer.learning_rate": 1e30,
+         "model.batch_norm": False, "model.activation": "linear", "data.scaling": "raw"},
+    )  # fmt: skip
+    store = Store(tmp_path)
+    run = run_experiment(wild, sample, store)
+    assert run.metrics["status"] == "diverged"
+    assert run.metrics["reason"] == "a figure of epoch 1 is not finite"
+    assert "test" not in run.metrics
+    assert run.metrics["scored_on_test"] == 0
+    assert store.get(run_name(wild, sample)) is not None
+    assert (run.folder / "report.html").is_file()
+
+
+def test_standard_scaling_is_that_of_the_training_part(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    standard = override(small, {"data.scaling": "standard", "training.epochs": 1})
+    splits = split(sample, standard.data)
+    fitted = fit(standard, splits, tmp_path / "checkpoint.npz")
+    scaled = fitted.model.get_layer("scale_pixels")(splits.train.images).numpy()
+    assert scaled.mean() == pytest.approx(0, abs=1e-4)
+    assert scaled.std() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_kept_model_loads_in_keras_alone(
+    sample: Dataset, small: Experiment, tmp_path: Path
+) -> None:
+    cycle = override(small, {"training.schedule.kind": "one_cycle", "training.epochs": 1})
+    run = run_experiment(cycle, sample, Store(tmp_path), draw=False)
+    code = f"import keras; keras.saving.load_model({str(run.folder / 'model.keras')!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -1,0 +1,309 @@
+"""Experiments that begin with another's weights: what is carried over, kept and refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from kerascw.data import Dataset, nested_subset, split
+from kerascw.errors import CallError, Interrupted, KerascwError
+from kerascw.experiment.settings import override, read_experiment
+from kerascw.experiment.spec import (
+    Adam,
+    ConvNet,
+    DataSpec,
+    Experiment,
+    Holdout,
+    TrainingSpec,
+    WarmStart,
+)
+from kerascw.lab.derive import with_seed
+from kerascw.lab.run import planned
+from kerascw.models import build_model
+from kerascw.runs.many import name_of, run_many
+from kerascw.runs.run import run_experiment
+from kerascw.runs.store import Run, Store
+from kerascw.studies import bag_learning, study_named
+from kerascw.training.warm_start import warm_start
+from kerascw.training.watcher import Silent
+
+SOURCE = Experiment(
+    data=DataSpec(
+        name="fashion_mnist",
+        sample=True,
+        classes=(2, 3, 6),
+        holdout=Holdout(how="last", count=1000),
+        fraction=0.2,
+    ),
+    model=ConvNet(filters=(4, 6), pool_after=(1, 2), dense=(12,)),
+    training=TrainingSpec(epochs=2, optimizer=Adam(learning_rate=0.003), keep="last"),
+)
+
+
+def started(
+    layers: tuple[str, ...] = ("conv_1", "conv_2", "dense_1"), **more: object
+) -> Experiment:
+    """Another task, four classes, from the source's weights."""
+    return Experiment(
+        data=SOURCE.data.model_copy(update={"classes": (0, 1, 4, 5)}),
+        model=SOURCE.model,
+        training=SOURCE.training,
+        start=WarmStart.model_validate({"source": SOURCE, "layers": layers, **more}),
+    )
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def source(store: Store) -> Run:
+    (run,) = run_many([SOURCE], store)
+    return run
+
+
+def layer_weights(run: Run, name: str) -> list[np.ndarray]:
+    return run.model().get_layer(name).get_weights()
+
+
+def test_layers_equal_their_source_bit_for_bit_and_the_others_are_fresh(source: Run) -> None:
+    experiment = started(("conv_1", "dense_1"))
+    assert experiment.start is not None
+    fresh = build_model(experiment.model, classes=4, seed=0)
+    model = build_model(experiment.model, classes=4, seed=0)
+    theirs = source.model()
+    warm_start(model, theirs, experiment.start)
+    for name in ("conv_1", "dense_1"):
+        for mine, other in zip(
+            model.get_layer(name).get_weights(), theirs.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(mine, other)
+    for name in ("conv_2", "probabilities"):
+        kernel = model.get_layer(name).get_weights()[0]
+        np.testing.assert_array_equal(kernel, fresh.get_layer(name).get_weights()[0])
+        theirs_kernel = theirs.get_layer(name).get_weights()[0]
+        assert kernel.shape != theirs_kernel.shape or (kernel != theirs_kernel).any()
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_frozen_layers_do_not_move_and_the_others_do(source: Run, store: Store) -> None:
+    frozen, free = run_many([started(frozen=True), started()], store)
+    for name in ("conv_1", "conv_2", "dense_1"):
+        for kept, theirs, moved in zip(
+            layer_weights(frozen, name),
+            layer_weights(source, name),
+            layer_weights(free, name),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(kept, theirs)
+            assert (moved != theirs).any()
+    assert frozen.source == free.source == source.name
+    losses = [row["train_loss"] for row in frozen.history]
+    assert losses[1] < losses[0]  # the output layer learns
+
+
+def test_the_source_is_trained_once_and_for_whom_it_is_asked(tmp_path: Path) -> None:
+    class Notes(Silent):
+        def __init__(self) -> None:
+            self.plans: list[tuple[int, int]] = []
+            self.names: list[str] = []
+
+        def planned(self, runs: int, kept: int, jobs: int) -> None:
+            self.plans.append((runs, kept))
+
+        def finished(self, run: Run) -> None:
+            self.names.append(run.name)
+
+    store, notes = Store(tmp_path), Notes()
+    experiments = [started(), started(frozen=True), with_seed(started(), 1)]
+    runs = run_many(experiments, store, jobs=2, watcher=notes)
+    assert notes.plans == [(2, 0), (3, 0)]
+    assert len(notes.names) == len(set(notes.names)) == 5
+    assert len({run.source for run in runs}) == 2
+    assert [run.name for run in runs] == [name_of(e, None) for e in experiments]
+    again = Notes()
+    assert run_many(experiments, store, watcher=again) == runs
+    assert again.names == []
+
+
+def test_the_key_covers_the_start() -> None:
+    base = started()
+    assert base.start is not None
+    other_source = override(SOURCE, {"training.epochs": 3})
+    others = [
+        base.model_copy(update={"start": None}),
+        started(("conv_1",)),
+        started(frozen=True),
+        base.model_copy(update={"start": base.start.model_copy(update={"source": other_source})}),
+        with_seed(base, 1),
+    ]
+    assert len({experiment.key("data") for experiment in [base, *others]}) == 6
+    assert Experiment.model_validate_json(base.canonical_json()) == base
+
+
+def test_interrupted_it_goes_on_to_the_same_end(
+    sample: Dataset, source: Run, tmp_path: Path
+) -> None:
+    class Stop(Silent):
+        def epoch(self, row: dict[str, float]) -> None:
+            raise KeyboardInterrupt
+
+    experiment, store = started(frozen=True), Store(tmp_path / "a")
+    with pytest.raises(Interrupted):
+        run_experiment(experiment, sample, store, Stop(), source=source, draw=False)
+    resumed = run_experiment(experiment, sample, store, source=source, draw=False)
+    whole = run_experiment(experiment, sample, Store(tmp_path / "b"), source=source, draw=False)
+    assert resumed.history == whole.history
+    for one, other in zip(resumed.model().get_weights(), whole.model().get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("layers", "model", "said"),
+    [
+        (("conv_9",), {}, "start.layers: no layer 'conv_9' in this model; choose conv_1, conv_2"),
+        (("conv_2",), {"filters": (4,), "pool_after": (1,)},
+         "start.layers: no layer 'conv_2' in this model"),
+        (("dense_2",), {"dense": (12, 5)},
+         "start.layers: no layer 'dense_2' in the source's model; choose"),
+        (("pool_1",), {}, "start.layers: pool_1 has no weights; choose conv_1"),
+        (("conv_1",), {"kernels": (5,)},
+         "start.layers: conv_1 has weights of 5x5x1x4 and 4 in this model and of 3x3x1x4 and 4"),
+        (("probabilities",), {}, "of 12x4 and 4 in this model and of 12x3 and 3 in the source's"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_carried_over_is_one_line_before_anything_is_trained(
+    layers: tuple[str, ...], model: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    experiment = started(layers)
+    changed = experiment.model_copy(update={"model": experiment.model.model_copy(update=model)})
+    with pytest.raises(CallError) as raised:
+        run_many([changed], Store(tmp_path))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not list(tmp_path.glob("*-*"))
+
+
+def test_a_cycle_of_warm_starts_is_one_line(tmp_path: Path) -> None:
+    """By value there is no cycle; files that name one another can make one."""
+    for one, other in (("a", "b"), ("b", "c"), ("c", "a")):
+        tree = started().model_dump(mode="json")
+        tree["start"]["source"] = f"{other}.json"
+        (tmp_path / f"{one}.json").write_text(json.dumps(tree))
+    with pytest.raises(CallError) as raised:
+        read_experiment(tmp_path / "a.json")
+    assert "a cycle of warm starts: a.json starts from b.json starts from c.json" in str(
+        raised.value
+    )
+    (tmp_path / "c.json").write_text(SOURCE.canonical_json())
+    chain = read_experiment(tmp_path / "a.json")
+    assert chain.start is not None
+    assert chain.start.source.start is not None
+    assert chain.start.source.start.source == SOURCE
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        ("{", "no JSON ("),
+        ("[]", "no experiment; expected its fields data, model, training, seed"),
+        ('{"data": {}}', "data.name: Field required"),
+    ],
+)
+def test_a_bad_experiment_file_is_one_line(text: str | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "experiment.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(CallError) as raised:
+        read_experiment(path)
+    assert str(path) in str(raised.value)
+    assert said in str(raised.value)
+
+
+def test_a_source_that_is_gone_is_said(sample: Dataset, source: Run, tmp_path: Path) -> None:
+    from kerascw.runs.verify import verify
+
+    store = Store(tmp_path)
+    run = run_experiment(started(), sample, store, source=source, draw=False)
+    with pytest.raises(KerascwError, match=f"run {source.name}, which .* started from, is not in"):
+        verify(run, sample, store)
+    again = run_experiment(SOURCE, sample, store, draw=False)
+    assert again.name == source.name
+    assert verify(run, sample, store).outcome == "identical"
+
+
+# --- the studies' plans ---------------------------------------------------------------------
+
+
+def test_subsets_are_nested_and_the_same_for_every_initialisation(sample: Dataset) -> None:
+    plan = planned(study_named("bag-pretraining"), budget="full", seeds=1, sample=True)
+    parts: dict[float, list[np.ndarray]] = {}
+    for name, (experiment,) in plan.experiments.items():
+        if ", " in name:
+            part = split(sample, experiment.data).train
+            parts.setdefault(experiment.data.fraction, []).append(part.images[:])
+    assert sorted(parts) == list(bag_learning.FRACTIONS)
+    smaller: set[bytes] = set()
+    for _, (random, warm) in sorted(parts.items()):
+        np.testing.assert_array_equal(random, warm)
+        larger = {image.tobytes() for image in random}
+        assert smaller < larger
+        smaller = larger
+
+
+def test_nested_subsets_keep_every_class_s_share() -> None:
+    labels = np.repeat(np.arange(5), (100, 200, 300, 400, 500))
+    for fraction in bag_learning.FRACTIONS:
+        chosen = nested_subset(labels, fraction, seed=0)
+        counts = np.bincount(labels[chosen])
+        np.testing.assert_allclose(counts / np.bincount(labels), fraction, atol=0.01)
+
+
+def test_every_seed_has_its_own_source() -> None:
+    plan = planned(study_named("bag-pretraining"), budget="quick", seeds=2)
+    for experiments in plan.experiments.values():
+        for seed, experiment in enumerate(experiments):
+            assert experiment.seed == seed
+            if experiment.start is not None:
+                assert experiment.start.source.seed == seed
+
+
+def test_the_transfer_classifier_flattens_to_2000() -> None:
+    cell = bag_learning.transfer_grid()["Fashion-MNIST-2: sgd 0.001 dropout 0.3"]
+    model = build_model(cell.model, classes=5)
+    assert model.get_layer("flatten").output.shape == (None, 2000)
+    encoder = bag_learning.pretraining()["random, 5%"]
+    assert build_model(encoder.model, classes=5).get_layer("flatten").output.shape == (None, 320)
+
+
+def test_a_study_from_the_command_line_with_warm_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """bag-transfer on the sample: the grid, then the three initialisations; twice trains once."""
+    from kerascw.commands.main import main
+
+    monkeypatch.setattr(bag_learning, "QUICK_FRACTIONS", (0.2, 0.6))
+    grid = bag_learning.transfer_grid_quick
+
+    def two_cells() -> dict[str, Experiment]:
+        return dict([*grid().items()][:2])
+
+    from dataclasses import replace
+
+    study = replace(bag_learning.TRANSFER, quick_variants=two_cells)
+    monkeypatch.setattr(bag_learning, "STUDIES", (study,))
+    words = ["run", "bag-transfer", "--sample", "--epochs", "1", "--seeds", "2", "--jobs", "2",
+             "--runs", str(tmp_path)]  # fmt: skip
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert len(Store(tmp_path).all()) == 4 + 2 * 3 * 2
+    assert "Which cell of the grid does validation choose" in result.output
+    assert "Not comparable" in result.output
+    (page,) = tmp_path.glob("studies/*/report.html")
+    assert "a global loader is used again" in page.read_text(encoding="utf-8")
+    again = CliRunner().invoke(main, words)
+    assert "0 to train" in again.output
