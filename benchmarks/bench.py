@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from in_turn import RESULTS
+from harness import RESULTS
 from matplotlib.figure import Figure
 
 from kerascw.runs.environment import commit, processor

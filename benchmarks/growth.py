@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
-from in_turn import RESULTS
+from harness import RESULTS
 
 from kerascw.experiment.spec import Experiment, Holdout
 from kerascw.quiet import import_tensorflow

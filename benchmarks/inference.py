@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from in_turn import RESULTS, Contender, answers, serve, spread
+from harness import RESULTS, Contender, answers, serve, spread
 from throughput import architectures, torch_model
 
 from kerascw.runs.environment import processor

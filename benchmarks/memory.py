@@ -11,7 +11,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from resident import Memory
+from harness import Memory
 
 from kerascw.experiment.spec import Experiment
 from kerascw.runs.environment import processor

@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 
-from in_turn import RESULTS, spread
+from harness import RESULTS, spread
 
 from kerascw.commands.terminal import images_trained
 from kerascw.experiment.settings import override
