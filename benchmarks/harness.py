@@ -49,6 +49,18 @@ def save(folder: Path, name: str, found: Mapping[str, Any]) -> None:
     write_json(folder / f"{name}.json", found)
 
 
+def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Lay out a Markdown table.
+
+    >>> print(markdown(("jobs", "seconds"), [(1, "2.0")]), end="")
+    | jobs | seconds |
+    | --- | --- |
+    | 1 | 2.0 |
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(str(cell) for cell in line)} |\n" for line in lines)
+
+
 # --- time -----------------------------------------------------------------------------------
 
 
@@ -95,7 +107,7 @@ def gemm_peak(size: int = 2048) -> float:
 
 
 class Contender:
-    """A process of its own that does one thing whenever it is told to, and is idle meanwhile.
+    """A process of its own that does something whenever it is told to, and is idle meanwhile.
 
     Settings of threads belong to the process, so two contenders cannot share one. The script is
     started with ``--contender`` and ``words``, builds what it needs and calls :func:`serve`.
@@ -115,10 +127,10 @@ class Contender:
             raise SystemExit(f"{self._process.args} ended with {self._process.wait()}")
         return float(line)
 
-    def seconds(self) -> float:
-        """Have it done once, and return the seconds that took."""
+    def seconds(self, task: str = "") -> float:
+        """Have a task done once, and return the seconds that took."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{task}\n")
         self._process.stdin.flush()
         return self._answer()
 
@@ -149,12 +161,17 @@ def answers() -> TextIO:
     return to
 
 
-def serve(work: Callable[[], object], to: TextIO) -> None:
-    """Be a contender: do it once to warm up, then once a line, answering with the seconds."""
-    work()
+def serve(work: Callable[[], object] | Mapping[str, Callable[[], object]], to: TextIO) -> None:
+    """Be a contender: do each task once to warm up, then one a line, answering with the seconds.
+
+    ``work`` is the only task, or all tasks by their names.
+    """
+    tasks = work if isinstance(work, Mapping) else {"": work}
+    for task in tasks.values():
+        task()
     print(0.0, file=to, flush=True)
-    for _ in sys.stdin:
-        print(seconds_of(work), file=to, flush=True)
+    for line in sys.stdin:
+        print(seconds_of(tasks[line.strip()]), file=to, flush=True)
 
 
 # --- memory ---------------------------------------------------------------------------------

@@ -31,3 +31,17 @@ def choices(names: object) -> str:
     """
     *most, last = [str(name) for name in names]  # type: ignore[attr-defined]
     return f"{', '.join(most)} or {last}" if most else last
+
+
+def printable(text: str) -> str:
+    """Escape what would not print: line ends, control characters, odd bytes.
+
+    For names and texts from files, which could otherwise move the cursor or colour a terminal.
+
+    >>> printable("two lines" + chr(10) + ".png") == "two lines" + chr(92) + "n.png"
+    True
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -18,7 +18,7 @@ from kerascw.export.runtimes import FORMATS, TITLES, with_article
     metavar="FOLDER",
     type=click.Path(path_type=Path),
     help="Where to: FOLDER/VERSION for a SavedModel, FOLDER/FORMAT/VERSION for others. "
-    "[default: the dataset's name in saved_models/]",
+    "[default: models/RUN]",
 )
 @data_dir_option
 @runs_option
@@ -27,19 +27,17 @@ def command(
 ) -> None:
     """Export the model of RUN (a folder, a name or the beginning of a key).
 
-    Pixels are scaled inside: it takes raw pictures. Another process loads it with the format's own
-    runtime, and what it answers is compared with the live model before the export gets its name.
+    Pixels are scaled inside: it takes raw images. Another process loads it with the format's own
+    runtime, and its answers are compared with the live model's before the export gets its name.
 
     onnx and litert need: pip install 'kerascw[export]'.
     """
     from kerascw.console import console
-    from kerascw.export.run import export_run
-    from kerascw.runs.run import file_name
+    from kerascw.export.run import export_run, run_folder
     from kerascw.runs.store import Store
 
     run = Store(runs).find(run_name)
-    folder = output or Path("saved_models", file_name(run.experiment.data))
     with console().status(f"exporting and proving {with_article(form)}"):
-        path = export_run(run, folder, data_dir=data_dir, form=form)
+        path = export_run(run, output or run_folder(run), data_dir=data_dir, form=form)
     click.echo(f"{TITLES[form]}: {path}")
-    click.echo(f"next: python -m kerascw predict {path} PICTURE...", err=True)
+    click.echo(f"next: python -m kerascw predict {path} IMAGE...", err=True)

@@ -18,10 +18,10 @@ from kerascw.commands.options import (
     data_option,
     interruptible,
     jobs_option,
+    models_option,
     picture_options,
     runs_option,
     sample_option,
-    saved_models_option,
     setting,
     settings_option,
     size_option,
@@ -143,7 +143,7 @@ def main() -> None:
 @click.option(
     "--or-sample", is_flag=True, help="Use the bundled sample if no source has the dataset."
 )
-@saved_models_option
+@models_option
 @picture_options
 @runs_option
 def run(
@@ -165,7 +165,7 @@ def run(
     data_dir: Path | None,
     sample: bool,
     or_sample: bool,
-    saved_models: Path,
+    models: Path,
     pictures: Any,
     runs: Path,
     **shortcuts: Any,
@@ -258,9 +258,10 @@ def run(
     if exports and result.product.experiment.reconstructs:
         terminal.print("no SavedModel: an autoencoder gives pictures, not classes")
     elif exports:
-        from kerascw.export.run import export_run
+        from kerascw.export.run import export_run, model_name
 
-        folder = export_run(result.product, saved_models / exports, data_dir=data_dir)
+        name = model_name(exports, budget=plan.budget, sample=sample, changed=plan.changed)
+        folder = export_run(result.product, models / name, data_dir=data_dir)
         terminal.print(f"SavedModel: {folder}")
         next_step(terminal, f"predict {folder.parent} PICTURE...")
         return

@@ -30,12 +30,19 @@ data_option = click.option(
 sample_option = click.option(
     "--sample", is_flag=True, help="Use the bundled sample, not the dataset."
 )
+models_option = click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="The folder that exported models go to.",
+)
 saved_models_option = click.option(
     "--saved-models",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("saved_models"),
     show_default=True,
-    help="The folder that exported models go to.",
+    help="The folder of the models that come with the repository.",
 )
 size_option = click.option(
     "--size", type=click.IntRange(min=1), help="folder: pixels a side. [default: auto]"

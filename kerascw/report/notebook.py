@@ -1,19 +1,16 @@
-"""How runs, studies and models show themselves as the last line of a notebook's cell.
+"""How runs and studies show themselves as the last line of a notebook's cell.
 
 Still pictures and plain tables, without a script or a style of their own: a notebook is read where
 neither runs, and keeps its own colours.
 """
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerascw.lab.run import StudyResult
 from kerascw.report.page import filled
-from kerascw.report.tables import Table, number, percent
+from kerascw.report.tables import Table, number
 from kerascw.runs.store import Run
-
-if TYPE_CHECKING:
-    from kerascw.export.load import LoadedModel
 
 MOST_ROWS = 30
 """Lines of a table that a cell shows; the report has all."""
@@ -57,25 +54,6 @@ def study_fragment(result: StudyResult) -> str:
     return _fragment(study.question, headline(result, rows) + cautions,
                      [tables.get(compared) or next(iter(tables.values()))], drawn,
                      f"python -m kerascw report {result.plan.label} --open")  # fmt: skip
-
-
-def model_fragment(model: "LoadedModel") -> str:
-    """Return an exported model as HTML: what it takes and gives, and its card's figures."""
-    height, width, channels = model.input_shape
-    rows: list[tuple[str, Any]] = [
-        ("takes", f"uint8 pictures [n, {height}, {width}, {channels}]"),
-        ("classes", ", ".join(model.class_names) if model.class_names else "not named"),
-    ]
-    test = model.card.get("metrics", {}).get("test", {})
-    if "accuracy" in test:
-        rows.append(("test accuracy", percent(test["accuracy"])))
-    return _fragment(
-        model.path.name if model.path.suffix else model.path.parent.name,
-        f"{model.form}, {model.path}",
-        [Table("facts", ("", ""), rows, text=(0, 1))],
-        {},
-        f"python -m kerascw predict {model.path} PICTURE",
-    )
 
 
 def _fragment(

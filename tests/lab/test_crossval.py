@@ -352,7 +352,7 @@ def test_final_trains_on_everything_for_the_mean_of_the_folds_epochs(result: Stu
 
 def test_a_second_time_nothing_is_trained_and_all_is_said(store: Store, tmp_path: Path) -> None:
     again = call("run", "digits", "--folds", "3", "--seeds", "2", *WORDS, "--runs",
-                 str(store.folder), "--saved-models", str(tmp_path))  # fmt: skip
+                 str(store.folder), "--models", str(tmp_path))  # fmt: skip
     assert again.exit_code == 0, again.output
     assert "12 runs, 12 kept already, 0 to train" in again.output
     assert "changed: folds=3" in again.output
@@ -506,7 +506,7 @@ def test_a_folder_s_own_validation_part_is_not_used(
 ) -> None:
     monkeypatch.setenv("KERASCW_CACHE_DIR", str(tmp_path / "cache"))
     words = ["digits", "--data", f"folder:{clothes}", "--folds", "3", "--epochs", "1"]
-    result = call("run", *words, "--runs", str(tmp_path / "runs"), "--saved-models",
+    result = call("run", *words, "--runs", str(tmp_path / "runs"), "--models",
                   str(tmp_path / "s"))  # fmt: skip
     assert result.exit_code == 0, result.output
     note = "The dataset's own validation part is not used: the folds are of its training pictures."

@@ -104,7 +104,7 @@ def test_from_a_folder_of_pictures_to_a_prediction(folder: Path, tmp_path: Path)
     command = [
         *("run", "fashion", "--data", f"folder:{folder}", "--epochs", "6", "--batch-size", "16"),
         *("--set", "model.filters=8,8", "--set", "model.pool_after=1,2"),
-        *("--set", "training.augmentation=[]", "--runs", str(runs), "--saved-models", str(saved)),
+        *("--set", "training.augmentation=[]", "--runs", str(runs), "--models", str(saved)),
     ]
     result = call(*command)
     assert result.exit_code == 0, result.output
@@ -129,7 +129,7 @@ def test_from_a_folder_of_pictures_to_a_prediction(folder: Path, tmp_path: Path)
     assert run_name(run.experiment, moved) == run.name
 
     (model,) = saved.iterdir()
-    assert model.name == file_name(data)
+    assert model.name.startswith(f"{file_name(data)}-changed-")  # epochs and more
     large = tmp_path / "new.jpg"
     picture(999, bright=True).resize((240, 200)).save(large)
     predicted = call("predict", str(model), str(large), "--format", "json")
@@ -145,7 +145,7 @@ def test_bad_pictures_end_it_before_training_or_are_left_out(folder: Path, tmp_p
     (folder / "Erde" / "broken.png").write_bytes(b"no picture")
     words = ["run", "fashion", "--data", f"folder:{folder}", "--epochs", "1", "--batch-size", "64",
              "--set", "model.filters=4", "--set", "model.pool_after=1",
-             "--runs", str(tmp_path / "runs"), "--saved-models", str(tmp_path / "s")]  # fmt: skip
+             "--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "s")]  # fmt: skip
     result = call(*words)
     assert result.exit_code == 1
     assert "Erde/broken.png" in result.stderr

@@ -618,7 +618,7 @@ def test_mnist_convnet(undrawn: None, mnist: Path, tmp_path: Path) -> None:
 
 def test_digits_from_scikit_learn_alone(undrawn: None, tmp_path: Path) -> None:
     result = call("run", "digits", "--budget", "quick", "--seeds", "2", "--epochs", "1",
-                  "--runs", str(tmp_path), "--saved-models", str(tmp_path / "s"))  # fmt: skip
+                  "--runs", str(tmp_path), "--models", str(tmp_path / "s"))  # fmt: skip
     page = assert_study(result, tmp_path, "digits", seeds=2)
     errors = {
         name: [run.metrics["test"]["error"] for run in runs]
@@ -680,7 +680,7 @@ def test_svhn_with_and_without_extra_pictures(undrawn: None, colours: Path, tmp_
              "--budget", "quick", "--runs", str(tmp_path)]  # fmt: skip
     counts = []
     for extra, name in (([], "svhn"), (["--extra"], "svhn-extra")):
-        result = call("run", "svhn", *extra, *words, "--saved-models", str(tmp_path / "s"))
+        result = call("run", "svhn", *extra, *words, "--models", str(tmp_path / "s"))
         assert result.exit_code == 0, result.output
         (run,) = recall(name, Store(tmp_path)).every_run
         counts.append(run.metrics["train"]["examples"])

@@ -631,7 +631,7 @@ def test_the_flagship_as_an_autoencoder_from_the_command_line(tmp_path: Path) ->
         *("--set", "model.kind=autoencoder", "--set", "model.filters=2,2"),
         *("--set", "model.kernels=5", "--set", "training.keep=validation_loss"),
         *("--set", "training.label_smoothing=0", "--runs", str(tmp_path / "runs")),
-        *("--saved-models", str(tmp_path / "saved_models")),
+        *("--models", str(tmp_path / "saved_models")),
     )  # fmt: skip
     assert said.exit_code == 0, said.output
     assert "no SavedModel: an autoencoder gives pictures, not classes\n" in said.stdout

@@ -49,9 +49,9 @@ def test_a_run_shows_its_figures(digits: StudyResult) -> None:
 
 def test_a_model_shows_what_it_takes_and_gives(exported: Path) -> None:
     html = kerascw.load_model(exported)._repr_html_()
-    assert "uint8 pictures [n, 28, 28, 1]" in html
+    assert "uint8 [n, 28, 28, 1]" in html
     assert "Ankle boot" in html
-    assert "10.00 %" in html  # its card's accuracy
+    assert "10.00%" in html  # its card's accuracy
 
 
 def test_the_tour_runs(tmp_path: Path) -> None:

@@ -292,7 +292,7 @@ def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(
     command = [
         *(sys.executable, "-m", "kerascw", "run", "fashion", "--sample", "--epochs", "4"),
         *("--set", "model.filters=4,4,4,4", "--set", "model.batch_norm_momentum=0.9"),
-        *("--saved-models", str(tmp_path / "saved_models"), "--runs"),
+        *("--models", str(tmp_path / "saved_models"), "--runs"),
     ]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen([*command, str(killed)], stdout=subprocess.PIPE, text=True)
