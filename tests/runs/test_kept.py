@@ -1,4 +1,4 @@
-"""A store that an earlier version wrote (``kept/``: digits, two variants, one epoch) still opens."""
+"""A store that an earlier version wrote (``kept/``: digits, two variants, one epoch) opens."""
 
 import shutil
 from pathlib import Path
