@@ -1,8 +1,8 @@
 """How often 95 % intervals of a test accuracy hold the truth, by simulation.
 
 Simulated studies of S models from different seeds, all scored on the same 2,000 test images: most
-images are easy, the others have a chance of their own, which each seed shifts. An interval is honest
-if it holds the true accuracy, over all seeds and all images, in 93 to 97 of 100 studies.
+images are easy, the others have a chance of their own, which each seed shifts. An interval is
+honest if it holds the true accuracy, over all seeds and all images, in 93 to 97 of 100 studies.
 
     python benchmarks/coverage.py --studies 1000
 """
