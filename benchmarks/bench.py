@@ -1,9 +1,9 @@
-"""All of ``make bench``: throughput, many runs, inference and growth, as a table and a figure.
+"""All of ``make bench``: throughput, many runs, inference and growth, as one table.
 
     python benchmarks/bench.py [--table-only] [--data-dir DIR]
 
-Runs the four scripts one after the other and writes ``bench.json``, ``bench.md`` and ``bench.png``
-to ``benchmarks/results``. ``--table-only`` makes these of the figures that are there.
+Runs the four scripts one after the other and writes ``bench.json`` and ``bench.md`` to
+``benchmarks/results``. ``--table-only`` makes these of the figures that are there.
 """
 
 import datetime
@@ -14,18 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import markdown, options, save
-from matplotlib.figure import Figure
 
 from kerascw.runs.environment import commit, processor
 from kerascw.training.devices import cores
 
 SCRIPTS = ("throughput", "sweep", "inference", "growth")
-COLOURS = {
-    "kerascw": "#1b6ca8",
-    "Keras": "#c4572e",
-    "PyTorch": "#8a8a8a",
-    "PyTorch, channels last": "#bdbdbd",
-}
+CONTENDERS = ("kerascw", "Keras", "PyTorch", "PyTorch, channels last")
 
 
 def run(data_dir: Path | None) -> None:
@@ -48,7 +42,14 @@ def table(found: dict[str, Any]) -> str:
             f"{found['date']}, {found['processor']}, {found['cores']} cores, "
             f"commit {found['commit']}.\n",
             markdown(
-                ("training, images/s", "batch", *COLOURS, "to Keras", "to PyTorch", "of GEMM peak"),
+                (
+                    "training, images/s",
+                    "batch",
+                    *CONTENDERS,
+                    "to Keras",
+                    "to PyTorch",
+                    "of GEMM peak",
+                ),
                 [
                     (
                         name,
@@ -100,38 +101,8 @@ def table(found: dict[str, Any]) -> str:
     )
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
-    """Draw the training rates beside kerascw's, with the extremes of the rounds."""
-    architectures = found["throughput"]["architectures"]
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.subplots()
-    for at, (who, colour) in enumerate(COLOURS.items()):
-        places = [number + (at - 1.5) * 0.2 for number in range(len(architectures))]
-        middle, below, above = [], [], []
-        for one in architectures.values():
-            keras, rate = one["rates"]["Keras"]["median"], one["rates"][who]
-            middle.append(rate["median"] / keras)
-            below.append((rate["median"] - rate["low"]) / keras)
-            above.append((rate["high"] - rate["median"]) / keras)
-        axes.bar(places, middle, 0.19, label=who, color=colour)
-        axes.errorbar(places, middle, (below, above), fmt="none", ecolor="#1b1b1b", elinewidth=0.8)
-    axes.set_xticks(
-        range(len(architectures)),
-        [f"{name}\nbatch {one['batch_size']}" for name, one in architectures.items()],
-    )
-    axes.set(ylabel="training images/s, Keras = 1")
-    axes.set_title(
-        f"{found['date']}, {found['processor']}, {found['cores']} cores; bars: medians, "
-        "lines: lowest and highest round",
-        fontsize=9,
-    )
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.15))
-    figure.savefig(path, dpi=130)
-
-
 def main() -> None:
-    """Run, and write table and figure."""
+    """Run, and write the table."""
     parser = options(__doc__)
     parser.add_argument("--table-only", action="store_true")
     given = parser.parse_args()
@@ -147,7 +118,6 @@ def main() -> None:
         found[name] = json.loads((given.results / f"{name}.json").read_text())
     save(given.results, "bench", found)
     (given.results / "bench.md").write_text(table(found))
-    draw(found, given.results / "bench.png")
     print(table(found))
 
 

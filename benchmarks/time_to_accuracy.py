@@ -8,8 +8,8 @@ Seconds are of training and validation, as the run notes them, the tracing of th
 Runs that are cached in ``--runs`` are not trained again, so that a stopped benchmark goes on; other
 work on the machine meets both recipes of a seed, and the ratio of their times is taken by seed.
 
-A recipe reaches the published figure if its mean over the seeds does. The table, a plot and the
-figures go to ``benchmarks/results/time_to_accuracy`` (.md, .png, .json).
+A recipe reaches the published figure if its mean over the seeds does. The table and the
+figures go to ``benchmarks/results/time_to_accuracy`` (.md, .json).
 """
 
 import statistics
@@ -223,46 +223,6 @@ def table(content: dict[str, Any]) -> str:
     )
 
 
-def draw(content: dict[str, Any], path: Path) -> None:
-    """Draw the seconds of all runs, and the mean test figure beside them."""
-    from matplotlib.figure import Figure
-
-    rows = list(content["tasks"].values())
-    figure = Figure(figsize=(9, 0.9 + 0.95 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    for at, row in enumerate(rows):
-        for kind, colour, y in (("report", "#0072B2", at - 0.14), ("fast", "#D55E00", at + 0.14)):
-            own = row[kind]
-            missed = "" if own["reached"] else " (not reached)"
-            axes.plot(own["seconds"], [y] * len(own["seconds"]), "o", color=colour, alpha=0.75,
-                      label=f"{kind} recipe" if at == 0 else None)  # fmt: skip
-            axes.annotate(f"{own['mean']:.4f}{missed}", (max(own["seconds"]), y), xytext=(8, 0),
-                          textcoords="offset points", va="center", fontsize=8,
-                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
-        goal = GOAL * statistics.fmean(row["report"]["seconds"])
-        axes.vlines(goal, at - 0.32, at + 0.32, color="#555555", lw=1.2, ls="--",
-                    label="a quarter of the report's" if at == 0 else None)  # fmt: skip
-    axes.set(
-        xscale="log",
-        ylim=(len(rows) - 0.5, -0.5),
-        xlabel="seconds of training, one point for each seed; beside them the mean test figure",
-    )
-    axes.margins(x=0.3)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_yticks(
-        range(len(rows)),
-        [
-            f"{row['title'].replace(', ', chr(10), 1)}\n"
-            f"published {row['figure'].removeprefix('test.')} {row['published']:.4f}"
-            for row in rows
-        ],
-        fontsize=8,
-    )
-    axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
-    figure.savefig(path, dpi=150)
-
-
 def main() -> None:
     """Train, print, write."""
     parser = options(__doc__)
@@ -289,7 +249,6 @@ def main() -> None:
     content = summary(runs) | ({"cut_to_epochs": given.epochs} if given.epochs else {})
     save(given.results, NAME, content)
     (given.results / f"{NAME}.md").write_text(table(content))
-    draw(content, given.results / f"{NAME}.png")
     terminal.print(table(content))
     for name, row in content["tasks"].items():
         if not row["goal_met"]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from kerascw.commands.options import data_dir_option, runs_option, saved_models_option
 from kerascw.errors import CallError, choices
-from kerascw.export.card import Card, Facts
+from kerascw.export.card import Card
 from kerascw.export.load import EXTRA_FILE, LoadedModel, load_model, read_document, versions_in
 
 if TYPE_CHECKING:
@@ -123,58 +123,6 @@ ZOO = {
 }
 
 
-class SeedRun(Facts):
-    """One seed: its run on the training set, and its run on all training images."""
-
-    seed: int
-    epochs: int  # on all training images
-    validation_examples: int
-    validation_accuracy: float
-    test_accuracy: float  # of the run on all training images
-
-
-class Seeds(Facts):
-    """Which seed was chosen, and how the test accuracy varies over the seeds."""
-
-    chosen: int
-    by: str
-    mean: float
-    deviation: float | None
-    interval_95: tuple[float, float] | None
-    runs: tuple[SeedRun, ...]
-
-
-class Checked(Facts):
-    """How a kept model does on the images of its check."""
-
-    dataset: str
-    sample: bool
-    parts: tuple[str, ...]
-    words: str
-    pictures: int  # how many images
-    correct: int
-    accuracy: float
-
-
-class ZooFacts(Facts):
-    """The facts that a model of the zoo has beside those of its run."""
-
-    name: str
-    shows: str
-    study: str
-    variant: str
-    seeds: Seeds
-    check: Checked
-    licence: str
-    limits: tuple[str, ...]
-
-
-class ZooCard(Card):
-    """The card of a model of the zoo."""
-
-    zoo: ZooFacts
-
-
 def make(
     model: ZooModel, store: "Store", saved_models: Path, *, data_dir: str | Path | None = None
 ) -> Path:
@@ -194,19 +142,21 @@ def make(
     result = _kept(model, store)
     run = result.product
     version = export_run(run, saved_models / model.name, data_dir=data_dir)
-    zoo = ZooFacts(
-        name=model.name,
-        shows=model.shows,
-        study=model.study,
-        variant=model.variant,
-        seeds=_over_seeds(model, result),
-        check=measure(model.check, load_model(version)),
-        licence=model.licence,
-        limits=model.limits,
-    )
-    # the run's own command may have had places of its machine in it
-    card = ZooCard(**card_of(run).as_json() | {"command": model.command, "zoo": zoo})
-    document = kept_document(version) | {"card": card.as_json()}
+    document = kept_document(version)
+    document["card"] = {
+        **card_of(run).as_json(),
+        "command": model.command,  # the run's own may have had places of its machine in it
+        "zoo": {
+            "name": model.name,
+            "shows": model.shows,
+            "study": model.study,
+            "variant": model.variant,
+            "seeds": _over_seeds(model, result),
+            "check": measure(model.check, load_model(version)),
+            "licence": model.licence,
+            "limits": list(model.limits),
+        },
+    }
     temporary = version / EXTRA_FILE.parent / ".kerascw.json.writing"
     write_json(temporary, document)
     temporary.replace(version / EXTRA_FILE)
@@ -233,32 +183,33 @@ def _kept(model: ZooModel, store: "Store") -> "StudyResult":
     return StudyResult(result.plan, {name: result.runs[name] for name in names})
 
 
-def _over_seeds(model: ZooModel, result: "StudyResult") -> Seeds:
+def _over_seeds(model: ZooModel, result: "StudyResult") -> dict[str, Any]:
+    """Say which seed was chosen, and how the test accuracy varies over the seeds."""
     from kerascw.evaluation.statistics import over_seeds
     from kerascw.lab.run import FINAL
 
     finals = {run.experiment.seed: run for run in result.runs[model.variant + FINAL]}
     spread = over_seeds([run.metrics["test"]["accuracy"] for run in finals.values()])
-    return Seeds(
-        chosen=result.product.experiment.seed,
-        by="validation.accuracy",
-        mean=spread.mean,
-        deviation=spread.deviation,
-        interval_95=spread.interval,
-        runs=tuple(
-            SeedRun(
-                seed=run.experiment.seed,
-                epochs=finals[run.experiment.seed].metrics["kept_epoch"],
-                validation_examples=run.metrics["validation"]["examples"],
-                validation_accuracy=run.metrics["validation"]["accuracy"],
-                test_accuracy=finals[run.experiment.seed].metrics["test"]["accuracy"],
-            )
+    return {
+        "chosen": result.product.experiment.seed,
+        "by": "validation.accuracy",
+        "mean": spread.mean,
+        "deviation": spread.deviation,
+        "interval_95": spread.interval,
+        "runs": [
+            {
+                "seed": run.experiment.seed,
+                "epochs": finals[run.experiment.seed].metrics["kept_epoch"],
+                "validation_examples": run.metrics["validation"]["examples"],
+                "validation_accuracy": run.metrics["validation"]["accuracy"],
+                "test_accuracy": finals[run.experiment.seed].metrics["test"]["accuracy"],
+            }
             for run in result.runs[model.variant]
-        ),
-    )
+        ],
+    }
 
 
-def measure(check: Check, model: LoadedModel) -> Checked:
+def measure(check: Check, model: LoadedModel) -> dict[str, Any]:
     """Count how many images of a check an exported model gets right.
 
     They are read from a file, as any array that is given to predict.
@@ -275,15 +226,11 @@ def measure(check: Check, model: LoadedModel) -> Checked:
         read = read_pictures([file], model.input_shape, light_on_dark=model.light_on_dark)
         images = [picture.array for picture in read if isinstance(picture, Picture)]
     correct = int((model.predict(np.stack(images)).class_ids == labels).sum())
-    return Checked(
-        dataset=check.data,
-        sample=check.sample,
-        parts=check.parts,
-        words=check.words,
-        pictures=len(labels),
-        correct=correct,
-        accuracy=correct / len(labels),
-    )
+    return {
+        **{"dataset": check.data, "sample": check.sample, "parts": list(check.parts)},
+        **{"words": check.words, "pictures": len(labels)},
+        **{"correct": correct, "accuracy": correct / len(labels)},
+    }
 
 
 # --- the card -------------------------------------------------------------------------------
@@ -320,7 +267,7 @@ def card_text(document: Mapping[str, Any]) -> str:
     """Fill the card's template; all figures in it are those of ``document``."""
     from jinja2 import Environment, StrictUndefined
 
-    card = ZooCard.model_validate(document["card"])
+    card = Card.model_validate(document["card"])
     assert card.test is not None, "a kept model has test figures"
     trained = {name: version for name, version in card.versions.items() if version}
     versions = document["check"]["versions"] | trained
@@ -334,7 +281,7 @@ def card_text(document: Mapping[str, Any]) -> str:
     }
     return environment.from_string(TEMPLATE.read_text()).render(
         card=card,
-        zoo=card.zoo,
+        zoo=document["card"]["zoo"],
         test=card.test,
         shape=document["input_shape"],
         names=document["class_names"],

