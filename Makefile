@@ -17,6 +17,7 @@ lint: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 
 bench: .venv/ready data
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \

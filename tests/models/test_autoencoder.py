@@ -493,7 +493,7 @@ def test_what_the_terminal_says(
     assert re.search(rf"Trouser +{test['per_class'][1]['loss']:.5f} +100\n", shown)
 
     listed = call("show", "--runs", str(store.folder)).stdout
-    assert f"loss {test['loss']:.5f}" in listed
+    assert re.search(rf"test loss +{test['loss']:.5f} ", listed)
 
     progress = StudyProgress(terminal)
     progress.planned(2, 0, 1)

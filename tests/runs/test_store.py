@@ -13,7 +13,7 @@ from kerascw.runs.store import Run, Store, find_fault
 
 FILES = {
     "experiment.json", "environment.json", "history.csv", "metrics.json", "predictions.npz",
-    "model.keras", "manifest.json", "report.html", "figures", "tables",
+    "model.keras", "manifest.json", "summary.json",
 }  # fmt: skip
 
 
