@@ -1,5 +1,7 @@
 """The errors that end a command with one line instead of a traceback."""
 
+import sys
+
 
 class KerascwError(Exception):
     """A failed job: the call was right, the work could not be done (exit code 1)."""
@@ -31,3 +33,16 @@ def choices(names: object) -> str:
     """
     *most, last = [str(name) for name in names]  # type: ignore[attr-defined]
     return f"{', '.join(most)} or {last}" if most else last
+
+
+def option(name: str, value: object = None) -> str:
+    """Name an argument as its caller writes it.
+
+    In a command that is ``--bad-files skip``, in Python ``bad_files='skip'``; without a value
+    ``--bad-files`` and ``bad_files``.
+    """
+    click = sys.modules.get("click")  # not imported here, for it takes longer than all of this
+    if click is not None and click.get_current_context(silent=True) is not None:
+        flag = f"--{name.replace('_', '-')}"
+        return flag if value is None or value is True else f"{flag} {value}"
+    return name if value is None else f"{name}={value!r}"

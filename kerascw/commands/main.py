@@ -269,8 +269,8 @@ def run(
 
 
 def _fall_back_to_sample(spec: Any, data_dir: Path | None, terminal: Any) -> bool:
+    from kerascw.data.load import dataset_for
     from kerascw.data.sources import NotFoundError
-    from kerascw.runs.many import dataset_for
 
     try:
         dataset_for(spec, data_dir)  # it stays loaded for the run
@@ -345,10 +345,10 @@ def verify(run_name: str, data_dir: Path | None, runs: Path) -> None:
     """Train RUN anew from its own files, and say whether the same came out."""
     from kerascw.commands.terminal import TrainingProgress
     from kerascw.console import console, next_step
+    from kerascw.data.load import dataset_for
     from kerascw.errors import KerascwError
     from kerascw.quiet import import_tensorflow
     from kerascw.runs.environment import set_threads
-    from kerascw.runs.many import dataset_for
     from kerascw.runs.store import Store
     from kerascw.runs.verify import verify as verify_run
     from kerascw.training.devices import cores

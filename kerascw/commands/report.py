@@ -81,9 +81,9 @@ def draw(name: str, data_dir: Path | None, pictures: Any, runs: Path) -> tuple[s
         if (folder / CURVE).is_file():
             return "learning curve report", draw_learning_curve(folder, store)
     from kerascw.data import split
+    from kerascw.data.load import dataset_for
     from kerascw.report.options import data_dir_of
     from kerascw.report.run import draw_run
-    from kerascw.runs.many import dataset_for
 
     run = store.find(name)
     data = run.experiment.data

@@ -9,6 +9,7 @@ from typing import Any
 
 from kerascw.commands.event_links import EVENTS, link_events, link_names
 from kerascw.data import FOLDER, split
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.experiment.recipes import recipe_named
 from kerascw.experiment.settings import override
@@ -22,7 +23,7 @@ from kerascw.lab.derive import (
 )
 from kerascw.lab.study import Budget, Study
 from kerascw.runs.environment import command_line
-from kerascw.runs.many import StudyWatcher, checked_name, dataset_for, run_many
+from kerascw.runs.many import StudyWatcher, checked_name, run_many
 from kerascw.runs.store import Run, Store, write_json
 from kerascw.studies import all_studies, study_named
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerascw.data import split
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.evaluation.embedding import (
     GRADIENT,
@@ -39,7 +40,6 @@ from kerascw.report.embedding_figures import (
     scatter,
 )
 from kerascw.report.options import PictureOptions, splits_of
-from kerascw.runs.many import dataset_for
 from kerascw.runs.store import MANIFEST, Run
 
 FILE = "embedding.npz"

@@ -62,7 +62,7 @@ def data_dir_of(run: Run, data_dir: str | Path | None) -> str | Path | None:
 def splits_of(run: Run, options: PictureOptions) -> Splits:
     """Return the run's parts, from the folder that it was trained from if none is named."""
     from kerascw.data import split
-    from kerascw.runs.many import dataset_for
+    from kerascw.data.load import dataset_for
 
     data = run.experiment.data
     return split(dataset_for(data, data_dir_of(run, options.data_dir)), data)

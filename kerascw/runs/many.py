@@ -17,7 +17,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from kerascw.data import Dataset, load_for, split
+from kerascw.data import dataset_for, split
 from kerascw.errors import DataError, KerascwError
 from kerascw.experiment.spec import DataSpec, Experiment, ModelSpec
 from kerascw.models import check_model
@@ -45,16 +45,6 @@ class StudyWatcher(Watcher, Protocol):
 
     def finished(self, run: Run) -> None:
         """A run was trained."""
-
-
-@lru_cache(maxsize=4)
-def _loaded(whole: DataSpec, data_dir: str | Path | None) -> Dataset:
-    return load_for(whole, data_dir=data_dir)
-
-
-def dataset_for(spec: DataSpec, data_dir: str | Path | None) -> Dataset:
-    """Return the dataset of an experiment, loaded once a process."""
-    return _loaded(DataSpec(name=spec.name, sample=spec.sample, folder=spec.folder), data_dir)
 
 
 def run_many(
