@@ -262,9 +262,9 @@ def _kept(names: list[str], store: "Store") -> list["Run"]:
 def _splits_at_hand(run: "Run", data_dir: Path | None) -> "Splits | None":
     """Return the run's data where a copy is at hand, with the same pictures; None elsewhere."""
     from kerascw.data import split
-    from kerascw.data.catalog import CATALOG
+    from kerascw.data.catalogue import CATALOG
+    from kerascw.data.load import dataset_for
     from kerascw.data.sources import locate
-    from kerascw.runs.many import dataset_for
 
     spec = run.experiment.data
     try:

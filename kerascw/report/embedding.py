@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerascw.data import split
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.evaluation.embedding import (
     GRADIENT,
@@ -39,7 +40,6 @@ from kerascw.report.embedding_figures import (
     ranked_pairs,
     scatter,
 )
-from kerascw.runs.many import dataset_for
 from kerascw.runs.store import MANIFEST, Run
 
 FILE = "embedding.npz"

@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kerascw.data import Splits, split
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.experiment.spec import ConvNet, Experiment
 from kerascw.lab.pictures import FeatureMaps, splits_of
 from kerascw.lab.study import Answer, Study
-from kerascw.runs.many import dataset_for
 from kerascw.runs.store import Run
 
 CHANNELS = 6

@@ -112,7 +112,7 @@ def test_folds_of_what_is_too_large_to_copy(
 ) -> None:
     spec = DataSpec(name="fashion_mnist", holdout=Holdout(how="fold", folds=5, fold=3))
     copied = split(sample, spec)
-    monkeypatch.setattr("kerascw.data.LARGE", 0)
+    monkeypatch.setattr("kerascw.data.dataset.LARGE", 0)
     rows = split(sample, spec)
     assert isinstance(rows.train.images, Rows)
     for one, other in ((copied.train, rows.train), (copied.validation, rows.validation)):
@@ -130,12 +130,12 @@ def test_a_class_with_fewer_pictures_than_folds(sample: Dataset) -> None:
     with pytest.raises(CallError) as error:
         split(data, spec)
     assert str(error.value) == (
-        "data.holdout.folds: 5, but class 8 (Bag) has only 4 training pictures; choose from 2 to 4"
+        "data.holdout.folds: 5, but class 8 (Bag) has only 4 training images; choose from 2 to 4"
     )
     # of a class that the experiment does not use it does not matter
     assert split(data, spec.model_copy(update={"classes": (1, 5)})).validation is not None
     none = replace(sample, train=few.take(np.flatnonzero(few.labels == 5)[:1]))
-    with pytest.raises(CallError, match=r"class 5 \(Sandal\) has only 1 training pictures$"):
+    with pytest.raises(CallError, match=r"class 5 \(Sandal\) has only 1 training image$"):
         split(none, spec)
 
 
@@ -454,7 +454,7 @@ def test_a_published_mean_is_judged_as_a_mean() -> None:
         (["digits", "--folds", "-3"], "folds: -3 is less than 2"),
         (
             ["digits", "--folds", "200"],
-            "data.holdout.folds: 200, but class 4 (4) has only 133 training pictures; choose from "
+            "data.holdout.folds: 200, but class 4 (4) has only 133 training images; choose from "
             "2 to 133",
         ),
         (
@@ -519,7 +519,7 @@ def test_a_folder_s_own_validation_part_is_not_used(
     result = call("run", *words[:4], "13", *words[5:], "--runs", str(tmp_path / "runs"))
     assert (result.exit_code, result.stderr) == (
         2,
-        "kerascw: data.holdout.folds: 13, but class 0 (dark) has only 12 training pictures; choose "
+        "kerascw: data.holdout.folds: 13, but class 0 (dark) has only 12 training images; choose "
         "from 2 to 12\n",
     )
 

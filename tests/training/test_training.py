@@ -183,7 +183,7 @@ def test_pictures_that_are_too_many_to_copy_give_the_same_batches(
     """Above a size parts are rows of the whole, and NumPy gathers the batches."""
     small = override(small, {"training.epochs": 1})
     copied = run_experiment(small, sample, Store(tmp_path / "copied"))
-    monkeypatch.setattr("kerascw.data.LARGE", 0)
+    monkeypatch.setattr("kerascw.data.dataset.LARGE", 0)
     monkeypatch.setattr("kerascw.data.pipeline.LARGE", 0)
     splits = split(sample, small.data)
     assert isinstance(splits.train.images, Rows)
