@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from kerascw.report.options import PictureOptions
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
@@ -44,7 +45,6 @@ from kerascw.experiment.spec import (
 from kerascw.models import build_model
 from kerascw.report.embedding import FILE
 from kerascw.report.embedding_figures import PICTURES, spread_pictures
-from kerascw.report.options import PictureOptions
 from kerascw.runs.store import Run, Store, find_fault
 from kerascw.studies.lenet import experiment
 from kerascw.studies.lenet_embedding import STUDY, variants
@@ -229,7 +229,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs in which the study was run once, on 150 points."""
     runs = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kerascw.lab.run.DRAWN", 0)  # the run's own report takes longer
+        patch.setattr("kerascw.report.product.DRAWN", 0)  # the run's own report takes longer
         result = call("run", "lenet-embedding", *WORDS, "--points", 150, "--perplexity", 12,
                       "--runs", runs)  # fmt: skip
     assert result.exit_code == 0, result.output
