@@ -290,6 +290,7 @@ def _read_tfds_parts(builder: Any, parts: tuple[str, ...]) -> tuple[np.ndarray, 
     import tensorflow_datasets as tfds
 
     once = tfds.ReadConfig(try_autocache=False)  # or up to 250 MB are kept for a second pass
+    once.options.autotune.enabled = False  # see kerascw.data.pipeline.without_autotuning
     counts = [builder.info.splits[part].num_examples for part in parts]
     images = np.empty((sum(counts), *builder.info.features["image"].shape), np.uint8)
     labels = np.empty(sum(counts), np.uint8)

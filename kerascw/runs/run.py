@@ -21,7 +21,8 @@ from kerascw.runs.store import Run, Store, write_history, write_json
 from kerascw.training.watcher import Watcher
 
 if TYPE_CHECKING:
-    from kerascw.training.fit import Fitted, Predictor
+    from kerascw.training.fit import Fitted
+    from kerascw.training.predictor import Predictor
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -187,7 +188,7 @@ def _train(
 
 def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec) -> dict[str, Any]:
     """Score the kept weights: the parts that selection saw, then the test set, once."""
-    from kerascw.training.fit import Predictor
+    from kerascw.training.predictor import Predictor
 
     metrics: dict[str, Any] = {
         "status": "diverged" if fitted.ended == "diverged" else "finished",
