@@ -33,11 +33,13 @@ def command(
     onnx and litert need: pip install 'kerascw[export]'.
     """
     from kerascw.console import console
-    from kerascw.export.run import export_run, run_folder
-    from kerascw.runs.store import Store
+    from kerascw.export.run import export_run, run_label
+    from kerascw.runs.store import Store, check_writable
 
     run = Store(runs).find(run_name)
+    folder = output or Path("models", run_label(run))
+    check_writable(folder, "--output")
     with console().status(f"exporting and proving {with_article(form)}"):
-        path = export_run(run, output or run_folder(run), data_dir=data_dir, form=form)
+        path = export_run(run, folder, data_dir=data_dir, form=form)
     click.echo(f"{TITLES[form]}: {path}")
     click.echo(f"next: python -m kerascw predict {path} IMAGE...", err=True)

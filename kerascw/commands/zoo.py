@@ -19,7 +19,7 @@ from kerascw.export.card import Card
 from kerascw.export.load import EXTRA_FILE, LoadedModel, load_model, read_document, versions_in
 
 if TYPE_CHECKING:
-    from kerascw.lab.run import StudyResult
+    from kerascw.lab.plan import StudyResult
     from kerascw.lab.study import Budget
     from kerascw.runs.store import Store
 
@@ -166,8 +166,8 @@ def make(
 
 def _kept(model: ZooModel, store: "Store") -> "StudyResult":
     """Read the variant's runs from the store, with those on all training images."""
-    from kerascw.lab.run import FINAL, StudyResult, planned, recall
-    from kerascw.studies import study_named
+    from kerascw.lab.plan import FINAL, StudyResult, planned
+    from kerascw.studies import recall, study_named
 
     study = study_named(model.study)
     plan = planned(study, budget=model.budget, seeds=model.seeds, settings=model.settings)
@@ -186,7 +186,7 @@ def _kept(model: ZooModel, store: "Store") -> "StudyResult":
 def _over_seeds(model: ZooModel, result: "StudyResult") -> dict[str, Any]:
     """Say which seed was chosen, and how the test accuracy varies over the seeds."""
     from kerascw.evaluation.statistics import over_seeds
-    from kerascw.lab.run import FINAL
+    from kerascw.lab.plan import FINAL
 
     finals = {run.experiment.seed: run for run in result.runs[model.variant + FINAL]}
     spread = over_seeds([run.metrics["test"]["accuracy"] for run in finals.values()])

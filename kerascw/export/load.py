@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,15 +108,15 @@ class LoadedModel:
         return Predictions(probabilities, class_ids, tuple(str(names[i]) for i in class_ids))
 
     def _repr_html_(self) -> str:
-        test = self.card.test
-        facts = {
-            "takes": f"images: {expected(self.input_shape)}",
-            "classes": ", ".join(self.class_names or ()) or "not named",
-            "test accuracy": "not known" if test is None else f"{test.accuracy:.2%}",
-            "next": f"python -m kerascw predict {self.path} IMAGE...",
-        }
-        rows = "".join(f"<tr><th>{n}</th><td>{escape(fact)}</td></tr>" for n, fact in facts.items())
-        return f"<p><b>{escape(self.title)}</b></p><table>{rows}</table>"
+        from kerascw.runs.summary import fragment
+
+        rows = [
+            ("takes", f"images: {expected(self.input_shape)}"),
+            ("classes", ", ".join(self.class_names or ()) or "not named"),
+        ]
+        if (test := self.card.test) is not None:
+            rows.append(("test accuracy", f"{test.accuracy:.2%}"))
+        return fragment(None, self.title, rows)
 
     def _stack(self, images: np.ndarray) -> np.ndarray:
         shape, stack = self.input_shape, images

@@ -1,53 +1,25 @@
 """Export a kept run, once for each format."""
 
-import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from kerascw.data import split
-from kerascw.data.catalog import CATALOG
+from kerascw.data.catalogue import CATALOG
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError, DataError
 from kerascw.export.card import Card
 from kerascw.export.formats import check_installed
 from kerascw.export.load import document_beside, read_document
 from kerascw.export.runtimes import Format, with_article
 from kerascw.export.write import exclusive, write_version
-from kerascw.runs.many import dataset_for
 from kerascw.runs.store import Run
 
 CHECK_IMAGES = 256
 """Test images on which an export is compared with the live model."""
 
-MODELS = Path("models")
-"""Where models are exported to, in the working folder. ``saved_models/`` holds those that come with
-the repository, and is written by ``zoo`` alone."""
 
-
-def model_name(
-    base: str, *, budget: str = "full", sample: bool = False, changed: Mapping[str, Any] = {}
-) -> str:
-    """Name the export of a study's run so that the name says what is special about the run.
-
-    ``base`` names the dataset or the study. ``changed`` holds the settings that were changed, by
-    field; another dataset (``data``) is not among those that show, because ``base`` names it.
-
-    >>> model_name("fashion"), model_name("fashion", budget="quick", sample=True)
-    ('fashion', 'fashion-quick-sample')
-    >>> model_name("fashion", changed={"training.epochs": 2})
-    'fashion-changed-4ff4cf'
-    """
-    words = [base, *(["quick"] if budget == "quick" else []), *(["sample"] if sample else [])]
-    if settings := {name: value for name, value in changed.items() if name != "data"}:
-        text = json.dumps(settings, sort_keys=True, default=str)
-        words += ["changed", hashlib.sha256(text.encode()).hexdigest()[:6]]
-    return "-".join(words)
-
-
-def run_folder(run: Run, models: Path = MODELS) -> Path:
-    """Return where a run is exported to by its own name, which holds dataset, model and key."""
-    return models / model_name(run.name, sample=run.experiment.data.sample)
+def run_label(run: Run) -> str:
+    """Name a run's export: dataset, model and key, and that it is of the sample where it is."""
+    return f"{run.name}-sample" if run.experiment.data.sample else run.name
 
 
 def export_run(

@@ -42,7 +42,7 @@ MOST_BYTES = 32 * 2**20
 
 _RUNTIMES: dict[Format, tuple[str, str]] = {
     "onnx": ("onnxruntime", "onnxruntime"),
-    "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "litert": ("ai_edge_litert", "ai-edge-litert"),
 }
 """Module and package that open a format."""
 
@@ -256,9 +256,11 @@ def _numpy_name(onnx_type: str) -> str:
 
 
 def _open_litert(path: Path) -> Opened:
-    module = _runtime("litert")
+    _runtime("litert")
+    from ai_edge_litert.interpreter import Interpreter
+
     with stderr_held_back():  # it tells of its delegate
-        interpreter = module.Interpreter(model_path=str(path))
+        interpreter = Interpreter(model_path=str(path))
     _check_signature(path, interpreter.get_signature_list())
     runner = interpreter.get_signature_runner(SIGNATURE)
 

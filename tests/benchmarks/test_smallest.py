@@ -45,7 +45,7 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
     """In this process, which has TensorFlow already."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
@@ -54,7 +54,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
     def with_words(name: str, *words: str) -> str:
         monkeypatch.setattr(sys, "argv", [str(BENCHMARKS / f"{name}.py"), *words])
         importlib.import_module(name).main()
-        return capsys.readouterr().out
+        return capfd.readouterr().out
 
     return with_words
 
@@ -69,7 +69,7 @@ SMALLEST: dict[str, tuple[str, ...]] = {
     ),
     "memory": ("--runs", "2", "--output", "memory.png"),
     "power_law": ("--curves", "1"),
-    "search_memory": ("--trials", "1", "--output", "memory.png"),
+    "search_memory": ("--trials", "2", "--output", "memory.png"),
     "svhn_memory": ("--scale", "0.002"),
     "sweep": ("--seeds", "1", "--epochs", "1", "--runs", "1", "--images", "1", "--results", "."),
     "throughput": ("--rounds", "1", "--seconds", "0.01", "--only", "digits"),

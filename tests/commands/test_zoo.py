@@ -27,7 +27,8 @@ from kerascw.commands.zoo import (
 from kerascw.data import load_data
 from kerascw.errors import CallError
 from kerascw.export.load import EXTRA_FILE, load_model
-from kerascw.lab.run import FINAL, planned, run_study
+from kerascw.lab.plan import FINAL, planned
+from kerascw.lab.run import run_study
 from kerascw.runs.store import Store
 from kerascw.studies import study_named
 

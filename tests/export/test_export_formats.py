@@ -35,7 +35,7 @@ from kerascw.experiment.spec import (
 )
 from kerascw.export.card import Card
 from kerascw.export.load import load_model
-from kerascw.export.run import MODELS, card_of, export_run, run_folder
+from kerascw.export.run import card_of, export_run, run_label
 from kerascw.export.runtimes import FILES, FORMATS, TITLES, open_model, with_article
 from kerascw.export.write import export
 from kerascw.models import by_head
@@ -352,7 +352,7 @@ def run(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
         model=ConvNet(filters=(4,), dense=(8,)),
         training=TrainingSpec(epochs=1),
     )
-    return run_experiment(experiment, sample, Store(tmp_path_factory.mktemp("runs")), draw=False)
+    return run_experiment(experiment, sample, Store(tmp_path_factory.mktemp("runs")))
 
 
 def command(*arguments):
@@ -415,7 +415,6 @@ def test_export_says_what_is_wrong(run, sample, tmp_path):
         ),
         sample,
         Store(tmp_path / "runs"),
-        draw=False,
     )
     done = command("export", pictures.folder, "--format", "litert", "--output", tmp_path / "x")
     assert done.exit_code == 2
@@ -523,9 +522,15 @@ def test_a_damaged_version_is_not_taken_for_the_run(run, tmp_path):
     assert done.stdout == f"ONNX model: {folder / 'onnx' / '2'}\n"
 
 
-def test_where_a_run_goes_says_that_it_is_of_the_sample(run):
-    assert run_folder(run) == MODELS / f"{run.name}-sample"
-    assert Path("saved_models") not in run_folder(run).parents
+def test_a_run_goes_to_models_under_a_name_that_says_it_is_of_the_sample(
+    run, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    version = export_run(run, Path("models", run_label(run)), form="onnx")
+    done = command("export", run.folder, "--format", "onnx")  # it is there: no second version
+    assert done.stdout == f"ONNX model: {version}\n"
+    assert version == Path("models", f"{run.name}-sample", "onnx", "1")
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
 @pytest.mark.parametrize("form", LIGHT)

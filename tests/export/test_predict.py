@@ -100,7 +100,7 @@ def test_one_unreadable_file_does_not_cost_the_others(folder, pictures):
     assert done.exit_code == 1
     assert [answer["file"] for answer in json.loads(done.stdout)] == [str(pictures / "a.png")]
     assert done.stderr.splitlines()[1:] == [
-        f"kerascw: {pictures / 'bad.png'}: no PNG, JPEG, BMP or GIF picture",
+        f"kerascw: {pictures / 'bad.png'}: no PNG, JPEG, WEBP, TIFF, BMP, GIF or AVIF image",
         f"kerascw: {missing}: No such file or directory",
     ]
 
@@ -215,7 +215,7 @@ def test_as_a_program(exported, pictures):
     ]
     assert done.stderr.splitlines() == [
         f"model: {load_model(exported).title}",
-        f"kerascw: {pictures / 'bad.png'}: no PNG, JPEG, BMP or GIF picture",
+        f"kerascw: {pictures / 'bad.png'}: no PNG, JPEG, WEBP, TIFF, BMP, GIF or AVIF image",
     ]
 
 
