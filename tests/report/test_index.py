@@ -99,7 +99,7 @@ def store(tmp_path: Path) -> Path:
     write_record(search, TrialRecord("0000", 1, {"rate": 0.1}, "completed", score=0.8,
                                      values=(0.8,), seeds=(0,)))  # fmt: skip
     write(search / FINALISTS, [asdict(Finalist("0000", (1, 2), ("a", "b"), (0.7, 0.8)))])
-    at(search / FINALISTS, 300)
+    at(search / SEARCH, 300)
     curve = runs / "learning-curves" / "digits-digits-abc"
     curve.mkdir(parents=True)
     row = {"initialisation": "random", "figure": "test.accuracy", "fraction": 1.0, "mean": 0.75,
@@ -276,7 +276,7 @@ def test_a_wrong_call_is_one_line(tmp_path: Path) -> None:
 def test_the_index_needs_no_tensorflow_and_no_charts() -> None:
     code = (
         "import sys, kerascw.report.index;"
-        "heavy = {'tensorflow', 'keras', 'keras_tuner', 'matplotlib', 'altair', 'scipy', 'PIL'};"
+        "heavy = {'tensorflow', 'keras', 'keras_tuner', 'matplotlib', 'altair', 'scipy'};"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
