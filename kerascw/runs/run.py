@@ -24,7 +24,8 @@ from kerascw.training.events import RunEvents, event_of, scalar, session_end
 from kerascw.training.watcher import Watcher
 
 if TYPE_CHECKING:
-    from kerascw.training.fit import Fitted, Predictor
+    from kerascw.training.fit import Fitted
+    from kerascw.training.predictor import Predictor
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -189,7 +190,7 @@ def final_event(metrics: dict[str, Any], seconds: float | None = None) -> Any:
 
 def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec) -> dict[str, Any]:
     """Score the kept weights: the parts that selection saw, then the test set, once."""
-    from kerascw.training.fit import Predictor
+    from kerascw.training.predictor import Predictor
 
     metrics: dict[str, Any] = {
         "status": "diverged" if fitted.ended == "diverged" else "finished",

@@ -195,7 +195,7 @@ class Store:
         ``scratch`` is what an interrupted run would go on from; it goes last, when it is not
         needed any more.
         """
-        for stray in working.glob(".*.writing"):
+        for stray in [*working.glob(".*.writing"), *working.glob(".*.damaged")]:
             stray.unlink()
         write_summary(working, summary_of(Run(working)))
         manifest = {name: _sha256(working / name) for name in _result_files(working, scratch)}

@@ -25,7 +25,9 @@ from kerascw.report.run import draw_run
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
 from kerascw.studies import lenet, study_named
-from kerascw.training.fit import Predictor, column_prefix, fit, scaling_of
+from kerascw.training.fit import fit, scaling_of
+from kerascw.training.keeper import column_prefix
+from kerascw.training.predictor import Predictor
 from kerascw.training.watcher import Silent
 
 HEADS = ("aux1", "aux2", MAIN_HEAD)

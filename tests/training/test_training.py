@@ -240,7 +240,7 @@ def test_the_reported_training_figures_are_of_examples_not_batches(
     assert len(splits.train) % 64 != 0
     fitted = fit(still, splits, tmp_path / "checkpoint.npz")
     from kerascw.evaluation.metrics import loss_and_accuracy
-    from kerascw.training.fit import Predictor
+    from kerascw.training.predictor import Predictor
 
     loss, accuracy = loss_and_accuracy(
         Predictor(fitted.model)(splits.train.images), splits.train.labels
