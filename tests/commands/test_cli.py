@@ -213,7 +213,15 @@ def test_the_library_does_what_the_command_does(tiny: Any) -> None:
     assert tiny.run.metrics["test"]["examples"] == 447
     assert tiny.run.summary.budget == "1 epoch"
     assert (tiny.run.folder / "report.html").is_file()
+    assert {path.name for path in (tiny.run.folder / "figures").iterdir()} == {
+        f"{name}.{suffix}"
+        for name in ("curves", "confusion", "calibration", "predictions", "mistakes",
+                     "samples_per_class")
+        for suffix in ("png", "svg")
+    }  # fmt: skip
+    (tiny.run.folder / "report.html").unlink()
     assert tiny.report() == tiny.run.folder / "report.html"
+    assert tiny.report().is_file()
     exported = tiny.run.folder.parent.parent / "models" / "tiny-quick" / "1"
     assert tiny.export() == exported
     assert kerascw.load_model(exported).predict(np.zeros((1, 8, 8, 1), np.uint8)).labels
@@ -232,7 +240,7 @@ def test_the_library_does_what_the_command_does(tiny: Any) -> None:
         ({"budget": "quick"}, "fashion-quick"),
         ({"budget": "full", "sample": True}, "fashion-sample"),
         ({"recipe": "best", "budget": "full"}, "fashion-best"),
-        ({"budget": "full", "settings": {"training.epochs": 2}}, "fashion-4ff4cf"),
+        ({"budget": "full", "settings": {"training.epochs": 2}}, "fashion-29d8bd"),
     ],
 )
 def test_an_export_s_name_says_what_was_changed(options: dict[str, Any], name: str) -> None:
