@@ -10,7 +10,7 @@ from kerascw.commands.options import data_dir_option, picture_options, runs_opti
 
 
 @click.command()
-@click.argument("name", metavar="RUN|STUDY|SEARCH|CURVE", required=False)
+@click.argument("name", metavar="RUN|STUDY|SEARCH", required=False)
 @click.option("--all", "all_", is_flag=True, help="Write an index page over everything kept.")
 @click.option("--open", "open_", is_flag=True, help="Open the page in the browser.")
 @data_dir_option
@@ -19,14 +19,14 @@ from kerascw.commands.options import data_dir_option, picture_options, runs_opti
 def command(
     name: str | None, all_: bool, open_: bool, data_dir: Path | None, pictures: Any, runs: Path
 ) -> None:
-    """Draw the report of a run, study, search or learning curve again, from what is kept."""
+    """Draw the report of a run, study or search again, from what is kept."""
     from kerascw.console import console, next_step
     from kerascw.errors import CallError
 
     if (name is None) != all_:
         raise CallError(
-            "report: name a run, a study, a search or a learning curve, or write --all for an "
-            "index over everything kept" + ("; not both" if all_ else "")
+            "report: name a run, a study or a search, or write --all for an index over everything "
+            "kept" + ("; not both" if all_ else "")
         )
     terminal = console()
     if name is None:
@@ -75,11 +75,6 @@ def draw(name: str, data_dir: Path | None, pictures: Any, runs: Path) -> tuple[s
             from tuning.report import write_search
 
             return "search report", write_search(read_search(folder), folder)
-    from kerascw.report.learning_curve import CURVE, draw_learning_curve, learning_curves_folder
-
-    for folder in (Path(name), learning_curves_folder(store.folder) / name):
-        if (folder / CURVE).is_file():
-            return "learning curve report", draw_learning_curve(folder, store)
     from kerascw.data import split
     from kerascw.report.options import data_dir_of
     from kerascw.report.run import draw_run

@@ -231,9 +231,10 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
     Where the dataset has a validation part of its own and another is asked for, its own is not
     used.
 
-    The fraction is stratified and nested: with the same ``fraction_seed`` a smaller fraction's
-    examples are all in a larger one's. What ``spec.also`` names follows it in the training part,
-    which is then a copy whatever its size, with labels of 0 (see :class:`Splits`).
+    The fraction is a stratified draw, or the first images, and nested: with the same
+    ``fraction_seed`` a larger fraction has all images of a smaller one. What
+    ``spec.also`` names follows it in the training part, which is then a copy whatever its size,
+    with labels of 0 (see :class:`Splits`).
 
     Raises
     ------
@@ -246,15 +247,16 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
     others = _others({"train": train, "validation": validation, "test": test}, spec, class_names)
     if spec.classes is not None:
         _refuse_unknown("classes", spec.classes, class_names)
-        train = _only(train, spec.classes)
-        validation = None if validation is None else _only(validation, spec.classes)
-        test = _only(test, spec.classes)
+        train = _only(train, spec)
+        validation = None if validation is None else _only(validation, spec)
+        test = _only(test, spec)
         for name, part in (("training", train), ("validation", validation), ("test", test)):
             if part is not None and not len(part):
                 raise CallError(f"data.classes: none of the {name} pictures is of these classes")
-        class_names = tuple(class_names[label] for label in spec.classes)
+        if spec.relabel:
+            class_names = tuple(class_names[label] for label in spec.classes)
     if spec.fraction < 1:
-        train = train.take(nested_subset(train.labels, spec.fraction, spec.fraction_seed))
+        train = train.take(subset_of(train.labels, spec))
     also = sum(map(len, others))
     if also:
         train = Part(
@@ -364,8 +366,12 @@ def _fold(dataset: Dataset, holdout: Holdout, classes: tuple[int, ...] | None) -
     return held
 
 
-def _only(part: Part, classes: tuple[int, ...]) -> Part:
+def _only(part: Part, spec: DataSpec) -> Part:
+    classes = spec.classes
+    assert classes is not None  # split sees to it
     part = part.take(np.isin(part.labels, classes))
+    if not spec.relabel:
+        return part
     relabel = np.full(max(classes) + 1, -1, np.int32)
     relabel[list(classes)] = np.arange(len(classes))
     return replace(part, labels=relabel[part.labels])
@@ -389,6 +395,13 @@ def pixel_histogram(images: np.ndarray | Rows) -> np.ndarray:
     for start in range(0, len(images), 1000):  # bincount makes 8 bytes of every pixel
         histogram += np.bincount(images[start : start + 1000].ravel(), minlength=256)
     return histogram
+
+
+def subset_of(labels: np.ndarray, spec: DataSpec) -> np.ndarray:
+    """Return the sorted positions of the training images that ``spec`` takes a fraction of."""
+    if spec.subset == "first":
+        return np.arange(max(1, round(spec.fraction * len(labels))))
+    return nested_subset(labels, spec.fraction, spec.fraction_seed)
 
 
 def nested_subset(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:

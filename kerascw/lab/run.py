@@ -24,7 +24,7 @@ from kerascw.lab.study import Budget, Study
 from kerascw.runs.environment import command_line
 from kerascw.runs.many import StudyWatcher, checked_name, dataset_for, run_many
 from kerascw.runs.store import Run, Store, write_json
-from kerascw.studies import all_studies, study_named
+from kerascw.studies import all_studies, study_kept
 
 SHORTCUTS = {
     "epochs": "training.epochs",
@@ -294,6 +294,7 @@ def _remember(result: StudyResult, store: Store) -> None:
         "sample": plan.sample,
         "changed": plan.changed,
         "command": command_line(),
+        "arguments": plan.study.arguments,
         "runs": {name: [run.name for run in several] for name, several in result.runs.items()},
     }
     temporary = folder / ".study.json.writing"
@@ -324,10 +325,11 @@ def recall(name: str, store: Store) -> StudyResult:
         if not all(found):
             raise CallError(f"study {name}: runs of {variant!r} are gone; run it again")
         runs[variant] = [run for run in found if run is not None]
+    experiments = {name: [run.experiment for run in several] for name, several in runs.items()}
     plan = Plan(
-        study_named(content["study"]),
+        study_kept(content["study"], content.get("arguments"), experiments),
         content["budget"],
-        {variant: [run.experiment for run in several] for variant, several in runs.items()},
+        experiments,
         content["changed"],
         content["sample"],
         content.get("command"),

@@ -77,6 +77,8 @@ class Study:
     full_seeds: int = 3
     figures: tuple[str, ...] = ("test.accuracy", "test.loss")
     baseline: str | None = None  # the variant that differences are taken to
+    # gives each variant a baseline of its own, which ``baseline`` then describes in words
+    baseline_of: Callable[[str], str | None] | None = None
     published: Callable[[], dict[str, dict[str, Published]]] = _nothing
     deviations: tuple[str, ...] = ()  # from the published protocol
     then: Callable[[Runs], dict[str, Experiment]] = _nothing
@@ -84,14 +86,23 @@ class Study:
     answers: Callable[[Runs], list[Answer]] = lambda _: []
     # further figures: file name to (matplotlib Figure, what it shows), drawn into the folder
     pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] | None = None
+    leading_picture: str | None = None  # of these, the one that opens the page
     # what kind of pictures these are, where options say what they show
     draws: Literal["feature maps", "embedding"] | None = None
     exports: str | None = None  # the folder in saved_models/ that its model goes to
     no_folds: str = ""  # why its variants are not cross-validated, where they are not
+    # of a study that a command builds: what it is built from again when its page is drawn again
+    arguments: Mapping[str, Any] | None = None
 
     def seeds(self, budget: Budget) -> int:
         """Return over how many seeds the study runs if nothing else is asked."""
         return self.quick.seeds if budget == "quick" else self.full_seeds
+
+    def base_of(self, variant: str) -> str | None:
+        """Return the variant that this one's differences are taken to; None for a baseline."""
+        if self.baseline_of is not None:
+            return self.baseline_of(variant)
+        return self.baseline if variant != self.baseline else None
 
     def experiments(self, budget: Budget) -> dict[str, Experiment]:
         """Return the variants at this budget."""

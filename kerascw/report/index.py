@@ -16,12 +16,12 @@ from kerascw.report.page import page, replace_text
 from kerascw.runs.store import MANIFEST, Store
 
 INDEX = "index.html"
-KINDS = ("run", "study", "search", "learning curve")
+KINDS = ("run", "study", "search")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: a run, a study, a search or a learning curve, as far as its files say."""
+    """One row: a run, a study or a search, as far as its files say."""
 
     kind: str
     name: str
@@ -67,7 +67,6 @@ def entries_of(store: Store) -> list[Entry]:
         ("study", store.study_folder(""), "study.json",
          lambda folder: _study(folder, runs, studies)),
         ("search", store.folder / "searches", "search.json", _search),
-        ("learning curve", store.folder / "learning-curves", "curve.json", _curve),
     ):  # fmt: skip
         found += _each(kind, place, file, read)
     for name, (experiment, metrics, environment) in runs.items():
@@ -220,27 +219,6 @@ def _search(folder: Path) -> Entry:
         figure=spec.objective.replace("_", " "), value=value, text=text,
         seeds=f"{fresh}{trials_text(len(result.records))}",
         budget=spec.budget + (", sample" if spec.sample else ""), study=spec.space,
-    )  # fmt: skip
-
-
-def _curve(folder: Path) -> Entry:
-    file = folder / "curve.json"
-    kept = _tree(file)
-    best = max((row for row in kept["largest"] if row["mean"] is not None),
-               key=lambda row: row["mean"], default=None)  # fmt: skip
-    figure = text = "-"
-    if best is not None:
-        figure, text = str(best["figure"]).replace(".", " "), f"{best['mean']:.4f}"
-        if best["interval"] is not None:
-            low, high = best["interval"]
-            text += f" ± {(high - low) / 2:.4f}"
-        text += f" ({best['initialisation']}, {100 * best['fraction']:.4g} % of the pictures)"
-    seeds = kept["seeds"]
-    return Entry(
-        "learning curve", folder.name, folder, file.stat().st_mtime, dataset=str(kept["data"]),
-        model=str(kept["model"]), figure=figure, value=best and best["mean"], text=text,
-        seeds=f"{seeds} seed{'s' if seeds != 1 else ''}",
-        budget="sample" if kept["sample"] else "", study=kept["title"],
     )  # fmt: skip
 
 

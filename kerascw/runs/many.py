@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from kerascw.data import Dataset, load_for, split
 from kerascw.errors import DataError, KerascwError
-from kerascw.experiment.spec import DataSpec, Experiment, ModelSpec
+from kerascw.experiment.spec import DataSpec, Experiment, ModelSpec, Takes
 from kerascw.models import check_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import set_threads
@@ -178,6 +178,7 @@ def checked_name(experiment: Experiment, data_dir: str | Path | None) -> str:
     name = checked_name(source, data_dir)
     _check_start(
         experiment.start.layers,
+        experiment.start.takes,
         *((e.model, *_input_and_classes(e.data, data_dir)) for e in (experiment, source)),
     )
     return run_name(experiment, dataset, name)
@@ -191,16 +192,19 @@ def _input_and_classes(
     spec: DataSpec, data_dir: str | Path | None
 ) -> tuple[tuple[int, int, int], int]:
     entry = dataset_for(spec, data_dir).entry
-    return entry.shape, len(spec.classes or entry.class_names)
+    classes = spec.classes if spec.relabel else None
+    return entry.shape, len(classes or entry.class_names)
 
 
 @lru_cache(maxsize=256)
-def _check_start(layers: tuple[str, ...], model: Architecture, source: Architecture) -> None:
+def _check_start(
+    layers: tuple[str, ...], takes: Takes, model: Architecture, source: Architecture
+) -> None:
     import_tensorflow()
     from kerascw.models import build_model
     from kerascw.training.warm_start import check_transfer
 
-    check_transfer(build_model(*model), build_model(*source), layers)
+    check_transfer(build_model(*model), build_model(*source), layers, takes)
 
 
 def name_of(experiment: Experiment, data_dir: str | Path | None) -> str:

@@ -1,6 +1,10 @@
 """The studies: a lab notebook each, and the catalogue that knows them by name."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from kerascw.errors import CallError, choices
+from kerascw.experiment.spec import Experiment
 from kerascw.lab.study import Study
 
 
@@ -44,3 +48,20 @@ def study_named(name: str) -> Study:
     if name not in studies:
         raise CallError(f"no study {name!r}; choose {choices(studies)}")
     return studies[name]
+
+
+def study_kept(
+    name: str, arguments: Mapping[str, Any] | None, experiments: Mapping[str, Sequence[Experiment]]
+) -> Study:
+    """Return the study that kept runs are of: one of the catalogue, or a learning curve.
+
+    Parameters
+    ----------
+    arguments : what a learning curve was built from; None for a study of the catalogue.
+    experiments : of every variant, one a run.
+    """
+    if arguments is None:
+        return study_named(name)
+    from kerascw.studies.learning_curve import learning_curve
+
+    return learning_curve(name, {n: several[0] for n, several in experiments.items()}, arguments)
