@@ -82,10 +82,10 @@ def learning_curve(
     from kerascw.commands.terminal import StudyProgress, show_study
     from kerascw.console import console, next_step
     from kerascw.data import data_named
-    from kerascw.lab.run import SHORTCUTS, run_study
-    from kerascw.report.study import write_study
-    from kerascw.runs.environment import command_line
-    from kerascw.runs.store import Store
+    from kerascw.lab.plan import SHORTCUTS
+    from kerascw.lab.run import run_study
+    from kerascw.report.product import Product
+    from kerascw.runs.store import Store, check_writable
     from kerascw.studies import all_studies
     from kerascw.studies.learning_curve import Call, planned_curve
 
@@ -98,18 +98,19 @@ def learning_curve(
     shares = fractions_of(fractions)
     data = data_named(dataset, size=(size, size) if size else None, bad_files=bad_files)
     call = Call(dataset=dataset, data=data, fractions=shares, **options)
-    terminal, store = console(), Store(runs)
-    plan = planned_curve(call, all_studies(), store, data_dir, changes)
-    progress = StudyProgress(terminal)
+    check_writable(runs, "--runs")
+    terminal, store, studies = console(), Store(runs), all_studies()
+    plan = planned_curve(call, studies, store, data_dir, changes)
+    progress = StudyProgress(terminal, sample=plan.sample)
     with interruptible(progress):
         result = run_study(plan, store, data_dir=data_dir, jobs=jobs, watcher=progress)
     if rate := progress.rate():
         terminal.print(rate)
-    folder = store.study_folder(plan.label)
-    page = write_study(result, folder, command_line())
-    show_study(result, terminal)
+    product = Product(plan, result.runs, data_dir, studies=studies)
+    page = product.report()
+    show_study(product, terminal)
     terminal.print(f"study report: {page}")
-    terminal.print(f"study table: {folder / 'table.csv'}")
+    terminal.print(f"study table: {product.folder / 'table.csv'}")
     next_step(terminal, f"report {plan.label} --open", runs)
 
 

@@ -201,13 +201,13 @@ def pretraining_published() -> dict[str, dict[str, Published]]:
 
 def _reconstructions(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
     """Return what the first seed's autoencoder makes of test images."""
-    from kerascw.report.options import PictureOptions, splits_of
+    from kerascw.lab.pictures import splits_of
     from kerascw.report.run import reconstruction_pictures
 
     trained = [run for run in runs.get(_AUTOENCODER, ()) if "test" in run.metrics]
     if not trained:
         return {}
-    splits = splits_of(trained[0], options or PictureOptions())
+    splits = splits_of(trained[0], options)
     return dict(reconstruction_pictures(trained[0], splits))
 
 
@@ -220,7 +220,7 @@ PRETRAINING = curve_study(
     expected={"quick": "2 min", "full": "45 min"},
     quick=Quick(epochs=5, fraction=0.4, seeds=2),
     figures=_FIGURES,
-    shows=SHOWS,
+    curves=SHOWS,
     published=pretraining_published,
     deviations=(
         *_IN_BOTH_PARTS,
@@ -367,7 +367,7 @@ TRANSFER = curve_study(
     expected={"quick": "3 min", "full": "5 h"},
     quick=Quick(epochs=3, fraction=0.4, seeds=2),
     figures=_FIGURES,
-    shows=SHOWS,
+    curves=SHOWS,
     published=transfer_published,
     deviations=(
         *_IN_BOTH_PARTS,

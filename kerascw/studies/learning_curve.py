@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerascw.data import nested_subset, split
-from kerascw.data.catalog import CATALOG
+from kerascw.data.catalogue import CATALOG
+from kerascw.data.load import dataset_for, splits_for
+from kerascw.data.splits import nested_subset
 from kerascw.errors import CallError, choices
 from kerascw.experiment.settings import override, read_experiment
 from kerascw.experiment.spec import DataSpec, Experiment, Holdout, WarmStart
@@ -26,9 +27,8 @@ from kerascw.lab.curves import (
 )
 from kerascw.lab.derive import of_sample, on_other_data
 from kerascw.lab.learning_answers import learning_curve_answers
-from kerascw.lab.run import Plan
+from kerascw.lab.plan import Plan
 from kerascw.lab.study import Answer, Quick, Runs, Study
-from kerascw.runs.many import dataset_for
 from kerascw.runs.run import file_name
 from kerascw.runs.store import Store
 
@@ -39,7 +39,7 @@ RANDOM = "random"
 def curve_study(
     *,
     baseline: str = RANDOM,
-    shows: CurveFigures | None = None,
+    curves: CurveFigures | None = None,
     answers: Callable[[Runs], list[Answer]] = lambda _: [],
     pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] = lambda *_: {},
     **fields: Any,
@@ -49,18 +49,18 @@ def curve_study(
     Parameters
     ----------
     baseline : the initialisation that the others are compared with, at the same fraction.
-    shows : which figures of the runs are drawn and compared.
+    curves : which figures of the runs are drawn and compared.
     answers, pictures : further ones, which come first.
     fields : of :class:`kerascw.lab.study.Study`.
     """
 
     def all_answers(runs: Runs) -> list[Answer]:
-        return [*answers(runs), *learning_curve_answers(by_initialisation(runs), shows)]
+        return [*answers(runs), *learning_curve_answers(by_initialisation(runs), curves)]
 
     def all_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
         from kerascw.report.learning_curve import learning_curve_pictures
 
-        return learning_curve_pictures(by_initialisation(runs), shows) | pictures(runs, options)
+        return learning_curve_pictures(by_initialisation(runs), curves) | pictures(runs, options)
 
     return Study(
         **fields,
@@ -253,7 +253,7 @@ def _check_fractions(
     """Refuse two fractions that are the same images."""
     if base.data.holdout is None:
         raise CallError("data.holdout: none, but a learning curve needs a validation set")
-    labels = split(dataset_for(base.data, data_dir), base.data).train.labels
+    labels = splits_for(base.data, data_dir).train.labels
     counts: dict[int, float] = {}
     for fraction in fractions:
         count = len(nested_subset(labels, fraction, base.data.fraction_seed))
@@ -288,7 +288,7 @@ def shared_layers(
 
     shapes = []
     for experiment in (base, source):
-        splits = split(dataset_for(experiment.data, data_dir), experiment.data)
+        splits = splits_for(experiment.data, data_dir)
         model = build_model(experiment.model, splits.train.shape, len(splits.class_names))
         shapes.append(
             {

@@ -49,12 +49,11 @@ from kerascw.lab.learning_answers import (
     power_law_cautions,
 )
 from kerascw.lab.power_law import PowerLaw, fit_power_law
-from kerascw.lab.run import recall
 from kerascw.report import charts
 from kerascw.report.figure_files import write_figures
 from kerascw.report.learning_curve import learning_curve_pictures, paired_differences
 from kerascw.runs.store import Run, Store
-from kerascw.studies import all_studies
+from kerascw.studies import all_studies, recall
 from kerascw.studies.learning_curve import Call, _sources, planned_curve, shared_layers
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
