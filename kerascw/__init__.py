@@ -44,7 +44,7 @@ def run(
     jobs: int = 1,
     sample: bool = False,
     final: bool = False,
-    data: str | None = None,
+    data: Any = None,
     data_dir: str | Path | None = None,
     recipe: str | None = None,
     runs: str | Path = "runs",
@@ -61,7 +61,7 @@ def run(
     jobs : how many runs to train side by side.
     sample : take the bundled sample of the dataset.
     final : go on to train on validation too, for the epochs found best.
-    data : another dataset's name, or ``folder:PATH``.
+    data : another dataset: a name, a path or a tuple of arrays, as for :func:`load_data`.
     data_dir : a folder with the dataset's files.
     recipe : the name of a recipe to train by, such as ``best`` (:mod:`kerascw.experiment.recipes`).
     runs : the folder that keeps the runs.
@@ -107,11 +107,13 @@ def run(
     return run_study(plan, Store(runs), data_dir=data_dir, final=final, jobs=jobs)
 
 
-def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = False) -> Dataset:
-    """Load a dataset by name: see :func:`kerascw.data.load_data`."""
-    from kerascw import data
+def load_data(
+    data: Any, *, data_dir: str | Path | None = None, sample: bool = False, **options: Any
+) -> Dataset:
+    """Load a dataset by name, from a path or from arrays: see :func:`kerascw.data.load_data`."""
+    from kerascw.data import load
 
-    return data.load_data(name, data_dir=data_dir, sample=sample)
+    return load.load_data(data, data_dir=data_dir, sample=sample, **options)
 
 
 def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:

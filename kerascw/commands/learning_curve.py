@@ -13,6 +13,7 @@ import click
 from kerascw.commands.options import (
     bad_files_option,
     data_dir_option,
+    fit_option,
     interruptible,
     jobs_option,
     runs_option,
@@ -69,6 +70,7 @@ _RESERVED = {"data.fraction": "--fractions", "seed": "--seeds", "start": "--init
 @click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
 @settings_option
 @size_option
+@fit_option
 @bad_files_option
 @data_dir_option
 @sample_option
@@ -83,6 +85,7 @@ def learning_curve(
     jobs: int,
     settings: tuple[str, ...],
     size: int | None,
+    fit: Any,
     bad_files: Any,
     data_dir: Path | None,
     sample: bool,
@@ -117,7 +120,8 @@ def learning_curve(
     warm = [name for name, source in sources.items() if source is not None]
     if freeze and not warm:
         raise CallError("--freeze: --init names random weights only; there are none to keep")
-    data = data_named(dataset, size=(size, size) if size else None, bad_files=bad_files)
+    side = (size, size) if size else None
+    data = data_named(dataset, size=side, fit=fit, bad_files=bad_files)
     base, cautions = _on_dataset(base, data, data_dir, sample, changes)
     _check_fractions(parts, base, data_dir)
     experiments = planned(base, sources, parts, seeds, data_dir, jobs, freeze)

@@ -16,6 +16,7 @@ from kerascw.commands.options import (
     bad_files_option,
     data_dir_option,
     data_option,
+    fit_option,
     interruptible,
     jobs_option,
     picture_options,
@@ -136,6 +137,7 @@ def main() -> None:
 )
 @data_option
 @size_option
+@fit_option
 @bad_files_option
 @click.option("--extra", is_flag=True, help="svhn: train on its extra pictures too.")
 @data_dir_option
@@ -160,6 +162,7 @@ def run(
     final: bool,
     data: str | None,
     size: int | None,
+    fit: Any,
     bad_files: Any,
     extra: bool,
     data_dir: Path | None,
@@ -200,7 +203,8 @@ def run(
     if data is not None:
         from kerascw.data import data_named
 
-        other = data_named(data, size=(size, size) if size else None, bad_files=bad_files)
+        side = (size, size) if size else None
+        other = data_named(data, size=side, fit=fit, bad_files=bad_files)
     plan = planned(
         chosen,
         budget=budget,

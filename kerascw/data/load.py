@@ -16,7 +16,7 @@ from kerascw.errors import CallError, DataError, choices, option
 from kerascw.experiment.spec import DataSpec, Folder
 
 FOLDER = "folder:"
-"""What may stand before the path of a folder: it is a folder then, whatever the catalogue has."""
+"""What may stand before a path: it is a path then, whatever the catalogue has."""
 
 Data = str | Path | tuple[Any, ...]
 """How a dataset is named: see :func:`load_data`."""
@@ -116,12 +116,15 @@ def _described(path: str, **options: Any) -> Folder:
 
 
 def data_label(spec: DataSpec) -> str:
-    """Return the name that :func:`data_named` takes for this dataset."""
+    """Name a dataset for people; :func:`data_named` takes that name, too.
+
+    >>> data_label(DataSpec(name="mnist"))
+    'mnist'
+    """
     if spec.folder is None:
         return spec.name
     path = spec.folder.path
-    is_folder = not path.startswith(tfds.PREFIX) and Path(path).suffix not in (".csv", ".npz")
-    return FOLDER + path if is_folder else path
+    return path if path.startswith(tfds.PREFIX) else FOLDER + path
 
 
 def load_for(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascw.commands.event_links import EVENTS, link_events, link_names
-from kerascw.data import FOLDER, split
+from kerascw.data import data_label, split
 from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.experiment.recipes import recipe_named
@@ -190,7 +190,7 @@ def planned(
     if recipe is not None:
         changes = {"recipe": recipe} | changes
     if data is not None:
-        changes = {"data": FOLDER + data.folder.path if data.folder else data.name} | changes
+        changes = {"data": data_label(data)} | changes
     return Plan(study, budget, plan, changes, sample)
 
 
