@@ -82,7 +82,7 @@ def keep(data: tuple[Any, ...]) -> Path:
     for name, array in arrays.items():
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
-    file = cache_folder() / "arrays" / f"{digest.hexdigest()[:32]}.npz"
+    file = cache_folder() / "arrays" / f"arrays-{digest.hexdigest()[:16]}.npz"
     if file.is_file():
         return file
     try:
