@@ -297,7 +297,7 @@ def test_arrays_train_through_the_engine_and_are_found_by_their_content(
     result = kerascw.run("fashion", data=data, epochs=1, batch_size=16, settings=settings)
     (run,) = Store("runs").all()
     assert result.run.name == run.name
-    assert run.name.startswith("arrays-")
+    assert run.name.startswith("arrays_")
     assert run.metrics["class_names"] == ["day", "night"]
     assert run.environment["data"]["source"] == "arrays"
     # workers read the arrays from a file, which the same arrays share
