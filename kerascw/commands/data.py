@@ -25,7 +25,7 @@ from kerascw.data.layout import sides
 from kerascw.data.names import shown
 from kerascw.data.sources import locate, remedies
 from kerascw.errors import DataError, KerascwError
-from kerascw.experiment.augmentation_names import augmentation_named
+from kerascw.experiment.settings import augmentation_named
 from kerascw.quiet import import_tensorflow
 from kerascw.report.overview import draw_augmented, draw_grid, summarize
 

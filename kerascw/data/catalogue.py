@@ -172,5 +172,5 @@ def entry_for(name: str) -> CatalogEntry:
         return CATALOG[name]
     except KeyError:
         raise CallError(
-            f"data.name: no dataset {name!r}; choose {choices(CATALOG)}, or a path"
+            f"data.name: no dataset {name!r}; choose {choices(CATALOG, name)}, or a path"
         ) from None

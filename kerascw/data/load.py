@@ -9,9 +9,10 @@ import numpy as np
 
 from kerascw.data import arrays, folder, tfds
 from kerascw.data.catalogue import CATALOG, entry_for
-from kerascw.data.dataset import Dataset, Part
+from kerascw.data.dataset import Dataset, Part, Splits
 from kerascw.data.names import shown
 from kerascw.data.sources import find
+from kerascw.data.splits import split
 from kerascw.errors import CallError, DataError, choices, option
 from kerascw.experiment.spec import DataSpec, Folder
 
@@ -57,8 +58,8 @@ def load_data(
     return load_for(data_named(data, **options), data_dir=data_dir, sample=sample)
 
 
-def data_named(data: Data, **options: Any) -> DataSpec:
-    """Return the spec of a whole dataset, named as for :func:`load_data`.
+def data_named(data: Data | DataSpec, **options: Any) -> DataSpec:
+    """Return the spec of a whole dataset, named as for :func:`load_data`; a spec is returned.
 
     Arrays are written into the cache folder, so that other processes find them.
 
@@ -79,6 +80,8 @@ def data_named(data: Data, **options: Any) -> DataSpec:
     if unknown:
         known = ("data_dir", "sample", "size", "colour", "fit", "bad_files")
         raise CallError(f"{min(unknown)}: no such option of data; choose {choices(known)}")
+    if isinstance(data, DataSpec):
+        return data
     if isinstance(data, tuple):
         return _own(arrays.describe_arrays(arrays.keep(data), **options))
     if not isinstance(data, str | Path):
@@ -143,14 +146,29 @@ def load_for(
     return folder.load_folder(own)
 
 
-def dataset_for(spec: DataSpec, data_dir: str | Path | None) -> Dataset:
+def dataset_for(spec: DataSpec, data_dir: str | Path | None = None) -> Dataset:
     """Load the dataset of an experiment, once a process."""
-    return _loaded(DataSpec(name=spec.name, sample=spec.sample, folder=spec.folder), data_dir)
+    whole = DataSpec(name=spec.name, sample=spec.sample, folder=spec.folder)
+    return _loaded(whole, None if data_dir is None else str(data_dir))
 
 
 @lru_cache(maxsize=4)
-def _loaded(whole: DataSpec, data_dir: str | Path | None) -> Dataset:
+def _loaded(whole: DataSpec, data_dir: str | None) -> Dataset:
     return load_for(whole, data_dir=data_dir)
+
+
+def splits_for(spec: DataSpec, data_dir: str | Path | None = None) -> Splits:
+    """Split the dataset of a spec as it says; the last splits stay in memory.
+
+    Checking an experiment, training it, drawing its report and exporting it ask for the same
+    splits, one after the other.
+    """
+    return _split(spec, None if data_dir is None else str(data_dir))
+
+
+@lru_cache(maxsize=1)
+def _split(spec: DataSpec, data_dir: str | None) -> Splits:
+    return split(dataset_for(spec, data_dir), spec)
 
 
 def _catalogued(name: str, data_dir: str | Path | None, sample: bool) -> Dataset:

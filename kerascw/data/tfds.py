@@ -165,6 +165,7 @@ def _read(
     import tensorflow_datasets as tfds
 
     once = tfds.ReadConfig(try_autocache=False)  # or up to 250 MB are kept for a second pass
+    once.options.autotune.enabled = False  # see kerascw.data.pipeline.without_autotuning
     image, label = keys
     one_size = None not in builder.info.features[image].shape
     counts = [builder.info.splits[part].num_examples for part in parts]
