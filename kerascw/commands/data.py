@@ -91,7 +91,7 @@ def show(
 ) -> None:
     """Print figures of the dataset NAME, and draw ten pictures of every class."""
     from kerascw.experiment.augmentation_names import augmentation_named
-    from kerascw.report.overview import draw_augmented, draw_grid, summarize
+    from kerascw.report.figures import draw_augmented, draw_grid, summarize
 
     specs = None if augment is None else augmentation_named(augment)
     dataset = _loaded(name, data_dir, sample, size, bad_files)

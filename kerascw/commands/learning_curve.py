@@ -94,12 +94,11 @@ def learning_curve(
     Says which initial weights are better, up to which fraction that is shown, and how many more
     pictures would buy a point of accuracy. What is kept already is not trained again.
     """
-    from kerascw.commands.event_links import EVENTS, link_events, link_names
     from kerascw.console import console, next_step
     from kerascw.data import data_named
     from kerascw.lab.curves import curves_of, percent
     from kerascw.lab.learning_answers import learning_curve_answers
-    from kerascw.lab.run import SHORTCUTS
+    from kerascw.lab.run import SHORTCUTS, announce
     from kerascw.runs.environment import command_line
     from kerascw.runs.many import name_of, run_many
     from kerascw.runs.store import Store
@@ -140,7 +139,7 @@ def learning_curve(
         f"{name}, {percent(f)}": [(e, name_of(e, data_dir)) for e in experiments[name][f]]
         for name, f in places
     }
-    link_events(folder / EVENTS, store, link_names(named))
+    announce(folder, named)
     with interruptible(progress):
         done = run_many(
             [experiment for *_, experiment in flat],

@@ -1,12 +1,14 @@
 """``python -m kerascw tensorboard``: look at runs while they train, and after.
 
-Importing this is quick: ``--help`` reads it. Nor does serving import TensorFlow.
+Importing this is quick: ``--help`` reads it. Serving does not import TensorFlow; writing events
+that are missing does.
 """
 
 import contextlib
 import errno
 import io
 import json
+import os
 import re
 import signal
 import socket
@@ -14,7 +16,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -32,7 +35,10 @@ _STUDIES = ("studies", "learning-curves")
 """The folders of the store that hold a folder for each study as it was run."""
 
 _SHOWN = 10
-"""An error names at most so many of what there is."""
+"""An error names at most so many of the names that there are."""
+
+_LOOK = 2.0
+"""Seconds between two looks at the runs that a study has begun since."""
 
 
 @click.command("tensorboard")
@@ -50,31 +56,52 @@ def command(
 ) -> None:
     """Show STUDY, RUN or all runs in TensorBoard, also while they train. Ctrl-C ends it.
 
-    A study's runs go by the names of their variants.
+    The runs of a study are named by variant and seed.
     """
     from kerascw.console import runs_words
     from kerascw.runs.store import Store
 
     with contextlib.ExitStack() as stack:
-        shown = chosen(name, Store(runs), Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        written = catch_up(shown.kept, Store(runs), data_dir)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        shown = chosen(name, Store(runs), scratch)
+        shown.link()
+        written = catch_up(shown.kept(), data_dir)
         if written:
             click.echo(f"wrote the events of {written} run{'s' if written > 1 else ''}")
         with _until_interrupted() as wait:
             url = serve(shown.folder, host, port)
             click.echo(f"TensorBoard with {shown.title}: {url}")
             click.echo("Ctrl-C ends it.")
-            wait()
+            wait(shown.link)
         click.echo(f"next: python -m kerascw report --all --open{runs_words(runs)}")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shown:
-    """What TensorBoard is to show: a folder of events, and the kept runs among them."""
+    """What TensorBoard is to show: the folder that it reads, and how to name the runs in it."""
 
     title: str
     folder: Path
-    kept: list["Run"]
+    store: "Store"
+    links: Callable[[], dict[str, str]] | None = None  # link name to run name; None: all runs
+    _made: set[str] = field(default_factory=set)
+
+    def link(self) -> None:
+        """Make a link to the events of each run in the folder, where there is none yet."""
+        for name, run in (self.links() if self.links else {}).items():
+            if name in self._made:
+                continue
+            events = self.store.events_folder(run)
+            # TensorBoard complains at every look of a link to nothing
+            events.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).symlink_to(events.resolve(), target_is_directory=True)
+            self._made.add(name)
+
+    def kept(self) -> list["Run"]:
+        """Return the runs that are kept among those shown."""
+        names = set(self.links().values()) if self.links else None
+        return [run for run in self.store.all() if names is None or run.name in names]
 
 
 def chosen(name: str | None, store: "Store", scratch: Path) -> Shown:
@@ -87,48 +114,49 @@ def chosen(name: str | None, store: "Store", scratch: Path) -> Shown:
     CallError
         There is no such thing; the message lists what there is.
     """
-    from kerascw.commands.event_links import link_events
-
     if name is None:
         everything = store.events_folder("")
-        kept = store.all()
-        if not kept and not any(everything.glob("*/*tfevents*")):
+        if not store.all() and not any(everything.glob("*/*tfevents*")):
             raise CallError(f"no runs in {store.folder}; next: python -m kerascw run digits")
-        return Shown(f"all runs in {store.folder}", everything, kept)
+        return Shown(f"all runs in {store.folder}", everything, store)
     study = _study_folder(name, store)
     if study is not None:
-        return _shown_study(study, store)
+        return Shown(f"study {study.name}", scratch, store, lambda: link_names(study, store))
     run = _run_name(name, store)
-    link_events(scratch, store, {run: run})
-    return Shown(f"run {run}", scratch, _kept([run], store))
+    return Shown(f"run {run}", scratch, store, lambda: {run: run})
 
 
-def catch_up(runs: list["Run"], store: "Store", data_dir: Path | None) -> int:
-    """Write the events of kept runs that have none, such as older ones; return of how many.
+def catch_up(runs: list["Run"], data_dir: Path | None) -> int:
+    """Write the events of kept runs that have none, and images; return of how many runs.
 
-    Pictures of the data are left out where there is no copy of the data: nothing is downloaded.
+    Images of the data are left out where there is no copy of the data: nothing is downloaded.
     """
     from kerascw.report.events import write_missing
-    from kerascw.training.events import PATTERN
+    from kerascw.runs.store import Store
+    from kerascw.training.events import IMAGES
 
     written = 0
     for run in runs:
-        folder = store.events_folder(run.name)
-        if not any(folder.glob(PATTERN)):
-            written += write_missing(run, folder, _splits_at_hand(run, data_dir))
+        folder = Store(run.folder.parent).events_folder(run.name)
+        drawn = any(folder.glob(f"*{IMAGES}")) or run.metrics["kept_epoch"] is None
+        if not drawn or not any(folder.glob("*tfevents*")):
+            from kerascw.quiet import import_tensorflow
+
+            import_tensorflow()
+            written += write_missing(run, _splits_at_hand(run, data_dir))
     return written
 
 
 def serve(folder: Path, host: str, port: int | None) -> str:
     """Start TensorBoard in a thread of this process; return its address.
 
-    It goes without TensorFlow, which a page of it would import otherwise, with notices on standard
-    error: a module of that name is how TensorBoard's own builds say so (``tensorboard.compat``).
+    It runs without TensorFlow, which would print notices on standard error: a module of this name
+    is how TensorBoard's own builds say so (``tensorboard.compat``).
 
     Raises
     ------
     KerascwError
-        The port is taken, or the host is none of this machine's.
+        The port is taken, or the host is not an address of this machine.
     """
     without_tensorflow = "tensorboard.compat.notf"
     sys.modules.setdefault(without_tensorflow, ModuleType(without_tensorflow))
@@ -146,7 +174,7 @@ def serve(folder: Path, host: str, port: int | None) -> str:
         samples_per_plugin={"scalars": 10_000},  # epochs: of more it takes a sample
     )
     try:
-        # it says there that it reads with its own server, which is nothing to act on
+        # it says there that it reads with its own server, which nobody has to act on
         with contextlib.redirect_stderr(io.StringIO()):
             return str(board.launch())
     except program.TensorBoardServerException as error:
@@ -154,7 +182,7 @@ def serve(folder: Path, host: str, port: int | None) -> str:
 
 
 def _check_address(host: str, port: int | None) -> None:
-    """Say what TensorBoard's server would say on standard error before it ends the process."""
+    """Raise the error that TensorBoard's server would print before it ends the process."""
     try:
         family, *_, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
         socket.create_server(address[:2], family=family).close()
@@ -168,15 +196,15 @@ def _check_address(host: str, port: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _until_interrupted() -> Iterator[Callable[[], None]]:
-    """Give a function that waits for Ctrl-C, or for the signal to terminate, and returns then."""
+def _until_interrupted() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Give a function that calls another now and then until Ctrl-C or a signal to terminate."""
     over = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda *_: over.set()) for number in numbers]
 
-    def wait() -> None:
-        while not over.wait(0.5):  # a wait without end would not let Windows see the signal
-            pass
+    def wait(now_and_then: Callable[[], None]) -> None:
+        while not over.wait(_LOOK):
+            now_and_then()
 
     try:
         yield wait
@@ -209,32 +237,42 @@ def _study_folder(name: str, store: "Store") -> Path | None:
 
 
 def _begun(folder: Path) -> float | None:
-    """Return when the study in this folder was run last, None where none was."""
-    from kerascw.commands.event_links import EVENTS
+    """Return when the study in this folder was run last, None if it never was."""
+    from kerascw.lab.run import PLANNED
 
-    files = [path for path in (folder / EVENTS, folder / "study.json") if path.exists()]
+    files = [path for path in (folder / PLANNED, folder / "study.json") if path.exists()]
     return max((path.stat().st_mtime for path in files), default=None)
 
 
-def _shown_study(study: Path, store: "Store") -> Shown:
-    from kerascw.commands.event_links import EVENTS, link_events, link_names
+def link_names(study: Path, store: "Store") -> dict[str, str]:
+    """Return what each run of a study is called in TensorBoard: link name to run name."""
+    from kerascw.lab.repeats import repeat_text
+    from kerascw.lab.run import PLANNED
+    from kerascw.runs.store import MANIFEST, Run
 
-    links = study / EVENTS
-    if (study / "study.json").is_file():  # one that was run before there were links, too
-        remembered = json.loads((study / "study.json").read_text())["runs"]
-        named = link_names(
-            {
-                variant: [(run.experiment, run.name) for run in _kept(names, store)]
-                for variant, names in remembered.items()
+    if (study / PLANNED).is_file():
+        planned: dict[str, dict[str, str]] = json.loads((study / PLANNED).read_text())
+    else:  # run by an earlier version
+        kept = json.loads((study / "study.json").read_text())["runs"]
+        planned = {
+            variant: {
+                name: repeat_text(Run(store.folder / name).experiment)
+                for name in names
+                if (store.folder / name / MANIFEST).is_file()
             }
-        )
-        link_events(links, store, named, more=True, begun=_begun(study))
-    names = [path.resolve().name for path in links.glob("*/*")]
-    return Shown(f"study {study.name}", links, _kept(names, store))
+            for variant, names in kept.items()
+        }
+    links: dict[str, str] = {}
+    for variant, repeats in planned.items():
+        folder = variant.replace("/", "-").replace(os.sep, "-").strip(". ") or "variant"
+        for run, repeat in repeats.items():
+            names = (f"{folder}/{repeat}{f' ({n})' if n > 1 else ''}" for n in count(1))
+            links[next(name for name in names if name not in links)] = run
+    return links
 
 
 def _run_name(name: str, store: "Store") -> str:
-    """Return the name of the run that is meant, a kept one or one that is being trained."""
+    """Return the name of a run that is kept or being trained."""
     try:
         return store.find(name).name
     except CallError as error:
@@ -252,15 +290,8 @@ def _run_name(name: str, store: "Store") -> str:
     raise CallError(f"no study and no run {name!r} in {store.folder}; {among}")
 
 
-def _kept(names: list[str], store: "Store") -> list["Run"]:
-    from kerascw.runs.store import MANIFEST, Run
-
-    folders = [store.folder / name for name in names]
-    return [Run(folder) for folder in folders if (folder / MANIFEST).is_file()]
-
-
 def _splits_at_hand(run: "Run", data_dir: Path | None) -> "Splits | None":
-    """Return the run's data where a copy is at hand, with the same pictures; None elsewhere."""
+    """Return the run's data if a copy with the same images is on this machine, else None."""
     from kerascw.data import split
     from kerascw.data.catalog import CATALOG
     from kerascw.data.sources import locate

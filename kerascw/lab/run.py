@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kerascw.commands.event_links import EVENTS, link_events, link_names
 from kerascw.data import FOLDER, split
 from kerascw.errors import CallError
 from kerascw.experiment.recipes import recipe_named
@@ -20,6 +19,7 @@ from kerascw.lab.derive import (
     on_other_data,
     repeated,
 )
+from kerascw.lab.repeats import repeat_text
 from kerascw.lab.study import Budget, Study
 from kerascw.runs.environment import command_line
 from kerascw.runs.many import StudyWatcher, checked_name, dataset_for, run_many
@@ -38,6 +38,9 @@ SHORTCUTS = {
 
 FINAL = ", all training data"
 """What ``final`` adds to a variant's name."""
+
+PLANNED = "planned.json"
+"""In a study's folder, before anything is trained: variant to run name to seed or fold."""
 
 DRAWN = 6
 """A study of at most so many runs draws each run's own report; others do on demand."""
@@ -241,8 +244,7 @@ def run_study(
         experiments: Mapping[str, Sequence[Experiment]], more: bool = True
     ) -> dict[str, list[Run]]:
         named = {n: [(e, checked_name(e, data_dir)) for e in es] for n, es in experiments.items()}
-        folder = store.study_folder(plan.label) / EVENTS
-        link_events(folder, store, link_names(named), more=more)
+        announce(store.study_folder(plan.label), named, more=more)
         flat = [(name, e) for name, several in experiments.items() for e in several]
         done = run_many(
             [experiment for _, experiment in flat],
@@ -275,12 +277,35 @@ def run_study(
     return result
 
 
+def announce(
+    folder: Path, named: Mapping[str, Iterable[tuple[Experiment, str]]], *, more: bool = False
+) -> None:
+    """Write which runs a study is about to train, so that they can be watched by name.
+
+    Parameters
+    ----------
+    named : for every variant its experiments, each with the name of its run.
+    more : these come in addition to those written before.
+    """
+    planned = {variant: {run: repeat_text(e) for e, run in several} for variant, several in
+               named.items()}  # fmt: skip
+    if more and (folder / PLANNED).is_file():
+        planned = json.loads((folder / PLANNED).read_text()) | planned
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / ".planned.json.writing"
+    write_json(temporary, planned)
+    temporary.replace(folder / PLANNED)
+
+
 def draw_if_missing(run: Run, data_dir: str | Path | None = None) -> None:
     """Draw a kept run's figures and report, if they are not there."""
     if not (run.folder / "report.html").is_file():
+        from kerascw.report.events import closing_events
         from kerascw.report.run import draw_run
 
-        draw_run(run, split(dataset_for(run.experiment.data, data_dir), run.experiment.data))
+        splits = split(dataset_for(run.experiment.data, data_dir), run.experiment.data)
+        draw_run(run, splits)
+        closing_events(run, splits)
 
 
 def _remember(result: StudyResult, store: Store) -> None:

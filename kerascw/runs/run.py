@@ -75,9 +75,11 @@ def run_experiment(
         run = _claim_and_train(name, experiment, dataset, splits, store, watcher, source)
         assert run is not None, "only what is asked to pause has no run"
     if draw and not (run.folder / "report.html").is_file():
+        from kerascw.report.events import closing_events
         from kerascw.report.run import draw_run
 
         draw_run(run, splits)
+        closing_events(run, splits)
     return run
 
 
@@ -140,7 +142,6 @@ def _train(
     source: Run | None,
     until: int | None,
 ) -> Run | None:
-    from kerascw.report.events import closing_events
     from kerascw.runs.environment import describe, have_threads
     from kerascw.training.events import RunEvents
     from kerascw.training.fit import fit
@@ -181,7 +182,7 @@ def _train(
         },
     )
     fitted.model.save(working / "model.keras", include_optimizer=False)
-    events.end(lambda: closing_events(Run(working), splits))
+    events.end(metrics)
     return store.finish(working, scratch=CHECKPOINT)
 
 
