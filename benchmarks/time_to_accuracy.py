@@ -139,7 +139,7 @@ def train(
                 except NotFoundError as error:
                     say(f"{name}: left out, its data are not here ({error})")
                     break
-                run = run_experiment(experiment, dataset, store, draw=False)
+                run = run_experiment(experiment, dataset, store)
                 runs.setdefault(name, {k: [] for k in KINDS})[kind].append(run)
                 seconds, figure = _seconds(run), figure_of(run, TASKS[name].figure)
                 say(f"{name:<8} seed {seed}  {kind:<7} {seconds:7.1f} s   {figure:.4f}")

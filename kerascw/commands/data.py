@@ -90,7 +90,7 @@ def show(
     augment: str | None,
 ) -> None:
     """Print figures of the dataset NAME, and draw ten pictures of every class."""
-    from kerascw.experiment.augmentation_names import augmentation_named
+    from kerascw.experiment.settings import augmentation_named
     from kerascw.report.figures import draw_augmented, draw_grid, summarize
 
     specs = None if augment is None else augmentation_named(augment)

@@ -98,7 +98,8 @@ def learning_curve(
     from kerascw.data import data_named
     from kerascw.lab.curves import curves_of, percent
     from kerascw.lab.learning_answers import learning_curve_answers
-    from kerascw.lab.run import SHORTCUTS, announce
+    from kerascw.lab.plan import SHORTCUTS
+    from kerascw.lab.run import announce
     from kerascw.runs.environment import command_line
     from kerascw.runs.many import name_of, run_many
     from kerascw.runs.store import Store

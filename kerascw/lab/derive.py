@@ -43,7 +43,7 @@ def cross_validated(experiment: Experiment, folds: int) -> Experiment:
         Fewer than two folds.
     """
     if folds < 2:
-        raise CallError(f"folds: {folds} is less than 2")
+        raise CallError(f"--folds: {folds}; at least 2 are needed")
     old = experiment.data.holdout
     return _holding_out(
         experiment, Holdout(how="fold", folds=folds, seed=0 if old is None else old.seed)

@@ -27,10 +27,10 @@ from kerascw.evaluation.embedding import (
 )
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
+from kerascw.lab.pictures import EmbeddingMap, splits_of
 from kerascw.lab.study import Answer, Study
 from kerascw.lab.table import spread_text
 from kerascw.report.embedding_figures import PAIRS, named, neighbour_maps, pair_chart, scatter
-from kerascw.report.options import PictureOptions, splits_of
 from kerascw.runs.many import dataset_for
 from kerascw.runs.store import MANIFEST, Run
 
@@ -44,7 +44,7 @@ FEWEST = 30
 # --- options, and what is kept --------------------------------------------------------------
 
 
-def check_embedding(options: PictureOptions, study: Study, experiment: Experiment) -> None:
+def check_embedding(options: EmbeddingMap, study: Study, experiment: Experiment) -> None:
     """Raise a :class:`CallError` where there are no such points or no such perplexity."""
     if experiment.reconstructs:
         raise CallError(
@@ -58,16 +58,16 @@ def check_embedding(options: PictureOptions, study: Study, experiment: Experimen
             f"data.name: {data.name} has {there} test images; an embedding needs {FEWEST}"
         )
     if options.points is not None and not FEWEST <= options.points <= there:
-        raise CallError(f"--points: {options.points}; choose from {FEWEST} to {there}")
+        raise CallError(f"pictures.points: {options.points}; choose from {FEWEST} to {there}")
     largest = largest_perplexity(options.points or there)
     if options.perplexity is not None and not 1 <= options.perplexity <= largest:
         raise CallError(
-            f"--perplexity: {options.perplexity:g}; choose from 1 to {int(largest)}, a third of "
-            f"the {options.points or there:,} points"
+            f"pictures.perplexity: {options.perplexity:g}; choose from 1 to {int(largest)}, a "
+            f"third of the {options.points or there:,} points"
         )
 
 
-def embedding_of(run: Run, options: PictureOptions) -> Embedding:
+def embedding_of(run: Run, options: EmbeddingMap) -> Embedding:
     """Return the embedding of the run's test images, computed only if it is not kept.
 
     It follows from the run's result and is not part of it, so it is not in the manifest.
@@ -100,7 +100,7 @@ def last_embedding_of(run: Run) -> Embedding:
     kept = Embedding.load(run.folder / FILE)
     if kept is not None and kept.settings.get("model_sha256") == _model_sha256(run):
         return kept
-    return embedding_of(run, PictureOptions())
+    return embedding_of(run, EmbeddingMap())
 
 
 def _model_sha256(run: Run) -> str:
@@ -197,13 +197,13 @@ def _described(run: Run, embedding: Embedding) -> str:
 
 
 def embedding_pictures(
-    runs: Sequence[Run], options: PictureOptions | None
+    runs: Sequence[Run], options: EmbeddingMap | None
 ) -> dict[str, tuple[Any, str]]:
     """Draw the first run's embedding: figures by name, with what each shows.
 
     The embeddings of the other runs are computed too: answers are over all seeds.
     """
-    options, run = options or PictureOptions(), runs[0]
+    options, run = options or EmbeddingMap(), runs[0]
     embedding, *_ = [embedding_of(run, options) for run in runs]
     names = run.metrics["class_names"]
     labels, guesses = _guesses(run, embedding)

@@ -1,7 +1,7 @@
 """What a convnet's layers respond to: feature maps, and figures in place of judging them by eye."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,11 @@ import numpy as np
 from kerascw.data import Splits, split
 from kerascw.errors import CallError
 from kerascw.experiment.spec import ConvNet, Experiment
+from kerascw.lab.pictures import FeatureMaps, splits_of
 from kerascw.lab.study import Answer, Study
 from kerascw.report import charts
 from kerascw.report.figure_files import file_name
 from kerascw.report.figures import Tile, grid
-from kerascw.report.options import PictureOptions, splits_of
 from kerascw.runs.many import dataset_for
 from kerascw.runs.store import Run
 
@@ -24,7 +24,7 @@ LEAST_ACCURACY = 0.6
 """On the test set, before anything is concluded from what a network has learned."""
 
 
-def check_features(options: PictureOptions, study: Study, experiment: Experiment) -> None:
+def check_features(options: FeatureMaps, study: Study, experiment: Experiment) -> None:
     """Raise a :class:`CallError` where a layer, channel or image does not exist."""
     if not isinstance(experiment.model, ConvNet):
         raise CallError(
@@ -71,7 +71,7 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
     return [np.concatenate([batch[k] for batch in batches]) for k in range(len(outputs))]
 
 
-def feature_pictures(run: Run, options: PictureOptions | None) -> dict[str, tuple[Any, str]]:
+def feature_pictures(run: Run, options: FeatureMaps | None) -> dict[str, tuple[Any, str]]:
     """Draw the feature maps of an image of each class, and statistics of every layer.
 
     Raises
@@ -79,7 +79,7 @@ def feature_pictures(run: Run, options: PictureOptions | None) -> dict[str, tupl
     CallError
         A layer, channel or image that does not exist.
     """
-    options = options or PictureOptions()
+    options = options or FeatureMaps()
     splits = splits_of(run, options)
     names, labels = splits.class_names, splits.train.labels
     if options.image is None:
@@ -116,36 +116,36 @@ def _reach(values: np.ndarray) -> str:
     return f"{high:.3g}" if low >= 0 else f"{low:.2g} to {high:.2g}"
 
 
-def example_maps(runs: Sequence[Run], options: PictureOptions | None) -> dict[str, Any]:
+def example_maps(runs: Sequence[Run], options: FeatureMaps | None) -> dict[str, Any]:
     """Draw the feature maps of one image, the first training image if none is asked for."""
-    options = options or PictureOptions()
+    options = options or FeatureMaps()
     trained = [run for run in runs if run.metrics["kept_epoch"]]
     if not trained:
         return {}
-    chosen = replace(options, image=options.image or 0)
+    chosen = options.model_copy(update={"image": options.image or 0})
     drawn = feature_pictures(trained[0], chosen)
     return {name: figure for name, figure in drawn.items() if name != "activity"}
 
 
-def _chosen_layers(options: PictureOptions, there: int) -> list[int]:
+def _chosen_layers(options: FeatureMaps, there: int) -> list[int]:
     if options.layer is None:
         return list(range(1, there + 1))
     if not 1 <= options.layer <= there:
-        raise CallError(f"--layer: {options.layer}; choose from 1 to {there}")
+        raise CallError(f"pictures.layer: {options.layer}; choose from 1 to {there}")
     return [options.layer]
 
 
 def _check_image(image: int, there: int) -> None:
     if not 0 <= image < there:
-        raise CallError(f"--image: {image}; choose from 0 to {there - 1}")
+        raise CallError(f"pictures.image: {image}; choose from 0 to {there - 1}")
 
 
-def _channels(options: PictureOptions, there: int) -> tuple[int, ...]:
+def _channels(options: FeatureMaps, there: int) -> tuple[int, ...]:
     if options.channels is None:
         return tuple(range(min(CHANNELS, there)))
     wrong = [channel for channel in options.channels if not 0 <= channel < there]
     if wrong:
-        raise CallError(f"--channels: {wrong[0]}; choose from 0 to {there - 1}")
+        raise CallError(f"pictures.channels: {wrong[0]}; choose from 0 to {there - 1}")
     return options.channels
 
 
@@ -216,7 +216,7 @@ def selectivity_answers(runs: Sequence[Run]) -> list[Answer]:
             f"correctly, and channels are judged from {LEAST_ACCURACY:.0%} on."
         )
         return [Answer(question, said)]
-    splits = splits_of(run, PictureOptions())
+    splits = splits_of(run, FeatureMaps())
     measured, of_layers = activity(run, splits), []
     for layer, per_channel in enumerate(measured.per_channel):
         index = measured.selectivity(layer)

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from kerascw.evaluation.metrics import first_of_each_class
 from kerascw.experiment.spec import MAIN_HEAD
+from kerascw.lab.pictures import PictureSpec, splits_of
 from kerascw.report import charts
 from kerascw.report.figures import GREEN, GREY, RED
-from kerascw.report.options import PictureOptions, splits_of
 from kerascw.report.page import readable
 from kerascw.runs.store import Run
 
@@ -18,9 +18,9 @@ SHOWN = 8
 """Test images in a figure of heads: the first of each class, at most so many."""
 
 
-def heads_side_by_side(run: Run, options: PictureOptions | None = None) -> Figure:
+def heads_side_by_side(run: Run, pictures: PictureSpec | None = None) -> Figure:
     """Draw a row for each of some test images: the image, and each head's probabilities."""
-    splits = splits_of(run, options or PictureOptions())
+    splits = splits_of(run, pictures)
     names, test = splits.class_names, splits.test
     with np.load(run.folder / "predictions.npz") as kept:
         heads = {

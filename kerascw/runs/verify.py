@@ -41,9 +41,7 @@ def verify(
             f"run {run.source}, which {run.name} started from, is not in {store.folder}"
         )
     with tempfile.TemporaryDirectory() as folder:
-        again = run_experiment(
-            run.experiment, dataset, Store(folder), watcher, source=source, draw=False
-        )
+        again = run_experiment(run.experiment, dataset, Store(folder), watcher, source=source)
         outcome, reason = _compared(run, again, store)
     return Verification(outcome, reason, tuple(_differences(run.environment, describe(dataset))))
 

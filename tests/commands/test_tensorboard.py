@@ -23,7 +23,8 @@ from kerascw.data import Dataset, split
 from kerascw.errors import Interrupted
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment, WarmStart
-from kerascw.lab.run import Plan, StudyResult, announce, run_study
+from kerascw.lab.plan import Plan, StudyResult
+from kerascw.lab.run import announce, run_study
 from kerascw.lab.study import Quick, Study
 from kerascw.report.events import closing_events, event_images, write_missing
 from kerascw.runs.run import CHECKPOINT, run_experiment, run_name
@@ -83,7 +84,7 @@ def result(
     files = []
     for _ in range(2):
         with pytest.raises(Interrupted):
-            run_experiment(stopped, sample, store, StopAfter(1), draw=False)
+            run_experiment(stopped, sample, store, StopAfter(1))
         (file,) = store.events_folder(run_name(stopped, sample)).glob(PATTERN)
         files.append(file.name)
         # killed while it wrote: a torn record at the end, and an epoch that no checkpoint knows
@@ -96,7 +97,7 @@ def result(
     )
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("error", UserWarning)  # events that could not be written
-        patch.setattr("kerascw.lab.run.DRAWN", 0)  # reports take longer than the runs
+        patch.setattr("kerascw.report.product.DRAWN", 0)  # reports take longer than the runs
         made = run_study(plan, store)
         for run in made.every_run:
             assert closing_events(run, split(sample, run.experiment.data))
@@ -295,10 +296,10 @@ def test_it_follows_a_run_live_and_a_run_that_goes_on_in_another_process(
     name = run_name(experiment, sample)
     announce(store.study_folder(served.plan.label), {"late": [(experiment, name)]}, more=True)
     with pytest.raises(Interrupted):
-        run_experiment(experiment, sample, store, StopAfter(2), draw=False)
+        run_experiment(experiment, sample, store, StopAfter(2))
     board.wait_for("loss/train", runs=4)
     assert [step for step, _ in board.scalars("late/seed 2", "loss/train")] == [1, 2]
-    run = run_experiment(experiment, sample, store, draw=False)
+    run = run_experiment(experiment, sample, store)
     board.wait_for("final/test_loss", runs=4)
     assert board.scalars("late/seed 2", "loss/train") == [
         (number, float(np.float32(row["train_loss"]))) for number, row in enumerate(run.history, 1)
@@ -425,7 +426,7 @@ def test_what_cannot_be_written_warns_once_and_ends_no_training(
     store = Store(tmp_path)
     (tmp_path / "tensorboard").write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="TensorBoard") as said:
-        run = run_experiment(tiny("mlp"), sample, store, draw=False)
+        run = run_experiment(tiny("mlp"), sample, store)
     (warning,) = [str(w.message) for w in said if "TensorBoard" in str(w.message)]
     assert warning.startswith(f"no TensorBoard events of {run.name}: ")
     assert run.metrics["epochs_trained"] == 3
@@ -449,7 +450,7 @@ def test_a_diverged_run_has_its_epochs_and_a_failed_session(
         tiny("mlp"), {"training.optimizer": {"kind": "sgd", "learning_rate": 1e30}}
     )
     store = Store(tmp_path)
-    run = run_experiment(experiment, sample, store, draw=False)
+    run = run_experiment(experiment, sample, store)
     assert run.metrics["status"] == "diverged"
     scalars = read(store.events_folder(run.name))
     assert not [tag for tag in scalars if tag.startswith("final/")]

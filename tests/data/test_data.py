@@ -291,7 +291,7 @@ def test_damage_ends_every_command_with_its_line(nothing, folder, damage, where)
     assert message in one_line(
         invoke("data", "show", "fashion_mnist", *options, "--output", picture), 1
     )
-    run = ("run", "fashion", "--runs", nothing / "runs", "--saved-models", nothing / "exported")
+    run = ("run", "fashion", "--runs", nothing / "runs", "--models", nothing / "exported")
     assert message in one_line(invoke(*run, *options), 1)
     assert sorted(nothing.rglob("*")) == before
 

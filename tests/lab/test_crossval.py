@@ -23,13 +23,13 @@ from kerascw.experiment.spec import DataSpec, Experiment, Holdout, WarmStart
 from kerascw.lab import run as engine
 from kerascw.lab.derive import cross_validated, on_other_data, repeated, with_fold
 from kerascw.lab.folds import TOO_NARROW
+from kerascw.lab.plan import FINAL, StudyResult, planned
 from kerascw.lab.published import Published, report
 from kerascw.lab.repeats import counted, paired_values, repeats_of, values_of
-from kerascw.lab.run import FINAL, StudyResult, planned, recall
 from kerascw.lab.table import rows_of
 from kerascw.lab.verdict import verdict
 from kerascw.runs.store import Store
-from kerascw.studies import bag_learning, fashion, lenet, lenet_crossval, study_named
+from kerascw.studies import bag_learning, fashion, lenet, lenet_crossval, recall, study_named
 
 
 def call(*words: str) -> Result:
@@ -352,7 +352,7 @@ def test_final_trains_on_everything_for_the_mean_of_the_folds_epochs(result: Stu
 
 def test_a_second_time_nothing_is_trained_and_all_is_said(store: Store, tmp_path: Path) -> None:
     again = call("run", "digits", "--folds", "3", "--seeds", "2", *WORDS, "--runs",
-                 str(store.folder), "--saved-models", str(tmp_path))  # fmt: skip
+                 str(store.folder), "--models", str(tmp_path))  # fmt: skip
     assert again.exit_code == 0, again.output
     assert "12 runs, 12 kept already, 0 to train" in again.output
     assert "changed: folds=3" in again.output
@@ -506,7 +506,7 @@ def test_a_folder_s_own_validation_part_is_not_used(
 ) -> None:
     monkeypatch.setenv("KERASCW_CACHE_DIR", str(tmp_path / "cache"))
     words = ["digits", "--data", f"folder:{clothes}", "--folds", "3", "--epochs", "1"]
-    result = call("run", *words, "--runs", str(tmp_path / "runs"), "--saved-models",
+    result = call("run", *words, "--runs", str(tmp_path / "runs"), "--models",
                   str(tmp_path / "s"))  # fmt: skip
     assert result.exit_code == 0, result.output
     note = "The dataset's own validation part is not used: the folds are of its training pictures."
@@ -591,7 +591,7 @@ def test_a_fold_that_diverged_is_named(undrawn: None, tmp_path: Path) -> None:
     experiments = plan.experiments["mlp"]
     experiments[1] = override(experiments[1], wild)
     assert experiments[1] == with_fold(experiments[1], 1)
-    runs = [run_experiment(e, digits, Store(tmp_path), draw=False) for e in experiments]
+    runs = [run_experiment(e, digits, Store(tmp_path)) for e in experiments]
     result = unanswered(StudyResult(plan, {"mlp": runs}))
     (row,) = rows_of(result)
     assert row.diverged == ("fold 1, seed 0: a figure of epoch 1 is not finite",)

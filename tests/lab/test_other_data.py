@@ -13,10 +13,10 @@ from kerascw.commands.main import main
 from kerascw.data import data_named, load_data, load_for
 from kerascw.errors import CallError
 from kerascw.lab.derive import on_other_data
-from kerascw.lab.run import planned, recall
+from kerascw.lab.plan import planned
 from kerascw.runs.run import file_name, run_name
 from kerascw.runs.store import Store
-from kerascw.studies import bag, fashion, study_named
+from kerascw.studies import bag, fashion, recall, study_named
 
 
 def call(*words: str) -> Result:
@@ -104,7 +104,7 @@ def test_from_a_folder_of_pictures_to_a_prediction(folder: Path, tmp_path: Path)
     command = [
         *("run", "fashion", "--data", f"folder:{folder}", "--epochs", "6", "--batch-size", "16"),
         *("--set", "model.filters=8,8", "--set", "model.pool_after=1,2"),
-        *("--set", "training.augmentation=[]", "--runs", str(runs), "--saved-models", str(saved)),
+        *("--set", "training.augmentation=[]", "--runs", str(runs), "--models", str(saved)),
     ]
     result = call(*command)
     assert result.exit_code == 0, result.output
@@ -145,7 +145,7 @@ def test_bad_pictures_end_it_before_training_or_are_left_out(folder: Path, tmp_p
     (folder / "Erde" / "broken.png").write_bytes(b"no picture")
     words = ["run", "fashion", "--data", f"folder:{folder}", "--epochs", "1", "--batch-size", "64",
              "--set", "model.filters=4", "--set", "model.pool_after=1",
-             "--runs", str(tmp_path / "runs"), "--saved-models", str(tmp_path / "s")]  # fmt: skip
+             "--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "s")]  # fmt: skip
     result = call(*words)
     assert result.exit_code == 1
     assert "Erde/broken.png" in result.stderr

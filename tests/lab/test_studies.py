@@ -20,15 +20,16 @@ from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
 from kerascw.lab import run as engine
 from kerascw.lab.derive import retrained_on_everything
+from kerascw.lab.plan import StudyResult, planned
 from kerascw.lab.published import report
-from kerascw.lab.run import StudyResult, planned, recall, run_study
+from kerascw.lab.run import run_study
 from kerascw.lab.study import Study
 from kerascw.lab.table import csv_text, rows_of
 from kerascw.models import build_model, check_model
 from kerascw.report.study import write_study
 from kerascw.runs.run import run_experiment, run_name
 from kerascw.runs.store import Run, Store
-from kerascw.studies import all_studies, convnet_lab, study_named
+from kerascw.studies import all_studies, convnet_lab, recall, study_named
 
 STUDIES = list(all_studies().values())
 COLUMNS = {
@@ -472,7 +473,7 @@ def test_feature_maps_are_what_the_model_computes(sample: Dataset, tmp_path: Pat
 
     settings = {"training.epochs": 1, "data.fraction": 0.02}
     plan = planned(study_named("bag-features"), seeds=1, sample=True, settings=settings)
-    run = run_experiment(plan.experiments["bag-features"][0], sample, Store(tmp_path), draw=False)
+    run = run_experiment(plan.experiments["bag-features"][0], sample, Store(tmp_path))
     splits = split(sample, run.experiment.data)
     picture = splits.test.images[:1]
     first, second, third = feature_maps(run, picture)
@@ -522,7 +523,7 @@ def trained(study: Study, names: list[str], sample: Dataset, store: Store, **set
     plan = planned(study, budget="quick", seeds=1, sample=True, settings=changes)
     plan = replace(plan, experiments={name: plan.experiments[name] for name in names})
     runs = {
-        name: [run_experiment(experiment, sample, store, draw=False) for experiment in several]
+        name: [run_experiment(experiment, sample, store) for experiment in several]
         for name, several in plan.experiments.items()
     }
     return StudyResult(plan, runs)
@@ -566,7 +567,7 @@ def test_answers_of_the_bag_take_no_notice_of_final_runs(sample: Dataset, tmp_pa
     result = trained(study, ["1 Optim1", "2 Optim2"], sample, store)
     again = retrained_on_everything(result.runs["1 Optim1"][0])
     finals: dict[str, list[Run]] = {
-        "1 Optim1, all training data": [run_experiment(again, sample, store, draw=False)]
+        "1 Optim1, all training data": [run_experiment(again, sample, store)]
     }
     assert study.answers(result.runs | finals) == study.answers(result.runs)
 
@@ -618,7 +619,7 @@ def test_mnist_convnet(undrawn: None, mnist: Path, tmp_path: Path) -> None:
 
 def test_digits_from_scikit_learn_alone(undrawn: None, tmp_path: Path) -> None:
     result = call("run", "digits", "--budget", "quick", "--seeds", "2", "--epochs", "1",
-                  "--runs", str(tmp_path), "--saved-models", str(tmp_path / "s"))  # fmt: skip
+                  "--runs", str(tmp_path), "--models", str(tmp_path / "s"))  # fmt: skip
     page = assert_study(result, tmp_path, "digits", seeds=2)
     errors = {
         name: [run.metrics["test"]["error"] for run in runs]
@@ -680,7 +681,7 @@ def test_svhn_with_and_without_extra_pictures(undrawn: None, colours: Path, tmp_
              "--budget", "quick", "--runs", str(tmp_path)]  # fmt: skip
     counts = []
     for extra, name in (([], "svhn"), (["--extra"], "svhn-extra")):
-        result = call("run", "svhn", *extra, *words, "--saved-models", str(tmp_path / "s"))
+        result = call("run", "svhn", *extra, *words, "--models", str(tmp_path / "s"))
         assert result.exit_code == 0, result.output
         (run,) = recall(name, Store(tmp_path)).every_run
         counts.append(run.metrics["train"]["examples"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import kerascw
-from kerascw.lab.run import StudyResult
+from kerascw.lab.plan import StudyResult
 
 ROOT = Path(__file__).parents[2]
 PICTURE = re.compile(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"')

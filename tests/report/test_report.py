@@ -162,8 +162,8 @@ def test_specifications_are_read_easily() -> None:
 
 
 def test_a_study_begins_with_its_answer(runs: Path) -> None:
-    from kerascw.lab.run import recall
     from kerascw.lab.table import rows_of, spread_text
+    from kerascw.studies import recall
 
     result = recall("digits", Store(runs))
     rows = rows_of(result)
