@@ -5,13 +5,11 @@ that are missing does.
 """
 
 import contextlib
-import errno
 import io
 import json
 import os
 import re
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -121,30 +119,24 @@ def chosen(name: str | None, store: "Store", scratch: Path) -> Shown:
         return Shown(f"all runs in {store.folder}", everything, store)
     study = _study_folder(name, store)
     if study is not None:
-        return Shown(f"study {study.name}", scratch, store, lambda: link_names(study, store))
+        return Shown(f"study {study.name}", scratch, store, lambda: link_names(study))
     run = _run_name(name, store)
     return Shown(f"run {run}", scratch, store, lambda: {run: run})
 
 
 def catch_up(runs: list["Run"], data_dir: Path | None) -> int:
-    """Write the events of kept runs that have none, and images; return of how many runs.
+    """Write the events of kept runs that have none, and the images of all; return of how many.
 
     Images of the data are left out where there is no copy of the data: nothing is downloaded.
     """
-    from kerascw.report.events import write_missing
-    from kerascw.runs.store import Store
-    from kerascw.training.events import IMAGES
+    from kerascw.report.events import lacks_events, write_missing
 
-    written = 0
-    for run in runs:
-        folder = Store(run.folder.parent).events_folder(run.name)
-        drawn = any(folder.glob(f"*{IMAGES}")) or run.metrics["kept_epoch"] is None
-        if not drawn or not any(folder.glob("*tfevents*")):
-            from kerascw.quiet import import_tensorflow
+    lacking = [run for run in runs if lacks_events(run)]
+    if lacking:
+        from kerascw.quiet import import_tensorflow
 
-            import_tensorflow()
-            written += write_missing(run, _splits_at_hand(run, data_dir))
-    return written
+        import_tensorflow()
+    return sum(write_missing(run, _splits_at_hand(run, data_dir)) for run in lacking)
 
 
 def serve(folder: Path, host: str, port: int | None) -> str:
@@ -163,7 +155,6 @@ def serve(folder: Path, host: str, port: int | None) -> str:
     from tensorboard import program
     from tensorboard.util import tb_logging
 
-    _check_address(host, port)
     tb_logging.get_logger().setLevel("ERROR")
     board = program.TensorBoard()
     board.configure(
@@ -173,26 +164,18 @@ def serve(folder: Path, host: str, port: int | None) -> str:
         reload_interval=5.0,  # seconds
         samples_per_plugin={"scalars": 10_000},  # epochs: of more it takes a sample
     )
+    said = io.StringIO()
     try:
         # it says there that it reads with its own server, which nobody has to act on
-        with contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.redirect_stderr(said):
             return str(board.launch())
-    except program.TensorBoardServerException as error:
-        raise KerascwError(error.msg) from None
-
-
-def _check_address(host: str, port: int | None) -> None:
-    """Raise the error that TensorBoard's server would print before it ends the process."""
-    try:
-        family, *_, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
-        socket.create_server(address[:2], family=family).close()
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise KerascwError(
-                f"--port {port}: is taken; choose another, or 0 for a free one"
-            ) from None
-        reason = error.strerror or error
-        raise KerascwError(f"--host {host}, --port {port or 0}: {reason}") from None
+    except program.TensorBoardPortInUseError:
+        raise KerascwError(
+            f"--port {port}: is taken; choose another, or 0 for a free one"
+        ) from None
+    except (program.TensorBoardServerException, SystemExit) as error:
+        reason = said.getvalue().strip().splitlines()[-1:] or [str(error)]
+        raise KerascwError(f"--host {host}, --port {port or 0}: {reason[0]}") from None
 
 
 @contextlib.contextmanager
@@ -244,24 +227,16 @@ def _begun(folder: Path) -> float | None:
     return max((path.stat().st_mtime for path in files), default=None)
 
 
-def link_names(study: Path, store: "Store") -> dict[str, str]:
+def link_names(study: Path) -> dict[str, str]:
     """Return what each run of a study is called in TensorBoard: link name to run name."""
-    from kerascw.lab.repeats import repeat_text
     from kerascw.lab.run import PLANNED
-    from kerascw.runs.store import MANIFEST, Run
 
+    planned: dict[str, dict[str, str]]
     if (study / PLANNED).is_file():
-        planned: dict[str, dict[str, str]] = json.loads((study / PLANNED).read_text())
-    else:  # run by an earlier version
+        planned = json.loads((study / PLANNED).read_text())
+    else:  # run by an earlier version: runs stand for their seeds
         kept = json.loads((study / "study.json").read_text())["runs"]
-        planned = {
-            variant: {
-                name: repeat_text(Run(store.folder / name).experiment)
-                for name in names
-                if (store.folder / name / MANIFEST).is_file()
-            }
-            for variant, names in kept.items()
-        }
+        planned = {variant: {run: run for run in runs} for variant, runs in kept.items()}
     links: dict[str, str] = {}
     for variant, repeats in planned.items():
         folder = variant.replace("/", "-").replace(os.sep, "-").strip(". ") or "variant"

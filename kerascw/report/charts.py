@@ -319,31 +319,6 @@ def heat_panel(
     return panel.properties(title=title) if title else panel
 
 
-def scatter(
-    rows: Sequence[Mapping[str, Any]], *, x: str, y: str, label: str, numbers: str
-) -> Chart:
-    """Draw a point for each row; hover shows its ``label``, which is written where ``named``.
-
-    Parameters
-    ----------
-    rows : dicts of ``label``, ``x``, ``y`` (shares, drawn in per cent) and ``named``.
-    """
-    values = [dict(row) | {"x": short(row["x"]), "y": short(row["y"])} for row in rows]
-    place, height = (
-        kind(f"{name}:Q", title=title, axis=alt.Axis(format="~%", tickCount=6))
-        for kind, name, title in ((alt.X, "x", x), (alt.Y, "y", y))
-    )
-    told = [alt.Tooltip("label:N", title=label), alt.Tooltip("x:Q", title=x, format=".2%"),
-            alt.Tooltip("y:Q", title=y, format=".2%")]  # fmt: skip
-    base = alt.Chart(data_of(values)).encode(x=place, y=height, tooltip=told)
-    written = base.mark_text(align="right", dx=-7, color=INK, fontSize=11)
-    panel = alt.layer(
-        base.mark_point(filled=True, size=70, opacity=0.85, color=BLUE),
-        written.encode(text="label:N").transform_filter("datum.named"),
-    ).properties(height=HEIGHT + 60)
-    return Chart((panel,), numbers=numbers, widest=860, file_width=520)
-
-
 # --- rows and rules -------------------------------------------------------------------
 
 
@@ -449,5 +424,5 @@ def said_of_dots(several: Sequence[Dot]) -> str:
 __all__ = [
     "BLUE", "COLOURS", "GREY", "HEIGHT", "INK", "Chart", "Dot", "Line", "Rule", "Series", "bars",
     "colour_of", "confusion", "data_of", "dots", "groups", "heat_panel", "line_panel", "lines",
-    "said_of_dots", "said_of_lines", "scatter", "series", "short",
+    "said_of_dots", "said_of_lines", "series", "short",
 ]  # fmt: skip

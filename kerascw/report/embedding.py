@@ -30,7 +30,7 @@ from kerascw.experiment.spec import Experiment
 from kerascw.lab.pictures import EmbeddingMap, splits_of
 from kerascw.lab.study import Answer, Study
 from kerascw.lab.table import spread_text
-from kerascw.report.embedding_figures import PAIRS, named, neighbour_maps, pair_chart, scatter
+from kerascw.report.embedding_figures import neighbour_maps, scatter
 from kerascw.runs.many import dataset_for
 from kerascw.runs.store import MANIFEST, Run
 
@@ -39,6 +39,9 @@ FILE = "embedding.npz"
 
 FEWEST = 30
 """Test images that an embedding needs."""
+
+PAIRS = 5
+"""How many pairs of classes are named."""
 
 
 # --- options, and what is kept --------------------------------------------------------------
@@ -171,14 +174,18 @@ def _near_and_confused(runs: Sequence[Run], embeddings: Sequence[Embedding]) -> 
     else:
         said = f"No rank correlation is defined over the {len(several)} pairs of classes."
     near, wrong = nearest(several, PAIRS), most_confused(several, PAIRS)
-    listed_near = ", ".join(f"{named(pair, names)} ({pair.nearness:.1%})" for pair in near)
-    listed_wrong = ", ".join(f"{named(pair, names)} ({pair.mistakes:,})" for pair in wrong)
+    listed_near = ", ".join(f"{_named(pair, names)} ({pair.nearness:.1%})" for pair in near)
+    listed_wrong = ", ".join(f"{_named(pair, names)} ({pair.mistakes:,})" for pair in wrong)
     both = len({pair.classes for pair in near} & {pair.classes for pair in wrong})
     return Answer(
         "Are the classes that lie nearest also those confused most?",
         f"{said} Of seed {runs[0].experiment.seed}, nearest: {listed_near or 'none'}; "
         f"confused most: {listed_wrong or 'none'}; {both} of these are on both lists.",
     )
+
+
+def _named(pair: Pair, names: Sequence[str]) -> str:
+    return " and ".join(names[label] for label in pair.classes)
 
 
 def _described(run: Run, embedding: Embedding) -> str:
@@ -208,7 +215,6 @@ def embedding_pictures(
     names = run.metrics["class_names"]
     labels, guesses = _guesses(run, embedding)
     test = splits_of(run, options).test.take(embedding.positions)
-    several = _pairs_of(run, embedding.shares)
     return {
         "embedding": (
             scatter(embedding.points, test, guesses, names),
@@ -221,10 +227,5 @@ def embedding_pictures(
             neighbour_maps(embedding.shares, np.array(run.metrics["test"]["confusion"]), names),
             f"left, the classes of the {NEIGHBOURS} nearest neighbours in the plane; right, the "
             "predictions for the images of each class; both in per cent of the row",
-        ),
-        "nearest_and_confused_classes": (
-            pair_chart(several, names),
-            "each pair of classes by its share of neighbours in the plane and its share of "
-            f"confusions; the {PAIRS} nearest and the {PAIRS} most confused pairs are named",
         ),
     }

@@ -1,4 +1,4 @@
-"""Figures of an embedding: points with images, class neighbours beside predictions, pairs."""
+"""Figures of an embedding: points with images, and class neighbours beside predictions."""
 
 from collections.abc import Sequence
 from itertools import cycle, islice
@@ -11,20 +11,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from kerascw.data import Part
-from kerascw.evaluation.embedding import SEED, Pair, most_confused, nearest
+from kerascw.evaluation.embedding import SEED
 from kerascw.report import charts
 from kerascw.report.page import readable
 
-PAIRS = 5
-"""How many pairs of classes are named."""
-
 THUMBNAILS = 28
 """How many images are placed at their points, at most."""
-
-
-def named(pair: Pair, names: Sequence[str]) -> str:
-    """Return ``a and b``."""
-    return " and ".join(names[label] for label in pair.classes)
 
 
 def neighbour_maps(shares: np.ndarray, confusion: np.ndarray, names: Sequence[str]) -> charts.Chart:
@@ -53,21 +45,6 @@ def neighbour_maps(shares: np.ndarray, confusion: np.ndarray, names: Sequence[st
         for k, name in enumerate(names)
     )
     return charts.Chart(tuple(panels), numbers=said)
-
-
-def pair_chart(several: Sequence[Pair], names: Sequence[str]) -> charts.Chart:
-    """Draw every pair of classes by nearness and confusion, and name the first of both lists."""
-    first = {pair.classes for pair in (*nearest(several, PAIRS), *most_confused(several, PAIRS))}
-    rows = [
-        {"label": named(pair, names), "x": pair.nearness, "y": pair.confusion,
-         "named": pair.classes in first}
-        for pair in several
-    ]  # fmt: skip
-    said = "; ".join(f"{row['label']} {row['x']:.1%} of neighbours, {row['y']:.1%} confused"
-                     for row in rows if row["named"])  # fmt: skip
-    return charts.scatter(rows, x="share of neighbours in the other class",
-                          y="share taken for the other class", label="classes",
-                          numbers=said)  # fmt: skip
 
 
 # told apart by colour-blind readers: Petroff, "Accessible color sequences for data visualization",

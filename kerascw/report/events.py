@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,44 +16,50 @@ EXAMPLES = 30
 """About so many test images are shown with their predictions, as many of every class."""
 
 
-def closing_events(run: Run, splits: Splits | None) -> bool:
-    """Add images to the TensorBoard events of a kept run; return whether they were added.
+def lacks_events(run: Run) -> bool:
+    """Return whether a run has no events, or none of its images."""
+    return not (any(folder_of(run).glob(PATTERN)) and any(folder_of(run).glob(f"*{IMAGES}")))
 
-    Nothing is added to a run without events, with images already, or without kept weights. Whoever
-    draws a run's report calls this too.
+
+def write_missing(run: Run, splits: Splits | None) -> bool:
+    """Write what a kept run's events lack; return whether it could be written.
+
+    Images stand at the epoch whose weights are kept.
 
     Parameters
     ----------
     splits : the data of the run's experiment; without them only confusion matrices are drawn.
     """
-    folder = Store(run.folder.parent).events_folder(run.name)
-    kept = run.metrics["kept_epoch"]
-    if kept is None or not any(folder.glob(PATTERN)) or any(folder.glob(f"*{IMAGES}")):
-        return False
-    write_images(folder, event_images(run, splits), kept)
+    folder = folder_of(run)
+    if not any(folder.glob(PATTERN)):
+        with zipfile.ZipFile(run.folder / "model.keras") as file:
+            config = json.loads(file.read("config.json"))["config"]
+        events = RunEvents(folder, run.experiment)
+        events.begin(lambda: config, run.history, run.environment["training_seconds"])
+        events.end(run.metrics)
+        if events.failed:
+            return False
+    if not any(folder.glob(f"*{IMAGES}")):
+        write_images(folder, event_images(run, splits), run.metrics["kept_epoch"] or 0)
     return True
 
 
-def write_missing(run: Run, splits: Splits | None) -> bool:
-    """Write a kept run's events where there are none, and its images; return whether any were."""
-    folder = Store(run.folder.parent).events_folder(run.name)
-    if any(folder.glob(PATTERN)):
-        return closing_events(run, splits)
-    with zipfile.ZipFile(run.folder / "model.keras") as file:
-        config = json.loads(file.read("config.json"))["config"]
-    events = RunEvents(folder, run.experiment)
-    events.begin(lambda: config, run.history, run.environment["training_seconds"])
-    events.end(run.metrics)
-    closing_events(run, splits)
-    return not events.failed
+def folder_of(run: Run) -> Path:
+    """Return where the events of a run are."""
+    return Store(run.folder.parent).events_folder(run.name)
 
 
 def event_images(run: Run, splits: Splits | None) -> dict[str, bytes]:
-    """Draw confusion matrices, and test images with predictions or reconstructions: PNG by tag."""
+    """Draw confusion matrices, and test images with predictions or reconstructions: PNG by tag.
+
+    A run that diverged before any weights were kept has none.
+    """
     from kerascw.report import figures
     from kerascw.report.charts import confusion
     from kerascw.report.figure_files import png_of
 
+    if run.metrics["kept_epoch"] is None:
+        return {}
     with np.load(run.folder / "predictions.npz") as file:
         arrays = dict(file)
     names = tuple(run.metrics["class_names"])

@@ -4,59 +4,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerascw.evaluation.metrics import first_of_each_class
-from kerascw.experiment.spec import MAIN_HEAD
 from kerascw.lab.pictures import PictureSpec, splits_of
 from kerascw.report import charts
-from kerascw.report.figures import GREEN, GREY, RED
-from kerascw.report.page import readable
 from kerascw.runs.store import Run
 
-SHOWN = 8
-"""Test images in a figure of heads: the first of each class, at most so many."""
 
-
-def heads_side_by_side(run: Run, pictures: PictureSpec | None = None) -> Figure:
-    """Draw a row for each of some test images: the image, and each head's probabilities."""
+def heads_side_by_side(run: Run, pictures: PictureSpec | None = None) -> charts.Chart:
+    """Draw the probabilities that each head gives the first test image of every class."""
     splits = splits_of(run, pictures)
-    names, test = splits.class_names, splits.test
+    names, shown = splits.class_names, first_of_each_class(splits.test.labels, 1)
+    truths = [names[label] for label in splits.test.labels[shown]]
     with np.load(run.folder / "predictions.npz") as kept:
         heads = {
-            head: kept[f"test_{head}_probabilities"] for head in run.metrics.get("heads", {})
-        } | {MAIN_HEAD: kept["test_probabilities"]}
-    shown = first_of_each_class(test.labels, 1)[:SHOWN]
-    figure = Figure(
-        figsize=(2.5 + 2.2 * len(heads), 0.5 + 0.16 * len(names) * len(shown)),
-        layout="constrained",
-    )
-    axes = figure.subplots(
-        len(shown), 1 + len(heads), squeeze=False, width_ratios=[1.2, *[2] * len(heads)]
-    )
-    for row, at in zip(axes, shown, strict=True):
-        truth = int(test.labels[at])
-        image = test.images[at]
-        row[0].imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0,
-                      vmax=255, interpolation="nearest")  # fmt: skip
-        row[0].axis("off")
-        row[0].set_title(readable(names[truth]), fontsize=9, parse_math=False)
-        for plot, (head, probabilities) in zip(row[1:], heads.items(), strict=True):
-            guess = int(probabilities[at].argmax())
-            colours = [GREY] * len(names)
-            colours[guess] = GREEN if guess == truth else RED
-            plot.barh(range(len(names)), probabilities[at], color=colours)
-            plot.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5), xticks=[0, 0.5, 1])
-            plot.set_yticks(range(len(names)), [readable(name) for name in names], fontsize=6.5,
-                            parse_math=False)  # fmt: skip
-            plot.label_outer(remove_inner_ticks=True)
-            if plot is row[1]:
-                plot.tick_params(labelleft=True)
-            plot.spines[["top", "right"]].set_visible(False)
-            plot.patch.set_alpha(0)
-            if row is axes[0]:
-                plot.set_title("main head" if head == MAIN_HEAD else head, fontsize=10)
-    return figure
+            head: kept[f"test_{head}_probabilities"][shown] for head in run.metrics.get("heads", {})
+        } | {"main head": kept["test_probabilities"][shown]}
+    panels, said = [], []
+    for head, probabilities in heads.items():
+        texts = np.where(probabilities >= 0.01, np.char.mod("%.2f", probabilities), "")
+        panels.append(charts.heat_panel(probabilities, truths, names, texts, row="true class",
+                                        column="class", title=head))  # fmt: skip
+        guesses = zip(truths, probabilities.argmax(axis=1), strict=True)
+        said.append(f"{head}: {', '.join(f'{true} as {names[guess]}' for true, guess in guesses)}")
+    return charts.Chart(tuple(panels), numbers="; ".join(said))
 
 
 def rate_curves(runs: Mapping[str, Sequence[Run]]) -> Any:

@@ -1,16 +1,11 @@
 """Interactive figures of a study, and of any runs side by side."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import altair as alt
 import numpy as np
 
 from kerascw.evaluation.statistics import over_seeds
-from kerascw.lab.folds import by_fold_of, figures_shown
-from kerascw.lab.plan import StudyResult
-from kerascw.lab.published import Published
-from kerascw.lab.repeats import numbered, repeat_text, repeats_of, values_of
+from kerascw.lab.repeats import repeat_text
 from kerascw.lab.table import Row, unit_of
 from kerascw.lab.verdict import figure_of
 from kerascw.report import charts
@@ -20,9 +15,6 @@ from kerascw.runs.store import Run
 
 MOST_CURVES = 24
 """How many variants' curves are overlaid; more cannot be told apart."""
-
-MOST_FOLDED = 7
-"""How many variants the figure of folds tells apart: one for each colour."""
 
 
 def comparison(rows: Sequence[Row], name: str) -> Chart:
@@ -135,72 +127,3 @@ def curves_with_test(runs: Sequence[Run]) -> Chart:
         at_test = "" if mean is None else f"; test {mean:.4f}"
         said.append(f"{name}: {charts.said_of_lines(several)}{at_test}")
     return Chart(tuple(panels), keys, ". ".join(said))
-
-
-def every_fold(
-    result: StudyResult, published: Mapping[str, Mapping[str, Published]]
-) -> tuple[Chart, str] | None:
-    """Draw each fold's validation figures with their mean; return it with what the figure shows.
-
-    None where more variants have folds than can be told apart. A variant without folds is a dashed
-    line, its mean; a published mean is dotted.
-    """
-    folded = dict(by_fold_of(result.runs))
-    names = [name for name in figures_shown(result) if name.startswith("validation.")][:2]
-    if not 0 < len(folded) <= MOST_FOLDED or len(result.runs) > len(charts.COLOURS):
-        return None
-    keys, panels, said = charts.series(result.runs), [], []
-    for name in names:
-        points: list[dict[str, Any]] = []
-        means: list[dict[str, Any]] = []
-        for number, (variant, runs) in enumerate(result.runs.items()):
-            values = values_of(runs, name)
-            if not values:
-                continue
-            mean, by_fold = over_seeds(values).mean, folded.get(variant)
-            over = numbered(len(values), repeats_of(runs).unit)
-            means.append({"line": variant, "value": mean, "what": f"mean over {over}",
-                          "kind": "measured" if by_fold else "without folds"})  # fmt: skip
-            said.append(f"{variant} {name.replace('.', ' ')} {mean:.4f} over {over}")
-            # side by side, so that variants do not hide one another
-            beside = 0.12 * (number - (len(result.runs) - 1) / 2)
-            points += [
-                {"line": variant, "fold": fold, "place": fold + beside, "value": value}
-                for fold, of_fold in (by_fold or {}).items()
-                for value in values_of(of_fold, name)
-            ]
-            printed = published.get(variant, {}).get(name)
-            if printed is not None:
-                means.append({"line": variant, "value": printed.best_reading,
-                              "what": "published mean", "kind": "published"})  # fmt: skip
-        panels.append(_fold_panel(points, means, keys, name.replace(".", " ")))
-    shown = " and ".join(name.replace(".", " ") for name in names)
-    chart = Chart(tuple(panels), keys, "; ".join(said))
-    return chart, f"{shown} of every fold; lines are means, dashed without folds, dotted published"
-
-
-def _fold_panel(
-    points: Sequence[dict[str, Any]],
-    means: Sequence[dict[str, Any]],
-    keys: Sequence[charts.Series],
-    y: str,
-) -> Any:
-    last = max(point["fold"] for point in points)
-    place = alt.X(
-        "place:Q", title="fold", scale=alt.Scale(domain=[-0.5, last + 0.5], nice=False),
-        axis=alt.Axis(tickMinStep=1, format="d", values=list(range(last + 1))),
-    )  # fmt: skip
-    height = alt.Y("value:Q", title=y, scale=alt.Scale(zero=False), axis=alt.Axis(format="~g"))
-    colour = charts.colour_of(keys, symbol="circle")
-    kinds = ["measured", "without folds", "published"]
-    dash = alt.StrokeDash(
-        "kind:N", scale=alt.Scale(domain=kinds, range=[[1, 0], [6, 3], [2, 2]]), legend=None
-    )
-    told = [alt.Tooltip("line:N", title="variant"), alt.Tooltip("value:Q", title=y, format=".5~g")]
-    across = alt.Chart(charts.data_of(means)).mark_rule(strokeWidth=1.6)
-    dots = alt.Chart(charts.data_of(points)).mark_point(filled=True, size=60, opacity=1)
-    return alt.layer(
-        across.encode(y=height, color=colour, strokeDash=dash,
-                      tooltip=[*told, alt.Tooltip("what:N")]),
-        dots.encode(x=place, y=height, color=colour, tooltip=[*told, alt.Tooltip("fold:Q")]),
-    ).properties(height=charts.HEIGHT)  # fmt: skip

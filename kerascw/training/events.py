@@ -64,7 +64,6 @@ class RunEvents:
         seconds : how long these took.
         """
         import tensorflow as tf
-        from tensorboard.plugins.custom_scalar import summary as custom_scalar
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -75,11 +74,8 @@ class RunEvents:
         digest = hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:6]
         trial = f"{self.experiment.model.kind} {digest}"
         with self._writer.as_default(step=0):
-            for summary in (
-                hparams_pb(flat, trial, time.time() - seconds),
-                custom_scalar.pb(_layout(self.experiment)),
-            ):
-                tf.summary.experimental.write_raw_pb(summary.SerializeToString())
+            begun = hparams_pb(flat, trial, time.time() - seconds)
+            tf.summary.experimental.write_raw_pb(begun.SerializeToString())
             tf.summary.graph(_graph(model_config()))
         for row in history:
             self._scalars(row)
@@ -178,22 +174,18 @@ def _final_figures(metrics: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
 def flat_hyperparameters(experiment: Experiment) -> dict[str, float | bool | str]:
     """Return all fields but seed and fold by their dotted names, as HParams takes them.
 
-    Runs that differ only in seed or fold have the same, so that HParams groups them.
+    Runs that differ only in seed or fold have the same, so that HParams groups them. What is
+    neither a number nor a word is JSON; a warm start is the name of what it starts from.
     """
     tree = experiment.model_dump(mode="json")
     del tree["seed"]
     if tree["data"]["holdout"]:
         tree["data"]["holdout"].pop("fold", None)
-    if experiment.data.folder is not None:  # where the folder lies does not matter
-        folder = experiment.data.folder
-        tree["data"]["folder"] = f"{Path(folder.path).name} {folder.height}x{folder.width}"
+    if tree["data"]["folder"]:  # where the folder lies does not matter
+        tree["data"]["folder"]["path"] = Path(tree["data"]["folder"]["path"]).name
     start = experiment.start
-    if start is None:
-        tree["start"] = "random"
-    else:
-        source = f"{start.source.data.name} {start.source.model.kind}"
-        frozen = ", frozen" if start.frozen else ""
-        tree["start"] = f"{source} ({', '.join(start.layers)}{frozen})"
+    if start is not None:
+        tree["start"] = f"{start.source.data.name} {start.source.model.kind}"
     return dict(_leaves(tree))
 
 
@@ -202,15 +194,8 @@ def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, floa
         if isinstance(value, dict):
             yield from _leaves(value, f"{path}{name}.")
         else:
-            yield f"{path}{name}", value if isinstance(value, bool | int | float) else _text(value)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(_text(item) for item in value) or "none"
-    if isinstance(value, dict):
-        return " ".join(f"{name}={_text(item)}" for name, item in value.items())
-    return "none" if value is None else str(value)
+            plain = isinstance(value, bool | int | float | str)
+            yield f"{path}{name}", value if plain else json.dumps(value)
 
 
 def _graph(model_config: Mapping[str, Any]) -> Any:
@@ -229,21 +214,3 @@ def _graph(model_config: Mapping[str, Any]) -> Any:
     for node in graph.node:
         node.op = node.attr["keras_class"].s.decode()
     return graph
-
-
-def _layout(experiment: Experiment) -> Any:
-    """Return the layout of the page of custom scalars: training and validation in one chart."""
-    from tensorboard.plugins.custom_scalar import layout_pb2
-
-    figures = ["loss"] if experiment.reconstructs else ["loss", "accuracy"]
-    heads = ["", *(f"{head}_" for head in getattr(experiment.model, "auxiliary_heads", ()))]
-    charts = [
-        layout_pb2.Chart(
-            title=f"{head}{figure}",
-            multiline=layout_pb2.MultilineChartContent(tag=[f"^{head}{figure}/"]),
-        )
-        for head in heads
-        for figure in figures
-    ]
-    category = layout_pb2.Category(title="training and validation", chart=charts)
-    return layout_pb2.Layout(category=[category])

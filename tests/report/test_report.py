@@ -138,8 +138,6 @@ def test_the_same_chart_is_the_same_file(tmp_path: Path) -> None:
         charts.Chart((charts.heat_panel(np.array([[0.5, np.nan]]), ["r"], ["a", "b"],
                                         np.array([["x", ""]]), row="layer", column="class"),),
                      numbers="x"),
-        charts.scatter([{"label": "a and b", "x": 0.1, "y": 0.9, "named": True}], x="near",
-                       y="confused", label="classes", numbers="a and b"),
         charts.lines([charts.Line("a", [1], [0.5])], y="loss",
                      rules=[charts.Rule("y", 0.4, "test")]),
     ],
