@@ -205,6 +205,7 @@ def _graph(model_config: Mapping[str, Any]) -> Any:
     shown by TensorBoard until it is chosen, and without another graph beside it TensorBoard says
     "Malformed GraphDef" first.
     """
+    import tensorflow as tf
     from tensorboard.plugins.graph.keras_util import keras_model_to_graph_def
 
     config = {**model_config, "name": ""}  # else all layers are in one box, which is closed
@@ -213,4 +214,5 @@ def _graph(model_config: Mapping[str, Any]) -> Any:
     graph = keras_model_to_graph_def({"config": config})
     for node in graph.node:
         node.op = node.attr["keras_class"].s.decode()
-    return graph
+    # TensorBoard's own class is not TensorFlow's
+    return tf.compat.v1.GraphDef.FromString(graph.SerializeToString())
