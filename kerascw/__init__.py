@@ -140,21 +140,16 @@ def run(
 
 
 def load_data(
-    data: str | tuple[Any, ...], *, data_dir: str | Path | None = None, sample: bool = False
+    data: str | Path | tuple[Any, ...],
+    *,
+    data_dir: str | Path | None = None,
+    sample: bool = False,
+    **options: Any,
 ) -> Dataset:
-    """Load a dataset by name, or make one of NumPy arrays.
+    """Load a dataset by name, from a path or from arrays: see :func:`kerascw.data.load_data`."""
+    from kerascw import data as datasets
 
-    ``data`` is a name, ``folder:PATH``, ``(images, labels)``, of which a stratified fifth becomes
-    the test set, or ``((images, labels), (test_images, test_labels))`` as Keras' own datasets are.
-    See :func:`kerascw.data.load_data` and :func:`kerascw.data.arrays.dataset_of`.
-    """
-    if isinstance(data, str):
-        from kerascw import data as datasets
-
-        return datasets.load_data(data, data_dir=data_dir, sample=sample)
-    from kerascw.data.arrays import dataset_of
-
-    return dataset_of(data)
+    return datasets.load_data(data, data_dir=data_dir, sample=sample, **options)
 
 
 def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:

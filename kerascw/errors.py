@@ -1,6 +1,7 @@
 """The errors that end a command with one line instead of a traceback, and words they share."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 
@@ -46,3 +47,16 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     ('1 epoch', '2,000 epochs', '2 studies')
     """
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def option(name: str, value: object = None) -> str:
+    """Name an argument as its caller writes it.
+
+    In a command that is ``--bad-files skip``, in Python ``bad_files='skip'``; without a value
+    ``--bad-files`` and ``bad_files``.
+    """
+    click = sys.modules.get("click")  # not imported here, for it takes longer than all of this
+    if click is not None and click.get_current_context(silent=True) is not None:
+        flag = f"--{name.replace('_', '-')}"
+        return flag if value is None or value is True else f"{flag} {value}"
+    return name if value is None else f"{name}={value!r}"

@@ -34,7 +34,7 @@ def list_datasets(data_dir: Path | None) -> None:
 
     Looks at names of files only, so it is quick and downloads nothing.
     """
-    from kerascw.data.catalog import CATALOG
+    from kerascw.data.catalogue import CATALOG
     from kerascw.data.sources import locate, remedies
 
     known = _table("name", "title", "classes", "training", "test", "picture")

@@ -268,9 +268,9 @@ def _run_name(name: str, store: "Store") -> str:
 def _splits_at_hand(run: "Run", data_dir: Path | None) -> "Splits | None":
     """Return the run's data if a copy with the same images is on this machine, else None."""
     from kerascw.data import split
-    from kerascw.data.catalog import CATALOG
+    from kerascw.data.catalogue import CATALOG
+    from kerascw.data.load import dataset_for
     from kerascw.data.sources import locate
-    from kerascw.runs.many import dataset_for
 
     spec = run.experiment.data
     try:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kerascw.data import FOLDER
-from kerascw.data.load import dataset_for, splits_for
+from kerascw.data.load import data_label, dataset_for, splits_for
 from kerascw.errors import CallError, counted
 from kerascw.experiment.recipes import recipe_named
 from kerascw.experiment.settings import override
@@ -236,7 +235,7 @@ def planned(
         base = override(of_sample(base) if sample else base, changes)
         experiments[name] = repeated(base, range(seed, seed + seeds))
     named: dict[str, Any] = {
-        "data": data and (FOLDER + data.folder.path if data.folder else data.name),
+        "data": data and data_label(data),
         "recipe": recipe,
         "folds": folds,
     }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerascw.data import split
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.evaluation.embedding import (
     NEIGHBOURS,
@@ -31,7 +32,6 @@ from kerascw.lab.pictures import EmbeddingMap, splits_of
 from kerascw.lab.study import Answer, Study
 from kerascw.lab.table import spread_text
 from kerascw.report.embedding_figures import neighbour_maps, scatter
-from kerascw.runs.many import dataset_for
 from kerascw.runs.store import MANIFEST, Run
 
 FILE = "embedding.npz"

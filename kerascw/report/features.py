@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerascw.data import Splits, split
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.experiment.spec import ConvNet, Experiment
 from kerascw.lab.pictures import FeatureMaps, splits_of
@@ -14,7 +15,6 @@ from kerascw.lab.study import Answer, Study
 from kerascw.report import charts
 from kerascw.report.figure_files import file_name
 from kerascw.report.figures import Tile, grid
-from kerascw.runs.many import dataset_for
 from kerascw.runs.store import Run
 
 CHANNELS = 6

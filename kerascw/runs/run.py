@@ -23,7 +23,8 @@ from kerascw.training.events import RunEvents
 from kerascw.training.watcher import Watcher
 
 if TYPE_CHECKING:
-    from kerascw.training.fit import Fitted, Predictor
+    from kerascw.training.fit import Fitted
+    from kerascw.training.predictor import Predictor
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -169,7 +170,7 @@ def _train(
 
 def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec) -> dict[str, Any]:
     """Score the kept weights: the parts that selection saw, then the test set, once."""
-    from kerascw.training.fit import Predictor
+    from kerascw.training.predictor import Predictor
 
     metrics: dict[str, Any] = {
         "status": "diverged" if fitted.ended == "diverged" else "finished",

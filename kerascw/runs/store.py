@@ -124,7 +124,7 @@ def summary_of(run: Run) -> Summary:
         if split is not None and metrics["status"] != "diverged":
             kind = "loss" if experiment.reconstructs else "accuracy"
             figure, value = f"{split} {kind}", float(metrics[split][kind])
-            text = f"{value:.4f}"
+            text = f"{value:.5f}" if experiment.reconstructs else f"{value:.4f}"
             if interval := metrics[split].get(f"{kind}_interval_95"):
                 text += " ({:.4f} to {:.4f})".format(*interval)
         fold = "" if experiment.fold is None else f", fold {experiment.fold}"
@@ -195,7 +195,7 @@ class Store:
         ``scratch`` is what an interrupted run would go on from; it goes last, when it is not
         needed any more.
         """
-        for stray in working.glob(".*.writing"):
+        for stray in [*working.glob(".*.writing"), *working.glob(".*.damaged")]:
             stray.unlink()
         write_summary(working, summary_of(Run(working)))
         manifest = {name: _sha256(working / name) for name in _result_files(working, scratch)}

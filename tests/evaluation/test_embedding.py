@@ -214,11 +214,6 @@ def test_what_is_kept_is_read_back_and_damage_is_noticed(
 WORDS = ("--sample", "--epochs", "1", "--fraction", "0.05", "--seeds", "1")
 
 
-def shown(points: int, perplexity: float) -> tuple[str, ...]:
-    fields = {"points": points, "perplexity": perplexity}
-    return tuple(word for k, v in fields.items() for word in ("--set", f"pictures.{k}={v}"))
-
-
 def call(*words: object) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
@@ -229,7 +224,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kerascw.report.product.DRAWN", 0)  # the run's own report takes longer
-        result = call("run", "lenet-embedding", *WORDS, *shown(150, 12), "--runs", runs)
+        result = call("run", "lenet-embedding", *WORDS, "--set", "pictures.points=150",
+                      "--set", "pictures.perplexity=12", "--runs", runs)  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "Are the classes that lie nearest also those confused most?" in result.output
     return runs
@@ -281,7 +277,7 @@ def test_the_report_is_drawn_again_from_what_is_kept(
     report: Callable[..., Result] = lambda *words: call(  # noqa: E731
         "report", "lenet-embedding", "--runs", ran, *words
     )
-    as_before = shown(150, 12)
+    as_before = ("--set", "pictures.points=150", "--set", "pictures.perplexity=12")
     assert report(*as_before).exit_code == 0
     assert path.stat().st_mtime_ns == before
 
@@ -291,7 +287,7 @@ def test_the_report_is_drawn_again_from_what_is_kept(
     assert again is not None
     np.testing.assert_array_equal(again.points, kept.points)
 
-    assert report(*shown(120, 8.5)).exit_code == 0
+    assert report("--set", "pictures.points=120", "--set", "pictures.perplexity=8.5").exit_code == 0
     other = Embedding.load(path)
     assert other is not None
     assert (other.settings["points"], other.settings["perplexity"]) == (120, 8.5)
@@ -300,21 +296,25 @@ def test_the_report_is_drawn_again_from_what_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("words", "said"),
     [
-        ({"points": 29}, "pictures.points: 29; choose from 30 to 1000"),
-        ({"points": 1001}, "pictures.points: 1001; choose from 30 to 1000"),
-        ({"points": 100, "perplexity": 34},
+        (("points=29",), "pictures.points: 29; choose from 30 to 1000"),
+        (("points=1001",), "pictures.points: 1001; choose from 30 to 1000"),
+        (("points=100", "perplexity=34"),
          "pictures.perplexity: 34; choose from 1 to 33, a third of the 100 points"),
-        ({"perplexity": 0.5},
+        (("perplexity=0.5",),
          "pictures.perplexity: 0.5; choose from 1 to 333, a third of the 1,000 points"),
+        (("perplexity=nan",), "pictures.perplexity: Input should be a valid number, unable to "
+         "parse string as a number (received 'nan')"),
+        (("layer=1",), "pictures.layer: no such field 'layer'; there the fields are perplexity or "
+         "points"),
     ],
 )  # fmt: skip
 def test_wrong_options_end_it_before_training(
-    fields: dict[str, float], said: str, tmp_path: Path
+    words: tuple[str, ...], said: str, tmp_path: Path
 ) -> None:
-    words = [word for k, v in fields.items() for word in ("--set", f"pictures.{k}={v}")]
-    result = call("run", "lenet-embedding", *WORDS, "--runs", tmp_path, *words)
+    options = [option for word in words for option in ("--set", f"pictures.{word}")]
+    result = call("run", "lenet-embedding", *WORDS, "--runs", tmp_path, *options)
     assert result.exit_code == 2
     assert result.stderr == f"kerascw: {said}\n"
     assert not list(tmp_path.iterdir())
@@ -342,10 +342,9 @@ def test_an_autoencoder_and_few_pictures_are_refused(tmp_path: Path) -> None:
 
 
 def test_other_studies_draw_no_embedding(tmp_path: Path) -> None:
-    words = ("--set", "pictures.points=50", "--runs", tmp_path)
-    result = call("run", "fashion", "--sample", *words)
+    result = call("run", "fashion", "--sample", "--set", "pictures.points=50", "--runs", tmp_path)
     assert result.exit_code == 2
-    assert result.stderr.startswith("kerascw: pictures.points: study fashion has no pictures")
+    assert result.stderr == "kerascw: pictures.points: study fashion has no pictures to set\n"
 
 
 def test_perplexity_looks_at_three_times_as_many_points() -> None:

@@ -228,7 +228,7 @@ def test_rows_in_place_of_copies_give_the_same_pictures(
     sample: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied = split(sample, experiment().data)
-    monkeypatch.setattr("kerascw.data.LARGE", 0)
+    monkeypatch.setattr("kerascw.data.dataset.LARGE", 0)
     np.testing.assert_array_equal(
         split(sample, experiment().data).train.images, copied.train.images
     )
@@ -247,10 +247,10 @@ def test_rows_in_place_of_copies_give_the_same_pictures(
          "data.also: 10 is no class; choose from 0 to 9"),
         ({"data.holdout": None, "training.keep": "last"},
          [{"classes": [2], "parts": ["train", "validation"]}],
-         "data.also: no validation part, for data.holdout is none; hold some out or leave "
+         "data.also: no validation set, for data.holdout is none; hold some out or leave "
          "validation out of the parts"),
         ({}, [{"classes": [2, 3], "parts": ["test"]}, {"classes": [3], "parts": ["test"]}],
-         "data.also: the test part of class 3 is named twice"),
+         "data.also: the test images of class 3 are named twice"),
     ],
 )  # fmt: skip
 def test_other_classes_that_cannot_be_had(
@@ -495,7 +495,7 @@ def test_what_the_terminal_says(
     assert re.search(rf"Trouser +{test['per_class'][1]['loss']:.5f} +100\n", shown)
 
     listed = call("show", "--runs", str(store.folder)).stdout
-    assert f"loss {test['loss']:.5f}" in listed
+    assert re.search(rf"test loss +{test['loss']:.5f} ", listed)
 
     progress = StudyProgress(terminal)
     progress.planned(2, 0, 1)

@@ -26,7 +26,9 @@ from kerascw.report.run import draw_run
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
 from kerascw.studies import lenet, study_named
-from kerascw.training.fit import Predictor, column_prefix, fit, scaling_of
+from kerascw.training.fit import fit, scaling_of
+from kerascw.training.keeper import column_prefix
+from kerascw.training.predictor import Predictor
 from kerascw.training.watcher import Silent
 
 HEADS = ("aux1", "aux2", MAIN_HEAD)
@@ -284,7 +286,7 @@ def test_page_and_terminal_show_every_head(together: Run, sample: Dataset, store
     shown = CliRunner().invoke(main, ["show", together.name, "--runs", str(store.folder)])
     assert shown.exit_code == 0
     line = next(line for line in shown.output.splitlines() if line.startswith("aux1"))
-    assert f"{together.metrics['heads']['aux1']['test']['accuracy']:.4f}" in line
+    assert f"{100 * together.metrics['heads']['aux1']['test']['accuracy']:.2f} %" in line
 
 
 def test_the_heads_side_by_side_say_what_each_predicts(together: Run) -> None:

@@ -219,9 +219,9 @@ def test_where_there_is_no_browser_one_line_says_so(run: Run, runs: Path, tmp_pa
 
 def test_a_report_needs_no_tensorflow(run: Run, runs: Path) -> None:
     code = (
-        "import sys; from kerascw.commands.report import draw; from pathlib import Path;"
-        f"from kerascw.runs.store import Store; store = Store(Path({str(runs)!r}));"
-        f"[draw(name, store) for name in ('digits', {run.name!r})];"
+        "import sys; from kerascw.commands.report import draw;"
+        "from kerascw.runs.store import Store;"
+        f"[draw(name, Store({str(runs)!r})) for name in ('digits', {run.name!r})];"
         "assert not {'tensorflow', 'keras', 'pandas'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -8,12 +8,12 @@ from kerascw.data import Dataset
 from kerascw.errors import CallError
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
-from kerascw.runs.run import CHECKPOINT, run_experiment, run_name
+from kerascw.runs.run import run_experiment, run_name
 from kerascw.runs.store import Run, Store, find_fault
 
 FILES = {
     "experiment.json", "environment.json", "history.csv", "metrics.json", "predictions.npz",
-    "model.keras", "manifest.json", "report.html", "figures", "tables",
+    "model.keras", "manifest.json", "summary.json",
 }  # fmt: skip
 
 
@@ -39,12 +39,6 @@ def copy_of(run: Run, folder: Path) -> Store:
 
 def test_a_run_has_all_its_files_and_is_whole(kept: Run) -> None:
     assert {path.name for path in kept.folder.iterdir()} == FILES
-    assert {path.name for path in (kept.folder / "figures").iterdir()} == {
-        f"{name}.{suffix}"
-        for name in ("curves", "confusion", "calibration", "predictions", "mistakes",
-                     "samples_per_class")
-        for suffix in ("png", "svg")
-    }  # fmt: skip
     assert find_fault(kept.folder) is None
     assert not list(kept.folder.parent.glob(".unfinished/*"))
 
@@ -91,20 +85,10 @@ def test_a_damaged_run_is_set_aside_and_trained_again(
     store = copy_of(kept, tmp_path)
     damage(tmp_path / kept.name)  # type: ignore[operator]
     with pytest.warns(UserWarning, match=said):
-        again = run_experiment(kept.experiment, sample, store)
+        again = run_experiment(kept.experiment, sample, store, draw=False)
     assert find_fault(again.folder) is None
     assert again.history == kept.history
     assert [path.name for path in (tmp_path / ".damaged").iterdir()] == [f"{kept.name}.1"]
-
-
-def test_a_report_that_was_deleted_is_drawn_again(
-    kept: Run, sample: Dataset, tmp_path: Path
-) -> None:
-    store = copy_of(kept, tmp_path)
-    (tmp_path / kept.name / "report.html").unlink()
-    again = run_experiment(kept.experiment, sample, store)
-    assert (again.folder / "report.html").is_file()
-    assert find_fault(again.folder) is None
 
 
 def _train(experiment: str, runs: str, results: "multiprocessing.Queue[tuple[int, str]]") -> None:
@@ -120,7 +104,9 @@ def _train(experiment: str, runs: str, results: "multiprocessing.Queue[tuple[int
 
     count = Count()
     data = load_data("fashion_mnist", sample=True)
-    run = run_experiment(Experiment.model_validate_json(experiment), data, Store(runs), count)
+    run = run_experiment(
+        Experiment.model_validate_json(experiment), data, Store(runs), count, draw=False
+    )
     results.put((count.epochs, run.name))
 
 
@@ -139,14 +125,6 @@ def test_two_processes_do_not_train_the_same_run_twice(kept: Run, tmp_path: Path
     assert sorted(epochs for epochs, _ in said) == [0, 3]
     assert said[0][1] == said[1][1]
     assert len(Store(tmp_path).all()) == 1
-
-
-def test_a_damaged_checkpoint_is_not_believed(kept: Run, sample: Dataset, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    with store.claim(kept.name) as working:
-        (working / CHECKPOINT).write_bytes(b"PK\x03\x04 not the rest of it")
-    again = run_experiment(kept.experiment, sample, store)
-    assert again.history == kept.history
 
 
 def test_a_run_is_found_by_folder_name_and_key(kept: Run) -> None:

@@ -17,8 +17,9 @@ from kerascw.experiment.spec import SGD, ConvNet, Experiment, TrainingSpec
 from kerascw.models import build_model, by_head
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
-from kerascw.training.fit import Predictor, fit
+from kerascw.training.fit import fit
 from kerascw.training.optimizer import build_optimizer
+from kerascw.training.predictor import Predictor
 from kerascw.training.watcher import Silent
 
 BOTH = {"training.weight_average": 0.95, "model.mirror_average": True}

@@ -183,7 +183,7 @@ def test_pictures_that_are_too_many_to_copy_give_the_same_batches(
     """Above a size parts are rows of the whole, and NumPy gathers the batches."""
     small = override(small, {"training.epochs": 1})
     copied = run_experiment(small, sample, Store(tmp_path / "copied"))
-    monkeypatch.setattr("kerascw.data.LARGE", 0)
+    monkeypatch.setattr("kerascw.data.dataset.LARGE", 0)
     monkeypatch.setattr("kerascw.data.pipeline.LARGE", 0)
     splits = split(sample, small.data)
     assert isinstance(splits.train.images, Rows)
@@ -240,7 +240,7 @@ def test_the_reported_training_figures_are_of_examples_not_batches(
     assert len(splits.train) % 64 != 0
     fitted = fit(still, splits, tmp_path / "checkpoint.npz")
     from kerascw.evaluation.metrics import loss_and_accuracy
-    from kerascw.training.fit import Predictor
+    from kerascw.training.predictor import Predictor
 
     loss, accuracy = loss_and_accuracy(
         Predictor(fitted.model)(splits.train.images), splits.train.labels
