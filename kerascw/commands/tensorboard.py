@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -66,11 +66,14 @@ def command(
         written = catch_up(shown.kept(), data_dir)
         if written:
             click.echo(f"wrote the events of {written} run{'s' if written > 1 else ''}")
-        with _until_interrupted() as wait:
-            url = serve(shown.folder, host, port)
-            click.echo(f"TensorBoard with {shown.title}: {url}")
-            click.echo("Ctrl-C ends it.")
-            wait(shown.link)
+        url = serve(shown.folder, host, port)
+        over = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: over.set())
+        click.echo(f"TensorBoard with {shown.title}: {url}")
+        click.echo("Ctrl-C ends it.")
+        while not over.wait(_LOOK):
+            shown.link()
         click.echo(f"next: python -m kerascw report --all --open{runs_words(runs)}")
 
 
@@ -178,24 +181,6 @@ def serve(folder: Path, host: str, port: int | None) -> str:
         raise KerascwError(f"--host {host}, --port {port or 0}: {reason[0]}") from None
 
 
-@contextlib.contextmanager
-def _until_interrupted() -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Give a function that calls another now and then until Ctrl-C or a signal to terminate."""
-    over = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: over.set()) for number in numbers]
-
-    def wait(now_and_then: Callable[[], None]) -> None:
-        while not over.wait(_LOOK):
-            now_and_then()
-
-    try:
-        yield wait
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
 # --- what a name stands for -----------------------------------------------------------------
 
 
@@ -203,20 +188,18 @@ def _study_folder(name: str, store: "Store") -> Path | None:
     """Return the folder of a study as it was run, or of the study as it was run last."""
     from kerascw.studies import all_studies
 
+    label = re.compile(re.escape(name) + r"(-(full|quick)(-sample)?(-[0-9a-f]{6})?)?")
     folders = [
         folder
         for parent in _STUDIES
         for folder in store.folder.glob(f"{parent}/*")
-        if _begun(folder) is not None
+        if label.fullmatch(folder.name) and _begun(folder) is not None
     ]
-    exact = [folder for folder in folders if folder.name == name]
-    if name not in all_studies():
-        return exact[0] if exact else None
-    label = re.compile(re.escape(name) + r"-(full|quick)(-sample)?(-[0-9a-f]{6})?")
-    fit = exact or [folder for folder in folders if label.fullmatch(folder.name)]
-    if not fit:
+    if folders:
+        return max(folders, key=lambda folder: (folder.name == name, _begun(folder) or 0.0))
+    if name in all_studies():
         raise CallError(f"study {name} was not run yet; next: python -m kerascw run {name}")
-    return max(fit, key=lambda folder: _begun(folder) or 0.0)
+    return None
 
 
 def _begun(folder: Path) -> float | None:
