@@ -115,6 +115,7 @@ def _remember(result: StudyResult, store: Store) -> None:
         "sample": plan.sample,
         "changed": plan.changed,
         "command": command_line(),
+        "arguments": plan.study.arguments,
         "runs": {name: [run.name for run in several] for name, several in result.runs.items()},
     }
     temporary = folder / f".{KEPT}.writing"

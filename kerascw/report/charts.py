@@ -31,11 +31,13 @@ import numpy as np
 from kerascw.report.chart_parts import (
     BLUE,
     COLOURS,
+    GREEN,
     GREY,
     HEAT,
     HEIGHT,
     INK,
     ORANGE,
+    SKY,
     Chart,
     Dot,
     Line,
@@ -64,27 +66,33 @@ def line_panel(
     x: str = "epoch",
     keys: Sequence[Series] | None = None,
     title: str = "",
+    log_x: bool = False,
     log_y: bool = False,
     top: float | None = None,
     rules: Sequence[Rule] = (),
+    points: bool | None = None,
 ) -> Any:
-    """Draw a panel of lines with bands over whole numbers along x; hover shows the nearest value.
+    """Draw a panel of lines with bands; hover shows the nearest value.
+
+    Along x are whole numbers, such as epochs.
 
     Parameters
     ----------
     keys : of all lines of the figure, where it has more panels than this.
     top : where y is cut off, if a line goes beyond.
+    points : mark every value; by default where a line has fewer than three.
     """
     keys = keys or series(line.name for line in several)
     rows = [row for line in several for row in _rows(line, log_y=log_y)]
     reach = [row["x"] for row in rows]
-    x_scale = alt.Scale(zero=False, nice=False, padding=8)
+    x_scale = alt.Scale(type="log") if log_x else alt.Scale(zero=False, nice=False, padding=8)
     if len(set(reach)) == 1:
         x_scale = alt.Scale(domain=[reach[0] - 1, reach[0] + 1])
     beyond = top is not None and any(row.get("high", row["y"]) > top for row in rows)
     y_kind: dict[str, Any] = {"type": "log", "nice": False} if log_y else {"zero": False}
     y_scale = alt.Scale(**y_kind, **({"domainMax": top} if beyond else {}))
-    place = alt.X("x:Q", title=x, scale=x_scale, axis=alt.Axis(format="~g", values=_whole(reach)))
+    ticks = alt.Axis(format="~g", **({} if log_x else {"values": _whole(reach)}))
+    place = alt.X("x:Q", title=x, scale=x_scale, axis=ticks)
     height = alt.Y("y:Q", title=y, scale=y_scale, axis=alt.Axis(format="~g", tickCount=6))
     colour = colour_of(keys)
     dash_scale = alt.Scale(domain=[k.name for k in keys], range=[list(k.dash) for k in keys])
@@ -107,11 +115,11 @@ def line_panel(
     told = [alt.Tooltip("line:N"), *([alt.Tooltip("own:N", title="of")] if apart else []),
             alt.Tooltip("x:Q", title=x), _told("y", y),
             *([_told("low", "from"), _told("high", "to")] if banded else [])]  # fmt: skip
-    # every value is marked where lines are too short to be seen
-    unseen = 0.9 if max((len(line.x) for line in several), default=0) < 3 else 0
+    if points is None:  # a line of one point or two is hardly seen
+        points = max((len(line.x) for line in several), default=0) < 3
     marks = base.mark_point(filled=True, size=60, clip=True).encode(
         x=place, y=height, color=colour, tooltip=told,
-        opacity=alt.when(near).then(alt.value(1)).otherwise(alt.value(unseen)),
+        opacity=alt.when(near).then(alt.value(1)).otherwise(alt.value(0.9 if points else 0)),
     )  # fmt: skip
     layers.append(marks.add_params(near))
     for rule in rules:
@@ -422,7 +430,7 @@ def said_of_dots(several: Sequence[Dot]) -> str:
 
 
 __all__ = [
-    "BLUE", "COLOURS", "GREY", "HEIGHT", "INK", "Chart", "Dot", "Line", "Rule", "Series", "bars",
-    "colour_of", "confusion", "data_of", "dots", "groups", "heat_panel", "line_panel", "lines",
-    "said_of_dots", "said_of_lines", "series", "short",
+    "BLUE", "COLOURS", "GREEN", "GREY", "HEIGHT", "INK", "ORANGE", "SKY", "Chart", "Dot", "Line",
+    "Rule", "Series", "bars", "colour_of", "confusion", "data_of", "dots", "groups", "heat_panel",
+    "line_panel", "lines", "said_of_dots", "said_of_lines", "series", "short",
 ]  # fmt: skip

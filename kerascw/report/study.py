@@ -188,9 +188,11 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     from kerascw.report.figure_files import clear_figures, write_figures
 
     rows, study = rows_of(result), result.study
+    own = study.pictures(result.runs, result.plan.pictures) if study.pictures else {}
     drawn: dict[str, tuple[Any, str]] = {}
     alike, compared = comparable(rows), compared_figure(result, rows)
-    if any(cell.name == compared for row in alike for cell in row.cells):
+    leading = study.leading_picture if study.leading_picture in own else None
+    if leading is None and any(cell.name == compared for row in alike for cell in row.cells):
         drawn["comparison"] = (
             study_figures.comparison(alike, compared),
             f"{_plainly(compared)} of every variant over {unit_of(alike, 's')}"
@@ -198,8 +200,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         )
     curves = study_figures.every_curve(result.runs)
     drawn |= curves
-    if study.pictures is not None:
-        drawn |= study.pictures(result.runs, result.plan.pictures)
+    drawn |= own
     clear_figures(folder / "figures")
     figures = write_figures(drawn, folder / "figures")
     (folder / "table.csv").write_text(csv_text(rows), encoding="utf-8")
@@ -221,6 +222,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         rows=rows,
         headline=answer,
         compared=compared,
+        leading=leading or "comparison",
         answers=study.answers(result.runs),
         refused=study.refused(),
         cautions=result.plan.cautions,
