@@ -5,11 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from kerascw.report import charts
+from kerascw.experiment.spec import ConvNet
+from kerascw.models import build_model
+from kerascw.report import charts, figures
+from kerascw.report.features import feature_maps
 from kerascw.report.figure_files import clear_figures, render, write_figures
 from kerascw.report.page import page, pretty
 from kerascw.report.study import compared_figure, headline
@@ -226,3 +230,32 @@ def test_a_report_needs_no_tensorflow(run: Run, runs: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- grids of images ------------------------------------------------------------------------
+
+
+def test_maps_with_negative_values_are_drawn_signed() -> None:
+    signed, positive = np.array([[-2.0, 1.0]]), np.array([[0.0, 3.0]])
+    figure = figures.grid([[figures.Tile(signed, "a $b"), figures.Tile(positive)]], ["conv 1"])
+    first, second = figure.axes[0].images
+    assert first.get_clim() == (-2, 2)  # zero is in the middle, white
+    assert first.get_cmap().name == "PuOr"
+    assert second.get_clim() == (0, 3)
+    words = [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+    assert words == ["conv 1", "a $b"]
+
+
+def test_feature_maps_of_linear_convolutions_keep_their_signs() -> None:
+    spec = ConvNet(filters=(4,), pool_after=(1,), activation="linear")
+    shown = {}
+    for name in ("linear", "relu"):
+        model = spec.model_copy(update={"activation": name})
+        built = build_model(model, (8, 8, 1), 3, seed=0)
+        run = SimpleNamespace(
+            model=lambda built=built: built, experiment=SimpleNamespace(model=model)
+        )
+        images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
+        (shown[name],) = feature_maps(run, images)
+    assert shown["linear"].min() < 0
+    np.testing.assert_allclose(shown["relu"], np.maximum(shown["linear"], 0), atol=1e-5)
