@@ -109,8 +109,9 @@ def write(
 def _show(axes: Axes, image: np.ndarray, extent: tuple[float, float, float, float]) -> None:
     """Draw one image at its place: left, right, bottom, top."""
     if image.dtype == np.uint8:
-        shown = image[..., 0] if image.shape[-1] == 1 else image
-        axes.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
+        # grey in all three colours, as it is: a colour map would round
+        shown = np.broadcast_to(image, (*image.shape[:2], 3))
+        axes.imshow(shown, extent=extent, interpolation="nearest")
         return
     largest = float(np.abs(image).max()) or 1.0  # a map may be dead
     signed = bool((image < 0).any())

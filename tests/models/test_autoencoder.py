@@ -465,7 +465,7 @@ def test_the_grid_has_each_original_above_its_reconstruction() -> None:
     places = {}
     for image in axes.images:
         left, _, bottom, _ = image.get_extent()
-        places.setdefault(round(bottom, 3), []).append((left, int(image.get_array()[0, 0])))
+        places.setdefault(round(bottom, 3), []).append((left, int(image.get_array()[0, 0, 0])))
     rows = [[shade for _, shade in sorted(places[bottom])] for bottom in sorted(places)]
     assert rows == [[10, 30], [110, 130], [20], [120]]
     texts = [text.get_text() for text in axes.texts if text.get_text()]
