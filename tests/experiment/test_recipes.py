@@ -13,9 +13,9 @@ from kerascw.experiment.arithmetic import fast_precision
 from kerascw.experiment.recipes import Recipe, all_recipes, recipe_named
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import RECIPE_VERSION, Autoencoder, Experiment
-from kerascw.lab.run import planned, recall
+from kerascw.lab.plan import planned
 from kerascw.runs.store import Store
-from kerascw.studies import all_studies, study_named
+from kerascw.studies import all_studies, recall, study_named
 
 
 def call(*words: str) -> Result:
