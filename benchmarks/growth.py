@@ -44,29 +44,22 @@ def timed(work: Callable[[], Any], times: int = 1) -> tuple[float, Any]:
 
 def by_size(count: int, data_dir: str | None) -> dict[str, float | None]:
     """Return seconds of each part of the work on so many pictures, and the memory after it."""
-    import keras
     import tensorflow as tf
 
     from kerascw.data import Part, load_data
-    from kerascw.data.pipeline import batch_sizes, training_batches
+    from kerascw.data.pipeline import training_batches
     from kerascw.models import build_model
-    from kerascw.training.fit import STEPS_PER_EXECUTION, Predictor
-    from kerascw.training.shards import thread_count, train_in_shards
+    from kerascw.training.fit import compiled
+    from kerascw.training.predictor import Predictor
+    from kerascw.training.prepare import device_for
 
     load, dataset = timed(lambda: load_data("fashion_mnist", data_dir=data_dir))
     part = Part(dataset.train.images[:count], dataset.train.labels[:count])
     held = dataset.train.images[: count // 10]
     experiment = study_named("mnist-convnet").variants()["convnet (test 1)"]
-    model = build_model(experiment.model, seed=0)
+    network = build_model(experiment.model, seed=0, for_training=True)
     size = experiment.training.batch_size
-    train_in_shards(model, thread_count(), batch_sizes(count, size))
-    model.compile(
-        keras.optimizers.RMSprop(),
-        "categorical_crossentropy",
-        metrics=["accuracy"],
-        steps_per_execution=STEPS_PER_EXECUTION,
-        jit_compile=False,
-    )
+    model, _ = compiled(experiment, network, device_for("float32"), count)
     seed = tf.constant([0, 0])
     shuffle, _ = timed(
         lambda: tf.random.experimental.stateless_shuffle(tf.range(count), seed).numpy(), 3

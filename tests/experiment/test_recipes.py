@@ -93,7 +93,7 @@ def test_auto_is_resolved_before_anything_is_kept(
     monkeypatch.setattr("kerascw.experiment.arithmetic.processor_flags", lambda: WITH)
     words = ["run", "digits", "--precision", "auto", "--epochs", "1", "--seeds", "1"]
     done = call(*words, "--set", "data.fraction=0.1", "--runs", str(tmp_path),
-                "--saved-models", str(tmp_path / "models"))  # fmt: skip
+                "--models", str(tmp_path / "models"))  # fmt: skip
     assert done.exit_code == 0, done.output
     for run in Store(tmp_path).all():
         kept = json.loads((run.folder / "experiment.json").read_text())
