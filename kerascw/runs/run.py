@@ -9,7 +9,6 @@ import numpy as np
 from kerascw.data import Dataset, Splits, split
 from kerascw.experiment.spec import (
     MAIN_HEAD,
-    RECIPE_VERSION,
     Autoencoder,
     DataSpec,
     Experiment,
@@ -148,7 +147,7 @@ def _train(
         {
             "key": working.name.rsplit("-", 1)[-1],
             "source": None if source is None else source.name,
-            "recipe_version": RECIPE_VERSION,
+            "recipe_version": experiment.recipe_version,
             "experiment": experiment.model_dump(mode="json"),
         },
     )
