@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kerascw.data.load import splits_for
-from kerascw.export.run import export_run
+from kerascw.export.run import export_run, run_label
 from kerascw.export.runtimes import Format
 from kerascw.lab.pictures import data_dir_of
 from kerascw.lab.plan import StudyResult
@@ -48,7 +48,7 @@ class Product(StudyResult):
             The exported model does not answer as the live one does, or what writes or opens this
             format is not installed.
         """
-        name = self.plan.export_name or self.product.name
+        name = self.plan.export_name or run_label(self.product)
         return export_run(self.product, Path(self.models, name), data_dir=self.data_dir, form=form)
 
     @property

@@ -47,6 +47,7 @@ def file_name(data: DataSpec) -> str:
     'fashion_mnist'
     """
     name = data.name if data.folder is None else Path(data.folder.path).name
+    name = name.removesuffix(".csv").removesuffix(".npz")
     return re.sub(r"[^\w.]+", "_", name).strip("_.") or "folder"
 
 
