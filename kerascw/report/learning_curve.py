@@ -75,7 +75,7 @@ def learning_curves(panels: Mapping[str, Mapping[str, Curve]]) -> Chart:
         means = [mean for line in lines for mean in line.y]
         name = next(iter(curves.values())).figure
         is_log = name.endswith("loss") and min(means) > 0 and max(means) > LOG_FROM * min(means)
-        drawn.append(_panel(lines, keys, y=_plainly(name), title=title, log_y=is_log))
+        drawn.append(_panel(lines, keys, y=_plainly(name), title=title, is_log=is_log))
         numbers.append(f"{title}: {charts.said_of_lines(lines, IMAGES)}")
     return Chart(tuple(drawn), keys, ". ".join(numbers))
 
@@ -109,8 +109,8 @@ def paired_differences(compared: Sequence[Comparison]) -> Chart:
     name = baseline.figure
     side = "above" if higher_is_better(name) else "below"
     y = f"{_plainly(name)} minus that of {baseline.name}"
-    better = {f"{side}: better than {baseline.name}": 0.0}
-    panel = _panel(lines, keys, y=y, rules_y=better)
+    zero = _rule("y", 0.0, f"{side}: better than {baseline.name}")
+    panel = alt.layer(_panel(lines, keys, y=y), *zero)
     return Chart((panel,), keys, charts.said_of_lines(lines, IMAGES), file_width=460)
 
 
@@ -131,13 +131,14 @@ def extrapolation(laws: Sequence[PowerLaw]) -> Chart:
     lines = [_law_line(name, law, end, lowest) for name, law in zip(names, laws, strict=True)]
     keys = charts.series(names)
     y = f"{laws[0].curve.figure.partition('.')[0].replace('_', ' ')} accuracy"
-    panel = _panel(lines, keys, y=y, points=False, rules_x={f"measured to {largest:,}": largest})
+    panel = _panel(lines, keys, y=y, points=False)
     seeds = alt.Chart(charts.data_of(measured)).mark_point(filled=True, size=32, opacity=0.75)
     told = [alt.Tooltip("line:N"), alt.Tooltip("x:Q", title=IMAGES, format=","),
             alt.Tooltip("y:Q", title=y, format=".4f")]  # fmt: skip
     dots = seeds.encode(x="x:Q", y="y:Q", color=charts.colour_of(keys), tooltip=told)
+    rule = _rule("x", largest, f"measured to {largest:,}")
     numbers = charts.said_of_lines(lines, IMAGES)
-    return Chart((alt.layer(panel, dots),), keys, numbers, file_width=460)
+    return Chart((alt.layer(panel, dots, *rule),), keys, numbers, file_width=460)
 
 
 def _law_line(name: str, law: PowerLaw, end: float, lowest: float) -> Line:
@@ -154,9 +155,66 @@ def _law_line(name: str, law: PowerLaw, end: float, lowest: float) -> Line:
     return Line(name, images.tolist(), accuracies, lows, highs)
 
 
-def _panel(lines: Sequence[Line], keys: Sequence[charts.Series], **options: Any) -> Any:
-    given: dict[str, Any] = {"points": True} | options
-    return charts.line_panel(lines, keys=keys, x=IMAGES, log_x=True, whole_x=False, **given)
+def _panel(
+    lines: Sequence[Line],
+    keys: Sequence[charts.Series],
+    *,
+    y: str,
+    title: str = "",
+    is_log: bool = False,
+    points: bool = True,
+) -> Any:
+    """Draw lines with bands against the number of images, which has a logarithmic axis."""
+    rows = [
+        {"line": line.name, "x": x, **{
+            end: charts.short(value) for end, value in (("y", mean), ("low", low), ("high", high))
+        }}
+        for line in lines
+        for x, mean, low, high in zip(
+            line.x, line.y, line.low or line.y, line.high or line.y, strict=True
+        )
+    ]  # fmt: skip
+    x_scale = alt.Scale(type="log", nice=False, padding=12)
+    y_scale = alt.Scale(type="log", nice=False) if is_log else alt.Scale(zero=False)
+    place = alt.X("x:Q", title=IMAGES, scale=x_scale, axis=alt.Axis(format=",~r", grid=False))
+    height, low = (
+        alt.Y(f"{field}:Q", title=y, scale=y_scale, axis=alt.Axis(format="~g", tickCount=6))
+        for field in ("y", "low")
+    )
+    near = alt.selection_point(
+        name=f"near_{title or 'panel'}", nearest=True, on="pointerover", clear="pointerout",
+        encodings=["x", "y"], empty=False,
+    )  # fmt: skip
+    told = [
+        alt.Tooltip("line:N"), alt.Tooltip("x:Q", title=IMAGES, format=",.0f"),
+        alt.Tooltip("y:Q", title=y, format=".4~g"),
+        alt.Tooltip("low:Q", title="from", format=".4~g"),
+        alt.Tooltip("high:Q", title="to", format=".4~g"),
+    ]  # fmt: skip
+    base = alt.Chart(charts.data_of(rows)).encode(color=charts.colour_of(keys))
+    seen = alt.when(near).then(alt.value(1)).otherwise(alt.value(1 if points else 0))
+    marks = base.mark_point(filled=True, size=60).encode(
+        x=place, y=height, tooltip=told, opacity=seen
+    )
+    layers = alt.layer(
+        base.mark_area(opacity=0.16).encode(x=place, y=low, y2="high:Q"),
+        base.mark_line(strokeWidth=2).encode(x=place, y=height),
+        marks.add_params(near),
+    )
+    return layers.properties(height=charts.HEIGHT, **({"title": title} if title else {}))
+
+
+def _rule(axis: str, value: float, text: str) -> list[Any]:
+    """Draw a dashed line across the panel, with its text."""
+    across = alt.Chart(charts.data_of([{axis: value, "text": text}])).encode(**{axis: f"{axis}:Q"})
+    end = {"x": {"y": alt.value(8)}, "y": {"x": alt.value("width")}}[axis]
+    left = axis == "x"
+    label = across.mark_text(
+        color=charts.INK, fontSize=11, align="left" if left else "right", dx=5 if left else -3,
+        dy=0 if left else -7,
+    )  # fmt: skip
+    line = across.mark_rule(color=charts.GREY, strokeDash=[3, 3])
+    return [line, label.encode(text="text:N", **end)]
 
 
 def _plainly(figure: str) -> str:
