@@ -122,8 +122,8 @@ def _measured(cell: Cell, row: Row) -> str:
     return spread_text(cell.spread) + (f" (of {n})" if n not in (0, row.repeats.count) else "")
 
 
-def _fold_table(table: FoldTable) -> Table:
-    """Return a variant's folds as a table of the page."""
+def fold_table(table: FoldTable) -> Table:
+    """Make a table of a variant's figures fold by fold, with mean and standard deviation."""
     columns = ("fold", "trained on", "held out", *map(_plainly, table.figures))
     rows = [
         (count(line.fold), count(line.trained), count(line.held_out), *map(number, line.values))
@@ -211,7 +211,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         (folder / "folds.csv").write_text(folds_csv(result), encoding="utf-8")
     tables = figure_tables(rows, study, result.plan.cautions)
     runs = _runs_table(result)
-    of_folds = [_fold_table(table) for table in fold_tables(result)]
+    of_folds = [fold_table(table) for table in fold_tables(result)]
     write_tables([*tables.values(), *of_folds, runs], folder / "tables")
     answer = headline(result, rows)
     table = tables.get(compared) or next(iter(tables.values()))
