@@ -226,6 +226,8 @@ def load_for(
 def split(dataset: Dataset, spec: DataSpec) -> Splits:
     """Return the parts that ``spec`` asks for: hold out, then select classes, then a fraction.
 
+    With ``spec.test_in_training`` the training set is the dataset's with its test set after it.
+
     Folds are scikit-learn's ``StratifiedKFold(folds, shuffle=True, random_state=seed)`` over the
     whole training part, so that every selection of classes holds out the same pictures of each.
     Where the dataset has a validation part of its own and another is asked for, its own is not
@@ -306,6 +308,9 @@ def _others(
 
 def _hold_out(dataset: Dataset, spec: DataSpec) -> tuple[Part, Part | None]:
     train, holdout = dataset.train, spec.holdout
+    if spec.test_in_training:
+        images = np.concatenate([np.asarray(dataset.train.images), dataset.test.images])
+        return Part(images, np.concatenate([train.labels, dataset.test.labels])), None
     if holdout is None:
         return train, None
     if holdout.how == "own":
@@ -325,12 +330,17 @@ def _hold_out(dataset: Dataset, spec: DataSpec) -> tuple[Part, Part | None]:
         held[n - count :] = True
     elif holdout.how == "random":
         held[np.random.default_rng(holdout.seed).permutation(n)[:count]] = True
+    elif holdout.how == "numpy":
+        # the legacy generator: np.random.seed(seed) and np.random.choice draw from the same stream
+        order = np.random.RandomState(holdout.seed).choice(n, n, replace=False)
+        held[order[n - count :]] = True
     else:
         from sklearn.model_selection import train_test_split
 
+        stratify = train.labels if holdout.how == "stratified" else None
         try:
             _, chosen = train_test_split(
-                np.arange(n), test_size=count, stratify=train.labels, random_state=holdout.seed
+                np.arange(n), test_size=count, stratify=stratify, random_state=holdout.seed
             )
         except ValueError as error:
             raise CallError(f"data.holdout.count: {count:,}: {error}") from None
@@ -371,13 +381,13 @@ def _only(part: Part, classes: tuple[int, ...]) -> Part:
     return replace(part, labels=relabel[part.labels])
 
 
-def mean_and_deviation(images: np.ndarray | Rows) -> tuple[float, float]:
-    """Return mean and standard deviation of all pixels, exact to double precision.
+def mean_and_deviation(*several: np.ndarray | Rows) -> tuple[float, float]:
+    """Return mean and standard deviation of all pixels of these images, to double precision.
 
     >>> mean_and_deviation(np.array([[0, 2], [4, 6]], np.uint8))
     (3.0, 2.23606797749979)
     """
-    histogram = pixel_histogram(images)
+    histogram = np.sum([pixel_histogram(images) for images in several], axis=0)
     values, n = np.arange(256), histogram.sum()
     mean = float((histogram * values).sum() / n)
     return mean, float((histogram * (values - mean) ** 2).sum() / n) ** 0.5

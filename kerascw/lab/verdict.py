@@ -1,5 +1,6 @@
 """Figures of a run by name, and what they say of a published figure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,10 @@ def figure_of(run: Run, name: str) -> float | None:
     """Return one figure of a run, None where it has none (diverged, or fewer epochs).
 
     ``test.accuracy`` and the like are those of the kept weights, ``aux1.test.accuracy`` that of an
-    auxiliary head; ``epoch_5.train_accuracy`` is that of the history's fifth row,
-    ``last_epoch.train_error`` that of its last. An error is 1 minus the accuracy.
+    auxiliary head; ``epoch_5.train_accuracy`` is that of the fifth epoch, ``epoch_0.`` of the
+    initial weights where the run scored them,
+    ``last_epoch.train_error`` that of its last and ``kept_epoch.train_loss`` that of the epoch
+    whose weights are kept. An error is 1 minus the accuracy.
     """
     *head, part, figure = name.split(".")
     if head:
@@ -23,14 +26,20 @@ def figure_of(run: Run, name: str) -> float | None:
         return None if value is None else float(value)
     if part == "last_epoch":
         part = f"epoch_{len(run.history)}"
-    if part.startswith("epoch_"):
-        at = int(part.removeprefix("epoch_")) - 1
-        if at >= len(run.history):
+    if part == "kept_epoch":
+        if run.metrics["kept_epoch"] is None:
             return None
+        part = f"epoch_{run.metrics['kept_epoch']}"
+    if part.startswith("epoch_"):
+        epoch = int(part.removeprefix("epoch_"))
+        if epoch > len(run.history):
+            return None
+        row = (run.history[epoch - 1] if epoch else run.untrained) or {}
         if figure.endswith("_error"):
-            accuracy = run.history[at].get(figure.removesuffix("error") + "accuracy")
+            accuracy = row.get(figure.removesuffix("error") + "accuracy")
             return None if accuracy is None else 1 - accuracy
-        return run.history[at].get(figure)
+        value = row.get(figure)
+        return value if value is not None and math.isfinite(value) else None
     value = run.metrics.get(part, {}).get(figure)
     return None if value is None else float(value)
 

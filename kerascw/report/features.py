@@ -33,7 +33,7 @@ def check_features(options: PictureOptions, study: Study, experiment: Experiment
 
 
 def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
-    """Return every conv layer's output after its ReLU, before pooling.
+    """Return every conv layer's output after its activation, before pooling.
 
     Parameters
     ----------
@@ -48,10 +48,11 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
     model = run.model()
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     inner = keras.Model(model.inputs[0], [layer.output for layer in convolutions])
-    # the model pools before its ReLU (the same values, cheaper), so the ReLU is applied here
+    # the model pools before its activation (the same values, cheaper), which is applied here
+    activation = keras.activations.get(run.experiment.model.activation)
     batches = [inner(images[at : at + 500], training=False) for at in range(0, len(images), 500)]
     return [
-        np.concatenate([np.maximum(batch[number], 0) for batch in batches])
+        np.concatenate([activation(batch[number]) for batch in batches])
         for number in range(len(convolutions))
     ]
 
@@ -84,14 +85,22 @@ def feature_pictures(run: Run, options: PictureOptions | None) -> dict[str, tupl
         key = f"feature maps, {name}".replace("/", " or ")
         pictures[key] = (
             _grid(splits.train.images[position], rows),
-            f"{name}, training picture {position}: a row a conv layer after its ReLU, a column a "
-            "channel; the brightest value of each map is written above it",
+            f"{name}, training image {position}: a row for each conv layer, {_activated(run)}, a "
+            "column for each channel; the largest value of each map is written above it",
         )
     pictures["activity"] = (
         _activity(activity(run, splits), names),
         "mean activation and share of active units on the test set, by layer and class",
     )
     return pictures
+
+
+def _activated(run: Run) -> str:
+    """Return what the maps are after; linear ones are drawn with white at 0."""
+    activation = run.experiment.model.activation
+    if activation == "linear":
+        return "which no activation follows (blue below 0, red above)"
+    return f"after its activation ({activation})"
 
 
 def example_maps(runs: Sequence[Run], options: PictureOptions | None) -> dict[str, Any]:
@@ -137,7 +146,15 @@ def _grid(picture: np.ndarray, rows: list[tuple[int, np.ndarray, tuple[int, ...]
         line[0].imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray")
         line[0].set_title(f"conv {layer}", fontsize=8)
         for axes, channel in zip(line[1:], channels, strict=False):
-            axes.imshow(maps[..., channel], cmap="viridis", vmin=0)
+            shown = maps[..., channel]
+            reach = float(np.abs(shown).max())
+            signed = maps.min() < 0
+            axes.imshow(
+                shown,
+                cmap="RdBu_r" if signed else "viridis",
+                vmin=-reach if signed else 0,
+                vmax=reach if signed else None,
+            )
             axes.set_title(f"{channel}: {maps[..., channel].max():.3g}", fontsize=8)
     return figure
 

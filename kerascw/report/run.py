@@ -146,8 +146,8 @@ def _epochs(run: Run) -> Table:
     names = [name for name in run.history[0] if name != "epoch"]
     forms = {name: ".3g" if name == "learning_rate" else ".4f" for name in names}
     rows = [
-        (count(int(row["epoch"])), *(number(row[name], forms[name]) for name in names))
-        for row in run.history
+        (count(int(row["epoch"])), *(number(row.get(name), forms[name]) for name in names))
+        for row in ([run.untrained] if run.untrained else []) + run.history
     ]
     columns = ("epoch", *(name.replace("_", " ") for name in names))
     return Table("epochs", columns, rows, text=())

@@ -122,12 +122,12 @@ def curves_with_test(runs: Sequence[Run]) -> Chart:
         several = []
         for part, key in zip(("train", "validation"), keys, strict=True):
             for run in runs:
-                values = [
-                    value
-                    for epoch in range(1, len(run.history) + 1)
+                points = {
+                    epoch: value
+                    for epoch in range(len(run.history) + 1)
                     if (value := figure_of(run, f"epoch_{epoch}.{part}_{name}")) is not None
-                ]
-                epochs = list(range(1, len(values) + 1))
+                }
+                epochs, values = list(points), list(points.values())
                 several.append(Line(key.name, epochs, values, own=repeat_text(run.experiment)))
         test = [value for run in runs if (value := figure_of(run, f"test.{name}")) is not None]
         rules = {}

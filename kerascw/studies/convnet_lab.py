@@ -4,7 +4,8 @@
     python -m kerascw run mnist-convnet --budget full
     python -m kerascw run fashion-variants
 
-RMSprop 1e-3, batch 64, pixels in [0, 1], Glorot initial weights, all Keras defaults.
+The report was made with Keras, and its defaults are those here: RMSprop 1e-3, Glorot initial
+weights. Batches are of 64 and pixels in [0, 1].
 """
 
 from kerascw.errors import CallError
@@ -85,15 +86,15 @@ MNIST_VARIANTS = Study(
     baseline="test 1",
     published=mnist_variants_published,
     deviations=(
-        "5,000 training pictures are held out here; the report held out none, and what it calls "
-        "validation loss and accuracy are training figures of epochs 1 and 5",
+        "5,000 training images are held out here, so that 55,000 train; the report held out none, "
+        "and what it calls validation loss and accuracy are training figures of epochs 1 and 5",
     ),
     refused=mnist_refused,
 )
 
 
 def mnist_convnet() -> dict[str, Experiment]:
-    """Return test 1 and a dense-only network, on all 60,000 pictures."""
+    """Return test 1 and a dense-only network, on all 60,000 images."""
     models: dict[str, ModelSpec] = {
         "convnet (test 1)": ConvNet(filters=(32, 64, 64), pool_after=(1, 2), dense=(64,)),
         "dense only": DenseNet(dense=(512,)),
@@ -134,8 +135,8 @@ MNIST_CONVNET = Study(
     baseline="dense only",
     published=mnist_convnet_published,
     deviations=(
-        "the report does not print the dense network's width; 512 units and batch 128 here, as in "
-        "the textbook example it follows",
+        "the report prints neither width nor epochs of its dense network: 512 units and 5 epochs "
+        "here, as in the textbook that it follows; its 469 updates an epoch are batches of 128",
     ),
 )
 
@@ -150,8 +151,11 @@ _DROPOUT = {
 
 
 def fashion_variants() -> dict[str, Experiment]:
-    """Return tests 7 to 9.1, 20 epochs each; the first 5,000 pictures are held out."""
-    return {
+    """Return tests 7 to 9.1, 20 epochs each, and the final model as printed, 15 epochs.
+
+    The first 5,000 images are held out.
+    """
+    tests = {
         f"test {number}": Experiment(
             data=DataSpec(name="fashion_mnist", holdout=Holdout(how="first", count=5000)),
             model=ConvNet(
@@ -161,6 +165,8 @@ def fashion_variants() -> dict[str, Experiment]:
         )
         for number, filters, dropout, pools, dense, *_ in report("convnet_lab")["fashion"]["rows"]
     }
+    epochs = report("convnet_lab")["fashion"]["final"]["epochs"]
+    return tests | {_PRINTED: tests["test 7"].model_copy(update={"training": _training(epochs)})}
 
 
 def fashion_variants_published() -> dict[str, dict[str, Published]]:
@@ -172,12 +178,15 @@ def fashion_variants_published() -> dict[str, dict[str, Published]]:
             "validation.loss": Published(loss, where),
             "validation.accuracy": Published(accuracy, where, digits=3),
         } | ({"test.accuracy": Published(test, where)} if test else {})
-    published[_FINAL] = {
+    published[_PRINTED] = {
         "test.accuracy": Published(facts["final"]["test_accuracy"], f"{_TITLE}, final model"),
         "test.loss": Published(facts["final"]["test_loss"], f"{_TITLE}, final model"),
     }
     return published
 
+
+_PRINTED = "final as printed"
+"""Test 7 for 15 epochs on 55,000 images: its dropout went to another model object."""
 
 _FINAL = "final (test 7 without dropout)"
 
@@ -204,8 +213,12 @@ def best_epoch(runs: Runs, name: str) -> int | None:
 
 
 def lowest_validation_loss(runs: Runs) -> str | None:
-    """Return the variant whose best epoch has the lowest validation loss, None if all diverged."""
-    lowest = {name: min(losses) for name in runs if (losses := _mean_validation_loss(runs, name))}
+    """Return the test whose best epoch has the lowest validation loss, None if all diverged."""
+    lowest = {
+        name: min(losses)
+        for name in runs
+        if name.startswith("test") and (losses := _mean_validation_loss(runs, name))
+    }
     return min(lowest, key=lambda name: lowest[name]) if lowest else None
 
 
@@ -259,8 +272,8 @@ FASHION_VARIANTS = Study(
     deviations=(
         "test 9 is built with the 3x3 kernel that its parameter count has, not the table's 5x5",
         "the place of test 9.1's dropout is not printed; after flattening here",
-        "the final models are trained on all 60,000 pictures for the epochs found on validation; "
-        "the report's on 55,000 for 15",
+        "'final as printed' repeats the report's 15 epochs on 55,000 images; the other final "
+        "models are trained on all 60,000, as its task asks, for the epochs found on validation",
     ),
     then=fashion_final,
     answers=fashion_answers,

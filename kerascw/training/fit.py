@@ -43,10 +43,13 @@ class Fitted:
     kept_epoch: int | None  # None: diverged before any epoch was worth keeping
     ended: str  # "all epochs", "patience" or "diverged"
     seconds: float
+    untrained: dict[str, float] | None = None  # validation figures before any training
 
 
-def scaling_of(spec: DataSpec, train: Part, raw_unit: int = 1) -> Scaling:
-    """Return the first layer's scaling; ``standard`` measures the training part."""
+def scaling_of(
+    spec: DataSpec, train: Part, raw_unit: int = 1, validation: Part | None = None
+) -> Scaling:
+    """Return the first layer's scaling; ``standard`` measures what ``standard_of`` names."""
     match spec.scaling:
         case "unit":
             return Scaling()
@@ -54,7 +57,10 @@ def scaling_of(spec: DataSpec, train: Part, raw_unit: int = 1) -> Scaling:
             return Scaling(1 / raw_unit, 0.0)
         case "standard":
             # over uint8, exact: no float copy of the pictures
-            mean, deviation = mean_and_deviation(train.images)
+            measured = [train.images]
+            if spec.standard_of == "training_and_validation" and validation is not None:
+                measured.append(validation.images)
+            mean, deviation = mean_and_deviation(*measured)
             return Scaling(1 / deviation, -mean / deviation)
 
 
@@ -123,7 +129,7 @@ def fit(
         experiment.model,
         train.shape,
         classes,
-        scaling=scaling_of(experiment.data, train, splits.raw_unit),
+        scaling=scaling_of(experiment.data, train, splits.raw_unit, splits.validation),
         seed=experiment.seed,
     )
     heads = experiment.auxiliary_weights
@@ -175,6 +181,7 @@ def fit(
         keeper.events = events
     watcher.started(experiment, len(train), len(progress.history))
     if not keeper.stops:
+        keeper.score_untrained(model)
         batches = training_batches(
             train,
             classes=None if experiment.reconstructs else classes,
@@ -182,6 +189,7 @@ def fit(
             seed=experiment.seed,
             epoch=epoch,
             augmentation=spec.augmentation,
+            shuffle=spec.shuffle,
         )
         if heads:  # all see the same labels
             batches = batches.map(
@@ -205,7 +213,14 @@ def fit(
     # one that was never compiled: its file then loads in Keras alone, without our schedules
     result = build()
     result.set_weights(progress.kept_weights or keeper.weights(model))
-    return Fitted(result, progress.history, progress.kept_epoch, keeper.ended, progress.seconds)
+    return Fitted(
+        result,
+        progress.history,
+        progress.kept_epoch,
+        keeper.ended,
+        progress.seconds,
+        progress.untrained,
+    )
 
 
 def _objective(experiment: Experiment) -> dict[str, Any]:
@@ -223,15 +238,16 @@ def _objective(experiment: Experiment) -> dict[str, Any]:
     if isinstance(model, Autoencoder):
         return {"loss": keras.losses.MeanSquaredError()}
     output, smoothing = model.output, spec.label_smoothing
+    summed = spec.loss_over_outputs == "sum"
 
     def loss() -> keras.losses.Loss:
         if output == "sigmoid":
-            return keras.losses.BinaryCrossentropy()
+            return SummedCrossEntropy() if summed else keras.losses.BinaryCrossentropy()
         return keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
 
     def metrics() -> list[keras.metrics.Metric]:
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-        if output == "sigmoid" and weights:
+        if output == "sigmoid" and (weights or summed):
             return [accuracy, keras.metrics.BinaryCrossentropy(name="cross_entropy")]
         if smoothing or weights:
             return [accuracy, keras.metrics.CategoricalCrossentropy(name="cross_entropy")]
@@ -246,6 +262,13 @@ def _objective(experiment: Experiment) -> dict[str, Any]:
         "loss_weights": {MAIN_HEAD: 1.0, **weights},
         "metrics": {head: metrics() for head in heads},
     }
+
+
+class SummedCrossEntropy(keras.losses.BinaryCrossentropy):
+    """The sum over the outputs of their binary cross-entropies, where Keras takes the mean."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return super().call(y_true, y_pred) * y_pred.shape[-1]
 
 
 def column_prefix(head: str) -> str:
@@ -304,6 +327,12 @@ class _Keeper(keras.callbacks.Callback):
         paused = self._until is not None and len(self._progress.history) >= self._until
         return paused or self.ended is not None
 
+    def score_untrained(self, model: keras.Model) -> None:
+        """Score the validation set before the first epoch, where the experiment asks for it."""
+        validation = self._splits.validation
+        if self._spec.evaluate_first and not self._progress.history and validation is not None:
+            self._progress.untrained = self._validated(validation, model)
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch.assign(epoch)
         rate = rate_of_next_epoch(self._spec, self._progress.history)
@@ -328,7 +357,7 @@ class _Keeper(keras.callbacks.Callback):
             if f"{own}accuracy" in logs:
                 row[f"{prefix}train_accuracy"] = float(logs[f"{own}accuracy"])
         if self._splits.validation is not None:
-            row |= self._validated(self._splits.validation)
+            row |= self._validated(self._splits.validation, self.model)
         progress = self._progress
         progress.history.append(row)
         if self._is_best(row):
@@ -348,10 +377,10 @@ class _Keeper(keras.callbacks.Callback):
             return model.get_weights()
         return [average.numpy() for average in self.averages]
 
-    def _validated(self, part: Part) -> dict[str, float]:
+    def _validated(self, part: Part, model: keras.Model) -> dict[str, float]:
         if self.product is not None:
-            self.product.set_weights(self.weights(self.model))
-        predict = self._predict = self._predict or Predictor(self.product or self.model)
+            self.product.set_weights(self.weights(model))
+        predict = self._predict = self._predict or Predictor(self.product or model)
         if isinstance(self._model_spec, Autoencoder):
             return {"validation_loss": float(reconstruction_errors(predict, part.images).mean())}
         row: dict[str, float] = {}
