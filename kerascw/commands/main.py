@@ -32,6 +32,7 @@ from kerascw.training.devices import VARIABLE as DEVICES
 _ELSEWHERE = {
     "data": "kerascw.commands.data:data",
     "export": "kerascw.commands.export:command",
+    "fidelity": "kerascw.commands.fidelity:command",
     "learning-curve": "kerascw.commands.learning_curve:learning_curve",
     "predict": "kerascw.export.predict:command",
     "report": "kerascw.commands.report:command",

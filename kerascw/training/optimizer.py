@@ -77,15 +77,14 @@ class EpsilonOutsideRMSprop(keras.optimizers.Optimizer):
 
     def build(self, variables: list[keras.Variable]) -> None:
         super().build(variables)
-        self._slots = {
-            variable.path: [
-                self.add_variable_from_reference(variable, name) for name in ("square", "momentum")
-            ]
-            for variable in variables
-        }
+        self._squares, self._momenta = (
+            [self.add_variable_from_reference(variable, name) for variable in variables]
+            for name in ("square", "momentum")
+        )
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
-        square, momentum = self._slots[variable.path]
+        at = self._get_variable_index(variable)  # as every optimiser of Keras' own
+        square, momentum = self._squares[at], self._momenta[at]
         self.assign(square, self.rho * square + (1.0 - self.rho) * keras.ops.square(gradient))
         step = gradient / (keras.ops.sqrt(square) + self.epsilon)
         self.assign(momentum, self.momentum * momentum + step)
