@@ -16,6 +16,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from kerascw.evaluation.statistics import over_seeds, paired_difference
 from kerascw.experiment.spec import (
     SGD,
     Adam,
@@ -28,9 +31,11 @@ from kerascw.experiment.spec import (
     RMSprop,
     TrainingSpec,
 )
+from kerascw.lab.effects import effect_text
 from kerascw.lab.published import Published, of_bag, report
-from kerascw.lab.repeats import counted
+from kerascw.lab.repeats import counted, numbered, values_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.table import difference_text
 
 
 def data() -> DataSpec:
@@ -93,23 +98,65 @@ def cnn_published() -> dict[str, dict[str, Published]]:
 
 
 def cnn_answers(runs: Runs) -> list[Answer]:
-    """Return which pair is confused most, over the seeds, beside the published pair."""
+    """Return which pair is confused most, over the seeds, and how alike its images are."""
     published = " and ".join(report("convolutional_bag")["part_1"]["most_confused"])
-    pairs = [
-        " and ".join(sorted((pair["truth"], pair["prediction"])))
+    worst = [
+        (run, pair)
         for run in runs["bag-cnn"]
         if (pair := most_confused_either_way(run)) is not None
     ]
-    if not pairs:
+    if not worst:
         return []
-    many = counted(len(pairs), runs["bag-cnn"])
-    said = ", ".join(f"{pair} in {count} of {many}" for pair, count in Counter(pairs).most_common())
+    many = counted(len(worst), runs["bag-cnn"])
+    names = Counter(
+        " and ".join(sorted((pair["truth"], pair["prediction"]))) for _, pair in worst
+    ).most_common()
+    counts = ", ".join(f"{pair} in {count} of {many}" for pair, count in names)
     return [
         Answer(
             "Which two classes are confused most, either way?",
-            f"{said} (published, one seed: {published}).",
-        )
+            f"{counts} (published, one seed: {published}).",
+        ),
+        _why_confused(*worst[0]),
     ]
+
+
+def _why_confused(run: Any, pair: dict[str, Any]) -> Answer:
+    """Return whether the pair's pixels are alike in similar regions, as the report supposes."""
+    from kerascw.report.confused import likeness
+    from kerascw.report.options import PictureOptions, splits_of
+
+    first, second = (run.metrics["class_names"].index(pair[of]) for of in ("truth", "prediction"))
+    found = likeness(run, splits_of(run, PictureOptions()), first, second)
+    confused = (
+        ""
+        if found.nearest_other_confused is None
+        else f" Of those that seed {run.experiment.seed} takes for the other, "
+        f"{found.nearest_other_confused:.0%} do."
+    )
+    return Answer(
+        "Why these two? Are their pixel values alike in the same regions, as the report supposes?",
+        f"The mean images of {pair['truth']} and {pair['prediction']} correlate at "
+        f"{found.correlation:.2f}, the {_ordinal(found.rank)} highest of {found.pairs} pairs of "
+        f"classes. Of their test images, {found.nearest_other:.1%} have their nearest training "
+        f"image, pixel by pixel, in the other class.{confused}",
+    )
+
+
+def _ordinal(number: int) -> str:
+    return {1: "1st", 2: "2nd", 3: "3rd"}.get(number, f"{number}th")
+
+
+def _confused_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+    from kerascw.report.confused import confused_pictures
+
+    for run in runs["bag-cnn"]:
+        pair = most_confused_either_way(run)
+        if pair is not None:
+            names = run.metrics["class_names"]
+            first, second = (names.index(pair[of]) for of in ("truth", "prediction"))
+            return confused_pictures(run, first, second, options)
+    return {}
 
 
 def most_confused_either_way(run: Any) -> dict[str, Any] | None:
@@ -143,6 +190,7 @@ BAG_CNN = Study(
     published=cnn_published,
     deviations=_DEVIATIONS,
     answers=cnn_answers,
+    pictures=_confused_pictures,
 )
 
 
@@ -202,8 +250,43 @@ def variants_published() -> dict[str, dict[str, Published]]:
     return published
 
 
+_CHANGES = {
+    "the optimiser": ((2, 1), (3, 1), (21, 20)),
+    "the number of epochs": ((4, 2), (5, 2)),
+    "the learning rate": ((6, 5), (7, 5)),
+    "the number of conv layers": ((9, 5), (10, 5)),
+    "L2 regularisation": ((11, 10), (12, 10), (13, 10), (19, 5)),
+    "dropout": ((14, 10), (15, 10), (20, 19)),
+    "momentum": ((16, 10), (17, 10), (18, 5)),
+}
+"""What the report changes one at a time: for each thing, rows with the row each was derived from.
+Row 8 repeats row 5."""
+
+
 def variants_answers(runs: Runs) -> list[Answer]:
-    """Return whether the lowest validation loss names the lowest test loss, run by run."""
+    """Return whether validation finds the lowest test loss, and what each change does."""
+    answers = _chosen_by_validation(runs)
+    numbered_rows = {int(name.split()[0]): name for name in runs if name.split()[0].isdigit()}
+    for thing, rows in _CHANGES.items():
+        effects = [
+            f"row {name} against row {base}: {text}"
+            for row, of in rows
+            if (name := numbered_rows.get(row))
+            and (base := numbered_rows.get(of))
+            and (text := effect_text(runs, name, base, "validation.loss"))
+        ]
+        if effects:
+            answers.append(
+                Answer(
+                    f"What does changing {thing} do to the validation loss?",
+                    f"{'; '.join(effects)}. Below zero is better.",
+                )
+            )
+    return answers
+
+
+def _chosen_by_validation(runs: Runs) -> list[Answer]:
+    """Return how often the lowest validation loss names the lowest test loss, run by run."""
     held_out = {
         name: several for name, several in runs.items() if several[0].experiment.data.holdout
     }
@@ -224,14 +307,36 @@ def variants_answers(runs: Runs) -> list[Answer]:
         names.append(chosen)
     if not gaps:
         return []
+    mean_gap = sum(gaps) / len(gaps)
     return [
         Answer(
             "Was the lowest test loss that of the lowest validation loss?",
             f"In {agree} of {counted(len(gaps), some)}. Validation chose {', '.join(names)}; "
-            f"choosing by validation cost {sum(gaps) / len(gaps):.4f} nats of test loss on "
-            "average. (Published, one seed: yes, row 20.)",
+            f"choosing by validation cost {mean_gap:.4f} nats of test loss on "
+            f"average.{_why_not(held_out, names, mean_gap)} (Published, one seed: yes, row 20.)",
         )
     ]
+
+
+def _why_not(runs: Runs, chosen: list[str], gap: float) -> str:
+    """Return the gap beside the spread of the chosen rows' test loss from seed to seed."""
+    deviations = [
+        over_seeds(losses).deviation
+        for name in set(chosen)
+        if len(losses := values_of(runs[name], "test.loss")) > 1
+    ]
+    if not deviations:
+        return ""
+    spread = sum(deviations) / len(deviations)
+    verdict = (
+        "so that which row is lowest is within what the seed alone changes"
+        if gap < spread
+        else "so that the seed alone does not explain it"
+    )
+    return (
+        f" The test loss of a chosen row has a standard deviation of {spread:.4f} over the seeds, "
+        f"{verdict}."
+    )
 
 
 BAG_VARIANTS = Study(
@@ -291,10 +396,52 @@ def _feature_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
 
 def _feature_answers(runs: Runs) -> list[Answer]:
-    from kerascw.report.features import selectivity_answers
+    from kerascw.report.features import activity, selectivity_answers
+    from kerascw.report.options import PictureOptions, splits_of
 
     trained = _with_weights(runs["bag-features"])
-    return selectivity_answers(trained) if trained else []
+    if not trained:
+        return []
+    splits = splits_of(trained[0], PictureOptions())
+    names = trained[0].metrics["class_names"]
+    measured = [activity(run, splits) for run in trained]
+    return [
+        _by_depth(measured),
+        _by_class(measured, names),
+        *selectivity_answers(trained),
+    ]
+
+
+def _by_depth(measured: Sequence[Any]) -> Answer:
+    """Return whether channels grow selective with depth, as going from edges to parts implies."""
+    medians = np.array(
+        [[np.median(own.selectivity(k)) for k in range(len(own.mean))] for own in measured]
+    )
+    layers = ", ".join(f"conv {k + 1}: {m:.2f}" for k, m in enumerate(medians.mean(axis=0)))
+    grown = difference_text(paired_difference(medians[:, -1].tolist(), medians[:, 0].tolist()))
+    return Answer(
+        "Do channels go from edges to parts of clothes, that is, grow selective with depth?",
+        f"Median selectivity of a layer's channels (0: alike for all classes, 1: one class alone), "
+        f"mean over {numbered(len(measured), 'seed')}: {layers}; last less first {grown}.",
+    )
+
+
+def _by_class(measured: Sequence[Any], names: Sequence[str]) -> Answer:
+    """Return which class has the largest and which the smallest mean activation, by layer."""
+    layers = []
+    for k in range(len(measured[0].mean)):
+        strongest = Counter(names[own.mean[k].argmax()] for own in measured)
+        weakest = Counter(names[own.mean[k].argmin()] for own in measured)
+        layers.append(f"conv {k + 1}: strongest {_counts(strongest)}, weakest {_counts(weakest)}")
+    return Answer(
+        "Are trousers the strongest and bags the weakest, as the report sees?",
+        f"By mean activation on the test set, in how many of {numbered(len(measured), 'seed')}: "
+        f"{'; '.join(layers)}.",
+    )
+
+
+def _counts(several: Counter[str]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in several.most_common())
 
 
 def _with_weights(runs: Sequence[Any]) -> list[Any]:

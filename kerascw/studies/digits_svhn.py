@@ -10,8 +10,11 @@ follows a convolution; pixels enter as they are (0 to 16 and 0 to 255). The repo
 than 20 (SVHN: 2) epochs have passed without a lower validation loss, and keeps the best weights.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from kerascw.evaluation.statistics import is_shown, over_seeds, paired_difference
 from kerascw.experiment.spec import (
@@ -24,9 +27,11 @@ from kerascw.experiment.spec import (
     ModelSpec,
     TrainingSpec,
 )
+from kerascw.lab.effects import column, epochs_to_best, mean_epochs
 from kerascw.lab.published import Published, report
 from kerascw.lab.repeats import counted, numbered, paired_values, repeats_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.table import spread_text
 from kerascw.lab.verdict import figure_of
 
 _ADAMAX = Adamax(learning_rate=1e-3, epsilon=1e-8)
@@ -92,7 +97,58 @@ convnet between 170 and 179."""
 
 
 def digits_answers(runs: Runs) -> list[Answer]:
-    """Return by how much the convnet's test error is below the dense network's."""
+    """Return the report's four questions, answered by the runs."""
+    return [*_objective(runs), *_converge(runs), *_gained(runs)]
+
+
+def _objective(runs: Runs) -> list[Answer]:
+    """Answer questions 1 and 2, of the loss and of taking logarithms, from kept probabilities."""
+    trained = [run for several in runs.values() for run in several if run.metrics["kept_epoch"]]
+    if not trained:
+        return []
+    furthest, same, images = 0.0, 0, 0
+    for run in trained:
+        with np.load(run.folder / "predictions.npz") as file:
+            probabilities, labels = file["test_probabilities"], file["test_labels"]
+        logs = np.log(np.maximum(probabilities, 1e-7))
+        loss = -float(logs[np.arange(len(labels)), labels].mean())
+        furthest = max(furthest, abs(loss - run.metrics["test"]["loss"]))
+        same += int((logs.argmax(axis=1) == probabilities.argmax(axis=1)).sum())
+        images += len(labels)
+    return [
+        Answer(
+            "Question 1: what is minimised?",
+            "The mean over images of -log p, with p the probability of the true class: computed "
+            f"so from the kept test probabilities, it differs from the reported test loss by at "
+            f"most {furthest:.1g} in {counted(len(trained), trained)}.",
+        ),
+        Answer(
+            "Question 2: does the logarithm of softmax name the same class as softmax?",
+            f"In {same:,} of {images:,} predictions of test images: logarithms keep the order.",
+        ),
+    ]
+
+
+def _converge(runs: Runs) -> list[Answer]:
+    """Answer question 3: how fast, and to what, loss and error converge."""
+    texts = []
+    for figure, what in (("validation_loss", "loss"), ("validation_error", "error")):
+        for name in ("mlp", "convnet"):
+            epochs = mean_epochs(runs[name], figure)
+            lowest = [min(column(run, figure)) for run in runs[name] if column(run, figure)]
+            if epochs is not None:
+                texts.append(
+                    f"{what} of the {name}: within 5 % of its lowest after {epochs:.0f} epochs, "
+                    f"lowest {spread_text(over_seeds(lowest))}"
+                )
+    if not texts:
+        return []
+    question = "Question 3: how do the two networks converge on the validation set?"
+    return [Answer(question, f"{'; '.join(texts)} (means over the seeds).")]
+
+
+def _gained(runs: Runs) -> list[Answer]:
+    """Answer question 4: by how much the convnet's test error is below the dense network's."""
     pairs = paired_values(runs["mlp"], runs["convnet"], "test.error")
     if not pairs:
         return []
@@ -102,9 +158,12 @@ def digits_answers(runs: Runs) -> list[Answer]:
     said = f"{means}, mean over {numbered(len(pairs), repeats_of(runs['mlp']).unit)}"
     if gained.interval:
         low, high = gained.interval
-        shown = "" if is_shown(gained) else ", so no difference is shown"
-        said += f"; {gained.mean:.4f} less, 95 % interval {low:.4f} to {high:.4f}{shown}"
-    return [Answer("How much less does the convnet err than the dense network?", f"{said}.")]
+        shown = "" if is_shown(gained) else ", not significant at 95 %"
+        said += f"; {gained.mean:.4f} less (95 % CI {low:.4f} to {high:.4f}{shown})"
+    else:
+        said += f"; {gained.mean:.4f} less"
+    question = "Question 4: how much less does the convnet err than the dense network?"
+    return [Answer(question, f"{said}.")]
 
 
 def _error_curves(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
@@ -222,8 +281,34 @@ def svhn_answers(runs: Runs) -> list[Answer]:
             f"Is the test error below the required {required}?",
             f"In {below} of {counted(len(errors), runs['svhn'])}; "
             f"mean {over_seeds(errors).mean:.4f}.",
-        )
+        ),
+        *_loss_and_error(runs["svhn"]),
     ]
+
+
+def _loss_and_error(runs: Sequence[Any]) -> list[Answer]:
+    """Return whether the loss goes on falling while the error stands still, as the report sees."""
+    texts = []
+    for run in runs:
+        loss, error = (column(run, f"validation_{name}") for name in ("loss", "error"))
+        of_loss, of_error = (
+            epochs_to_best(run, f"validation_{name}") for name in ("loss", "error")
+        )
+        if of_loss is None or of_error is None:
+            continue
+        lowest = loss.index(min(loss))
+        since = min(of_error - 1, lowest)
+        fallen, error_fallen = (each[lowest] - each[since] for each in (loss, error))
+        texts.append(
+            f"seed {run.experiment.seed}: the error is within 5 % of its lowest from epoch "
+            f"{of_error} on and the loss from epoch {of_loss} on; from epoch "
+            f"{since + 1} to {lowest + 1}, where the loss is lowest, the loss changes by "
+            f"{fallen:+.4f} and the error by {error_fallen:+.4f}"
+        )
+    if not texts:
+        return []
+    question = "Does the validation loss go on falling while the error stands still?"
+    return [Answer(question, f"{'; '.join(texts)}.")]
 
 
 def _channels(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
