@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError, KerascwError
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Autoencoder, DataSpec, Experiment
@@ -16,7 +17,7 @@ from kerascw.lab.derive import of_sample, on_other_data, with_seed
 from kerascw.lab.study import Budget as BudgetName
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import command_line
-from kerascw.runs.many import StudyWatcher, dataset_for, open_trainers, run_many
+from kerascw.runs.many import StudyWatcher, open_trainers, run_many
 from kerascw.runs.processes import Trainers
 from kerascw.runs.store import Run, Store
 from kerascw.training.devices import cores

@@ -9,9 +9,9 @@ from kerascw.commands.options import (
     data_dir_option,
     data_option,
     interruptible,
+    models_option,
     runs_option,
     sample_option,
-    saved_models_option,
     setting,
     settings_option,
 )
@@ -67,9 +67,9 @@ _EXAMPLES = (
 @data_dir_option
 @sample_option
 @settings_option
-@saved_models_option
+@models_option
 @runs_option
-def tune(space: str | None, listing: bool, runs: Path, saved_models: Path, **options: Any) -> None:
+def tune(space: str | None, listing: bool, runs: Path, models: Path, **options: Any) -> None:
     """Search SPACE, a named one or a file, with KerasTuner; what is kept is not trained again.
 
     The best trials are run over fresh seeds, and their mean on validation names the winner; only
@@ -84,7 +84,7 @@ def tune(space: str | None, listing: bool, runs: Path, saved_models: Path, **opt
         return
     if space is None:
         raise CallError("tune: which space? see tune --list, or name a file that ends in .py")
-    run(space, runs, saved_models, **options)
+    run(space, runs, models, **options)
 
 
 def list_spaces() -> None:
@@ -110,7 +110,7 @@ def list_spaces() -> None:
 def run(
     space: str,
     runs: Path,
-    saved_models: Path,
+    models: Path,
     *,
     workers: int,
     data: str | None,
@@ -161,11 +161,11 @@ def run(
             watcher=progress,
             arguments=arguments,
         )
-    _show(result, store, plan.space.name, saved_models, data_dir, terminal)
+    _show(result, store, plan.space.name, models, data_dir, terminal)
 
 
 def _show(
-    result: Any, store: Any, name: str, saved_models: Path, data_dir: Path | None, terminal: Any
+    result: Any, store: Any, name: str, models: Path, data_dir: Path | None, terminal: Any
 ) -> None:
     from kerascw.console import next_step
     from kerascw.runs.environment import command_line
@@ -177,7 +177,7 @@ def _show(
     if not winner.experiment.reconstructs:  # a SavedModel for predict needs a classifier
         from kerascw.export.run import export_run
 
-        exported = export_run(winner, saved_models / name, data_dir=data_dir)
+        exported = export_run(winner, models / name, data_dir=data_dir)
     show_search(result, terminal)
     terminal.print(f"search report: {write_search(result, result.folder, command_line())}")
     if exported is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
 from kerascw.experiment.spec import Autoencoder
 from kerascw.lab.folds import figures_shown
+from kerascw.lab.plan import StudyResult
 from kerascw.lab.published import Published
 from kerascw.lab.repeats import (
     Repeats,
@@ -17,7 +18,6 @@ from kerascw.lab.repeats import (
     repeats_of,
     values_of,
 )
-from kerascw.lab.run import StudyResult
 from kerascw.lab.verdict import Verdict, bounds_of, verdict
 from kerascw.runs.store import Run
 

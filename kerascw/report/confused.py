@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kerascw.data import Splits
-from kerascw.report.options import PictureOptions, splits_of
+from kerascw.lab.pictures import PictureSpec, splits_of
 from kerascw.runs.store import Run
 
 SHOWN = 6
@@ -83,10 +83,10 @@ def nearest(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 def confused_pictures(
-    run: Run, first: int, second: int, options: PictureOptions | None
+    run: Run, first: int, second: int, options: PictureSpec | None
 ) -> dict[str, tuple[Any, str]]:
     """Return both mean images, and some confused test images above their nearest training image."""
-    splits = splits_of(run, options or PictureOptions())
+    splits = splits_of(run, options)
     found, names = likeness(run, splits, first, second), _names(run)
     train, test = splits.train, splits.test
     columns: list[tuple[str, np.ndarray, tuple[str, np.ndarray] | None]] = [

@@ -2,7 +2,7 @@
 
     python -m kerascw run bag-cnn --budget full
     python -m kerascw run bag-variants
-    python -m kerascw run bag-features --layer 2 --channels 0,1,2 --image 17
+    python -m kerascw run bag-features --set pictures.layer=2 --set pictures.channels=0,1,2
 
 Fashion-MNIST-1 is the classes T-shirt/top, Trouser, Coat, Sandal and Bag, relabelled 0 to 4; the
 last 10,000 training images are held out. Pixels are 0 to 255, unscaled. The reports were made with
@@ -32,6 +32,7 @@ from kerascw.experiment.spec import (
     TrainingSpec,
 )
 from kerascw.lab.effects import effect_text
+from kerascw.lab.pictures import FeatureMaps
 from kerascw.lab.published import Published, of_bag, report
 from kerascw.lab.repeats import counted, numbered, values_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
@@ -123,11 +124,11 @@ def cnn_answers(runs: Runs) -> list[Answer]:
 
 def _why_confused(run: Any, pair: dict[str, Any]) -> Answer:
     """Return whether the pair's pixels are alike in similar regions, as the report supposes."""
+    from kerascw.lab.pictures import splits_of
     from kerascw.report.confused import likeness
-    from kerascw.report.options import PictureOptions, splits_of
 
     first, second = (run.metrics["class_names"].index(pair[of]) for of in ("truth", "prediction"))
-    found = likeness(run, splits_of(run, PictureOptions()), first, second)
+    found = likeness(run, splits_of(run), first, second)
     confused = (
         ""
         if found.nearest_other_confused is None
@@ -396,13 +397,13 @@ def _feature_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
 
 def _feature_answers(runs: Runs) -> list[Answer]:
+    from kerascw.lab.pictures import splits_of
     from kerascw.report.features import activity, selectivity_answers
-    from kerascw.report.options import PictureOptions, splits_of
 
     trained = _with_weights(runs["bag-features"])
     if not trained:
         return []
-    splits = splits_of(trained[0], PictureOptions())
+    splits = splits_of(trained[0])
     names = trained[0].metrics["class_names"]
     measured = [activity(run, splits) for run in trained]
     return [
@@ -463,7 +464,7 @@ BAG_FEATURES = Study(
     published=features_published,
     deviations=_DEVIATIONS,
     pictures=_feature_pictures,
-    draws="feature maps",
+    shows=FeatureMaps(),
     answers=_feature_answers,
 )
 

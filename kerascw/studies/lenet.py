@@ -15,7 +15,7 @@ Each variant adds to the one before: that is what the published parameter counts
 from collections.abc import Sequence
 from typing import Any
 
-from kerascw.experiment.augmentation_names import LENET
+from kerascw.experiment.settings import LENET
 from kerascw.experiment.spec import (
     Adam,
     ConvNet,

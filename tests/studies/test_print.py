@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerascw.data import Dataset, Part, load_data, mean_and_deviation, split
-from kerascw.data.catalog import CATALOG
+from kerascw.data import CATALOG, Dataset, Part, load_data, mean_and_deviation, split
 from kerascw.errors import CallError
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import (

@@ -240,7 +240,7 @@ def test_kerastuners_variables_make_a_chief_and_a_worker(digits: str, tmp_path: 
     """As on two machines that share a folder: the same command on each."""
     command = [
         *(sys.executable, "-m", "kerascw", "tune", digits, "--trials", "2", "--finalists", "1"),
-        *("--runs", str(tmp_path / "runs"), "--saved-models", str(tmp_path / "saved_models")),
+        *("--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "saved_models")),
     ]
     variables = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free_port())}
     processes = {
