@@ -10,7 +10,7 @@ included; question 2 trains a convnet in PyTorch on 40,000 and selects on 10,000
 rightly stands beside it in the table, under a name of its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from kerascw.evaluation.statistics import over_seeds, paired_difference
 from kerascw.experiment.spec import (
@@ -170,48 +170,47 @@ _LAYERS = ("conv_1", "conv_2", "dense_1", "probabilities")
 GOING_ON = "tuned, going on"
 
 
-def _cnn(made: Callable[[Experiment], Experiment]) -> dict[str, Experiment]:
-    """Return the variants, each passed through ``made``, what they start from included."""
+def cnn() -> dict[str, Experiment]:
+    """Return the convnet with the schedule it began with, and with the best of the search.
+
+    Both are also trained on a stratified split.
+    """
 
     def experiment(schedule: str, how: str) -> Experiment:
         facts = report("image_techniques")["cnn"][schedule]
-        return made(
-            Experiment(
-                data=data(how),
-                model=ConvNet(
-                    filters=(16, 32),
-                    padding="same",
-                    pool_after=(1, 2),
-                    dense=(128,),
-                    initializer="torch",
-                ),
-                training=TrainingSpec(
-                    epochs=10,
-                    batch_size=32,
-                    optimizer=SGD(learning_rate=facts["learning_rate"]),
-                    schedule=Step(every=facts["every"], factor=facts["factor"]),
-                    keep="last",
-                ),
-            )
+        return Experiment(
+            data=data(how),
+            model=ConvNet(
+                filters=(16, 32),
+                padding="same",
+                pool_after=(1, 2),
+                dense=(128,),
+                initializer="torch",
+            ),
+            training=TrainingSpec(
+                epochs=10,
+                batch_size=32,
+                optimizer=SGD(learning_rate=facts["learning_rate"]),
+                schedule=Step(every=facts["every"], factor=facts["factor"]),
+                keep="last",
+            ),
         )
 
-    untuned, tuned = experiment("untuned", "sklearn"), experiment("tuned", "sklearn")
     return {
-        "untuned": untuned,
-        GOING_ON: tuned.model_copy(update={"start": WarmStart(source=untuned, layers=_LAYERS)}),
-        "tuned": tuned,
+        "untuned": experiment("untuned", "sklearn"),
+        "tuned": experiment("tuned", "sklearn"),
         "untuned, stratified": experiment("untuned", "stratified"),
         "tuned, stratified": experiment("tuned", "stratified"),
     }
 
 
-def cnn() -> dict[str, Experiment]:
-    """Return the convnet with the schedule it began with, and with the best of the search.
+def going_on(runs: Runs) -> dict[str, Experiment]:
+    """Return the tuned schedule from the untuned model's weights, as the report trained it.
 
-    The report's tuned model goes on from the untuned one's weights; ``tuned`` starts anew, as a
-    comparison of schedules must. Both are also trained on a stratified split.
+    ``tuned`` starts anew, as a comparison of schedules must.
     """
-    return _cnn(lambda experiment: experiment)
+    untuned, tuned = (runs[name][0].experiment for name in ("untuned", "tuned"))
+    return {GOING_ON: tuned.model_copy(update={"start": WarmStart(source=untuned, layers=_LAYERS)})}
 
 
 def cnn_published() -> dict[str, dict[str, Published]]:
@@ -256,19 +255,16 @@ def _worth(question: str, runs: Runs, variant: str, baseline: str) -> Answer | N
     if not said:
         return None
     seeds = numbered(len(pairs), "seed")
-    return Answer(question, f"{'; '.join(said)} ({variant} less {baseline}, paired over {seeds}).")
+    return Answer(question, f"{'; '.join(said)} ({variant} less {baseline}, over {seeds}).")
 
-
-_QUICK = Quick(epochs=3, fraction=0.2)
 
 CIFAR_CNN = Study(
     name="cifar-cnn",
     question="How much is a searched rate schedule worth to a small convnet on CIFAR-10?",
     dataset="cifar10",
     variants=cnn,
-    quick_variants=lambda: _cnn(_QUICK.of),
     expected={"quick": "2 min", "full": "5 min"},
-    quick=_QUICK,
+    quick=Quick(epochs=3, fraction=0.2),
     full_seeds=1,
     figures=(
         *("last_epoch.train_accuracy", "train.accuracy", "validation.accuracy"),
@@ -285,6 +281,7 @@ CIFAR_CNN = Study(
         "the split is of the order of CIFAR-10's own files: other copies, such as TFDS', have the "
         "images in another order",
     ),
+    then=going_on,
     answers=cnn_answers,
 )
 
