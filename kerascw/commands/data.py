@@ -76,6 +76,11 @@ def list_datasets(data_dir: Path | None) -> None:
     help="Where the picture grid goes.  [default: runs/data/NAME.png]",
 )
 @click.option(
+    "--image",
+    type=int,
+    help="Draw this training image too, from 0, with a colour bar of its values.",
+)
+@click.option(
     "--augment",
     metavar=AUGMENT_SYNTAX,
     help=f"Draw augmented pictures too, beside the grid; {AUGMENT_HELP}",
@@ -87,11 +92,12 @@ def show(
     size: int | None,
     bad_files: str,
     output: Path | None,
+    image: int | None,
     augment: str | None,
 ) -> None:
     """Print figures of the dataset NAME, and draw ten pictures of every class."""
     from kerascw.experiment.settings import augmentation_named
-    from kerascw.report.overview import draw_augmented, draw_grid, summarize
+    from kerascw.report.overview import draw_augmented, draw_grid, draw_image, summarize
 
     specs = None if augment is None else augmentation_named(augment)
     dataset = _loaded(name, data_dir, sample, size, bad_files)
@@ -137,6 +143,9 @@ def show(
     augmented = file.with_name(f"{file.stem}-augmented.png")
     try:
         draw_grid(dataset, file)
+        if image is not None:
+            alone = file.with_name(f"{file.stem}-{image}.png")
+            draw_image(dataset, image, alone)
         if specs is not None:
             from kerascw.quiet import import_tensorflow
 
@@ -145,6 +154,8 @@ def show(
     except OSError as error:
         raise KerascwError(f"--output: {file} cannot be written ({error.strerror})") from None
     terminal.print(f"pictures: {file}")
+    if image is not None:
+        terminal.print(f"image {image}: {alone}")
     if specs is not None:
         terminal.print(f"augmented pictures: {augmented}")
     option = " --sample" if sample else ""

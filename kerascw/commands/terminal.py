@@ -117,6 +117,16 @@ class TrainingProgress:
             self._progress = None
 
 
+def _layers(layers: list[dict[str, Any]]) -> Table:
+    """Return the model's layers as a table."""
+    table = Table("layer", "type", "output", box=None, pad_edge=False)
+    table.add_column("parameters", justify="right")
+    for layer in layers:
+        output = " x ".join(map(str, layer["output"]))
+        table.add_row(layer["name"], layer["type"], output, f"{layer['parameters']:,}")
+    return table
+
+
 def show_run(run: Run, console: Console) -> None:
     """Print a run: experiment, figures, classes, and where its files are."""
     from kerascw.report.run import cautions
@@ -130,6 +140,8 @@ def show_run(run: Run, console: Console) -> None:
         f"{metrics['parameters']:,} parameters, {counted(metrics['epochs_trained'], 'epoch')} "
         f"({metrics['ended']}{kept}), {run.environment['training_seconds']:.0f} s",
     )
+    if "layers" in metrics:
+        console.print(_layers(metrics["layers"]))
     parts = Table("part", box=None, pad_edge=False)
     columns, digits = ["loss", "accuracy", "error"], 4
     if experiment.reconstructs:

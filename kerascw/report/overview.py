@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascw.data import Dataset, Part, mean_and_deviation, pixel_histogram
+from kerascw.errors import CallError
 from kerascw.experiment.spec import AugmentationSpec
 
 _TILE = 84
@@ -53,6 +54,29 @@ def draw_grid(dataset: Dataset, file: Path, examples: int = 10) -> None:
         f"   ·   {width} x {height} pixels"
     )
     _draw_rows(rows, dataset.title, line, file)
+
+
+def draw_image(dataset: Dataset, image: int, file: Path) -> None:
+    """Write a PNG of one training image with a colour bar of its values, 0 to 255.
+
+    One in colour is drawn as it is, without a bar. Raises OSError where the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    train = dataset.train
+    if not 0 <= image < len(train):
+        raise CallError(f"--image: {image}; choose from 0 to {len(train) - 1}")
+    pixels = np.asarray(train.images[image])
+    figure = Figure(figsize=(4.6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    if pixels.shape[-1] == 1:
+        drawn = axes.imshow(pixels[..., 0], cmap="viridis", vmin=0, vmax=255)
+        figure.colorbar(drawn, ax=axes, label="value")
+    else:
+        axes.imshow(pixels)
+    axes.set_title(f"{dataset.entry.class_names[train.labels[image]]}, training image {image}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)
 
 
 def draw_augmented(

@@ -17,6 +17,7 @@ from kerascw.experiment.spec import (
     Output,
 )
 from kerascw.models import check_model
+from kerascw.models.summary import layer_table
 from kerascw.runs.environment import describe, have_threads
 from kerascw.runs.store import Run, Store, write_history, write_json
 from kerascw.training.events import RunEvents, event_of, scalar, session_end
@@ -207,6 +208,7 @@ def _evaluate(
         "non_trainable_parameters": sum(
             int(np.prod(weight.shape)) for weight in fitted.model.non_trainable_weights
         ),
+        "layers": layer_table(fitted.model),
         "class_names": splits.class_names,
         "scored_on_test": 0,
     }

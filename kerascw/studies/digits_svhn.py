@@ -313,9 +313,10 @@ def _loss_and_error(runs: Sequence[Any]) -> list[Answer]:
 
 
 def _channels(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+    from kerascw.report.channels import channel_pictures
     from kerascw.report.features import example_maps
 
-    return example_maps(runs["svhn"], options)
+    return channel_pictures(runs["svhn"][0], options) | example_maps(runs["svhn"], options)
 
 
 _SVHN_DEVIATIONS = (
