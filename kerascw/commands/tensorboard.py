@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kerascw.data import Splits
     from kerascw.runs.store import Run, Store
 
-_STUDIES = ("studies", "learning-curves")
+_STUDIES = ("studies",)
 """The folders of the store that hold a folder for each study as it was run."""
 
 _SHOWN = 10

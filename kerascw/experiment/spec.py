@@ -141,10 +141,15 @@ class DataSpec(Spec):
     name: str
     folder: Folder | None = None  # what name "folder" stands for
     sample: bool = False  # the bundled sample instead of the whole dataset
-    classes: tuple[int, ...] | None = None  # keep these only, relabelled 0, 1, ... in this order
+    classes: tuple[int, ...] | None = None  # keep these only
+    # number the kept classes 0, 1, ... in their order; else labels stay the dataset's own, and the
+    # model has an output for each of the dataset's classes
+    relabel: bool = True
     holdout: Holdout | None = None  # None: train on the whole training set, no validation
-    fraction: float = Field(default=1.0, gt=0, le=1)  # of the training part, stratified, nested
+    fraction: float = Field(default=1.0, gt=0, le=1)  # of the training set; smaller ones are nested
     fraction_seed: int = Field(default=0, ge=0)
+    # which images the fraction has: a stratified draw from fraction_seed, or the first ones
+    subset: Literal["stratified", "first"] = "stratified"
     also: tuple[Also, ...] = ()  # added to the training part, after the fraction
     # unit: [0, 1]; raw: 0..255 as they are; standard: mean 0, standard deviation 1
     scaling: Literal["unit", "raw", "standard"] = "unit"
@@ -621,6 +626,9 @@ class TrainingSpec(Spec):
 # --- experiment -----------------------------------------------------------------------------
 
 
+Takes = Literal["everything", "kernels"]
+
+
 class WarmStart(Spec):
     """Which layers begin with another experiment's weights, and whether they keep these.
 
@@ -631,6 +639,14 @@ class WarmStart(Spec):
     source: "Experiment"
     layers: tuple[str, ...] = Field(min_length=1)  # names, the same in both models
     frozen: bool = False  # they are not trained
+    # which weights of these layers are taken over; kernels: biases are initialised anew
+    takes: Takes = "everything"
+
+    @model_validator(mode="after")
+    def _frozen_layers_are_whole(self) -> Self:
+        if self.frozen and self.takes == "kernels":
+            raise ValueError("frozen: true would keep random biases with takes kernels")
+        return self
 
 
 class Experiment(Spec):

@@ -94,6 +94,7 @@ def _remember(result: StudyResult, store: Store) -> None:
         "sample": plan.sample,
         "changed": plan.changed,
         "command": command_line(),
+        "arguments": plan.study.arguments,
         "runs": {name: [run.name for run in several] for name, several in result.runs.items()},
     }
     temporary = folder / f".{KEPT}.writing"
@@ -184,7 +185,7 @@ def summary_of_study(folder: Path, store: Store) -> Summary:
     try:
         names = [name for own in kept["runs"].values() for name in own]
         variants = {
-            variant: [Run(store.folder / n) for n in own if (store.folder / n / MANIFEST).is_file()]
+            variant: [run for name in own if _is_well(run := Run(store.folder / name))]
             for variant, own in kept["runs"].items()
         }
         study, budget = str(kept["study"]), str(kept["budget"])
@@ -213,6 +214,14 @@ def summary_of_study(folder: Path, store: Store) -> Summary:
         study=study,
         runs=tuple(names),
     )
+
+
+def _is_well(run: Run) -> bool:
+    """Return whether a run is there and its small files can be read."""
+    try:
+        return (run.folder / MANIFEST).is_file() and bool(run.summary and run.metrics)
+    except KerascwError:
+        return False
 
 
 def _chosen_figure(

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from kerascw.data.load import dataset_for, splits_for
 from kerascw.errors import DataError, KerascwError
-from kerascw.experiment.spec import DataSpec, Experiment, ModelSpec
+from kerascw.experiment.spec import DataSpec, Experiment, ModelSpec, Takes
 from kerascw.models import build_model, check_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import set_threads
@@ -184,6 +184,7 @@ def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -
         source = prepare(start.source, store, data_dir).name
         _check_start(
             start.layers,
+            start.takes,
             *((e.model, *_input_and_classes(e.data, data_dir)) for e in (experiment, start.source)),
         )
     return Task(
@@ -208,15 +209,18 @@ def _input_and_classes(
     spec: DataSpec, data_dir: str | Path | None
 ) -> tuple[tuple[int, int, int], int]:
     entry = dataset_for(spec, data_dir).entry
-    return entry.shape, len(spec.classes or entry.class_names)
+    classes = spec.classes if spec.relabel else None
+    return entry.shape, len(classes or entry.class_names)
 
 
 @lru_cache(maxsize=256)
-def _check_start(layers: tuple[str, ...], model: Architecture, source: Architecture) -> None:
+def _check_start(
+    layers: tuple[str, ...], takes: Takes, model: Architecture, source: Architecture
+) -> None:
     import_tensorflow()
     from kerascw.training.warm_start import check_transfer
 
-    check_transfer(build_model(*model), build_model(*source), layers)
+    check_transfer(build_model(*model), build_model(*source), layers, takes)
 
 
 # --- where runs are trained -----------------------------------------------------------------

@@ -95,11 +95,11 @@ def test_a_quick_study_stays_quick_under_a_recipe() -> None:
 def test_a_study_under_a_recipe_has_a_folder_of_its_own_and_no_verdict(tmp_path: Path) -> None:
     small = {"model.filters": [4, 4, 4, 4, 4], "training.epochs": 1, "data.fraction": 0.2}
     own = kerascw.run(
-        "fashion", sample=True, runs=tmp_path,
+        "fashion", sample=True, runs=tmp_path, models=None,
         settings=small | {"model.filters": [4, 4, 4, 4]},
     )  # fmt: skip
     result = kerascw.run(
-        "fashion", sample=True, recipe="best", runs=tmp_path,
+        "fashion", sample=True, recipe="best", runs=tmp_path, models=None,
         settings={k: v for k, v in small.items() if k != "model.filters"}
         | {"model.filters": [4] * len(recipe_named("best").model.filters)},
     )  # fmt: skip

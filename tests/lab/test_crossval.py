@@ -261,7 +261,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Both models of digits over three folds and two seeds, then each on all 1,350 pictures."""
     folder = tmp_path_factory.mktemp("crossval")
     kerascw.run(
-        "digits", budget="quick", folds=3, seeds=2, epochs=3, final=True, jobs=2, runs=folder
+        "digits",
+        budget="quick",
+        folds=3,
+        seeds=2,
+        epochs=3,
+        final=True,
+        jobs=2,
+        runs=folder,
+        models=None,
     )
     return Store(folder)
 
@@ -562,7 +570,7 @@ def test_lenet_crossval(undrawn: None, tmp_path: Path) -> None:
 
 def test_answers_where_the_fixed_split_is_of_another_size(undrawn: None, tmp_path: Path) -> None:
     result = kerascw.run(
-        "lenet-crossval", data="digits", folds=3, epochs=1, runs=tmp_path,
+        "lenet-crossval", data="digits", folds=3, epochs=1, runs=tmp_path, models=None,
         settings={"model.padding": "same", "model.kernels": 3, "data.fraction": 1.0},
     )  # fmt: skip
     _, one_more = result.study.answers(result.runs)

@@ -285,7 +285,7 @@ def test_page_and_terminal_show_every_head(together: Run, sample: Dataset, store
     shown = CliRunner().invoke(main, ["show", together.name, "--runs", str(store.folder)])
     assert shown.exit_code == 0
     line = next(line for line in shown.output.splitlines() if line.startswith("aux1"))
-    assert f"{together.metrics['heads']['aux1']['test']['accuracy']:.4f}" in line
+    assert f"{100 * together.metrics['heads']['aux1']['test']['accuracy']:.2f} %" in line
 
 
 # --- the studies ----------------------------------------------------------------------------
