@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from resident import Memory
+from harness import Memory
 
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import processor

@@ -135,7 +135,7 @@ def test_every_kind_has_a_row_with_its_figure_the_newest_first(store: Path) -> N
 def test_what_an_earlier_version_kept_is_summarised_once(store: Path) -> None:
     assert not list(store.rglob(SUMMARY))
     before = listed(store)
-    assert len(list(store.rglob(SUMMARY))) == 8
+    assert len(list(store.rglob(SUMMARY))) == 7
     (store / "digits-mlp-0" / "metrics.json").write_text("not read again")
     assert listed(store) == before
     assert read_summary(store / "digits-mlp-0") == before[-1].summary
@@ -225,7 +225,7 @@ def test_what_is_damaged_is_named_and_the_rest_is_listed(
     damaged = html[html.index("Cannot be read") :]
     assert said in damaged
     rows = html.count('<tr data-kind="')
-    assert rows == 7
+    assert rows == 6
     assert (store / file).parent.is_dir()  # nothing is set aside
 
 
@@ -254,7 +254,7 @@ def test_a_wrong_call_is_one_line(tmp_path: Path) -> None:
     for words in (("report",), ("report", "x", "--all")):
         done = call(*words, "--runs", str(tmp_path))
         assert done.exit_code == 2
-        assert done.stderr.startswith("kerascw: report: name a run, a study, a search")
+        assert done.stderr.startswith("kerascw: report: name a run, a study or a search")
         assert len(done.stderr.splitlines()) == 1
 
 

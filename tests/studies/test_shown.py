@@ -88,7 +88,7 @@ def test_the_nearest_image_is_the_nearest() -> None:
 @pytest.mark.parametrize("image", [-1, 1437])
 def test_an_image_that_is_not_there_is_refused(image: int, tmp_path: Path) -> None:
     from kerascw.errors import CallError
-    from kerascw.report.overview import draw_image
+    from kerascw.report.figures import draw_image
 
     with pytest.raises(CallError, match=f"--image: {image}"):
         draw_image(load_data("digits"), image, tmp_path / "x.png")

@@ -27,7 +27,7 @@ from kerascw.lab.curves import place_of
 from kerascw.lab.derive import with_seed
 from kerascw.lab.plan import planned
 from kerascw.models import build_model
-from kerascw.runs.many import name_of, run_many
+from kerascw.runs.many import prepare, run_many
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
 from kerascw.studies import bag_learning, study_named
@@ -163,7 +163,7 @@ def test_the_source_is_trained_once_and_for_whom_it_is_asked(tmp_path: Path) -> 
     assert notes.plans == [(2, 0), (3, 0)]
     assert len(notes.names) == len(set(notes.names)) == 5
     assert len({run.source for run in runs}) == 2
-    assert [run.name for run in runs] == [name_of(e, None) for e in experiments]
+    assert [run.name for run in runs] == [prepare(e, store, None).name for e in experiments]
     again = Notes()
     assert run_many(experiments, store, watcher=again) == runs
     assert again.names == []
