@@ -21,7 +21,7 @@ from kerascw.lab.power_law import PowerLaw, fit_power_law
 from kerascw.lab.study import Answer
 from kerascw.lab.table import difference_text, spread_text
 from kerascw.report.page import page, replace_text
-from kerascw.report.tables import Cell, Table, count, number, write_tables
+from kerascw.report.tables import Cell, Table, count, environment_facts, number, write_tables
 from kerascw.runs.store import Run, Store
 
 if TYPE_CHECKING:
@@ -192,7 +192,6 @@ def write_learning_curve(
     figures : of the tables; the first is drawn against the fraction, and as differences.
     """
     from kerascw.report.figure_files import clear_figures, write_figures
-    from tuning.search_tables import environment_facts
 
     tables = {figure: curves_of(runs, figure) for figure in figures}
     drawn = learning_curve_pictures(runs, figures[0], accuracy=accuracy)

@@ -12,9 +12,10 @@ and the value that sorts and that the CSV file has, unrounded.
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -130,3 +131,10 @@ def write_tables(tables: Iterable[Table], folder: Path) -> None:
     for table in tables:
         (folder / f"{table.name}.csv").write_text(csv_of(table), encoding="utf-8")
         (folder / f"{table.name}.tex").write_text(latex_of(table), encoding="utf-8")
+
+
+def environment_facts(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return what a run was trained with, as pairs of a name and a value."""
+    names = ("python", "platform", "processor", "cores", "commit")
+    facts = [(name, environment[name]) for name in names if name in environment]
+    return [*facts, *environment.get("packages", {}).items()]

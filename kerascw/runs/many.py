@@ -134,35 +134,44 @@ def run_many(
 
 
 def train_all_until(
-    experiments: Sequence[Experiment],
-    epochs: int,
+    experiments: Sequence[tuple[Experiment, int]],
     store: Store,
-    trainers: "Trainers[Task]",
     *,
     data_dir: str | Path | None = None,
-) -> list[tuple[str, list[dict[str, float]]]]:
-    """Return each run's name and the history of its first ``epochs`` epochs.
+    jobs: int = 1,
+    cluster: str | None = None,
+    trainers: "Trainers[Task] | None" = None,
+) -> None:
+    """Train each experiment's first epochs, as many as stand beside it, where they are missing.
 
     Below the experiment's full number the run stays unfinished: it goes on from there when more
     epochs are asked for, to the same end, bit for bit, as a run that never stopped.
+    :func:`kerascw.runs.run.history_so_far` reads what was trained.
 
     Raises
     ------
     CallError, DataError, Died
-        As :func:`run_many`.
+        As :func:`run_many`, which explains the parameters.
     """
-    names = [checked_name(experiment, data_dir) for experiment in experiments]
-    sources = [experiment.start.source for experiment in experiments if experiment.start]
+    sources = [experiment.start.source for experiment, _ in experiments if experiment.start]
     if sources:
-        run_many(sources, store, data_dir=data_dir, trainers=trainers)
+        run_many(sources, store, data_dir=data_dir, jobs=jobs, cluster=cluster, trainers=trainers)
+    wanted: dict[str, tuple[Experiment, int]] = {}
+    for experiment, epochs in experiments:
+        name = checked_name(experiment, data_dir)
+        most = max(epochs, wanted[name][1] if name in wanted else 0)
+        if store.get(name) is None and len(history_so_far(name, store)) < most:
+            wanted[name] = experiment, most
+    if not wanted:
+        return
+    threads = max(1, cores() // jobs) if trainers is None else trainers.threads
     tasks = {
-        name: replace(_task(name, experiment, store, data_dir, trainers.threads), epochs=epochs)
-        for name, experiment in zip(names, experiments, strict=True)
-        if store.get(name) is None and len(history_so_far(name, store)) < epochs
+        name: replace(_task(name, experiment, store, data_dir, threads), epochs=epochs)
+        for name, (experiment, epochs) in wanted.items()
     }
-    for _ in trainers.train(tasks):
-        pass
-    return [(name, history_so_far(name, store)[:epochs]) for name in names]
+    with _trainers(cluster, jobs, trainers) as (_, train), closing(train(tasks)) as finished:
+        for _ in finished:
+            pass
 
 
 def checked_name(experiment: Experiment, data_dir: str | Path | None) -> str:
