@@ -1,14 +1,27 @@
 # `make run` trains, tests and exports the flagship; `make test` passes the tests. Both start from
-# a machine that has Python 3.11 or newer, make and pip.
+# a machine that has Python 3.11 to 3.13, make and pip, in either order and again.
+#
+# ARGS is added to the command of `make run`: make run ARGS="--sample --epochs 2" takes a minute.
 
-PYTHON ?= python3
+FITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+# TensorFlow 2.21 has no wheel for Python 3.14
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
+  $(shell $(p) -c '$(FITS)' 2>/dev/null && echo $(p))))
 PACKAGE_DATA = /usr/share/datasets/fashion-mnist
 
-.PHONY: run test lint bench bench-accuracy data clean
+.PHONY: help run test lint bench bench-accuracy data clean
 .DELETE_ON_ERROR:
 
+help:
+	@echo "make run             train, test and export the flagship (about 4 minutes on 2 cores)"
+	@echo "make test            run the tests"
+	@echo "make lint            check style, types and which room imports which"
+	@echo "make bench           measure speed beside plain Keras and PyTorch"
+	@echo "make bench-accuracy  measure the time to each published accuracy (resumes)"
+	@echo "make clean           remove the environment and all runs; exported models/ stay"
+
 run: .venv/ready data
-	.venv/bin/python -m kerascw run fashion --or-sample
+	.venv/bin/python -m kerascw run fashion --or-sample $(ARGS)
 
 test: .venv/ready data
 	.venv/bin/python -m pytest -n 2 --dist worksteal
@@ -17,18 +30,20 @@ lint: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 
 bench: .venv/ready data
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	  -e '.[bench]'
 	.venv/bin/python benchmarks/bench.py
 
-# resumes: what runs/time_to_accuracy keeps is not trained again
+# resumes: finished runs in runs/time_to_accuracy are not trained again
 bench-accuracy: .venv/ready data
 	.venv/bin/python benchmarks/time_to_accuracy.py
 
 .venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c '$(FITS)' || \
+	  { echo "kerascw needs Python 3.11, 3.12 or 3.13; found: $$(python3 --version 2>&1)"; exit 1; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
 	touch $@

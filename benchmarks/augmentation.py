@@ -29,7 +29,7 @@ import tensorflow as tf
 
 from kerascw.data import Part, load_data
 from kerascw.data.pipeline import training_batches
-from kerascw.experiment.augmentation_names import KINDS, LENET
+from kerascw.experiment.settings import KINDS, LENET
 from kerascw.experiment.spec import AugmentationSpec
 from kerascw.models import build_model
 from kerascw.runs.environment import processor

@@ -11,7 +11,8 @@ import statistics
 import tempfile
 import time
 
-from kerascw.lab.run import planned, run_study
+from kerascw.lab.plan import planned
+from kerascw.lab.run import run_study
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import processor
 from kerascw.runs.store import Store

@@ -23,6 +23,7 @@ from typing import Any
 
 from kerascw.console import console
 from kerascw.data import Dataset
+from kerascw.data.load import dataset_for
 from kerascw.data.sources import NotFoundError
 from kerascw.errors import CallError, choices
 from kerascw.experiment.recipes import recipe_named
@@ -32,7 +33,6 @@ from kerascw.lab.published import Published
 from kerascw.lab.verdict import figure_of
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import commit, processor
-from kerascw.runs.many import dataset_for
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
 from kerascw.studies import study_named
@@ -139,7 +139,7 @@ def train(
                 except NotFoundError as error:
                     say(f"{name}: left out, its data are not here ({error})")
                     break
-                run = run_experiment(experiment, dataset, store, draw=False)
+                run = run_experiment(experiment, dataset, store)
                 runs.setdefault(name, {k: [] for k in KINDS})[kind].append(run)
                 seconds, figure = _seconds(run), figure_of(run, TASKS[name].figure)
                 say(f"{name:<8} seed {seed}  {kind:<7} {seconds:7.1f} s   {figure:.4f}")

@@ -5,7 +5,7 @@
 >>> len(data.train), data.entry.class_names[9]
 (6000, 'Ankle boot')
 
-Importing this package does not import TensorFlow; what needs it imports it when called.
+Importing this package does not import TensorFlow; each function imports what it needs.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kerascw.data import Dataset
     from kerascw.experiment.settings import override
-    from kerascw.experiment.spec import Experiment
+    from kerascw.experiment.spec import DataSpec, Experiment
     from kerascw.export.load import LoadedModel
-    from kerascw.lab.run import StudyResult
-    from kerascw.lab.study import Budget
+    from kerascw.lab.study import Budget, Study
+    from kerascw.report.product import Product
+    from kerascw.runs.many import StudyWatcher
 
 __all__ = ["Experiment", "build_model", "load_data", "load_model", "override", "run"]
 
@@ -35,42 +36,54 @@ def __getattr__(name: str) -> Any:
 
 
 def run(
-    study: str,
+    study: str | Study,
     *,
     budget: Budget | None = None,
     seeds: int | None = None,
     seed: int = 0,
     folds: int | None = None,
     jobs: int = 1,
+    cluster: str | None = None,
     sample: bool = False,
     final: bool = False,
-    data: str | None = None,
+    data: str | DataSpec | None = None,
     data_dir: str | Path | None = None,
     recipe: str | None = None,
     runs: str | Path = "runs",
+    models: str | Path | None = "models",
     settings: dict[str, Any] | None = None,
+    watcher: StudyWatcher | None = None,
     **shortcuts: Any,
-) -> StudyResult:
-    """Run a study, as ``python -m kerascw run`` does; what is kept already is not trained again.
+) -> Product:
+    """Run a study: train, evaluate, draw its pages, export its model.
+
+    This is what ``python -m kerascw run`` does. Runs that are kept already are not trained again.
 
     Parameters
     ----------
-    budget : ``quick`` or ``full``, the published protocol; the study's own choice if not given.
-    seeds, seed : how many seeds, and the first.
-    folds : cross-validate every variant over so many folds.
+    study : a study or its name; ``python -m kerascw list`` shows the names.
+    budget : ``quick`` or ``full``, the published protocol; the study's own choice by default.
+    seeds, seed : the number of seeds, and the first.
+    folds : cross-validate every variant over this many folds.
     jobs : how many runs to train side by side.
+    cluster : the address of a Dask scheduler whose workers train instead.
     sample : take the bundled sample of the dataset.
-    final : go on to train on validation too, for the epochs found best.
-    data : another dataset's name, or ``folder:PATH``.
+    final : then train on the validation set too, for the best number of epochs, and test that.
+    data : another dataset: its name, or ``folder:PATH``.
     data_dir : a folder with the dataset's files.
     recipe : the name of a recipe to train by, such as ``best`` (:mod:`kerascw.experiment.recipes`).
     runs : the folder that keeps the runs.
-    settings : fields of the experiment by dotted path, such as ``{"model.batch_norm": False}``.
-    shortcuts : ``epochs``, ``batch_size``, ``learning_rate``, ``fraction``, ``augment``.
+    models : the folder that the model is exported to; None: no export.
+    settings : fields of the experiment by dotted path, such as ``{"model.batch_norm": False}``,
+        and of the study's further figures, such as ``{"pictures.layer": 2}``.
+    watcher : is told how training goes on.
+    shortcuts : ``epochs``, ``batch_size``, ``learning_rate``, ``fraction``, ``augment``,
+        ``precision``.
 
     Returns
     -------
-    The runs by variant; ``.run`` is the one that validation chooses, ``.run.metrics`` its figures.
+    The runs by variant; ``.run`` has the best validation figure, ``.run.metrics`` its figures.
+    ``.report()`` draws the page again and returns it; ``.export(format)`` exports the model.
 
     Raises
     ------
@@ -80,49 +93,86 @@ def run(
     --------
     ``kerascw.run("fashion", epochs=3).run.metrics["test"]["accuracy"]``
     """
+    import warnings
+
     from kerascw.data import data_named
     from kerascw.errors import CallError, choices
-    from kerascw.lab.run import SHORTCUTS, planned, run_study
-    from kerascw.runs.store import Store
-    from kerascw.studies import study_named
+    from kerascw.lab.plan import SHORTCUTS, planned
+    from kerascw.lab.run import run_study
+    from kerascw.report.product import Product
+    from kerascw.report.study import check_pictures
+    from kerascw.runs.store import Store, check_writable
+    from kerascw.studies import all_studies, study_named
 
     changes = dict(settings or {})
     for name, value in shortcuts.items():
         if name not in SHORTCUTS:
-            raise CallError(f"{name}: no such option; choose {choices(SHORTCUTS)}, or settings")
+            known = choices(SHORTCUTS, name)
+            raise CallError(f"{name}: no such option; choose {known}, or settings")
         changes[SHORTCUTS[name]] = value
-    chosen = study_named(study)
     plan = planned(
-        chosen,
+        study_named(study) if isinstance(study, str) else study,
         budget=budget,
         seeds=seeds,
         seed=seed,
         folds=folds,
         sample=sample,
-        data=None if data is None else data_named(data),
+        data=data_named(data) if isinstance(data, str) else data,
         data_dir=data_dir,
         recipe=recipe,
         settings=changes,
     )
-    return run_study(plan, Store(runs), data_dir=data_dir, final=final, jobs=jobs)
+    check_pictures(plan)
+    check_writable(runs, "--runs")
+    if models is not None:
+        check_writable(models, "--models")
+    if caution := plan.short_of_steps(data_dir):
+        warnings.warn(caution, stacklevel=2)
+    store = Store(runs)
+    result = run_study(
+        plan, store, data_dir=data_dir, final=final, jobs=jobs, cluster=cluster, watcher=watcher
+    )
+    product = Product(plan, result.runs, data_dir, models or "models", all_studies())
+    product.report()
+    if models is not None and product.exports:
+        product.export()
+    return product
 
 
-def load_data(name: str, *, data_dir: str | Path | None = None, sample: bool = False) -> Dataset:
-    """Load a dataset by name: see :func:`kerascw.data.load_data`."""
-    from kerascw import data
+def load_data(
+    data: str | Path | tuple[Any, ...],
+    *,
+    data_dir: str | Path | None = None,
+    sample: bool = False,
+    **options: Any,
+) -> Dataset:
+    """Load a dataset by name, from a path or from arrays: see :func:`kerascw.data.load_data`."""
+    from kerascw import data as datasets
 
-    return data.load_data(name, data_dir=data_dir, sample=sample)
+    return datasets.load_data(data, data_dir=data_dir, sample=sample, **options)
 
 
 def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:
-    """Build a Keras model from its spec: see :func:`kerascw.models.build_model`."""
-    from kerascw import models
+    """Build a Keras model from its spec, or from a dictionary with the spec's fields.
 
+    See :func:`kerascw.models.build_model`.
+
+    Raises
+    ------
+    kerascw.errors.CallError
+        A field that does not exist or has a wrong value, or a spec that gives no model.
+    """
+    from kerascw import models
+    from kerascw.experiment.settings import validated
+    from kerascw.experiment.spec import ModelSpec
+
+    if isinstance(spec, dict):
+        spec = validated(ModelSpec, spec, "model.")
     return models.build_model(spec, *arguments, **named)
 
 
 def load_model(path: str | Path) -> LoadedModel:
     """Load an exported model for prediction: see :func:`kerascw.export.load.load_model`."""
-    from kerascw.export import load as saved_model
+    from kerascw.export import load
 
-    return saved_model.load_model(path)
+    return load.load_model(path)

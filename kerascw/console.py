@@ -1,5 +1,6 @@
 """The one way to a terminal, for tables and lines."""
 
+import shlex
 from pathlib import Path
 from typing import IO
 
@@ -7,7 +8,7 @@ from rich.console import Console
 
 
 def console(file: IO[str] | None = None) -> Console:
-    """Return a console that prints names as they are, and in a pipe breaks no line.
+    """Make a console that prints names as they are, and breaks no line in a pipe.
 
     ``file`` is standard output if not given.
     """
@@ -18,19 +19,17 @@ def console(file: IO[str] | None = None) -> Console:
 
 
 def next_step(terminal: Console, words: str, runs: Path | None = None) -> None:
-    """Print in one line what to do next: a command, with the folder of runs where it is another.
+    """Print what to do next: a command, with the folder of runs if it is not the default.
 
-    Never where a command prints CSV or JSON: that goes into other programs.
+    Not for commands that print CSV or JSON: their output goes into other programs.
     """
     terminal.print(f"next: python -m kerascw {words}{runs_words(runs)}")
 
 
 def runs_words(runs: Path | None) -> str:
-    """Return the option that names a folder of runs, empty for the one that needs no naming.
+    """Return the option that names a folder of runs, empty for the default folder.
 
     >>> runs_words(Path("runs")), runs_words(Path("my runs"))
     ('', " --runs 'my runs'")
     """
-    import shlex
-
     return "" if runs is None or runs == Path("runs") else f" --runs {shlex.quote(str(runs))}"

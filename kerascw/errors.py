@@ -1,4 +1,8 @@
-"""The errors that end a command with one line instead of a traceback."""
+"""The errors that end a command with one line instead of a traceback, and words they share."""
+
+import difflib
+import sys
+from collections.abc import Iterable
 
 
 class KerascwError(Exception):
@@ -18,16 +22,41 @@ class DataError(KerascwError):
 
 
 class Interrupted(KerascwError):
-    """Training stopped by the user; what was trained is kept (exit code 130, as shells have it)."""
+    """Training stopped by the user; what was trained is kept (exit code 130, as in shells)."""
 
     exit_code = 130
 
 
-def choices(names: object) -> str:
-    """Return the choices of an error message: ``a, b or c``.
+def choices(names: Iterable[object], received: str | None = None) -> str:
+    """Return the choices for an error message, with the closest one to what was received.
 
-    >>> choices(["a", "b", "c"])
-    'a, b or c'
+    >>> choices(["a", "b", "c"]), choices(["epochs", "seed"], "epoch")
+    ('a, b or c', 'epochs or seed (did you mean epochs?)')
     """
-    *most, last = [str(name) for name in names]  # type: ignore[attr-defined]
-    return f"{', '.join(most)} or {last}" if most else last
+    every = [str(name) for name in names]
+    *most, last = every
+    text = f"{', '.join(most)} or {last}" if most else last
+    close = difflib.get_close_matches(received or "", every, n=1)
+    return f"{text} (did you mean {close[0]}?)" if close else text
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun in singular or plural.
+
+    >>> counted(1, "epoch"), counted(2000, "epoch"), counted(2, "study", "studies")
+    ('1 epoch', '2,000 epochs', '2 studies')
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def option(name: str, value: object = None) -> str:
+    """Name an argument as its caller writes it.
+
+    In a command that is ``--bad-files skip``, in Python ``bad_files='skip'``; without a value
+    ``--bad-files`` and ``bad_files``.
+    """
+    click = sys.modules.get("click")  # not imported here, for it takes longer than all of this
+    if click is not None and click.get_current_context(silent=True) is not None:
+        flag = f"--{name.replace('_', '-')}"
+        return flag if value is None or value is True else f"{flag} {value}"
+    return name if value is None else f"{name}={value!r}"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and Keras; what they write to standard error shows only if that fails.
+    """Import TensorFlow and Keras; their notices on standard error show only if that fails.
 
     TensorFlow 2.21 writes of oneDNN when it is imported, and of a missing GPU when it first looks
     for devices, before its logger knows any level (tensorflow/tensorflow#100442): four lines

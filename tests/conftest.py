@@ -102,6 +102,6 @@ def kept_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs with a kept study: two models of scikit-learn's digits, two seeds each."""
     folder = tmp_path_factory.mktemp("kept") / "runs"
     words = ("run", "digits", "--epochs", "3", "--seeds", "2", "--runs", str(folder))
-    done = CliRunner().invoke(main, [*words, "--saved-models", str(folder.parent / "models")])
+    done = CliRunner().invoke(main, [*words, "--models", str(folder.parent / "models")])
     assert done.exit_code == 0, done.output
     return folder

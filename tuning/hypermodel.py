@@ -1,6 +1,5 @@
 """A space as a plain KerasTuner hypermodel, for KerasTuner's own tuners, chief and workers."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,15 @@ import keras
 import keras_tuner
 import tensorflow as tf
 
-from kerascw.data import Splits, split
+from kerascw.data.load import splits_for
 from kerascw.data.pipeline import training_batches
 from kerascw.errors import CallError
-from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, DataSpec, Experiment, TrainingSpec
+from kerascw.experiment.spec import MAIN_HEAD, DataSpec, Experiment, TrainingSpec
 from kerascw.lab.study import Budget
 from kerascw.models import build_model
-from kerascw.runs.many import dataset_for
-from kerascw.training.fit import scaling_of
-from kerascw.training.optimizer import build_optimizer, rate_of_next_epoch
+from kerascw.training.fit import compiled, scaling_of
+from kerascw.training.optimizer import rate_of_next_epoch
+from kerascw.training.prepare import Device
 from tuning.search import planned_search
 
 
@@ -51,43 +50,40 @@ class SpaceHyperModel(keras_tuner.HyperModel):
         data_dir: str | Path | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        # the oracle is the tuner's own; "grid" needs no number of trials
+        # the oracle is the tuner's; "grid" needs no number of trials
         self._plan = planned_search(
             space, oracle="grid", budget=budget, sample=sample, data=data, data_dir=data_dir,
             settings=settings,
         )  # fmt: skip
         self._data_dir = data_dir
-        super().__init__(name=self._plan.space.name)
+        super().__init__(name=self._plan.spec.space)
 
     def experiment(self, hp: keras_tuner.HyperParameters) -> Experiment:
-        """Return the experiment of these hyperparameters."""
+        """Return the experiment of these hyperparameters, without an average of weights."""
         experiment = self._plan.experiment(hp)
         if experiment.start is not None:
             raise CallError(
                 f"{self._plan.space.path}: an experiment that starts from another run's weights "
                 "needs the command tune"
             )
-        return experiment
+        none = TrainingSpec.model_fields["weight_average"].default
+        training = experiment.training.model_copy(update={"weight_average": none})
+        return experiment.model_copy(update={"training": training})
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Return the compiled model: uint8 images ``[n, height, width, channels]`` in."""
         experiment = self.experiment(hp)
-        splits, spec = self._splits(experiment), experiment.training
-        model = build_model(
+        splits = splits_for(experiment.data, self._data_dir)
+        network = build_model(
             experiment.model,
             splits.train.shape,
             len(splits.class_names),
             scaling=scaling_of(experiment.data, splits.train, splits.raw_unit),
             seed=experiment.seed,
             for_training=True,
-            precision=spec.precision,
+            precision=experiment.training.precision,
         )
-        plain = spec.model_copy(
-            update={"weight_average": TrainingSpec.model_fields["weight_average"].default}
-        )
-        steps = math.ceil(len(splits.train) / spec.batch_size)
-        model.compile(build_optimizer(plain, steps, fused=False), **_losses(experiment))
-        return model
+        return compiled(experiment, network, Device(), len(splits.train))[0]
 
     def fit(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, *data: Any, **options: Any
@@ -99,8 +95,10 @@ class SpaceHyperModel(keras_tuner.HyperModel):
         if data or {"x", "y", "validation_data"} & set(options):
             raise CallError("search() takes no data: the space has its own; see data and data_dir")
         experiment = self.experiment(hp)
-        splits, spec = self._splits(experiment), experiment.training
+        splits, spec = splits_for(experiment.data, self._data_dir), experiment.training
         classes = None if experiment.reconstructs else len(splits.class_names)
+        weights = experiment.auxiliary_weights
+        heads = (MAIN_HEAD, *weights) if weights else ()
         epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
         batches = training_batches(
             splits.train,
@@ -109,45 +107,20 @@ class SpaceHyperModel(keras_tuner.HyperModel):
             seed=experiment.seed,
             epoch=epoch,
             augmentation=spec.augmentation,
+            heads=heads,
         )
         held_out = splits.validation
         assert held_out is not None, "a plan without a validation set is refused"
         images = held_out.images[0 : len(held_out)]
         targets = images / 255.0 if classes is None else tf.one_hot(held_out.labels, classes)
-        heads = [MAIN_HEAD, *experiment.auxiliary_weights]
-        if len(heads) > 1:  # all see the same labels
-            batches = batches.map(lambda images, labels: (images, dict.fromkeys(heads, labels)))
-            targets = dict.fromkeys(heads, targets)
         return model.fit(
             batches,
-            validation_data=(images, targets),
+            validation_data=(images, dict.fromkeys(heads, targets) if heads else targets),
             validation_batch_size=100,
             shuffle=False,  # the pipeline's order is the order
             callbacks=[_Epochs(spec, epoch), *options.pop("callbacks", [])],
             **{"epochs": spec.epochs, "verbose": 0} | options,
         )
-
-    def _splits(self, experiment: Experiment) -> Splits:
-        return split(dataset_for(experiment.data, self._data_dir), experiment.data)
-
-
-def _losses(experiment: Experiment) -> dict[str, Any]:
-    """Return what is minimised and measured, for each head where there are several."""
-    spec = experiment.model
-    if isinstance(spec, Autoencoder):
-        return {"loss": keras.losses.MeanSquaredError()}
-    loss: Any = keras.losses.BinaryCrossentropy()
-    if spec.output != "sigmoid":
-        smoothing = experiment.training.label_smoothing
-        loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
-    weights = {MAIN_HEAD: 1.0, **experiment.auxiliary_weights}
-    if len(weights) == 1:
-        return {"loss": loss, "metrics": ["accuracy"]}
-    return {
-        "loss": dict.fromkeys(weights, loss),
-        "loss_weights": weights,
-        "metrics": {head: ["accuracy"] for head in weights},
-    }
 
 
 class _Epochs(keras.callbacks.Callback):

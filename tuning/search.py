@@ -21,6 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError, KerascwError
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Autoencoder, DataSpec, Experiment
@@ -30,15 +31,15 @@ from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import command_line
 from kerascw.runs.many import (
     StudyWatcher,
-    checked_name,
-    dataset_for,
     open_trainers,
+    prepare,
     run_many,
     train_all_until,
 )
 from kerascw.runs.processes import Died
 from kerascw.runs.run import history_so_far
 from kerascw.runs.store import Run, Store
+from kerascw.runs.summary import write_summary
 from kerascw.training.watcher import Silent
 from tuning.records import (
     FINALISTS,
@@ -55,7 +56,7 @@ from tuning.records import (
     write_record,
 )
 from tuning.space import Oracle, Space, SpaceError, load_space
-from tuning.text import summary_of
+from tuning.summary import summary_of_search
 
 FRESH_SEEDS = 3
 """Of each finalist."""
@@ -249,7 +250,7 @@ def run_search(
         where = {"jobs": jobs, "cluster": cluster, "trainers": trainers, "data_dir": data_dir}
         _Search(plan, store, where, folder, watcher).run()
         result = choose(plan, read_search(folder), store, where, watcher)
-    write_atomically(folder / "summary.json", summary_of(result))
+    write_summary(folder, summary_of_search(folder))
     return result
 
 
@@ -345,7 +346,7 @@ class _Search(Silent):
             experiment = self._plan.experiment(asked.hyperparameters)
             seeds = range(experiment.seed, experiment.seed + self._spec.executions)
             experiments = [with_seed(experiment, seed) for seed in seeds]
-            runs = [checked_name(e, self._where["data_dir"]) for e in experiments]
+            runs = [prepare(e, self._store, self._where["data_dir"]).name for e in experiments]
         except CallError as error:
             trial = _Trial(asked, replace(record, status="failed", reason=str(error)), [])
         else:

@@ -1,8 +1,7 @@
-"""What a search found, in words: cautions, answers, and its line in the index. Draws nothing."""
+"""What a search found, in words: cautions and answers. Draws nothing."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from kerascw.evaluation.hyperparameters import value_text
 from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
@@ -158,22 +157,3 @@ def data_text(result: SearchResult) -> str:
     if data.get("folder"):
         name = f"folder {Path(data['folder']['path']).name}"
     return f"{name} (bundled sample)" if result.spec.sample else name
-
-
-def summary_of(result: SearchResult) -> dict[str, Any]:
-    """Return the search's line in the index of everything kept, as JSON."""
-    spec, winner = result.spec, result.winner
-    spread = None if winner is None else spread_of(winner)
-    fresh = f"{numbered(spread.n, 'fresh seed')}, " if spread else ""
-    return {
-        "kind": "search",
-        "name": result.label,
-        "dataset": data_text(result),
-        "model": str(spec.base.get("model", {}).get("kind", "")),
-        "figure": spec.objective.replace("_", " "),
-        "value": None if spread is None else spread.mean,
-        "text": spread_text(spread),
-        "seeds": f"{fresh}{trials_text(len(result.records))}",
-        "budget": spec.budget + (", sample" if spec.sample else ""),
-        "study": spec.space,
-    }

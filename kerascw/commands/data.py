@@ -34,7 +34,7 @@ def list_datasets(data_dir: Path | None) -> None:
 
     Looks at names of files only, so it is quick and downloads nothing.
     """
-    from kerascw.data.catalog import CATALOG
+    from kerascw.data.catalogue import CATALOG
     from kerascw.data.sources import locate, remedies
 
     known = _table("name", "title", "classes", "training", "test", "picture")
@@ -90,7 +90,7 @@ def show(
     augment: str | None,
 ) -> None:
     """Print figures of the dataset NAME, and draw ten pictures of every class."""
-    from kerascw.experiment.augmentation_names import augmentation_named
+    from kerascw.experiment.settings import augmentation_named
     from kerascw.report.overview import draw_augmented, draw_grid, summarize
 
     specs = None if augment is None else augmentation_named(augment)

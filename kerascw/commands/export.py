@@ -18,7 +18,7 @@ from kerascw.export.runtimes import FORMATS, TITLES, with_article
     metavar="FOLDER",
     type=click.Path(path_type=Path),
     help="Where to: FOLDER/VERSION for a SavedModel, FOLDER/FORMAT/VERSION for others. "
-    "[default: the dataset's name in saved_models/]",
+    "[default: models/RUN]",
 )
 @data_dir_option
 @runs_option
@@ -34,11 +34,11 @@ def command(
     """
     from kerascw.console import console
     from kerascw.export.run import export_run
-    from kerascw.runs.run import file_name
-    from kerascw.runs.store import Store
+    from kerascw.runs.store import Store, check_writable
 
     run = Store(runs).find(run_name)
-    folder = output or Path("saved_models", file_name(run.experiment.data))
+    folder = output or Path("models", run.name)
+    check_writable(folder, "--output")
     with console().status(f"exporting and proving {with_article(form)}"):
         path = export_run(run, folder, data_dir=data_dir, form=form)
     click.echo(f"{TITLES[form]}: {path}")

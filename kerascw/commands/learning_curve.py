@@ -94,12 +94,12 @@ def learning_curve(
     Says which initial weights are better, up to which fraction that is shown, and how many more
     pictures would buy a point of accuracy. What is kept already is not trained again.
     """
-    from kerascw.commands.event_links import EVENTS, link_events, link_names
     from kerascw.console import console, next_step
     from kerascw.data import data_named
     from kerascw.lab.curves import curves_of, percent
+    from kerascw.lab.event_links import EVENTS, link_events, link_names
     from kerascw.lab.learning_answers import learning_curve_answers
-    from kerascw.lab.run import SHORTCUTS
+    from kerascw.lab.plan import SHORTCUTS
     from kerascw.runs.environment import command_line
     from kerascw.runs.many import name_of, run_many
     from kerascw.runs.store import Store
@@ -259,9 +259,9 @@ def shared_layers(
     base: "Experiment", source: "Experiment", data_dir: Path | None, jobs: int = 1
 ) -> tuple[str, ...]:
     """Return the layers that both models have with weights of equal shapes, but for the output."""
+    from kerascw.data.load import dataset_for
     from kerascw.quiet import import_tensorflow
     from kerascw.runs.environment import set_threads
-    from kerascw.runs.many import dataset_for
     from kerascw.training.devices import cores
 
     import_tensorflow()
@@ -329,7 +329,7 @@ def _sources(text: str, store: "Store", sample: bool) -> dict[str, "Experiment |
 
 def _source(text: str, store: "Store", sample: bool) -> tuple[str, "Experiment"]:
     """Return a name and the experiment of a file, a study or a kept run."""
-    from kerascw.data.catalog import CATALOG
+    from kerascw.data.catalogue import CATALOG
     from kerascw.errors import choices
     from kerascw.experiment.settings import read_experiment
     from kerascw.lab.derive import of_sample
@@ -374,10 +374,10 @@ def _on_dataset(
     changes: Mapping[str, Any],
 ) -> tuple["Experiment", list[str]]:
     """Return the experiment on the dataset, always with a validation part, and what to say."""
+    from kerascw.data.load import dataset_for
     from kerascw.experiment.settings import override
     from kerascw.experiment.spec import Holdout
     from kerascw.lab.derive import on_other_data
-    from kerascw.runs.many import dataset_for
 
     data = data.model_copy(update={"sample": sample})
     loaded = dataset_for(data, data_dir)
@@ -395,8 +395,8 @@ def _on_dataset(
 def _check_fractions(fractions: list[float], base: "Experiment", data_dir: Path | None) -> None:
     """Refuse two fractions that are the same pictures."""
     from kerascw.data import nested_subset, split
+    from kerascw.data.load import dataset_for
     from kerascw.lab.curves import percent
-    from kerascw.runs.many import dataset_for
 
     if base.data.holdout is None:
         raise CallError("data.holdout: none, but a learning curve needs a validation part")

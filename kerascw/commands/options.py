@@ -1,10 +1,9 @@
-"""What several commands share: options, settings, and how they end when they are stopped."""
+"""Options that commands share, and how a command ends when it is stopped."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import click
 
@@ -25,17 +24,24 @@ runs_option = click.option(
 data_option = click.option(
     "--data",
     metavar="NAME|folder:PATH",
-    help="Another dataset (see data list), or a folder of pictures, with a folder a class.",
+    help="Another dataset (see data list), or a folder of images, with a folder for each class.",
 )
 sample_option = click.option(
     "--sample", is_flag=True, help="Use the bundled sample, not the dataset."
+)
+models_option = click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="The folder that exported models go to.",
 )
 saved_models_option = click.option(
     "--saved-models",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("saved_models"),
     show_default=True,
-    help="The folder that exported models go to.",
+    help="The folder of the models that come with the repository.",
 )
 size_option = click.option(
     "--size", type=click.IntRange(min=1), help="folder: pixels a side. [default: auto]"
@@ -45,7 +51,7 @@ bad_files_option = click.option(
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="folder: what to do about pictures that cannot be read.",
+    help="folder: what to do about images that cannot be read.",
 )
 AUGMENT_SYNTAX = "KIND[:VALUE...],..."
 AUGMENT_HELP = (
@@ -63,49 +69,9 @@ settings_option = click.option(
     help="Change any field of the experiment, such as model.filters=16,32. Repeatable.",
 )
 
-_PICTURES = (
-    click.option("--layer", type=int, help="bag-features: draw this conv layer only, from 1."),
-    click.option("--channels", help="bag-features: draw these channels, such as 0,3,5."),
-    click.option("--image", type=int, help="bag-features: draw this training picture."),
-    click.option("--perplexity", type=float, help="lenet-embedding: of t-SNE. [default: 30]"),
-    click.option("--points", type=int, help="lenet-embedding: test pictures. [default: all]"),
-)
-
-
-def picture_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a study's pictures, as one argument ``pictures``.
-
-    That is a :class:`kerascw.report.options.PictureOptions`, without the folder of the data.
-    """
-
-    @wraps(command)
-    def gathered(
-        layer: int | None,
-        channels: str | None,
-        image: int | None,
-        perplexity: float | None,
-        points: int | None,
-        **others: Any,
-    ) -> None:
-        from kerascw.report.options import PictureOptions
-
-        asked = PictureOptions(None, layer, _numbers(channels), image, perplexity, points)
-        command(pictures=asked, **others)
-
-    for option in reversed(_PICTURES):
-        gathered = option(gathered)
-    return gathered
-
-
-def _numbers(text: str | None) -> tuple[int, ...] | None:
-    try:
-        return None if text is None else tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise CallError(f"--channels: {text!r}; write numbers from 0, such as 0,3,5") from None
-
 
 def setting(text: str) -> tuple[str, str]:
-    """Return field path and value of one ``--set``."""
+    """Split the text of one ``--set`` into field path and value."""
     path, equals, value = text.partition("=")
     if not equals or not path:
         raise CallError(f"--set {text!r}: write FIELD.PATH=VALUE, such as training.epochs=3")
@@ -116,12 +82,12 @@ class Stoppable(Protocol):
     """A progress view."""
 
     def stop(self) -> None:
-        """Take it away."""
+        """Remove it from the terminal."""
 
 
 @contextmanager
 def interruptible(progress: Stoppable) -> Iterator[None]:
-    """End the progress view whatever happens, and say of Ctrl-C how to go on."""
+    """End the progress view in any case; after Ctrl-C, say how to go on."""
     try:
         yield
     except KeyboardInterrupt:

@@ -2,11 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kerascw.commands.options import data_dir_option, picture_options, runs_option
+from kerascw.commands.options import data_dir_option, runs_option, setting, settings_option
+from kerascw.errors import CallError
+
+if TYPE_CHECKING:
+    from kerascw.report.index import Entry
+    from kerascw.runs.store import Store
 
 
 @click.command()
@@ -14,31 +19,39 @@ from kerascw.commands.options import data_dir_option, picture_options, runs_opti
 @click.option("--all", "all_", is_flag=True, help="Write an index page over everything kept.")
 @click.option("--open", "open_", is_flag=True, help="Open the page in the browser.")
 @data_dir_option
-@picture_options
+@settings_option
 @runs_option
 def command(
-    name: str | None, all_: bool, open_: bool, data_dir: Path | None, pictures: Any, runs: Path
+    name: str | None,
+    all_: bool,
+    open_: bool,
+    data_dir: Path | None,
+    settings: tuple[str, ...],
+    runs: Path,
 ) -> None:
-    """Draw the report of a run, study, search or learning curve again, from what is kept."""
+    """Draw the report of a run, study, search or learning curve again, from what is kept.
+
+    --set changes what the figures of a study show, such as pictures.layer=2.
+    """
     from kerascw.console import console, next_step
-    from kerascw.errors import CallError
+    from kerascw.runs.store import Store, check_writable
 
     if (name is None) != all_:
         raise CallError(
             "report: name a run, a study, a search or a learning curve, or write --all for an "
             "index over everything kept" + ("; not both" if all_ else "")
         )
-    terminal = console()
+    terminal, store = console(), Store(runs)
+    check_writable(runs, "--runs")
     if name is None:
-        from kerascw.report.index import counts_text, entries_of, write_index
-        from kerascw.runs.store import Store
+        from kerascw.report.index import counts_text, write_index
 
-        entries = entries_of(Store(runs))
-        page, said = write_index(Store(runs), entries), counts_text(entries)
-        terminal.print(f"index of {said or 'nothing yet'}: {page}")
-        again = "report --all --open" if said else "run fashion"
+        kept = entries(store)
+        page, counts = write_index(store, kept), counts_text(kept)
+        terminal.print(f"index of {counts or 'nothing yet'}: {page}")
+        again = "report --all --open" if counts else "run fashion"
     else:
-        what, page = draw(name, data_dir, pictures, runs)
+        what, page = draw(name, store, data_dir, dict(setting(text) for text in settings))
         terminal.print(f"{what}: {page}")
         again = f"report {name} --open"
     if open_:
@@ -47,27 +60,30 @@ def command(
         next_step(terminal, again, runs)
 
 
-def draw(name: str, data_dir: Path | None, pictures: Any, runs: Path) -> tuple[str, Path]:
+def entries(store: "Store") -> list["Entry"]:
+    """List everything that the store keeps, searches included."""
+    from kerascw.report.index import entries_of
+    from tuning.summary import summary_of_search
+
+    return entries_of(store, {"search": summary_of_search})
+
+
+def draw(
+    name: str, store: "Store", data_dir: Path | None = None, settings: Any = None
+) -> tuple[str, Path]:
     """Draw the page of what has this name; return what it is of, and the page.
 
     Raises
     ------
     CallError
-        A name that is none of these, or pictures that it does not draw.
+        There is nothing of this name, or its figures cannot be set like this.
     """
-    from kerascw.lab.run import is_study, recall
-    from kerascw.runs.store import Store
+    from kerascw.studies import is_study
 
-    store = Store(runs)
     if is_study(name, store):
-        from kerascw.report.options import data_dir_of
-        from kerascw.report.study import write_study
-
-        result = recall(name, store)
-        options = replace(pictures, data_dir=data_dir_of(result.every_run[0], data_dir))
-        options.check(result.study, result.every_run[0].experiment)
-        folder = store.study_folder(result.plan.label)
-        return "study report", write_study(result, folder, None, options)
+        return "study report", _draw_study(name, store, data_dir, settings or {})
+    if settings:
+        raise CallError(f"--set {next(iter(settings))}: only for the figures of a study")
     from tuning.records import SEARCH, read_search, searches_folder
 
     for folder in (Path(name), searches_folder(store.folder) / name):
@@ -80,14 +96,31 @@ def draw(name: str, data_dir: Path | None, pictures: Any, runs: Path) -> tuple[s
     for folder in (Path(name), learning_curves_folder(store.folder) / name):
         if (folder / CURVE).is_file():
             return "learning curve report", draw_learning_curve(folder, store)
-    from kerascw.data import split
-    from kerascw.report.options import data_dir_of
+    from kerascw.data.load import splits_for
+    from kerascw.lab.pictures import data_dir_of
     from kerascw.report.run import draw_run
-    from kerascw.runs.many import dataset_for
+    from kerascw.studies import all_studies
 
     run = store.find(name)
-    data = run.experiment.data
-    return "report", draw_run(run, split(dataset_for(data, data_dir_of(run, data_dir)), data))
+    splits = splits_for(run.experiment.data, data_dir_of(run, data_dir))
+    return "report", draw_run(run, splits, all_studies())
+
+
+def _draw_study(name: str, store: "Store", data_dir: Path | None, settings: Any) -> Path:
+    from kerascw.lab.pictures import PICTURES, data_dir_of
+    from kerascw.lab.plan import pictures_of
+    from kerascw.report.study import check_pictures, write_study
+    from kerascw.studies import recall
+
+    for path in settings:
+        if path.partition(".")[0] != PICTURES:
+            raise CallError(f"--set {path}: a report takes {PICTURES}.FIELD; run takes the others")
+    result = recall(name, store)
+    where = data_dir_of(result.every_run[0], data_dir)
+    pictures = pictures_of(result.study, settings, where)
+    result = replace(result, plan=replace(result.plan, pictures=pictures))
+    check_pictures(result.plan)
+    return write_study(result, store.study_folder(result.plan.label), None)
 
 
 def open_page(page: Path) -> None:

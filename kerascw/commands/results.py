@@ -14,7 +14,7 @@ from kerascw.commands.options import runs_option
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("docs/results.json"),
     show_default=True,
-    help="What is kept of the results.",
+    help="The file that keeps the results.",
 )
 @click.option(
     "--into",
@@ -28,10 +28,11 @@ def command(studies: tuple[str, ...], file: Path, into: Path | None, runs: Path)
     STUDIES that were run are put into the file first: by name, or by their folder's name in
     runs/studies/.
     """
-    from kerascw.errors import CallError
-    from kerascw.lab.run import recall
+    from kerascw.errors import CallError, counted
+    from kerascw.report.page import replace_text
     from kerascw.report.results import add_results, markdown, read_results, replaced
     from kerascw.runs.store import Store
+    from kerascw.studies import recall
 
     if studies:
         store = Store(runs)
@@ -43,8 +44,5 @@ def command(studies: tuple[str, ...], file: Path, into: Path | None, runs: Path)
     if into is None:
         click.echo(table, nl=False)
         return
-    page = replaced(into.read_text(encoding="utf-8"), table, str(into))
-    temporary = into.with_name(f".{into.name}.writing")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(into)
-    click.echo(f"{into}: table of {len(entries)} kept results")
+    replace_text(into, replaced(into.read_text(encoding="utf-8"), table, str(into)))
+    click.echo(f"{into}: table of {counted(len(entries), 'kept result')}")

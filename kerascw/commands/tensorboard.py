@@ -87,7 +87,7 @@ def chosen(name: str | None, store: "Store", scratch: Path) -> Shown:
     CallError
         There is no such thing; the message lists what there is.
     """
-    from kerascw.commands.event_links import link_events
+    from kerascw.lab.event_links import link_events
 
     if name is None:
         everything = store.events_folder("")
@@ -104,17 +104,17 @@ def chosen(name: str | None, store: "Store", scratch: Path) -> Shown:
 
 
 def catch_up(runs: list["Run"], store: "Store", data_dir: Path | None) -> int:
-    """Write the events of kept runs that have none, such as older ones; return of how many.
+    """Write the events of kept runs that have none, such as older ones, and the pictures of all.
 
-    Pictures of the data are left out where there is no copy of the data: nothing is downloaded.
+    Returns how many runs had no events. Pictures of the data are left out where there is no
+    copy of the data: nothing is downloaded.
     """
-    from kerascw.report.events import write_missing
-    from kerascw.training.events import PATTERN
+    from kerascw.report.events import PICTURES_FILE, write_missing
 
     written = 0
     for run in runs:
         folder = store.events_folder(run.name)
-        if not any(folder.glob(PATTERN)):
+        if not any(folder.glob(f"*{PICTURES_FILE}")):
             written += write_missing(run, folder, _splits_at_hand(run, data_dir))
     return written
 
@@ -210,14 +210,14 @@ def _study_folder(name: str, store: "Store") -> Path | None:
 
 def _begun(folder: Path) -> float | None:
     """Return when the study in this folder was run last, None where none was."""
-    from kerascw.commands.event_links import EVENTS
+    from kerascw.lab.event_links import EVENTS
 
     files = [path for path in (folder / EVENTS, folder / "study.json") if path.exists()]
     return max((path.stat().st_mtime for path in files), default=None)
 
 
 def _shown_study(study: Path, store: "Store") -> Shown:
-    from kerascw.commands.event_links import EVENTS, link_events, link_names
+    from kerascw.lab.event_links import EVENTS, link_events, link_names
 
     links = study / EVENTS
     if (study / "study.json").is_file():  # one that was run before there were links, too
@@ -262,9 +262,9 @@ def _kept(names: list[str], store: "Store") -> list["Run"]:
 def _splits_at_hand(run: "Run", data_dir: Path | None) -> "Splits | None":
     """Return the run's data where a copy is at hand, with the same pictures; None elsewhere."""
     from kerascw.data import split
-    from kerascw.data.catalog import CATALOG
+    from kerascw.data.catalogue import CATALOG
+    from kerascw.data.load import dataset_for
     from kerascw.data.sources import locate
-    from kerascw.runs.many import dataset_for
 
     spec = run.experiment.data
     try:

@@ -1,6 +1,7 @@
-"""What a terminal shows: progress while training, tables of what is kept."""
+"""What a terminal shows: progress while training, tables of kept runs and studies."""
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,13 +17,23 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from kerascw.errors import counted
 from kerascw.experiment.spec import Experiment
+from kerascw.lab.folds import FoldTable, fold_tables, notes
+from kerascw.lab.plan import StudyResult
 from kerascw.lab.repeats import repeat_text
-from kerascw.runs.store import Run, Store
+from kerascw.lab.table import (
+    difference_text,
+    measured_over,
+    published_text,
+    row_name,
+    rows_of,
+    spread_text,
+)
+from kerascw.runs.store import Run
 
 if TYPE_CHECKING:
-    from kerascw.lab.folds import FoldTable
-    from kerascw.lab.run import StudyResult
+    from kerascw.report.index import Entry
 
 
 class _Rate(ProgressColumn):
@@ -50,7 +61,7 @@ class TrainingProgress:
         self._console.print(
             f"Training {experiment.data.name} {experiment.model.kind}, "
             f"{repeat_text(experiment)}: "
-            f"{images:,} images, {self._epochs} epochs{going_on}",
+            f"{counted(images, 'image')}, {counted(self._epochs, 'epoch')}{going_on}",
         )
         self._since = time.monotonic()
         if self._console.is_terminal:
@@ -107,7 +118,7 @@ class TrainingProgress:
 
 
 def show_run(run: Run, console: Console) -> None:
-    """Print a run: what it was, its figures, its classes, where its files are."""
+    """Print a run: experiment, figures, classes, and where its files are."""
     from kerascw.report.run import cautions
 
     metrics, experiment, data = run.metrics, run.experiment, run.environment["data"]
@@ -116,7 +127,7 @@ def show_run(run: Run, console: Console) -> None:
         console.print(caution, style="bold yellow")
     kept = f", epoch {metrics['kept_epoch']} kept" if metrics["kept_epoch"] else ""
     console.print(
-        f"{metrics['parameters']:,} parameters, {metrics['epochs_trained']} epochs "
+        f"{metrics['parameters']:,} parameters, {counted(metrics['epochs_trained'], 'epoch')} "
         f"({metrics['ended']}{kept}), {run.environment['training_seconds']:.0f} s",
     )
     parts = Table("part", box=None, pad_edge=False)
@@ -178,40 +189,23 @@ def show_run(run: Run, console: Console) -> None:
     console.print(f"files: {run.folder}")
 
 
-def list_runs(store: Store, console: Console) -> int:
-    """Print a line for every run that is kept, the newest last; return how many these are.
-
-    The figures are accuracies.
-    """
-    runs = store.all()
-    if not runs:
-        console.print(f"No runs are kept in {store.folder}. Next: python -m kerascw run fashion")
-        return 0
-    table = Table("run", "data", box=None, pad_edge=False)
-    folded = any(run.experiment.fold is not None for run in runs)
-    for column in (*(["fold"] if folded else []), "seed", "epochs", "validation", "test"):
-        table.add_column(column, justify="right")
-    for run in runs:
-        figures = [_figure(run, part) for part in ("validation", "test")]
-        table.add_row(
-            run.name,
-            run.environment["data"]["title"],
-            *([_fold(run)] if folded else []),
-            str(run.experiment.seed),
-            str(run.metrics["epochs_trained"]),
-            *figures,
-        )
+def list_kept(entries: Sequence["Entry"], console: Console) -> None:
+    """Print a line for everything that is kept, the newest last, and what cannot be read."""
+    columns = ("name", "kind", "dataset", "model", "figure", "measured", "over", "budget")
+    table = Table(*columns, box=None, pad_edge=False)
+    for entry in reversed(entries):
+        row = entry.summary
+        if not entry.fault:
+            table.add_row(row.name, row.kind, row.dataset, row.model, row.figure, row.text,
+                          row.seeds, row.budget)  # fmt: skip
     console.print(table)
-    return len(runs)
-
-
-def _fold(run: Run) -> str:
-    fold = run.experiment.fold
-    return "-" if fold is None else str(fold)
+    for entry in entries:
+        if entry.fault:
+            console.print(f"{entry.summary.name} cannot be read: {entry.fault}", style="yellow")
 
 
 def _figure(run: Run, part: str) -> str:
-    """Return the figure of one part that a single line has room for."""
+    """Return the one figure of a split that a single line has room for."""
     figures = run.metrics.get(part)
     if figures is None:
         return "-"
@@ -223,8 +217,9 @@ def _figure(run: Run, part: str) -> str:
 class StudyProgress(TrainingProgress):
     """A single run's epochs, or the runs of a study: done, running, left, time left."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, sample: bool = False) -> None:
         super().__init__(console)
+        self._sample = sample
         self._bar: Progress | None = None
         self._runs: TaskID | None = None
         self._total = self._done = self._jobs = 0
@@ -234,6 +229,13 @@ class StudyProgress(TrainingProgress):
     def planned(self, runs: int, kept: int, jobs: int) -> None:
         """Show how much there is to do."""
         self.stop()
+        if self._sample and self._began is None:
+            self._console.print("bundled sample, not the dataset", style="bold yellow reverse")
+            self._console.print(
+                "6,000 training and 1,000 test images: the figures do not compare with published "
+                "ones.",
+                style="yellow",
+            )
         self._total, self._done, self._jobs = runs, kept, jobs
         self._since = time.monotonic()
         self._began = self._began or self._since
@@ -271,7 +273,7 @@ class StudyProgress(TrainingProgress):
         )
         self._console.print(
             f"[{self._done}/{self._total}] {run.name} {repeat_text(run.experiment)}: "
-            f"{metrics['epochs_trained']} epochs, {figures}, "
+            f"{counted(metrics['epochs_trained'], 'epoch')}, {figures}, "
             f"{run.environment['training_seconds']:.1f} s"
         )
         if self._bar is not None and self._runs is not None:
@@ -287,7 +289,7 @@ class StudyProgress(TrainingProgress):
             self._bar = None
 
     def rate(self) -> str | None:
-        """Return a line on how fast all that was trained; None where several runs were not."""
+        """Describe how fast all runs were trained together; None if nothing was."""
         if self._began is None or not self._images_trained:
             return None
         seconds = time.monotonic() - self._began
@@ -298,12 +300,12 @@ class StudyProgress(TrainingProgress):
 
 
 def images_trained(run: Run) -> int:
-    """Return how many pictures a run's training saw, each as often as it did."""
+    """Count the images that a run's training saw, each once an epoch."""
     examples: int = run.metrics.get("train", {}).get("examples", 0)
     return examples * int(run.metrics["epochs_trained"])
 
 
-def _show_folds(folds: "FoldTable", console: Console) -> None:
+def _show_folds(folds: FoldTable, console: Console) -> None:
     """Print a variant's figures fold by fold, with mean and deviation."""
     table = Table(f"{folds.variant}, fold", box=None, pad_edge=False)
     for column in ("trained on", "held out", *(name.replace(".", " ") for name in folds.figures)):
@@ -322,18 +324,8 @@ def _show_folds(folds: "FoldTable", console: Console) -> None:
     console.print(table)
 
 
-def show_study(result: "StudyResult", console: Console) -> None:
+def show_study(result: StudyResult, console: Console) -> None:
     """Print a study's answers and its table."""
-    from kerascw.lab.folds import fold_tables, notes
-    from kerascw.lab.table import (
-        difference_text,
-        measured_over,
-        published_text,
-        row_name,
-        rows_of,
-        spread_text,
-    )
-
     study = result.study
     console.print(study.question, style="bold")
     for caution in result.plan.cautions:

@@ -13,14 +13,14 @@ from kerascw.commands.options import (
     data_option,
     interruptible,
     jobs_option,
+    models_option,
     runs_option,
     sample_option,
-    saved_models_option,
     setting,
     settings_option,
 )
 from kerascw.console import console, next_step
-from kerascw.data import data_named
+from kerascw.data.load import data_named
 from kerascw.errors import CallError
 from kerascw.runs.environment import command_line
 from kerascw.runs.store import Run, Store
@@ -79,13 +79,13 @@ _EXAMPLES = (
 @data_dir_option
 @sample_option
 @settings_option
-@saved_models_option
+@models_option
 @runs_option
 def tune(
     space: str | None,
     listing: bool,
     runs: Path,
-    saved_models: Path,
+    models: Path,
     jobs: int,
     cluster: str | None,
     data: str | None,
@@ -124,7 +124,7 @@ def tune(
         result = run_search(
             plan, store, jobs=jobs, cluster=cluster, data_dir=data_dir, watcher=progress
         )
-    _show(result, store, saved_models / plan.spec.space, data_dir, terminal)
+    _show(result, store, models / plan.spec.space, data_dir, terminal)
 
 
 def list_spaces() -> None:

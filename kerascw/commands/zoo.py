@@ -18,7 +18,7 @@ from kerascw.errors import CallError, choices
 from kerascw.export.load import EXTRA_FILE, LoadedModel
 
 if TYPE_CHECKING:
-    from kerascw.lab.run import StudyResult
+    from kerascw.lab.plan import StudyResult
     from kerascw.lab.study import Budget
     from kerascw.runs.store import Store
 
@@ -165,8 +165,8 @@ def make(
 
 def _kept(model: ZooModel, store: "Store") -> "StudyResult":
     """Return the variant's runs, with those on everything."""
-    from kerascw.lab.run import FINAL, StudyResult, planned, recall
-    from kerascw.studies import study_named
+    from kerascw.lab.plan import FINAL, StudyResult, planned
+    from kerascw.studies import recall, study_named
 
     study = study_named(model.study)
     plan = planned(study, budget=model.budget, seeds=model.seeds, settings=model.settings)
@@ -185,7 +185,7 @@ def _kept(model: ZooModel, store: "Store") -> "StudyResult":
 def _over_seeds(model: ZooModel, result: "StudyResult") -> dict[str, Any]:
     """Return how the seed was chosen, and the spread of what all seeds came to."""
     from kerascw.evaluation.statistics import over_seeds
-    from kerascw.lab.run import FINAL
+    from kerascw.lab.plan import FINAL
 
     finals = {run.experiment.seed: run for run in result.runs[model.variant + FINAL]}
     spread = over_seeds([run.metrics["test"]["accuracy"] for run in finals.values()])

@@ -8,8 +8,9 @@ import gzip
 import io
 import os
 import pickle
-import struct
+import pickletools
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from kerascw.data.catalog import CatalogEntry
+from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.layout import ROLES, Layout, check_labels
 from kerascw.errors import DataError
 
@@ -25,7 +26,8 @@ BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 BINARY_BATCHES = tuple(f"{name}.bin" for name in BATCHES)
 
 _SIZE = 3 * 32 * 32  # bytes of a picture: red, then green, then blue, each 32 rows of 32
-_LARGEST = 2**28  # bytes of a batch that are read; those published have 31 million
+_LARGEST = 2**26  # bytes of a batch that are read; those published have 31 million
+_LARGEST_ARCHIVE = 2**29  # bytes of an unpacked archive; those published have 186 million
 _REMEDY = "fetch the file again"
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -36,7 +38,7 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 
 class _PickledArray:
-    """What a pickled NumPy array says of itself; nothing is allocated for it."""
+    """What a pickled NumPy array states about itself; no memory is taken for it."""
 
     kind: object = None
     shape: object = None
@@ -49,7 +51,7 @@ class _PickledArray:
 
 @dataclass
 class _PickledType:
-    """What a pickled NumPy dtype says of itself."""
+    """What a pickled NumPy dtype states about itself."""
 
     name: object
 
@@ -57,18 +59,13 @@ class _PickledType:
         """Pass over byte order and the like, which bytes do not have."""
 
 
-def _stand_ins(limit: int) -> dict[tuple[str, str], object]:
-    """Return what takes the place of the globals that a pickled array refers to.
+def _stand_ins() -> dict[tuple[str, str], object]:
+    """Make what takes the place of the globals that a pickled array refers to.
 
-    A pickle may call what it is given with arguments of its choice, and NumPy's own would take
-    any amount of memory for an absurd shape. These only note their arguments. Made anew for
-    every batch, for a pickle may also set attributes of what it is given.
-
-    Parameters
-    ----------
-    limit : bytes that may be made of text in all.
+    A pickle may call these with arguments of its choice, and NumPy's own would take any amount of
+    memory for an absurd shape, so these only note their arguments. They are made anew for every
+    batch, because a pickle may also set attributes of what it is given.
     """
-    left = limit
 
     def array(*_: object) -> object:  # only ever an argument of the next one
         raise pickle.UnpicklingError("calls numpy.ndarray itself")
@@ -85,9 +82,7 @@ def _stand_ins(limit: int) -> dict[tuple[str, str], object]:
         return _PickledType(name)
 
     def encode(text: str, encoding: str) -> bytes:  # how Python 3 writes bytes in protocol 2
-        nonlocal left
-        left -= len(text)
-        if encoding != "latin1" or left < 0:
+        if encoding != "latin1":
             raise pickle.UnpicklingError("misuses _codecs.encode")
         return text.encode("latin1")
 
@@ -102,39 +97,13 @@ def _stand_ins(limit: int) -> dict[tuple[str, str], object]:
     return stand_ins
 
 
-class _Opcodes(dict[int, Callable[[Any], None]]):
-    """The unpickler's method for each opcode."""
-
-    def __missing__(self, code: int) -> None:
-        raise pickle.UnpicklingError(f"opcode {code:#04x}")
-
-
-_OPCODES = (
-    *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK),
-    *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE),
-    *(pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG1, pickle.BINFLOAT),
-    *(pickle.BINSTRING, pickle.SHORT_BINSTRING),
-    *(pickle.BINUNICODE, pickle.SHORT_BINUNICODE, pickle.BINUNICODE8),
-    *(pickle.BINBYTES, pickle.SHORT_BINBYTES, pickle.BINBYTES8),
-    *(pickle.EMPTY_LIST, pickle.APPEND, pickle.APPENDS, pickle.EMPTY_DICT),
-    *(pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
-    *(pickle.BINPUT, pickle.LONG_BINPUT, pickle.BINGET, pickle.LONG_BINGET, pickle.MEMOIZE),
-    *(pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.REDUCE, pickle.BUILD),
-)
-"""Of protocols 2 to 5, what a batch is written with; SETITEM(S) and BYTEARRAY8 are our own."""
-
-
-# The unpickler in Python and not the one in C, which takes as much memory as a single damaged
-# memo index says. It is quick enough: nearly all of a batch is one string of bytes.
-class _Confined(pickle._Unpickler):
-    """Unpickles numbers, text, lists, dicts and arrays of bytes; looks nothing up in any module."""
-
-    dispatch = _Opcodes({code[0]: pickle._Unpickler.dispatch[code[0]] for code in _OPCODES})
+class _Confined(pickle.Unpickler):
+    """An unpickler that knows the names of arrays and looks nothing up in any module."""
 
     def __init__(self, raw: bytes, where: str) -> None:
         super().__init__(io.BytesIO(raw), encoding="bytes")  # Python 2 wrote the published ones
         self._where = where
-        self._stand_ins = _stand_ins(len(raw))
+        self._stand_ins = _stand_ins()
 
     def find_class(self, module: str, name: str) -> object:
         try:
@@ -146,29 +115,48 @@ class _Confined(pickle._Unpickler):
                 "might run code; nothing of it was run. Fetch the file from its authors' page"
             ) from None
 
-    def _set_item(self: Any) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        _put(self.stack[-1], [key, value])
 
-    def _set_items(self: Any) -> None:
-        items = self.pop_mark()
-        _put(self.stack[-1], items)
+_OPCODES = frozenset(
+    {
+        *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
+        *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINSTRING", "SHORT_BINSTRING"),
+        *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+        *("EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS"),
+        *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+        *("BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "MEMOIZE"),
+        *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+    }
+)
+"""What a batch is written with in the protocols 2 to 5."""
 
-    def _byte_array(self: Any) -> None:
-        (size,) = struct.unpack("<Q", self.read(8))
-        self.append(self.read(size))  # bytearray(size), as it was, would take the memory first
+_FEW = {
+    # hashing tuples within tuples a million deep would end the process, and where each is twice
+    # in the next, last for ever
+    **dict.fromkeys(("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), "tuple"),
+    "REDUCE": "call",  # each may copy a text of the whole file
+}
+_MOST = 16  # of each of these kinds; NumPy writes an array with 6 tuples and 4 calls
 
-    dispatch[pickle.SETITEM[0]] = _set_item
-    dispatch[pickle.SETITEMS[0]] = _set_items
-    dispatch[pickle.BYTEARRAY8[0]] = _byte_array
 
+def _check_opcodes(raw: bytes) -> None:
+    """Refuse a pickle that would take memory or time out of proportion to its size.
 
-def _put(into: object, items: list[object]) -> None:
-    keys, values = items[::2], items[1::2]
-    # hashing tuples within tuples, a million deep, would end the process
-    if not isinstance(into, dict) or not all(isinstance(key, str | bytes) for key in keys):
-        raise pickle.UnpicklingError("no dictionary by name")
-    into.update(zip(keys, values, strict=True))
+    The unpickler in C believes what an opcode states: it makes room for a string of 64 GiB or a
+    memo of 2^32 entries before it looks whether they are there. :func:`pickletools.genops` reads
+    the same opcodes, checks lengths against what is there and carries nothing out.
+    """
+    used: Counter[str] = Counter()
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(raw)):
+        name = opcode.name
+        if name not in _OPCODES:
+            raise pickle.UnpicklingError(f"opcode {ord(opcode.code):#04x}")
+        if name in ("BINPUT", "LONG_BINPUT") and (argument or 0) > count:
+            raise pickle.UnpicklingError(f"memo index {argument:,}")
+        if name in _FEW:
+            used[_FEW[name]] += 1
+            if used[_FEW[name]] > _MOST:
+                raise pickle.UnpicklingError(f"more than {_MOST} {_FEW[name]}s")
 
 
 def _shown(value: object) -> str:
@@ -183,7 +171,7 @@ def _shown(value: object) -> str:
 
 
 def read_pickled(raw: bytes, where: str) -> Batch:
-    """Read one batch of the Python version without letting the pickle call or make anything.
+    """Read one batch of the Python version without letting the pickle call or look up anything.
 
     Raises
     ------
@@ -192,6 +180,7 @@ def read_pickled(raw: bytes, where: str) -> Batch:
         Begins with ``where``.
     """
     try:
+        _check_opcodes(raw)
         batch = _Confined(raw, where).load()
     except DataError:
         raise
@@ -210,7 +199,7 @@ def read_pickled(raw: bytes, where: str) -> Batch:
             size = n * _SIZE
         case shape:
             raise _unfit(where, f"data of shape {_shown(shape)}", f"(n, {_SIZE})")
-    if data.fortran or not isinstance(data.raw, bytes):
+    if data.fortran or not isinstance(data.raw, bytes | bytearray):
         raise _unfit(where, "data that is not laid out row by row", "rows of bytes")
     if len(data.raw) != size:
         raise _unfit(where, f"{len(data.raw):,} bytes of data", f"{size:,} for {n:,} pictures")
@@ -327,23 +316,41 @@ def _content(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _limited(file: BinaryIO, size: int, where: str) -> bytes:
+def _limited(file: BinaryIO | gzip.GzipFile, size: int, where: str) -> bytes:
     if size > _LARGEST:
         raise DataError(f"{where}: {size:,} bytes, a batch of CIFAR-10 has 31 million; {_REMEDY}")
-    return file.read()
+    return file.read(size)
 
 
 def _members(path: Path, version: _Version) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the version's files in the archive, in the archive's order."""
+    """Yield name and content of the version's files in the archive, in the archive's order.
+
+    Headers are read one by one, because ``tarfile.open`` takes a long name or an extended header
+    of any size into memory. No batch needs either, so what they hold is skipped.
+    """
     try:
-        with gzip.open(path) as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as archive:
-            for member in archive:
+        with gzip.open(path) as unzipped:
+            read, is_tar = 0, False
+            while (block := unzipped.read(tarfile.BLOCKSIZE)) and any(block):
+                member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+                is_tar = True
                 folder, _, name = member.name.removeprefix("./").rpartition("/")
+                filled = -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                read += len(block) + filled
+                if read > _LARGEST_ARCHIVE:
+                    raise DataError(
+                        f"{path}: more than {_LARGEST_ARCHIVE:,} bytes unpacked, an archive of "
+                        f"CIFAR-10 has 186 million; {_REMEDY}"
+                    )
                 if folder == version.folder and name in version.files and member.isreg():
-                    file: Any = archive.extractfile(member)
-                    yield name, _limited(file, member.size, f"{path}, {name}")
-            while unzipped.read(2**20):  # to the end, where gzip compares its checksum
-                pass
+                    content = _limited(unzipped, member.size, f"{path}, {name}")
+                    filled -= len(content)
+                    if len(content) == member.size:
+                        yield name, content
+                _skip(unzipped, filled)
+            if not is_tar:
+                raise tarfile.ReadError("it is empty")
+            _skip(unzipped, _LARGEST_ARCHIVE)  # to the end, where gzip compares its checksum
     except DataError:
         raise
     except EOFError:
@@ -353,6 +360,12 @@ def _members(path: Path, version: _Version) -> Iterator[tuple[str, bytes]]:
         raise DataError(f"{path}: cannot be read ({reason}); {_REMEDY}") from None
     except Exception as error:  # tarfile and zlib have no common base
         raise DataError(f"{path}: damaged archive ({_one_line(error)}); {_REMEDY}") from None
+
+
+def _skip(file: Any, size: int) -> None:
+    """Read so many bytes, or what there is of them, and forget them."""
+    while size > 0 and (chunk := file.read(min(size, 2**20))):
+        size -= len(chunk)
 
 
 def _expected(entry: CatalogEntry) -> str:

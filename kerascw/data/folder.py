@@ -1,10 +1,11 @@
-"""A folder of pictures as a dataset: PNG, JPEG, BMP and GIF files, in a folder for every class.
+"""Image files of one's own as a dataset, from a folder or a CSV manifest.
 
-Either ``PATH/train/CLASS/...``, with ``PATH/test/CLASS/...`` and ``PATH/val/CLASS/...`` where there
-are any (names in any case; also ``training``, ``testing``, ``valid`` and ``validation``), or
-``PATH/CLASS/...``. Without a test folder a stratified part is drawn for it.
+A folder has either ``PATH/train/CLASS/...``, with ``PATH/test/CLASS/...`` and
+``PATH/val/CLASS/...`` where there are any (names in any case; also ``training``, ``testing``,
+``valid`` and ``validation``), or ``PATH/CLASS/...``. A manifest is described in
+:func:`kerascw.data.listing.list_manifest`. Without a test set a stratified one is drawn.
 
-What is decoded is kept in a cache folder (:func:`cache_folder`), so it is decoded once.
+Decoded images are kept in a cache folder (:func:`cache_folder`), so each is decoded once.
 """
 
 import hashlib
@@ -13,33 +14,29 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
+import PIL
+from PIL import Image
 
 from kerascw.data.cache import cache_folder, read_cache, write_cache
-from kerascw.data.catalog import CatalogEntry
-from kerascw.data.folder_files import PARTS, Listing, PictureFile, is_text, list_files, shown
-from kerascw.errors import CallError, DataError
+from kerascw.data.dataset import Dataset
+from kerascw.data.image_files import FORMATS, Fit, Unreadable, fit_picture, pillow_filters
+from kerascw.data.layout import sides
+from kerascw.data.listing import PARTS, ImageFile, Listing, list_folder, list_manifest
+from kerascw.data.names import is_text, shown
+from kerascw.data.own import LARGEST_SIDE, checked_fit, checked_size, own_dataset, usual_size
+from kerascw.errors import CallError, DataError, option
 from kerascw.experiment.spec import Folder
 
-if TYPE_CHECKING:
-    from kerascw.data import Dataset
-
-__all__ = ["describe_folder", "load_folder"]
-
-LARGEST_SIDE = 96
-"""Pixels up to which pictures that are all of one size keep it where none is asked for."""
-
-USUAL_SIDE = 32
-"""Pixels a side where no size is asked for and the pictures do not decide it."""
-
-_CACHE_FORMAT = 1  # raised whenever the same files would be decoded to other arrays
+_CACHE_FORMAT = 2  # raised whenever the same files would be decoded to other arrays
 _ORIENTATION = 0x0112  # EXIF: 5 to 8 are turned by a quarter, so height and width change places
 _PATIENCE = 2.0  # seconds without a word
 _CHUNK = 16  # files that a thread reads at a time
-_NAMED = 3  # unreadable files that a message names
+_NAMED = 3  # files that a message names
 
 _T = TypeVar("_T")
 
@@ -49,101 +46,112 @@ def describe_folder(
     *,
     size: tuple[int, int] | None = None,
     colour: bool | None = None,
+    fit: Fit | None = None,
     bad_files: Literal["fail", "skip"] = "fail",
 ) -> Folder:
-    """Return the spec of a folder of pictures; of the files no more than the headers is read.
+    """Describe a folder or manifest of images as a spec; only headers of the files are read.
 
     Parameters
     ----------
-    path : the folder; see :mod:`kerascw.data.folder` for its layout.
-    size : height and width, in pixels, that every picture is brought to. None: their own size if
-        it is one and the same, of at most 96 pixels a side; else 32 x 32.
-    colour : RGB or grey. None: grey if every picture is grey.
-    bad_files : what :func:`load_folder` does about pictures that cannot be read.
+    path : the folder, or a ``.csv`` file.
+    size, colour, fit : see :func:`kerascw.data.load.data_named`.
+    bad_files : what :func:`load_folder` does about images that cannot be read.
 
     Raises
     ------
     CallError
-        A size below one pixel.
+        No such folder or file, or an option that cannot be.
     DataError
-        The folder is not there, or its layout is another.
+        Its layout is another.
     """
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise CallError(f"size: {size}; expected height and width of 1 pixel or more")
     root = os.path.abspath(os.path.expanduser(path))
     if not is_text(root):
-        raise DataError(f"{shown(root)}: this path is no valid Unicode; rename the folder")
-    listing = list_files(root)
+        raise DataError(f"{shown(root)}: this path is no valid Unicode; rename it")
+    if bad_files not in ("fail", "skip"):
+        raise CallError(f"bad_files: {bad_files!r}; choose fail or skip")
+    size, fit = checked_size(size), checked_fit(fit)
+    if not os.path.exists(root):
+        kind = "file" if root.lower().endswith((".csv", ".npz")) else "folder"
+        raise CallError(f"{shown(root)}: no such {kind}")
+    listing = _listed(root)
     if size is None or colour is None:
-        common_size, any_colour = _in_common(listing.files, size is None, colour is None)
-        size = size or common_size or (USUAL_SIDE, USUAL_SIDE)
+        sizes, any_colour = _in_common(listing.files, size is None, colour is None)
+        size = size or usual_size(sizes)
         colour = any_colour if colour is None else colour
-    return Folder(path=root, height=size[0], width=size[1], colour=colour, bad_files=bad_files)
+    return Folder(
+        path=root, height=size[0], width=size[1], colour=colour, fit=fit, bad_files=bad_files
+    )
 
 
-def load_folder(spec: Folder) -> "Dataset":
-    """Load a folder of pictures, each read and fitted as :mod:`kerascw.data.image_files` does it.
+def _listed(root: str) -> Listing:
+    return list_manifest(root) if root.lower().endswith(".csv") else list_folder(root)
 
-    The parts are in the order of class, then path. A warning names files that are left out.
+
+def load_folder(spec: Folder) -> Dataset:
+    """Load a folder or manifest of images, each read as :func:`fit_picture` does.
+
+    The images of a split are in the order of class, then path. Warnings name what is left out.
 
     Raises
     ------
     DataError
-        The folder's layout is another, pictures cannot be read (unless ``bad_files`` is skip), or
-        a class has too few to split a test part off.
+        The layout is another, images cannot be read (unless ``bad_files`` is skip), or a class
+        has too few to split a test set off.
     """
-    from kerascw.data import Dataset, Part
-
-    listing = list_files(os.path.abspath(spec.path))
-    images, bad = _pictures(listing, (spec.height, spec.width, 3 if spec.colour else 1))
+    listing = _listed(os.path.abspath(spec.path))
+    images, bad = _pictures(listing, (spec.height, spec.width, 3 if spec.colour else 1), spec.fit)
+    unread = [f"{shown(listing.files[row].name)} ({bad[row]})" for row in sorted(bad)]
+    of_all = f"{len(bad):,} of {len(listing.files):,} images cannot be read"
+    where = shown(listing.root)
+    if bad and spec.bad_files == "fail":
+        raise DataError(
+            f"{where}: {of_all}: {_first(unread)}; mend or remove them, or leave them out with "
+            f"{option('bad_files', 'skip')}"
+        )
     if bad:
-        if spec.bad_files == "fail":
-            raise DataError(
-                f"{_unreadable(listing, bad, '')}; mend or remove them, or leave them out with "
-                "--bad-files skip"
-            )
-        warnings.warn(_unreadable(listing, bad, " and are left out"), stacklevel=2)
+        warnings.warn(f"{where}: {of_all} and are left out: {_first(unread)}", stacklevel=2)
+    if listing.left_out:
+        count = f"{len(listing.left_out):,} other file{'s' * (len(listing.left_out) != 1)}"
+        is_are = "is" if len(listing.left_out) == 1 else "are"
+        warnings.warn(
+            f"{where}: {count} {is_are} left out: {_first(listing.left_out)}", stacklevel=2
+        )
     labels = np.fromiter((file.label for file in listing.files), np.int32, len(listing.files))
-    rows = _rows_of_parts(listing, labels, bad, spec)
-    whole = Part(images, labels)
-
-    def part(chosen: np.ndarray) -> Part:
-        first, end = int(chosen[0]), int(chosen[-1]) + 1
-        if end - first == len(chosen):  # no gap: no copy
-            return Part(images[first:end], labels[first:end])
-        return whole.take(chosen)
-
-    parts = {name: part(chosen) for name, chosen in rows.items()}
-    entry = CatalogEntry(
-        name="folder",
-        title=os.path.basename(listing.root) or listing.root,
-        class_names=listing.class_names,
-        shape=(spec.height, spec.width, 3 if spec.colour else 1),
-        counts=(len(parts["train"]), len(parts["test"])),
-        layout=None,
-    )
-    return Dataset(
-        entry,
-        parts["train"],
-        parts["test"],
-        source="folder",
+    part_of = np.array([PARTS.index(file.part) for file in listing.files])
+    readable = np.ones(len(labels), bool)
+    readable[list(bad)] = False
+    rows = {part: np.flatnonzero(part_of == at) for at, part in enumerate(PARTS)}
+    for part, chosen in rows.items():
+        if len(chosen) and not readable[chosen].any():
+            raise DataError(f"{where}: none of the {part} images can be read")
+    return own_dataset(
+        spec,
+        source="folder" if os.path.isdir(listing.root) else "manifest",
         location=listing.root,
-        validation=parts.get("validation"),
+        class_names=listing.class_names,
+        images=images,
+        labels=labels,
+        rows={part: chosen[readable[chosen]] for part, chosen in rows.items() if len(chosen)},
+        left_out=(*unread, *listing.left_out),
     )
+
+
+def _first(names: Sequence[str]) -> str:
+    """Name the first few of many files."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 # --- what they have in common -----------------------------------------------------------------
 
 
 def _in_common(
-    files: Iterable[PictureFile], ask_size: bool, ask_colour: bool
-) -> tuple[tuple[int, int] | None, bool]:
-    """Return height and width if all pictures have the same, small ones, and if any has colour.
+    files: Iterable[ImageFile], ask_size: bool, ask_colour: bool
+) -> tuple[set[tuple[int, int]], bool]:
+    """Find the heights and widths of the images, and whether any has colour.
 
-    Stops where what is asked is decided. Files without a picture's header do not count.
+    Stops where what is asked is decided. Files without an image's header do not count.
     """
-    from kerascw.data.image_files import pillow_filters
-
     sizes: set[tuple[int, int]] = set()
     colour = read = False
     with pillow_filters():
@@ -158,16 +166,11 @@ def _in_common(
             various = len(sizes) > 1 or max(height, width) > LARGEST_SIDE
             if (various or not ask_size) and (colour or not ask_colour):
                 break
-    small = {size for size in sizes if max(size) <= LARGEST_SIDE}
-    return (small.pop() if len(sizes) == len(small) == 1 else None), colour or not read
+    return sizes, colour or not read
 
 
-def _header(file: PictureFile) -> tuple[int, int, bool] | None:
-    """Return height, width, as the picture is shown, and whether it has colour."""
-    from PIL import Image
-
-    from kerascw.data.image_files import FORMATS
-
+def _header(file: ImageFile) -> tuple[int, int, bool] | None:
+    """Read height and width, as the image is shown, and whether it has colour."""
     try:
         with open(file.path, "rb") as stream, Image.open(stream, formats=FORMATS) as image:
             width, height = image.size
@@ -184,15 +187,17 @@ def _header(file: PictureFile) -> tuple[int, int, bool] | None:
 # --- their pixels -----------------------------------------------------------------------------
 
 
-def _pictures(listing: Listing, shape: tuple[int, int, int]) -> tuple[np.ndarray, dict[int, str]]:
-    """Return uint8 ``[n, *shape]``, a row for every file, and by row why a file has no picture."""
+def _pictures(
+    listing: Listing, shape: tuple[int, int, int], fit: Fit
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Read uint8 ``[n, *shape]``, a row for every file, and by row why a file has no image."""
     files = listing.files
-    cached = _cache_file(listing, shape)
+    cached = _cache_file(listing, shape, fit)
     kept = read_cache(cached, (len(files), *shape))
     if kept is not None:
         images, unread = kept
         # once more: that a file may be read now does not show in its size and time
-        bad = _decode(files, images, unread)
+        bad = _decode(files, images, unread, fit)
         if len(bad) == len(unread):
             return images, bad
     else:
@@ -201,30 +206,26 @@ def _pictures(listing: Listing, shape: tuple[int, int, int]) -> tuple[np.ndarray
         except (MemoryError, ValueError):  # ValueError: more than there are addresses
             gigabytes = len(files) * shape[0] * shape[1] * shape[2] / 1e9
             raise DataError(
-                f"{listing.root}: {len(files):,} pictures of {shape[0]} x {shape[1]} x {shape[2]} "
+                f"{shown(listing.root)}: {len(files):,} images of {sides(shape)} "
                 f"need {gigabytes:,.1f} GB, more than there is; take a smaller size"
             ) from None
-        bad = _decode(files, images, range(len(files)))
+        bad = _decode(files, images, range(len(files)), fit)
     write_cache(cached, images, bad)
     return images, bad
 
 
 def _decode(
-    files: Sequence[PictureFile], images: np.ndarray, rows: Sequence[int]
+    files: Sequence[ImageFile], images: np.ndarray, rows: Sequence[int], fit: Fit
 ) -> dict[int, str]:
-    """Read the files of these rows into ``images``; return by row why a file has no picture."""
+    """Read the files of these rows into ``images``; return by row why a file has no image."""
     if not rows:
         return {}
-    from concurrent.futures import ThreadPoolExecutor
-
-    from kerascw.data.image_files import Unreadable, fit_picture, pillow_filters
-
     _, height, width, channels = images.shape
 
     def read(chunk: Sequence[int]) -> dict[int, str]:
         bad = {}
         for row in chunk:
-            picture = fit_picture(files[row].path, (height, width, channels))
+            picture = fit_picture(files[row].path, (height, width, channels), fit)
             if isinstance(picture, Unreadable):
                 bad[row] = picture.reason
                 images[row] = 0
@@ -246,6 +247,8 @@ def _decode(
 
 def _with_progress(results: Iterator[_T], total: int) -> Iterator[_T]:
     """Yield the results; after two seconds, and on a terminal, with a progress line."""
+    from rich.progress import track  # 30 ms
+
     from kerascw.console import console
 
     started = time.monotonic()
@@ -253,11 +256,9 @@ def _with_progress(results: Iterator[_T], total: int) -> Iterator[_T]:
     for done, result in enumerate(results, 1):
         yield result
         if terminal.is_terminal and time.monotonic() - started > _PATIENCE:
-            from rich.progress import track
-
             yield from track(
                 results,
-                "reading pictures",
+                "reading images",
                 total=total,
                 completed=done,
                 console=terminal,
@@ -266,79 +267,9 @@ def _with_progress(results: Iterator[_T], total: int) -> Iterator[_T]:
             return
 
 
-def _unreadable(listing: Listing, bad: dict[int, str], and_so: str) -> str:
-    """Return one line: how many files have no picture, and the first of them with the reason."""
-    named = [f"{shown(listing.files[row].name)} ({bad[row]})" for row in sorted(bad)[:_NAMED]]
-    more = f" and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
-    return (
-        f"{shown(listing.root)}: {len(bad):,} of {len(listing.files):,} pictures cannot be read"
-        f"{and_so}: {', '.join(named)}{more}"
-    )
-
-
-# --- parts ------------------------------------------------------------------------------------
-
-
-def _rows_of_parts(
-    listing: Listing, labels: np.ndarray, bad: dict[int, str], spec: Folder
-) -> dict[str, np.ndarray]:
-    """Return the sorted rows of train, test and, if there is one, validation; none is empty."""
-    readable = np.ones(len(labels), bool)
-    readable[list(bad)] = False
-    part_of = np.array([PARTS.index(file.part) for file in listing.files])
-    rows = {}
-    for number, part in enumerate(PARTS):
-        of_part = part_of == number
-        if of_part.any():
-            rows[part] = np.flatnonzero(of_part & readable)
-            if not len(rows[part]):
-                raise DataError(f"{listing.root}: none of the {part} pictures can be read")
-    counts = np.bincount(labels[rows["train"]], minlength=len(listing.class_names))
-    for name, count in zip(listing.class_names, counts, strict=True):
-        if not count:
-            raise DataError(
-                f"{listing.root}: none of the training pictures of class {shown(name)} can be "
-                "read; mend or remove them"
-            )
-    if "test" not in rows:
-        rows["train"], rows["test"] = _split(listing, rows["train"], labels, counts, spec)
-    return rows
-
-
-def _split(
-    listing: Listing, rows: np.ndarray, labels: np.ndarray, counts: np.ndarray, spec: Folder
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that stay for training and the stratified ones for the test."""
-    from sklearn.model_selection import train_test_split
-
-    remedy = "add pictures, or make a train and a test folder"
-    if counts.min() < 2:
-        name = shown(listing.class_names[int(counts.argmin())])
-        raise DataError(
-            f"{listing.root}: class {name} has one picture only, which cannot be split into a "
-            f"training and a test part; {remedy}"
-        )
-    try:
-        train, test = train_test_split(
-            rows, test_size=spec.test_share, stratify=labels[rows], random_state=spec.seed
-        )
-    except ValueError:
-        train = test = rows[:0]
-    missing = np.setdiff1d(np.arange(len(counts)), labels[train])
-    if len(missing):  # so also where scikit-learn found fewer pictures than classes in a part
-        raise DataError(
-            f"{listing.root}: a test_share of {spec.test_share:g} of {len(rows):,} pictures does "
-            f"not leave some of all {len(counts):,} classes to train and to test on; {remedy}, or "
-            "take another share"
-        )
-    return np.sort(train), np.sort(test)
-
-
-def _cache_file(listing: Listing, shape: tuple[int, int, int]) -> Path:
+def _cache_file(listing: Listing, shape: tuple[int, int, int], fit: Fit) -> Path:
     """Return where the arrays of just these files are kept: named by the folder and a key."""
-    import PIL
-
-    key = hashlib.sha256(repr((_CACHE_FORMAT, PIL.__version__, shape)).encode())
+    key = hashlib.sha256(repr((_CACHE_FORMAT, PIL.__version__, shape, fit)).encode())
     for file in listing.files:  # repr escapes names that are not text
         facts = (file.part, listing.class_names[file.label], file.name, file.size, file.mtime)
         key.update(repr(facts).encode())

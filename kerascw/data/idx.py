@@ -6,10 +6,11 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kerascw.data.catalog import CatalogEntry
+from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.layout import ROLES, Layout
 from kerascw.errors import DataError
 
@@ -36,13 +37,14 @@ def find_idx(folder: Path, name: str) -> Path | None:
     return None
 
 
-def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """Read one IDX file of unsigned bytes.
+def read_idx(path: Path, dimensions: int, largest: int = 2**31) -> np.ndarray:
+    """Read one IDX file of unsigned bytes, and no more of it than its header states.
 
     Parameters
     ----------
     path : the file; gzip is told by its first bytes, not by its name.
-    dimensions : how many the array must have (3 for pictures, 1 for labels).
+    dimensions : how many the array must have (3 for images, 1 for labels).
+    largest : the most bytes of data that are read; a file that states more is refused.
 
     Returns
     -------
@@ -53,32 +55,44 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     DataError
         Damaged gzip, wrong magic number, or another length than the header states.
     """
+    start = 4 + 4 * dimensions
     try:
-        raw = path.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
+        with path.open("rb") as file:
+            is_gzip = file.read(2) == b"\x1f\x8b"
+        opened: Any = gzip.open if is_gzip else open
+        with opened(path, "rb") as stream:
+            header = stream.read(start)
+            _check_header(path, header, dimensions)
+            shape = tuple(int(size) for size in np.frombuffer(header, ">u4", dimensions, 4))
+            stated = math.prod(shape)
+            if stated > largest:
+                raise DataError(
+                    f"{path}: states {stated:,} bytes of data (shape {shape}), expected at most "
+                    f"{largest:,}; {_REMEDY}"
+                )
+            raw = stream.read(stated)
+            more = stream.read(1)  # at the end gzip compares its checksum
     except EOFError:
         raise DataError(f"{path}: the gzip stream ends early; {_REMEDY}") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: damaged gzip ({error}); {_REMEDY}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(raw) != stated or more:
+        got = f"more than {stated:,} bytes of data" if more else f"{len(raw):,} bytes of data"
+        raise DataError(f"{path}: {got}, expected {stated:,} for shape {shape}; {_REMEDY}")
+    return np.frombuffer(raw, np.uint8).reshape(shape)
+
+
+def _check_header(path: Path, header: bytes, dimensions: int) -> None:
     expected = bytes([0, 0, _UBYTE, dimensions])
-    if raw[:4] != expected:
+    if header[:4] != expected:
         raise DataError(
-            f"{path}: starts with {raw[:4].hex() or 'nothing'}, expected the IDX magic "
+            f"{path}: starts with {header[:4].hex() or 'nothing'}, expected the IDX magic "
             f"{expected.hex()} (unsigned bytes in {dimensions} dimensions); {_REMEDY}"
         )
-    start = 4 + 4 * dimensions
-    if len(raw) < start:
-        raise DataError(f"{path}: ends within its {start}-byte header; {_REMEDY}")
-    shape = tuple(int(size) for size in np.frombuffer(raw, ">u4", dimensions, 4))
-    stated, got = math.prod(shape), len(raw) - start
-    if got != stated:
-        raise DataError(
-            f"{path}: {got:,} bytes of data, expected {stated:,} for shape {shape}; {_REMEDY}"
-        )
-    return np.frombuffer(raw, np.uint8, stated, start).reshape(shape)
+    if len(header) < 4 + 4 * dimensions:
+        raise DataError(f"{path}: ends within its {4 + 4 * dimensions}-byte header; {_REMEDY}")
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -100,8 +114,10 @@ def _read(
     files: Sequence[Path], entry: CatalogEntry
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     arrays = {}
+    # room for other images than the catalogue's, so that an error can say what their size is
+    largest = 2 * max(entry.counts) * math.prod(entry.shape)
     for path, (role, (_, dimensions)) in zip(files, FILES.items(), strict=True):
-        array = read_idx(path, dimensions)
+        array = read_idx(path, dimensions, largest)
         arrays[role] = array[..., None] if dimensions == 3 else array
     return arrays, {role: str(path) for role, path in zip(ROLES, files, strict=True)}
 

@@ -1,4 +1,7 @@
-"""Pictures from files to arrays a model takes, with Pillow. Importing this loads no TensorFlow."""
+"""Read image files into arrays that a model takes, with Pillow. Importing this loads no TensorFlow.
+
+What is read is decided by a file's content; a folder is searched by the names of files.
+"""
 
 import io
 import os
@@ -11,17 +14,41 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from kerascw.errors import CallError, choices
 
-__all__ = ["Invert", "Picture", "Unreadable", "fit_picture", "pillow_filters", "read_pictures"]
-
 Invert = Literal["auto", "yes", "no"]
+Fit = Literal["pad", "crop", "stretch"]
+FITS: tuple[Fit, ...] = ("pad", "crop", "stretch")
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF")
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif"})
+_SUFFIXES = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "AVIF": (".avif",),
+}
+_OPTIONAL = {"WEBP": "webp", "AVIF": "avif"}  # Pillow may have been built without them
+FORMATS = tuple(
+    name for name in _SUFFIXES if name not in _OPTIONAL or features.check(_OPTIONAL[name])
+)
+"""The formats that are read. Each holds pixels only: no scripts, no other program is called."""
+
+IMAGE_SUFFIXES = frozenset(suffix for name in FORMATS for suffix in _SUFFIXES[name])
 STACK_SUFFIXES = frozenset({".npy", ".npz"})
+UNREAD_SUFFIXES = frozenset(
+    {
+        *(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes),
+        *(".heic", ".heif", ".jxl", ".jp2", ".j2k", ".svg", ".eps", ".psd", ".ico", ".tga"),
+        *(".pbm", ".pgm", ".ppm", ".pnm", ".pcx", ".dds", ".exr", ".hdr", ".xcf", ".dcm"),
+        *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"),
+    }
+    - IMAGE_SUFFIXES
+)
+"""Images by their names, in formats that are not read."""
 
 _STACK_NAMES = ("images", "x", "arr_0")
 _MAX_NPZ_BYTES = 2**31  # unpacked; a few kilobytes of zip can claim any size
@@ -29,7 +56,7 @@ _MAX_NPZ_BYTES = 2**31  # unpacked; a few kilobytes of zip can claim any size
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture that was read: uint8 ``[height, width, channels]`` of the shape asked for.
+    """An image that was read: uint8 ``[height, width, channels]`` of the shape asked for.
 
     ``name`` is the path as it was given or found, with ``[3]`` after it in a stack.
     """
@@ -40,10 +67,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that gave no picture, and why, in one line."""
+    """A file that gave no image, and why, in one line."""
 
     name: str
     reason: str
+
+
+class LeftOut(Unreadable):
+    """A file of a folder that is no image by its name, so that nobody tried to read it."""
 
 
 def read_pictures(
@@ -52,37 +83,47 @@ def read_pictures(
     *,
     light_on_dark: bool = False,
     invert: Invert = "auto",
+    fit: Fit = "pad",
     stdin: BinaryIO | None = None,
 ) -> Iterator[Picture | Unreadable]:
-    """Read pictures one after another; what cannot be read is reported and never raised.
+    """Read images one after another; a file that cannot be read is reported and never raised.
 
-    Each is turned as its EXIF says, made grey or RGB, inverted if need be, and fitted into
-    ``shape``: aspect ratio kept, antialiased (bilinear), centred, the rest black. One that has
-    the shape already keeps its pixels. Transparent pictures are laid on white where their
-    opaque pixels are dark on average, else on black: a black or a white logo both stay visible,
-    and ``auto`` brings both out light on dark.
+    Each image is turned as its EXIF says, made grey or RGB, inverted if need be, and brought to
+    ``shape`` (antialiased, bilinear). One that has the shape already keeps its pixels. A
+    transparent image is laid on white where its opaque pixels are dark on average, else on black:
+    a black or a white logo both stay visible, and ``auto`` makes both light on dark.
 
     Parameters
     ----------
-    sources : PNG, JPEG, BMP or GIF (first frame) of any size; ``.npy`` or ``.npz`` with uint8
-        ``[h, w]``, ``[h, w, c]``, ``[n, h, w]`` or ``[n, h, w, c]`` (three dimensions are one
-        picture where the last has 1, 3 or 4); a folder, for all of these below it by name,
-        without hidden files and linked folders; ``-`` for one picture on standard input.
+    sources : files of the :data:`FORMATS` of any size (of several frames the first); ``.npy`` or
+        ``.npz`` with uint8 ``[h, w]``, ``[h, w, c]``, ``[n, h, w]`` or ``[n, h, w, c]`` (three
+        dimensions are one image where the last has 1, 3 or 4); a folder, for all files below it
+        by name, without hidden files and linked folders; ``-`` for one image on standard input.
     shape : height, width and channels (1 or 3) of the arrays that are wanted.
-    light_on_dark : the model learned light things on black.
-    invert : ``auto`` inverts a picture with light corners where ``light_on_dark``, and never a
-        stack: arrays are taken to be as the model's own data. ``yes`` all, ``no`` none.
+    light_on_dark : whether the model learned light things on black.
+    invert : ``auto`` inverts an image with light corners where ``light_on_dark``, and never a
+        stack: arrays are taken to be like the model's own data. ``yes`` inverts all, ``no`` none.
+    fit : how an image of another shape is brought to it: ``pad`` keeps all of it and fills up
+        with black, ``crop`` fills the frame and cuts off what is outside it, both at the same
+        aspect ratio and about the centre; ``stretch`` changes the aspect ratio.
     stdin : what ``-`` reads, in place of ``sys.stdin.buffer``.
+
+    Yields
+    ------
+    A :class:`Picture`, or what is there instead: of a folder's files that are no images by their
+    names a :class:`LeftOut`, of all others an :class:`Unreadable`.
 
     Raises
     ------
     CallError
-        ``shape`` with other channels, or another ``invert``; at the first picture.
+        ``shape`` with other channels, another ``invert`` or ``fit``; at the first image.
     """
     if shape[2] not in (1, 3):
-        raise CallError(f"pictures of {shape[2]} channels: only 1 (grey) and 3 (RGB) can be read")
+        raise CallError(f"images of {shape[2]} channels: only 1 (grey) and 3 (RGB) can be read")
     if invert not in ("auto", "yes", "no"):
         raise CallError(f"invert: {invert!r}; choose {choices(('auto', 'yes', 'no'))}")
+    if fit not in FITS:
+        raise CallError(f"fit: {fit!r}; choose {choices(FITS)}")
     for source in sources:
         name = os.fspath(source)
         if name == "-":
@@ -97,15 +138,17 @@ def read_pictures(
                 for item, image, is_stack in _read(file, stdin):
                     automatic = light_on_dark and not is_stack and _has_light_corners(image)
                     inverted = invert == "yes" or (invert == "auto" and automatic)
-                    yield Picture(item, _fitted(image, shape, inverted))
+                    yield Picture(item, fitted(image, shape, inverted=inverted, fit=fit))
             # Pillow and NumPy let SyntaxError, struct.error, zlib.error, MemoryError and more
-            # through on damaged files; none of them may cost the other pictures
+            # through on damaged files; none of them may cost the other images
             except Exception as error:
                 yield Unreadable(file, _reason(error))
 
 
-def fit_picture(file: str | Path, shape: tuple[int, int, int]) -> Picture | Unreadable:
-    """Read one picture file as :func:`read_pictures` does, never inverted.
+def fit_picture(
+    file: str | Path, shape: tuple[int, int, int], fit: Fit = "pad"
+) -> Picture | Unreadable:
+    """Read one image file as :func:`read_pictures` does, never inverted.
 
     For many files in several threads: the caller enters :func:`pillow_filters` around them all.
     """
@@ -114,19 +157,19 @@ def fit_picture(file: str | Path, shape: tuple[int, int, int]) -> Picture | Unre
         _refuse_special(name)
         with open(name, "rb") as stream:
             image = _decoded(stream)
-        return Picture(name, _fitted(image, shape, inverted=False))
+        return Picture(name, fitted(image, shape, fit=fit))
     except Exception as error:  # as in read_pictures
         return Unreadable(name, _reason(error))
 
 
 @contextmanager
 def pillow_filters() -> Iterator[None]:
-    """Hold back Pillow's warnings, but make that of an overlarge picture an error.
+    """Hold back Pillow's warnings, but make that of an overlarge image an error.
 
     Warning filters are the whole process': threads must not enter this one by one.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on damaged EXIF and the like: the pixels are there
+        warnings.simplefilter("ignore")  # about damaged EXIF and the like: the pixels are there
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
 
@@ -136,31 +179,42 @@ class _NoPicture(Exception):
 
 
 def _files_below(folder: str) -> Iterator[str | Unreadable]:
-    """Yield known files in the order of their names, depth first; folders that are links stay out.
+    """Yield files in the order of their names, depth first; hidden files and links to folders not.
 
-    A link to a folder above would never end.
+    A link to a folder above would never end. Files that are no images by their names come last.
     """
     problems: list[OSError] = []
+    others: list[str] = []
     found = False
     for parent, folders, files in os.walk(folder, onerror=problems.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
+        for name in sorted(name for name in files if not name.startswith(".")):
             suffix = os.path.splitext(name)[1].lower()
-            if suffix in PICTURE_SUFFIXES | STACK_SUFFIXES and not name.startswith("."):
+            file = os.path.join(parent, name)
+            if suffix in IMAGE_SUFFIXES | STACK_SUFFIXES:
                 found = True
-                yield os.path.join(parent, name)
+                yield file
+            elif suffix in UNREAD_SUFFIXES:
+                found = True
+                yield Unreadable(file, unread_format(suffix))
+            else:
+                others.append(file)
     for problem in problems:
         yield Unreadable(str(problem.filename), _reason(problem))
     if not found and not problems:
-        yield Unreadable(folder, f"no pictures in this folder ({', '.join(sorted(_suffixes()))})")
+        known = ", ".join(sorted(IMAGE_SUFFIXES | STACK_SUFFIXES))
+        yield Unreadable(folder, f"no images in this folder ({known})")
+    for file in others:
+        yield LeftOut(file, "no image by its name")
 
 
-def _suffixes() -> frozenset[str]:
-    return PICTURE_SUFFIXES | STACK_SUFFIXES
+def unread_format(suffix: str) -> str:
+    """Say in one line that files of this suffix are images that are not read."""
+    return f"{suffix} is no format that is read; convert it to PNG, JPEG or WebP"
 
 
 def _read(file: str, stdin: BinaryIO | None) -> Iterator[tuple[str, Image.Image, bool]]:
-    """Yield name, picture of mode L or RGB, and whether it comes from a stack."""
+    """Yield name, image of mode L or RGB, and whether it comes from a stack."""
     if file == "-":
         stream = stdin or sys.stdin.buffer
         yield file, _open(io.BytesIO(stream.read())), False
@@ -170,10 +224,9 @@ def _read(file: str, stdin: BinaryIO | None) -> Iterator[tuple[str, Image.Image,
         array = _read_stack(file)
         single = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3, 4))
         if not array.size:
-            raise _NoPicture(f"no pictures in it: {_described(array)}")
+            raise _NoPicture(f"no images in it: {_described(array)}")
         for position, pixels in enumerate(array[None] if single else array):
-            image = Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
-            yield file if single else f"{file}[{position}]", _opaque(image), True
+            yield file if single else f"{file}[{position}]", of_pixels(pixels), True
     else:
         with open(file, "rb") as stream:
             image = _open(stream)
@@ -192,12 +245,19 @@ def _open(stream: BinaryIO) -> Image.Image:
 
 def _decoded(stream: BinaryIO) -> Image.Image:
     with Image.open(stream, formats=FORMATS) as image:
-        image.load()
+        image.load()  # the first frame
         return _opaque(ImageOps.exif_transpose(image))
 
 
+def of_pixels(pixels: np.ndarray) -> Image.Image:
+    """Make an image of mode L or RGB of uint8 ``[h, w]`` or ``[h, w, 1, 3 or 4]``."""
+    return _opaque(Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels))
+
+
 def _opaque(image: Image.Image) -> Image.Image:
-    """Return the picture in mode L or RGB."""
+    """Convert an image to mode L or RGB."""
+    if image.mode == "F":  # of a TIFF: nobody knows which value is white
+        raise _NoPicture("its pixels are floating-point numbers; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # 16 bits; convert("L") would clip at 255
         wide = np.asarray(image).clip(0, 65535)
         image = Image.fromarray((wide / 257).round().astype(np.uint8))
@@ -213,10 +273,10 @@ def _opaque(image: Image.Image) -> Image.Image:
 def _has_light_corners(image: Image.Image) -> bool:
     """Return whether the median of the four corners, 1/14 of each side, is above 127.
 
-    Of the 70,000 Fashion-MNIST and the 70,000 MNIST pictures, which are all light on dark, this
-    inverts none, and of their negatives it misses none. The median of a one pixel border fails
-    on 2 of Fashion-MNIST's (both in the training set), of a two pixel border on 5, and of the
-    whole picture on 13,100.
+    Of the 70,000 images of Fashion-MNIST and the 70,000 of MNIST, which are all light on dark,
+    this inverts none, and of their negatives it misses none. The median of a one pixel border
+    fails on 2 of Fashion-MNIST's (both in the training set), of a two pixel border on 5, and of
+    the whole image on 13,100.
     """
     grey = np.asarray(image.convert("L"))
     rows, columns = (max(1, round(side / 14)) for side in grey.shape)
@@ -227,22 +287,59 @@ def _has_light_corners(image: Image.Image) -> bool:
     return bool(np.median(np.concatenate(corners)) > 127)
 
 
-def _fitted(image: Image.Image, shape: tuple[int, int, int], inverted: bool) -> np.ndarray:
-    """Return uint8 of ``shape``: made grey or RGB, inverted, scaled to fit, padded with black."""
+def fitted(
+    image: Image.Image, shape: tuple[int, int, int], *, inverted: bool = False, fit: Fit = "pad"
+) -> np.ndarray:
+    """Make uint8 of ``shape`` of an image: grey or RGB, inverted if asked, then fitted.
+
+    Bilinear is what the exported graph uses too, so that both see the same image.
+    """
     height, width, channels = shape
     image = image.convert("L" if channels == 1 else "RGB")
     if inverted:
         image = ImageOps.invert(image)
-    if image.size != (width, height):
-        # as ImageOps.pad, which rounds the short side of a 1000 x 1 picture to 0: all black
+    if image.size == (width, height):
+        pass
+    elif fit == "crop":
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    elif fit == "stretch":
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    else:
+        # as ImageOps.pad, which rounds the short side of a 1000 x 1 image to 0: all black
         # (Pillow 13) or an error (before)
         scale = min(width / image.width, height / image.height)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        # bilinear is what the exported graph uses too, so that both see the same picture
         scaled = image.resize(size, Image.Resampling.BILINEAR)
         image = Image.new(image.mode, (width, height))
         image.paste(scaled, ((width - size[0]) // 2, (height - size[1]) // 2))
     return np.asarray(image).reshape(shape)
+
+
+# --- stacks -----------------------------------------------------------------------------------
+
+
+def read_npz(file: str | Path, largest: int) -> dict[str, np.ndarray]:
+    """Read the arrays of an .npz file of at most ``largest`` bytes unpacked.
+
+    Python objects are passed over: loading them could run any code. Raises what NumPy raises on a
+    damaged file, and ValueError for one that is too large or no .npz file.
+    """
+    with open(file, "rb") as stream:
+        loaded: Any = np.load(stream, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("this is one array, as in an .npy file")
+        with loaded as archive:
+            size = sum(member.file_size for member in archive.zip.infolist())
+            if size > largest:
+                raise ValueError(f"{size:,} bytes unpacked; at most {largest:,} are read")
+            arrays = {}
+            for name in archive.files:
+                try:
+                    arrays[name] = archive[name]
+                except ValueError as error:
+                    if "Object arrays" not in str(error):
+                        raise
+            return arrays
 
 
 def _is_picture_like(array: np.ndarray) -> bool:
@@ -256,29 +353,26 @@ def _described(array: np.ndarray) -> str:
 
 
 def _read_stack(file: str) -> np.ndarray:
-    """Return the picture-like array of an .npy or .npz file; of several, one by its name."""
-    try:  # mapped: a file that claims more than it has is refused before memory is asked for
-        loaded: Any = np.load(file, mmap_mode="r", allow_pickle=False)
+    """Read the image-like array of an .npy or .npz file; of several, one by its name."""
+    try:
+        with open(file, "rb") as stream:
+            is_archive = stream.read(2) == b"PK"
+        if is_archive:
+            arrays = read_npz(file, _MAX_NPZ_BYTES)
+        else:  # mapped: a file that claims more than it has is refused before memory is taken
+            loaded: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         if "pickle" in str(error) or "Python objects" in str(error):
             raise _NoPicture("no array of numbers; Python objects are never loaded") from None
+        if "unpacked" in str(error):
+            raise _NoPicture(str(error)) from None
         raise
-    if isinstance(loaded, np.ndarray):
+    if not is_archive:
         if not _is_picture_like(loaded):
             raise _NoPicture(
                 f"{_described(loaded)}; expected uint8 [n, h, w], [n, h, w, c] or [h, w]"
             )
         return loaded
-    with loaded as archive:
-        size = sum(member.file_size for member in archive.zip.infolist())
-        if size > _MAX_NPZ_BYTES:
-            raise _NoPicture(f"{size:,} bytes unpacked; at most {_MAX_NPZ_BYTES:,} are read")
-        arrays = {}
-        for name in archive.files:
-            try:
-                arrays[name] = archive[name]
-            except ValueError:  # Python objects: loading them could run any code
-                continue
     pictures = {name: array for name, array in arrays.items() if _is_picture_like(array)}
     if not pictures:
         held = ", ".join(f"{name} {_described(array)}" for name, array in arrays.items())
@@ -288,7 +382,7 @@ def _read_stack(file: str) -> np.ndarray:
     named = list(pictures) if len(pictures) == 1 else [n for n in _STACK_NAMES if n in pictures]
     if len(named) != 1:
         raise _NoPicture(
-            f"several arrays of pictures: {', '.join(sorted(pictures))}; "
+            f"several arrays of images: {', '.join(sorted(pictures))}; "
             f"keep one, or name one {choices(_STACK_NAMES)}"
         )
     return pictures[named[0]]
@@ -298,7 +392,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, _NoPicture):
         return str(error)
     if isinstance(error, UnidentifiedImageError):
-        return f"no {choices(FORMATS)} picture"
+        return f"no {choices(FORMATS)} image"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
     if isinstance(error, OSError) and error.strerror:

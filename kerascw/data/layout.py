@@ -1,15 +1,26 @@
-"""What a layout of files is: how to find a dataset's files in a folder, and how to read them."""
+"""What every source of a catalogued dataset shares: layouts of files, checks, and errors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from kerascw.data.catalog import CatalogEntry
+from kerascw.data.catalogue import CatalogEntry
 from kerascw.errors import DataError
 
 ROLES = ("train images", "train labels", "test images", "test labels")
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""By :data:`ROLES`: uint8 as decoded, images ``[n, height, width, channels]``, labels ``[n]``."""
+
+
+class NotHere(Exception):
+    """This source does not have the dataset; the text says what was looked for."""
+
+
+class NotFoundError(DataError):
+    """No source has the dataset. A damaged copy is a plain :class:`DataError`: it was found."""
 
 
 @dataclass(frozen=True)
@@ -17,17 +28,49 @@ class Layout:
     """One way to lay out a dataset's files in a folder.
 
     ``look(folder, entry)`` opens no file: it returns the paths of the files that are there, and
-    the names of those that are missing beside them (none at all: the dataset is not there).
-    ``read(files, entry)`` takes these paths and returns, by :data:`ROLES`, uint8 arrays
-    ``[n, height, width, channels]`` and ``[n]`` and the file of each; it raises a
-    :class:`kerascw.errors.DataError` that names a damaged file. Whether the arrays fit together
-    and the entry is checked after it. ``expected(entry)`` says for an error which files are meant.
+    the names of those that are missing beside them (no paths: the dataset is not there).
+    ``read(files, entry)`` takes these paths and returns, by :data:`ROLES`, the arrays and the file
+    of each; it raises a :class:`kerascw.errors.DataError` that names a damaged file.
+    :func:`checked` is called on the result. ``expected(entry)`` names the files for an error.
     """
 
     title: str  # such as "IDX files"
     look: Callable[[Path, CatalogEntry], tuple[list[Path], list[str]]]
     read: Callable[[Sequence[Path], CatalogEntry], tuple[dict[str, np.ndarray], dict[str, str]]]
     expected: Callable[[CatalogEntry], str]
+
+
+def checked(
+    arrays: Mapping[str, np.ndarray], places: Mapping[str, str], entry: CatalogEntry
+) -> Arrays:
+    """Check that arrays by :data:`ROLES`, each from its place, fit together and the entry."""
+    for part in ("train", "test"):
+        images, labels = arrays[f"{part} images"], arrays[f"{part} labels"]
+        where = places[f"{part} labels"]
+        if images.shape[1:] != entry.shape:
+            raise DataError(
+                f"{places[f'{part} images']}: images of {sides(images.shape[1:])}, expected "
+                f"{sides(entry.shape)} for {entry.title}; this is another dataset's file"
+            )
+        if len(images) != len(labels):
+            raise DataError(
+                f"{where}: {len(labels):,} labels for {len(images):,} images; "
+                "fetch both files again"
+            )
+        if not len(images):
+            raise DataError(f"{where}: no examples; fetch the file again")
+        check_labels(labels, where, entry)
+    train_images, train_labels, test_images, test_labels = (arrays[role] for role in ROLES)
+    return train_images, train_labels, test_images, test_labels
+
+
+def sides(shape: tuple[int, ...]) -> str:
+    """Write a shape for people.
+
+    >>> sides((28, 28, 1))
+    '28 x 28 x 1'
+    """
+    return " x ".join(str(side) for side in shape)
 
 
 def check_labels(labels: np.ndarray, where: str, entry: CatalogEntry) -> None:

@@ -1,5 +1,7 @@
 """tf.data pipelines whose order is a pure function of seed and epoch."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -19,6 +21,20 @@ def batch_sizes(examples: int, batch_size: int) -> tuple[int, ...]:
     return (batch_size,) * (whole > 0) + (rest,) * (rest > 0)
 
 
+def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Return the dataset with tf.data's autotuning off: every pipeline of ours sets its own sizes.
+
+    Autotuning runs a thread that sleeps for a period that doubles from 10 ms. An iterator that is
+    destroyed at the end of an epoch cancels the thread, but the wake-up comes before the thread can
+    see that it is cancelled; if it looks at once, it sleeps on for the rest of its period and the
+    destructor waits for it, so that an epoch of 0.56 s took up to 1.29 s and one of 25 s up to 41
+    (TensorFlow 2.21, docs/speed.md). What a pipeline yields does not depend on it.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 def training_batches(
     part: Part,
     *,
@@ -27,6 +43,7 @@ def training_batches(
     seed: int,
     epoch: tf.Variable,
     augmentation: tuple[AugmentationSpec, ...] = (),
+    heads: tuple[str, ...] = (),
 ) -> tf.data.Dataset:
     """Return the batches of one epoch, in an order drawn from ``seed`` and ``epoch``.
 
@@ -34,32 +51,36 @@ def training_batches(
     epochs, and the epoch after a resume has the order it would have had. Each example comes once;
     the last batch may be smaller.
 
-    Pictures stay uint8 and are gathered by position: a batch costs one copy of its own bytes.
-    Up to :data:`kerascw.data.LARGE` TensorFlow has a copy of them; larger ones NumPy gathers from
+    Images stay uint8 and are gathered by position: a batch costs one copy of its own bytes. Up to
+    :data:`kerascw.data.LARGE` bytes TensorFlow has a copy of them; larger arrays NumPy gathers from
     where they are, which costs some 50 microseconds a batch more.
 
     Parameters
     ----------
-    classes : how many; None for an autoencoder, whose pictures are their own targets.
+    classes : number of classes; None for an autoencoder, whose images are their own targets.
     epoch : int32 scalar, the epoch to draw, counted from 0.
+    heads : names of the model's heads where it has more than one; all see the same labels.
 
     Yields
     ------
-    images uint8 ``[batch, height, width, channels]``, one-hot labels float32 ``[batch, classes]``
-    (mixed ones after mixup and cutmix) or, where ``classes`` is None, the same pictures as float32
-    in [0, 1].
+    images uint8 ``[batch, height, width, channels]``, and the targets: one-hot labels float32
+    ``[batch, classes]`` (mixed ones after mixup and cutmix) or, where ``classes`` is None, the same
+    images as float32 in [0, 1]. With ``heads`` the targets are a dictionary, a head a key.
     """
     n, pictures = len(part), part.images
     in_place = isinstance(pictures, Rows) or pictures.nbytes > LARGE
     images = None if in_place else tf.constant(pictures)
     labels = None if classes is None else tf.one_hot(part.labels, classes)
 
+    # AutoGraph has nothing to convert here; its conversion writes temporary Python files
+    @tf.autograph.experimental.do_not_convert
     def ordered(_: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(tf.range(n), tf.stack([seed, epoch]))
         batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
         return batches.enumerate()
 
-    def gathered(step: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    @tf.autograph.experimental.do_not_convert
+    def gathered(step: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
         if images is None:
             batch = tf.numpy_function(pictures.__getitem__, [positions], tf.uint8)
             batch = tf.ensure_shape(batch, (None, *pictures.shape[1:]))
@@ -69,10 +90,12 @@ def training_batches(
         if augmentation:
             drawn = tf.random.experimental.stateless_fold_in(tf.stack([seed, epoch]), step)
             batch, targets = augment(batch, targets, augmentation, drawn)
-        return batch, tf.cast(batch, tf.float32) / 255 if targets is None else targets
+        if targets is None:
+            targets = tf.cast(batch, tf.float32) / 255
+        return batch, dict.fromkeys(heads, targets) if heads else targets
 
     dataset = tf.data.Dataset.range(1).flat_map(ordered)
     dataset = dataset.map(gathered, num_parallel_calls=2, deterministic=True)
     steps = int(np.ceil(n / batch_size))
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-    return dataset.prefetch(4)
+    return without_autotuning(dataset.prefetch(4))

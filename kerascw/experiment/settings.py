@@ -1,25 +1,32 @@
 """Change fields of an experiment by their dotted paths, as the command line has them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from kerascw.errors import CallError
+from kerascw.errors import CallError, choices
 from kerascw.experiment.spec import (
     AUGMENTATIONS,
+    AugmentationSpec,
+    Autocontrast,
+    Brightness,
+    Contrast,
     Experiment,
+    Flip,
     ModelSpec,
     OptimizerSpec,
     ScheduleSpec,
+    Solarize,
     Spec,
     kinds_of,
 )
 
 
 def one_line(error: ValidationError, prefix: str = "") -> str:
-    """Return pydantic's complaint as one line: field, what is wrong, value received."""
+    """Turn pydantic's complaint into one line: field, what is wrong, value received."""
     first = error.errors()[0]
     # pydantic puts the discriminator's value into the path; the user never wrote it
     path = ".".join(str(part) for part in first["loc"] if part not in _KINDS)
@@ -38,61 +45,82 @@ _CHOICES: dict[str, tuple[type[Spec], ...]] = {
     "training.schedule": kinds_of(ScheduleSpec),
     "training.augmentation": AUGMENTATIONS,
 }
-"""The kinds of each part that comes in several."""
+"""The kinds of each part that has more than one."""
 
 _KINDS = {spec.model_fields["kind"].default for specs in _CHOICES.values() for spec in specs}
 
 
-def _field_names(value: Any) -> str:
-    return ", ".join(sorted(value))
+S = TypeVar("S", bound=Spec)
 
 
-def override(experiment: Experiment, settings: dict[str, Any]) -> Experiment:
-    """Return the experiment with fields changed, each named by its dotted path.
+def override(spec: S, settings: Mapping[str, Any], prefix: str = "") -> S:
+    """Return the experiment, or another spec, with fields changed by their dotted paths.
 
-    Values may be text as it comes from a command line: JSON where it parses, else a string. A
-    changed ``kind`` starts that part afresh with its other fields' defaults, keeping those that
-    both kinds have.
+    Values may be text as it comes from a command line: JSON if it parses, else a string. A changed
+    ``kind`` starts that part afresh with its other fields' defaults, keeping the fields that both
+    kinds have. ``prefix`` stands before each path in an error.
 
     Raises
     ------
     CallError
         A path that names no field, or a value of the wrong type or range.
 
-    >>> from kerascw.studies import fashion
-    >>> override(fashion.recipe(), {"training.epochs": "3"}).training.epochs
-    3
+    >>> from kerascw.experiment.spec import DataSpec
+    >>> override(DataSpec(name="mnist"), {"fraction": "0.5"}).fraction
+    0.5
     """
-    tree = experiment.model_dump(mode="json")
+    tree = spec.model_dump(mode="json")
     for path, raw in settings.items():
         *parents, name = path.split(".")
-        node = tree
+        node: Any = tree
         for parent in parents:
-            if not isinstance(node, dict) or parent not in node:
-                known = _field_names(node) if isinstance(node, dict) else "none"
-                raise CallError(f"{path}: no such field; at {parent!r} the fields are {known}")
-            node = node[parent]
-        if not isinstance(node, dict) or name not in node:
-            known = _field_names(node) if isinstance(node, dict) else "none"
-            raise CallError(f"{path}: no such field; there the fields are {known}")
+            node = _child(node, parent, f"{prefix}{path}")[parent]
+        _child(node, name, f"{prefix}{path}")
         value = _parse(raw)
         if name == "augmentation" and isinstance(raw, str) and raw.lstrip()[:1] not in "[{":
-            value = _augmentation(raw)
+            value = [spec.model_dump() for spec in augmentation_named(raw)]
         if name == "kind":
             tree = _with_kind(tree, parents, value)
         else:
             node[name] = value
+    changed: S = validated(type(spec), tree, prefix)
+    return changed
+
+
+def validated(kind: Any, tree: Any, prefix: str = "") -> Any:
+    """Make a spec, or one of a union of specs, of plain values.
+
+    Raises
+    ------
+    CallError
+        A missing, misspelt or wrong field, in one line that ``prefix`` begins.
+    """
     try:
-        return Experiment.model_validate(tree)
+        return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:
-        raise CallError(one_line(error)) from None
+        raise CallError(one_line(error, prefix) + _closest(error, kind)) from None
 
 
-def _augmentation(text: str) -> list[dict[str, Any]]:
-    """Return what a shorthand such as ``flip:0.25,shift`` stands for."""
-    from kerascw.experiment.augmentation_names import augmentation_named  # it imports this module
+def _closest(error: ValidationError, kind: Any) -> str:
+    """Name the fields of the spec in which pydantic found a field too many."""
+    first = error.errors()[0]
+    if first["type"] != "extra_forbidden":
+        return ""
+    name = str(first["loc"][-1])
+    kinds = {
+        spec.model_fields["kind"].default: spec for every in _CHOICES.values() for spec in every
+    }
+    spec = next((kinds[part] for part in reversed(first["loc"]) if part in kinds), kind)
+    fields = getattr(spec, "model_fields", {})
+    return f"; the fields are {choices(sorted(fields), name)}" if fields else ""
 
-    return [spec.model_dump() for spec in augmentation_named(text)]
+
+def _child(node: Any, name: str, path: str) -> Any:
+    """Return the part of a tree that has this field."""
+    if isinstance(node, dict) and name in node:
+        return node
+    known = choices(sorted(node), name) if isinstance(node, dict) else "none"
+    raise CallError(f"{path}: no such field {name!r}; there the fields are {known}")
 
 
 def _parse(raw: Any) -> Any:
@@ -109,7 +137,7 @@ def _parse(raw: Any) -> Any:
 
 
 def _with_kind(tree: dict[str, Any], parents: list[str], kind: Any) -> dict[str, Any]:
-    """Return the tree with a part of another kind, its shared fields kept."""
+    """Give a part of the tree another kind, and keep the fields that both kinds have."""
     where = ".".join(parents)
     for spec in _CHOICES.get(where, ()):
         if spec.model_fields["kind"].default == kind:
@@ -123,7 +151,7 @@ def _with_kind(tree: dict[str, Any], parents: list[str], kind: Any) -> dict[str,
             } | {"kind": kind}
             return tree
     known = [spec.model_fields["kind"].default for spec in _CHOICES.get(where, ())]
-    raise CallError(f"{where}.kind: {kind!r} is none of {', '.join(known)}")
+    raise CallError(f"{where}.kind: {kind!r}; choose {choices(known, str(kind))}")
 
 
 def read_experiment(path: str | Path) -> Experiment:
@@ -136,11 +164,8 @@ def read_experiment(path: str | Path) -> Experiment:
     CallError
         A file that cannot be read, a wrong field, or files that start from one another.
     """
-    tree = _read_tree(Path(path), ())
-    try:
-        return Experiment.model_validate(tree)
-    except ValidationError as error:
-        raise CallError(one_line(error, f"{path}: ")) from None
+    experiment: Experiment = validated(Experiment, _read_tree(Path(path), ()), f"{path}: ")
+    return experiment
 
 
 def _read_tree(path: Path, from_files: tuple[Path, ...]) -> Any:
@@ -163,3 +188,88 @@ def _read_tree(path: Path, from_files: tuple[Path, ...]) -> Any:
         source = _read_tree(path.parent / start["source"], (*from_files, resolved))
         tree = tree | {"start": start | {"source": source}}
     return tree
+
+
+# --- augmentation as text -------------------------------------------------------------------
+
+KINDS: dict[str, Any] = {spec.model_fields["kind"].default: spec for spec in AUGMENTATIONS}
+"""Every kind by its name, in the order that ``all`` applies them in."""
+
+LENET: tuple[AugmentationSpec, ...] = (
+    Flip(probability=0.25),
+    Brightness(amount=0.2),
+    Contrast(amount=0.2),
+    Autocontrast(probability=0.2),
+    Solarize(probability=0.2, threshold=15),
+)
+"""The augmentations of the report on LeNet's variants."""
+
+LISTS: dict[str, tuple[AugmentationSpec, ...]] = {
+    "none": (),
+    "lenet": LENET,
+    "all": tuple(spec() for spec in KINDS.values()),
+}
+
+
+def augmentation_named(text: str) -> tuple[AugmentationSpec, ...]:
+    """Read the operations that ``text`` lists, separated by commas, in order.
+
+    Each is a kind with its values after colons, in the order of its fields or named; a field that
+    is left out has its default. ``none``, ``lenet`` and ``all`` stand for lists.
+
+    Raises
+    ------
+    CallError
+        A kind or field that does not exist, or a wrong value.
+
+    >>> augmentation_named("flip:0.25,erase:fill=black")[0]
+    Flip(kind='flip', probability=0.25)
+    >>> augmentation_named("solarize:0.2:15") == augmentation_named("solarize")
+    True
+    """
+    found: list[AugmentationSpec] = []
+    for part in text.split(","):
+        name, *values = part.strip().split(":")
+        if name in LISTS and not values:
+            found += LISTS[name]
+        elif name in KINDS:
+            found.append(_one(name, values))
+        elif name in LISTS:
+            raise CallError(f"augmentation {part.strip()!r}: {name} is a list and takes no value")
+        else:
+            raise CallError(
+                f"augmentation {name!r}: no such kind; choose {choices([*KINDS, *LISTS], name)}"
+            )
+    return tuple(found)
+
+
+def _one(kind: str, values: list[str]) -> AugmentationSpec:
+    fields = [name for name in KINDS[kind].model_fields if name != "kind"]
+    given: dict[str, str] = {}
+    for number, value in enumerate(values):
+        name, equals, own = (word.strip() for word in value.partition("="))
+        if not equals:
+            if number >= len(fields):
+                raise CallError(
+                    f"augmentation {kind}: {len(values)} values; it takes {':'.join(fields)}"
+                )
+            name, own = fields[number], name
+        if name not in fields:
+            raise CallError(
+                f"augmentation {kind}: no field {name!r}; choose {choices(fields, name)}"
+            )
+        if name in given:
+            raise CallError(f"augmentation {kind}: {name} is given twice")
+        given[name] = own
+    spec: AugmentationSpec = validated(KINDS[kind], given, f"augmentation {kind}: ")
+    return spec
+
+
+def augmentation_text(specs: tuple[AugmentationSpec, ...]) -> str:
+    """Describe the operations in words: ``flip (probability 0.25), brightness (amount 0.2)``."""
+    words = []
+    for spec in specs:
+        fields = spec.model_dump(exclude={"kind"})
+        values = ", ".join(f"{name} {value}" for name, value in fields.items())
+        words.append(f"{spec.kind} ({values})")
+    return ", ".join(words) or "none"

@@ -101,9 +101,9 @@ class Holdout(Spec):
 
 
 class Folder(Spec):
-    """A folder of pictures as a dataset; see :mod:`kerascw.data.folder`."""
+    """Images of one's own as a dataset; see :func:`kerascw.data.load.load_data`."""
 
-    path: str  # absolute
+    path: str  # absolute, of a folder, a .csv or an .npz file; or tfds:NAME[/CONFIG]
     # pixels of height and width, and whether grey or in colour, that every picture is brought to
     height: int = Field(gt=0)
     width: int = Field(gt=0)
@@ -112,6 +112,8 @@ class Folder(Spec):
     test_share: float = Field(default=0.2, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     bad_files: Literal["fail", "skip"] = "fail"
+    # how images of another shape are brought to it; see kerascw.data.image_files.read_pictures
+    fit: Literal["pad", "crop", "stretch"] = "pad"
 
 
 class Also(Spec):

@@ -75,9 +75,16 @@ class LoadedModel:
         return Predictions(probabilities, class_ids, tuple(str(names[i]) for i in class_ids))
 
     def _repr_html_(self) -> str:
-        from kerascw.report.notebook import model_fragment
+        from kerascw.runs.summary import fragment
 
-        return model_fragment(self)
+        height, width, channels = self.input_shape
+        rows = [
+            ("takes", f"images: uint8 [n, {height}, {width}, {channels}]"),
+            ("classes", ", ".join(self.class_names or ()) or "not named"),
+        ]
+        if "accuracy" in (test := self.card.get("test") or {}):
+            rows.append(("test accuracy", f"{test['accuracy']:.2%}"))
+        return fragment(None, str(self.path), rows)
 
     def _stack(self, images: np.ndarray) -> np.ndarray:
         shape, stack = self.input_shape, images

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from kerascw.data import split
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.export.formats import check_installed
 from kerascw.export.load import document_beside
 from kerascw.export.runtimes import Format, with_article
 from kerascw.export.write import export
-from kerascw.runs.many import dataset_for
 from kerascw.runs.store import Run
 
 CHECK_PICTURES = 256

@@ -1,4 +1,4 @@
-"""Experiments made of others: repeated over seeds and folds, on other data, on all of it."""
+"""Derive experiments: repeated over seeds and folds, on other data, on all training data."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,9 +11,9 @@ from kerascw.runs.store import Run
 
 
 def repeated(experiment: Experiment, seeds: Iterable[int]) -> list[Experiment]:
-    """Return the experiment with every seed; one that holds out a fold, with each of its folds.
+    """Repeat the experiment with every seed, and if it holds out a fold, with each of its folds.
 
-    The folds are the same with every seed: what they are drawn from is ``data.holdout.seed``.
+    The folds are the same with every seed: they are drawn from ``data.holdout.seed``.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def repeated(experiment: Experiment, seeds: Iterable[int]) -> list[Experiment]:
     if experiment.start is not None:
         raise CallError(
             "data.holdout.how: fold, but the variant starts from the weights of another "
-            "experiment, which has learned from pictures of every fold"
+            "experiment, which has learned from images of every fold"
         )
     return [
         with_fold(with_seed(experiment, seed), fold)
@@ -35,7 +35,7 @@ def repeated(experiment: Experiment, seeds: Iterable[int]) -> list[Experiment]:
 
 
 def cross_validated(experiment: Experiment, folds: int) -> Experiment:
-    """Return the experiment with a fold held out in place of what it held out.
+    """Hold out a fold, in place of what the experiment held out.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def cross_validated(experiment: Experiment, folds: int) -> Experiment:
         Fewer than two folds.
     """
     if folds < 2:
-        raise CallError(f"folds: {folds} is less than 2")
+        raise CallError(f"--folds: {folds}; at least 2 are needed")
     old = experiment.data.holdout
     return _holding_out(
         experiment, Holdout(how="fold", folds=folds, seed=0 if old is None else old.seed)
@@ -51,7 +51,7 @@ def cross_validated(experiment: Experiment, folds: int) -> Experiment:
 
 
 def with_fold(experiment: Experiment, fold: int) -> Experiment:
-    """Return an experiment that holds out a fold, with another of its folds, from 0."""
+    """Hold out another of the experiment's folds, counted from 0."""
     assert experiment.data.holdout is not None
     return _holding_out(experiment, experiment.data.holdout.model_copy(update={"fold": fold}))
 
@@ -62,7 +62,7 @@ def _holding_out(experiment: Experiment, holdout: Holdout) -> Experiment:
 
 
 def with_seed(experiment: Experiment, seed: int) -> Experiment:
-    """Return the experiment with another seed, and what it starts from with that seed too."""
+    """Give the experiment another seed, and the source of its warm start the same."""
     changes: dict[str, object] = {"seed": seed}
     if experiment.start is not None:
         source = with_seed(experiment.start.source, seed)
@@ -74,12 +74,12 @@ def with_seed(experiment: Experiment, seed: int) -> Experiment:
 
 
 def on_other_data(experiment: Experiment, data: DataSpec, dataset: Dataset) -> Experiment:
-    """Return the experiment with another dataset in place of its own: all its classes.
+    """Replace the experiment's dataset by another, with all its classes.
 
-    What is held out stays as it is where that leaves four fifths to train on; else, and for a
-    folder, whose order is that of its classes, it is the dataset's own validation part, or a tenth
-    of the training pictures, stratified. Folds stay folds: of the training pictures, and the
-    dataset's own validation part is not used.
+    The holdout stays as it is if it leaves four fifths to train on. If not, and for a folder, whose
+    images are in the order of their classes, it becomes the dataset's own validation set, or a
+    stratified tenth of the training set. Folds stay folds of the training set; the dataset's own
+    validation set is then not used.
     """
     holdout = experiment.data.holdout
     n = len(dataset.train)
@@ -103,9 +103,9 @@ def on_other_data(experiment: Experiment, data: DataSpec, dataset: Dataset) -> E
 
 
 def of_sample(experiment: Experiment) -> Experiment:
-    """Return the experiment on the bundled sample, holding out the same share of it.
+    """Put the experiment on the bundled sample, holding out the same share of it.
 
-    The sample has a tenth of the dataset's training pictures.
+    The sample has a tenth of the dataset's training images.
     """
     tree = experiment.model_dump(mode="json")
     tree["data"]["sample"] = True
@@ -120,7 +120,7 @@ def of_sample(experiment: Experiment) -> Experiment:
 
 
 def retrained_on_everything(run: Run, epochs: int | None = None) -> Experiment:
-    """Return the run's experiment without a validation part, for the epochs that it found best.
+    """Train the run's experiment on validation too, for its best number of epochs.
 
     ``epochs`` is another number to train for.
     """
@@ -128,7 +128,7 @@ def retrained_on_everything(run: Run, epochs: int | None = None) -> Experiment:
         raise CallError("--final: data.holdout is none, everything is trained on")
     tree = run.experiment.model_dump(mode="json")
     tree["data"]["holdout"] = None
-    for also in tree["data"]["also"]:  # what was held out is in the training part now
+    for also in tree["data"]["also"]:  # what was held out is in the training set now
         also["parts"] = list(
             dict.fromkeys("train" if part == "validation" else part for part in also["parts"])
         )
@@ -140,9 +140,9 @@ def retrained_on_everything(run: Run, epochs: int | None = None) -> Experiment:
 
 
 def finals_of(runs: Sequence[Run]) -> list[Experiment]:
-    """Return what ``final`` trains of a variant: one experiment for each that held out.
+    """Derive what ``final`` trains of a variant: one experiment for each that held out.
 
-    The folds of a seed have one in common, for the mean of the epochs that they kept, rounded.
+    The folds of a seed share one, for the rounded mean of their best numbers of epochs.
     """
     alike: dict[str, list[Run]] = {}
     for run in runs:

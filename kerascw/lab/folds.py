@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kerascw.evaluation.statistics import Spread, over_seeds
+from kerascw.lab.plan import StudyResult
 from kerascw.lab.repeats import repeats_of, values_of
-from kerascw.lab.run import StudyResult
 from kerascw.lab.verdict import figure_of
 from kerascw.runs.store import Run
 

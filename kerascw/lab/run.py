@@ -1,215 +1,24 @@
-"""Run a study: its variants over seeds, each run kept, none trained twice."""
+"""Run a planned study, keep which runs it consists of, and read that back."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerascw.commands.event_links import EVENTS, link_events, link_names
-from kerascw.data import FOLDER, split
-from kerascw.errors import CallError
-from kerascw.experiment.recipes import recipe_named
-from kerascw.experiment.settings import override
-from kerascw.experiment.spec import DataSpec, Experiment
-from kerascw.lab.derive import (
-    cross_validated,
-    finals_of,
-    of_sample,
-    on_other_data,
-    repeated,
-)
-from kerascw.lab.study import Budget, Study
+from kerascw.errors import CallError, KerascwError, counted
+from kerascw.evaluation.statistics import over_seeds
+from kerascw.experiment.spec import Experiment
+from kerascw.lab.derive import finals_of, repeated
+from kerascw.lab.event_links import EVENTS, link_events, link_names
+from kerascw.lab.plan import FINAL, Plan, StudyResult
+from kerascw.lab.study import Study
+from kerascw.lab.table import spread_text
 from kerascw.runs.environment import command_line
-from kerascw.runs.many import StudyWatcher, checked_name, dataset_for, run_many
-from kerascw.runs.store import Run, Store, write_json
-from kerascw.studies import all_studies, study_named
+from kerascw.runs.many import StudyWatcher, run_many
+from kerascw.runs.store import MANIFEST, Run, Store, write_json
+from kerascw.runs.summary import Summary, read_json, write_summary
 
-SHORTCUTS = {
-    "epochs": "training.epochs",
-    "batch_size": "training.batch_size",
-    "learning_rate": "training.optimizer.learning_rate",
-    "fraction": "data.fraction",
-    "augment": "training.augmentation",
-    "precision": "training.precision",
-}
-"""Options that stand for one field of the experiment."""
-
-FINAL = ", all training data"
-"""What ``final`` adds to a variant's name."""
-
-DRAWN = 6
-"""A study of at most so many runs draws each run's own report; others do on demand."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A study's experiments, every variant over the seeds and folds; what of it was changed."""
-
-    study: Study
-    budget: Budget
-    experiments: dict[str, list[Experiment]]
-    changed: dict[str, Any] = field(default_factory=dict)
-    sample: bool = False
-    command: str | None = None  # that ran it, where it was read back
-
-    @property
-    def label(self) -> str:
-        """What names the study as it was run: its changes go to a folder of their own."""
-        parts = [self.study.name, self.budget, *(["sample"] if self.sample else [])]
-        if self.changed:
-            changes = json.dumps(self.changed, sort_keys=True, default=str)
-            parts.append(hashlib.sha256(changes.encode()).hexdigest()[:6])
-        return "-".join(parts)
-
-    @property
-    def cautions(self) -> list[str]:
-        """What keeps the figures from being compared with published ones."""
-        said = []
-        if self.sample:
-            said.append("on the bundled sample, not the dataset")
-        if self.budget == "quick":
-            quick = self.study.quick
-            part = "" if quick.fraction == 1 else f" on {quick.fraction:.0%} of the training data"
-            said.append(f"quick budget: at most {quick.epochs} epochs{part}")
-        if self.changed:
-            said.append(f"changed: {', '.join(f'{k}={v}' for k, v in self.changed.items())}")
-        return said
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """The runs of a study: for every variant one run a seed, or one a seed and fold."""
-
-    plan: Plan
-    runs: dict[str, list[Run]]
-
-    @property
-    def study(self) -> Study:
-        return self.plan.study
-
-    @property
-    def every_run(self) -> list[Run]:
-        return [run for runs in self.runs.values() for run in runs]
-
-    @property
-    def has_page(self) -> bool:
-        """Whether there is more to show than the one run's report."""
-        return len(self.every_run) > 1 or self.study.pictures is not None
-
-    @property
-    def run(self) -> Run:
-        """The run that validation chooses, never test; the first where nothing is held out.
-
-        It is the classifier of the highest accuracy; only where there is none, the autoencoder of
-        the lowest loss.
-        """
-        runs = [run for run in self.every_run if not run.experiment.reconstructs] or self.every_run
-        scored = [run for run in runs if "validation" in run.metrics]
-        if not scored:
-            return runs[0]
-        if runs[0].experiment.reconstructs:
-            return min(scored, key=lambda run: run.metrics["validation"]["loss"])
-        return max(scored, key=lambda run: run.metrics["validation"]["accuracy"])
-
-    @property
-    def product(self) -> Run:
-        """The run to export: the chosen one, or what ``final`` made of it."""
-        chosen = self.run
-        for name, several in self.runs.items():
-            if chosen in several and name + FINAL in self.runs:
-                seed = chosen.experiment.seed
-                return next(r for r in self.runs[name + FINAL] if r.experiment.seed == seed)
-        return chosen
-
-    def _repr_html_(self) -> str:
-        from kerascw.report.notebook import study_fragment
-
-        return study_fragment(self)
-
-
-def planned(
-    study: Study,
-    *,
-    budget: Budget | None = None,
-    seeds: int | None = None,
-    seed: int = 0,
-    folds: int | None = None,
-    sample: bool = False,
-    data: DataSpec | None = None,
-    data_dir: str | Path | None = None,
-    recipe: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> Plan:
-    """Return the study's experiments: every variant with ``settings`` applied, over the seeds.
-
-    ``recipe`` names one of :mod:`kerascw.experiment.recipes`, which takes the place of the
-    training, and maybe the model, of every variant; settings go on top of it.
-
-    ``data`` is a dataset to take in place of the study's own (:func:`on_other_data`). ``folds``
-    cross-validates every variant, whatever it held out, with one seed if no more are asked for; of
-    a study that cross-validates some of its variants anyway, those alone.
-
-    Raises
-    ------
-    CallError
-        A setting that names no field, a value of the wrong type or range, a recipe that the study
-        cannot take, or folds of a study that has no place for them.
-    """
-    budget = budget or study.default_budget
-    if seeds is None:
-        seeds = study.seeds(budget) if folds is None else 1
-    if seeds < 1:
-        raise CallError(f"seeds: {seeds} is less than 1")
-    changes = dict(settings or {})
-    if "seed" in changes:
-        raise CallError("seed: use --seed, or --seeds for several")
-    if data is not None and sample:
-        raise CallError("--sample: only the study's own dataset has one; leave --data out")
-    variants = study.experiments(budget)
-    if recipe is not None:
-        chosen = recipe_named(recipe)
-        chosen.check(study.name, variants)
-        variants = {name: chosen.of(base) for name, base in variants.items()}
-        if budget == "quick":
-            variants = {name: study.quick.of(base) for name, base in variants.items()}
-    if folds is not None:
-        variants = _over_folds(study, variants, folds, changes)
-    if "data.holdout.fold" in changes:
-        raise CallError("data.holdout.fold: a study trains every fold; --folds says how many")
-    plan = {}
-    for name, base in variants.items():
-        if data is not None:
-            base = on_other_data(base, data, dataset_for(data, data_dir))
-        base = override(of_sample(base) if sample else base, changes)
-        plan[name] = repeated(base, range(seed, seed + seeds))
-    if folds is not None:
-        changes = {"folds": folds} | changes
-    if recipe is not None:
-        changes = {"recipe": recipe} | changes
-    if data is not None:
-        changes = {"data": FOLDER + data.folder.path if data.folder else data.name} | changes
-    return Plan(study, budget, plan, changes, sample)
-
-
-def _over_folds(
-    study: Study, variants: Mapping[str, Experiment], folds: int, changes: Mapping[str, Any]
-) -> dict[str, Experiment]:
-    """Return the variants with so many folds: those that have folds, or all where none has."""
-    if study.no_folds:
-        raise CallError(f"--folds: not for study {study.name}: {study.no_folds}")
-    for path in changes:
-        if path.startswith("data.holdout") and path != "data.holdout.seed":
-            raise CallError(
-                f"{path}: --folds says what is held out; of data.holdout only the seed, which "
-                "draws the folds, can be set beside it"
-            )
-    chosen = [name for name, base in variants.items() if base.folds] or list(variants)
-    return {
-        name: cross_validated(base, folds) if name in chosen else base
-        for name, base in variants.items()
-    }
+KEPT = "study.json"
+"""Which runs a study consists of, and how it was run: in the study's folder."""
 
 
 def run_study(
@@ -222,11 +31,11 @@ def run_study(
     cluster: str | None = None,
     watcher: StudyWatcher | None = None,
 ) -> StudyResult:
-    """Run what is planned, then what depends on it.
+    """Run what is planned, then what depends on it; nothing is drawn.
 
-    ``final`` trains every run that held out again on validation too, for the epochs found best; a
-    run that diverged before any was worth keeping has none. All folds of a seed are one training
-    on everything, for the mean of their epochs.
+    ``final`` trains every run that held out again on validation too, for its best number of
+    epochs; a run that diverged before its first good epoch is not trained again. All folds of a
+    seed are one training on everything, for the mean of their epochs.
 
     Raises
     ------
@@ -240,22 +49,24 @@ def run_study(
     def run_all(
         experiments: Mapping[str, Sequence[Experiment]], more: bool = True
     ) -> dict[str, list[Run]]:
-        named = {n: [(e, checked_name(e, data_dir)) for e in es] for n, es in experiments.items()}
-        folder = store.study_folder(plan.label) / EVENTS
-        link_events(folder, store, link_names(named), more=more)
-        flat = [(name, e) for name, several in experiments.items() for e in several]
-        done = run_many(
-            [experiment for _, experiment in flat],
-            store,
-            data_dir=data_dir,
-            jobs=jobs,
-            cluster=cluster,
-            watcher=watcher,
+        def link(names: Sequence[str]) -> None:
+            left = iter(names)
+            named = {v: [(e, next(left)) for e in own] for v, own in experiments.items()}
+            folder = store.study_folder(plan.label) / EVENTS
+            link_events(folder, store, link_names(named), more=more)
+
+        done = iter(
+            run_many(
+                [experiment for own in experiments.values() for experiment in own],
+                store,
+                data_dir=data_dir,
+                jobs=jobs,
+                cluster=cluster,
+                watcher=watcher,
+                begin=link,
+            )
         )
-        runs: dict[str, list[Run]] = {name: [] for name in experiments}
-        for (name, _), run in zip(flat, done, strict=True):
-            runs[name].append(run)
-        return runs
+        return {variant: [next(done) for _ in own] for variant, own in experiments.items()}
 
     runs = run_all(plan.experiments, more=False)
     seeds = sorted({e.seed for several in plan.experiments.values() for e in several})
@@ -268,19 +79,8 @@ def run_study(
         again = {name + FINAL: finals_of(several) for name, several in runs.items()}
         runs |= run_all({name: several for name, several in again.items() if several})
     result = StudyResult(plan, runs)
-    _remember(result, store)  # first: a run's page names its studies and what they print
-    if len(result.every_run) <= DRAWN:
-        for run in result.every_run:
-            draw_if_missing(run, data_dir)
+    _remember(result, store)
     return result
-
-
-def draw_if_missing(run: Run, data_dir: str | Path | None = None) -> None:
-    """Draw a kept run's figures and report, if they are not there."""
-    if not (run.folder / "report.html").is_file():
-        from kerascw.report.run import draw_run
-
-        draw_run(run, split(dataset_for(run.experiment.data, data_dir), run.experiment.data))
 
 
 def _remember(result: StudyResult, store: Store) -> None:
@@ -296,59 +96,142 @@ def _remember(result: StudyResult, store: Store) -> None:
         "command": command_line(),
         "runs": {name: [run.name for run in several] for name, several in result.runs.items()},
     }
-    temporary = folder / ".study.json.writing"
+    temporary = folder / f".{KEPT}.writing"
     write_json(temporary, content)
-    temporary.replace(folder / "study.json")
+    temporary.replace(folder / KEPT)
+    write_summary(folder, summary_of_study(folder, store))
 
 
-def recall(name: str, store: Store) -> StudyResult:
-    """Return the kept result of a study, without training anything.
+StudyOf = Callable[[str, Mapping[str, Any] | None, Mapping[str, Sequence[Experiment]]], Study]
+"""Finds a study by its name, what a command built it from, and its experiments."""
+
+
+def recall(name: str, store: Store, study_of: StudyOf) -> StudyResult:
+    """Read back the kept result of a study, without training anything.
 
     Parameters
     ----------
     name : a study, or a study as it was run once: the name of a folder in ``runs/studies/``. Of a
-        study the full budget is preferred to the quick one, and both to what was changed.
+        study the full budget is preferred to the quick one, and both to changed settings.
 
     Raises
     ------
     CallError
         The study was not run, or some of its runs are gone.
+    KerascwError
+        What is kept of it is damaged.
     """
-    file = _remembered(name, store)
+    file = remembered(name, store)
     if file is None:
         raise CallError(f"study {name} was not run yet; next: python -m kerascw run {name}")
-    content = json.loads(file.read_text())
+    content = read_json(file)
+    try:
+        budget, changed, sample = content["budget"], dict(content["changed"]), content["sample"]
+        names = {variant: [str(run) for run in own] for variant, own in content["runs"].items()}
+        study_name = str(content["study"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise KerascwError(
+            f"{file}: damaged ({error!r}); next: python -m kerascw run {name}"
+        ) from None
     runs: dict[str, list[Run]] = {}
-    for variant, names in content["runs"].items():
-        found = [store.get(run) for run in names]
+    for variant, own in names.items():
+        found = [store.get(run) for run in own]
         if not all(found):
             raise CallError(f"study {name}: runs of {variant!r} are gone; run it again")
         runs[variant] = [run for run in found if run is not None]
-    plan = Plan(
-        study_named(content["study"]),
-        content["budget"],
-        {variant: [run.experiment for run in several] for variant, several in runs.items()},
-        content["changed"],
-        content["sample"],
-        content.get("command"),
-    )
+    experiments = {variant: [run.experiment for run in own] for variant, own in runs.items()}
+    study = study_of(study_name, content.get("arguments"), experiments)
+    command = content.get("command")
+    plan = Plan(study, budget, experiments, changed, bool(sample), command, study.shows)
     return StudyResult(plan, runs)
 
 
-def is_study(name: str, store: Store) -> bool:
-    """Return whether ``name`` is a study, or one as it was run."""
-    return name in all_studies() or _remembered(name, store) is not None
-
-
-def _remembered(name: str, store: Store) -> Path | None:
-    """Return the file that remembers the study as it was run last."""
+def remembered(name: str, store: Store) -> Path | None:
+    """Return the file that says how the study was run last; None if it was not run."""
     for label in (name, f"{name}-full", f"{name}-quick"):
-        file = store.study_folder(label) / "study.json"
+        file = store.study_folder(label) / KEPT
         if file.is_file():
             return file
-    changed = [
-        file
-        for file in store.study_folder("").glob("*/study.json")
-        if json.loads(file.read_text())["study"] == name
-    ]
+    changed = [file for file, content in kept_studies(store) if content.get("study") == name]
     return max(changed, key=lambda file: file.stat().st_mtime, default=None)
+
+
+def kept_studies(store: Store) -> list[tuple[Path, dict[str, Any]]]:
+    """Read every study.json of the store; damaged ones are left out."""
+    kept = []
+    for file in sorted(store.study_folder("").glob(f"*/{KEPT}")):
+        try:
+            content = read_json(file)
+        except KerascwError:
+            continue
+        if isinstance(content.get("runs"), dict):
+            kept.append((file, content))
+    return kept
+
+
+# --- in one line ----------------------------------------------------------------------------
+
+
+def summary_of_study(folder: Path, store: Store) -> Summary:
+    """Summarise a kept study: the figure of the variant with the best validation figure.
+
+    Raises
+    ------
+    KerascwError
+        Its study.json, or a file of a run, is damaged.
+    """
+    kept = read_json(folder / KEPT)
+    try:
+        names = [name for own in kept["runs"].values() for name in own]
+        variants = {
+            variant: [Run(store.folder / n) for n in own if (store.folder / n / MANIFEST).is_file()]
+            for variant, own in kept["runs"].items()
+        }
+        study, budget = str(kept["study"]), str(kept["budget"])
+        sample = ", sample" if kept["sample"] else ""
+    except (KeyError, TypeError, AttributeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise KerascwError(f"{folder / KEPT}: damaged, {what}") from None
+    variants = {variant: runs for variant, runs in variants.items() if runs}
+    every = [run for runs in variants.values() for run in runs]
+    classifiers = {v: r for v, r in variants.items() if not r[0].experiment.reconstructs}
+    kind = "accuracy" if classifiers else "loss"
+    figure, chosen, values = _chosen_figure(classifiers or variants, kind)
+    spread = over_seeds(values) if values else None
+    text = spread_text(spread)
+    seeds = counted(len({run.experiment.seed for run in every}), "seed")
+    return Summary(
+        kind="study",
+        name=folder.name,
+        dataset=", ".join(dict.fromkeys(run.summary.dataset for run in every)),
+        model=", ".join(dict.fromkeys(run.experiment.model.kind for run in every)),
+        figure=figure,
+        value=None if spread is None else spread.mean,
+        text=f"{text} ({chosen})" if len(variants) > 1 and spread else text,
+        seeds=f"{seeds}, {len(variants)} variants" if len(variants) > 1 else seeds,
+        budget=budget + sample,
+        study=study,
+        runs=tuple(names),
+    )
+
+
+def _chosen_figure(
+    variants: Mapping[str, Sequence[Run]], kind: str
+) -> tuple[str, str, list[float]]:
+    """Return a figure's name, the variant that validation chooses, and its values over the runs.
+
+    To choose by the test set would flatter what it chooses.
+    """
+
+    def values(variant: str, split: str) -> list[float]:
+        figures = [run.metrics.get(split, {}).get(kind) for run in variants[variant]]
+        return [value for value in figures if value is not None]
+
+    for split in ("test", "validation"):
+        scored = [variant for variant in variants if values(variant, split)]
+        if scored:
+            means = {v: sum(own) / len(own) for v in scored if (own := values(v, "validation"))}
+            best = max if kind == "accuracy" else min
+            chosen = best(means, key=lambda v: means[v]) if means else scored[0]
+            return f"{split} {kind}", chosen, values(chosen, split)
+    return "", "", []

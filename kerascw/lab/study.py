@@ -1,7 +1,6 @@
-"""The studies, by name.
+"""What a study is: a question, a set of experiments, what was published, how its runs answer.
 
-A study is a question, a set of experiments, what was published, and how its runs answer. A study's
-file reads like a lab notebook; nothing in it trains.
+A study's file reads like a lab notebook; nothing in it trains.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from kerascw.experiment.spec import Experiment
+from kerascw.lab.pictures import PictureSpec
 from kerascw.lab.published import Published
 
 if TYPE_CHECKING:
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 Budget = Literal["quick", "full"]
 BUDGETS: tuple[Budget, ...] = ("full", "quick")
 Runs = Mapping[str, Sequence["Run"]]
-"""The runs of each variant, one a seed in their order; of one with folds, every fold of a seed."""
+"""The runs of each variant, in order: one a seed, or with folds every fold of a seed."""
 
 
 @dataclass(frozen=True)
 class Quick:
-    """What makes a study quick: at most so many epochs, on a stratified part of the data."""
+    """What makes a study quick: fewer epochs, on a stratified fraction of the training set."""
 
     epochs: int
     fraction: float = 1.0
     seeds: int = 3
 
     def of(self, experiment: Experiment) -> Experiment:
-        """Return the experiment made quick; what it starts from stays as it is."""
+        """Make the experiment quick; the source of a warm start stays as it is."""
         training, data = experiment.training, experiment.data
         return experiment.model_copy(
             update={
@@ -57,12 +57,12 @@ def _nothing(*_: Any) -> Any:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study is before anything is run.
+    """A study before anything is run.
 
     ``variants`` gives the published protocol to the epoch; ``then`` a second round that depends on
     the runs of the first; ``published`` the report's figures by variant and figure name (such as
-    ``test.accuracy``, see :func:`kerascw.evaluation.statistics.figure_of`); ``refused`` models that
-    the report lists and that cannot be fitted, with the reason.
+    ``test.accuracy``, see :func:`kerascw.lab.verdict.figure_of`); ``refused`` models that the
+    report lists and that cannot be fitted, with the reason.
     """
 
     name: str
@@ -82,15 +82,15 @@ class Study:
     then: Callable[[Runs], dict[str, Experiment]] = _nothing
     refused: Callable[[], dict[str, str]] = _nothing
     answers: Callable[[Runs], list[Answer]] = lambda _: []
-    # further figures: file name to (matplotlib Figure, what it shows), drawn into the folder
+    # further figures: file name to (figure, what it shows), drawn into the study's folder
     pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] | None = None
-    # what kind of pictures these are, where options say what they show
-    draws: Literal["feature maps", "embedding"] | None = None
-    exports: str | None = None  # the folder in saved_models/ that its model goes to
-    no_folds: str = ""  # why its variants are not cross-validated, where they are not
+    # what these show and --set pictures.FIELD changes, as they are if nothing is set
+    shows: PictureSpec | None = None
+    exports: str | None = None  # the name that its model is exported under
+    no_folds: str = ""  # why its variants cannot be cross-validated
 
     def seeds(self, budget: Budget) -> int:
-        """Return over how many seeds the study runs if nothing else is asked."""
+        """Return the number of seeds that the study runs over by default."""
         return self.quick.seeds if budget == "quick" else self.full_seeds
 
     def experiments(self, budget: Budget) -> dict[str, Experiment]:

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
 from kerascw.experiment.spec import Autoencoder
 from kerascw.lab.folds import figures_shown
+from kerascw.lab.plan import StudyResult
 from kerascw.lab.published import Published
 from kerascw.lab.repeats import (
     Repeats,
@@ -16,8 +18,7 @@ from kerascw.lab.repeats import (
     repeats_of,
     values_of,
 )
-from kerascw.lab.run import StudyResult
-from kerascw.lab.verdict import Verdict, verdict
+from kerascw.lab.verdict import Verdict, bounds_of, verdict
 from kerascw.runs.store import Run
 
 
@@ -59,7 +60,7 @@ def rows_of(result: StudyResult) -> list[Row]:
                 Cell(
                     name,
                     tuple(values),
-                    over_seeds(values) if values else None,
+                    over_seeds(values, bounds_of(name)) if values else None,
                     printed,
                     _verdict(values, printed, name, result.plan.cautions, repeats.unit),
                     _difference(runs, baseline, name) if variant != study.baseline else None,
@@ -135,22 +136,32 @@ def row_name(row: Row, rows: Sequence[Row]) -> str:
 
 
 def spread_text(spread: Spread | None) -> str:
-    """Return ``mean ± half-width of the 95 % interval``, or a single figure."""
+    """Return the mean with its 95 % CI; with the range of two values; or a single value.
+
+    The CI stands as ``± half its width``, and as ``low to high`` where a bound of the figure, such
+    as 1 of an accuracy, cuts it off.
+    """
     if spread is None:
         return "-"
+    mean = f"{spread.mean:.4f}"
     if spread.interval is None:
-        return f"{spread.mean:.4f}"
-    return f"{spread.mean:.4f} ± {(spread.interval[1] - spread.interval[0]) / 2:.4f}"
+        low, high = spread.range
+        return mean if spread.n == 1 else f"{mean} (range {low:.4f} to {high:.4f})"
+    low, high = spread.interval
+    if math.isclose(high - spread.mean, spread.mean - low, abs_tol=5e-5):
+        return f"{mean} ± {(high - low) / 2:.4f}"
+    return f"{mean} ({low:.4f} to {high:.4f})"
 
 
 def difference_text(difference: Spread | None, unit: str = "seed") -> str:
-    """Return the paired difference with its interval, and whether it is shown."""
+    """Return the paired difference with its 95 % CI, and whether it is significant."""
     if difference is None:
         return ""
     if difference.interval is None:
-        return f"{difference.mean:+.4f} (one {unit})"
+        count = f"one {unit}" if difference.n == 1 else f"{difference.n} {unit}s, no interval"
+        return f"{difference.mean:+.4f} ({count})"
     low, high = difference.interval
-    mark = "" if is_shown(difference) else ", not shown"
+    mark = "" if is_shown(difference) else ", not significant"
     return f"{difference.mean:+.4f} ({low:+.4f} to {high:+.4f}{mark})"
 
 

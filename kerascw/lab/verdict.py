@@ -1,11 +1,12 @@
 """Figures of a run by name, and what they say of a published figure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kerascw.evaluation.statistics import prediction_reach
+from kerascw.evaluation.statistics import FEWEST, UNBOUNDED, prediction_reach
 from kerascw.lab.published import Published
 from kerascw.runs.store import Run
 
@@ -35,6 +36,17 @@ def figure_of(run: Run, name: str) -> float | None:
     return None if value is None else float(value)
 
 
+def bounds_of(name: str) -> tuple[float, float]:
+    """Return the least and the greatest value that a figure can have, by its name.
+
+    >>> bounds_of("test.accuracy"), bounds_of("test.loss")
+    ((0.0, 1.0), (0.0, inf))
+    """
+    if name.endswith(("accuracy", "error")):
+        return 0.0, 1.0
+    return (0.0, math.inf) if name.endswith("loss") else UNBOUNDED
+
+
 @dataclass(frozen=True)
 class Verdict:
     """How a measured figure stands to the published one, and why."""
@@ -50,24 +62,27 @@ def verdict(
     obstacles: Sequence[str] = (),
     unit: str = "seed",
 ) -> Verdict:
-    """Return whether one published run could be one more of our seeds.
+    """Judge whether the published run could be one more of our seeds.
 
-    It agrees if it lies in the 95 % prediction interval for a further seed (mean plus or minus
-    t s sqrt(1 + 1/n)), or for the mean of as many as were published, widened by half a unit of its
-    last printed decimal. ``obstacles`` are what makes the figures not comparable at all; ``unit``
+    It agrees if it lies in the 95 % prediction interval for one more seed (mean plus or minus
+    t s sqrt(1 + 1/n)), or for the mean of as many runs as were published, widened by half a unit of
+    its last printed decimal. Anything in ``obstacles`` makes the figures not comparable; ``unit``
     is what ``values`` are of, ``seed`` or ``fold``.
     """
     if obstacles:
         return Verdict("not comparable", "; ".join(obstacles))
-    if len(values) < 2:
-        return Verdict("not comparable", f"{len(values) or 'no'} {unit}: no spread to judge by")
-    n, reach = len(values), prediction_reach(values, published.mean_of)
-    several = "" if published.mean_of == 1 else f" for a mean of {published.mean_of}"
+    n = len(values)
+    if n < FEWEST:
+        count = f"{n or 'no'} {unit}{'s' if n > 1 else ''}"
+        return Verdict("not comparable", f"{count}: too few to estimate the spread")
+    reach = prediction_reach(values, published.mean_of)
+    of_mean = "" if published.mean_of == 1 else f" for a mean of {published.mean_of}"
     gap = float(np.mean(values)) - published.best_reading
     if abs(gap) <= reach + 0.5 * 10**-published.digits:
-        within = f"within the prediction interval of {n} {unit}s{several}, ±{reach:.4f}"
+        within = f"within the prediction interval of {n} {unit}s{of_mean}, ±{reach:.4f}"
         return Verdict("agrees", within)
     higher_is_better = name.endswith("accuracy")
     word = "better" if (gap > 0) == higher_is_better else "worse"
-    outside = f"outside the prediction interval{several} of ±{reach:.4f}"
-    return Verdict(word, f"by {abs(gap):.4f}, {outside}")
+    return Verdict(
+        word, f"by {abs(gap):.4f}, outside the prediction interval{of_mean} of ±{reach:.4f}"
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, ConvNet, DenseNet, ModelSpec
 from kerascw.models import autoencoder, convnet, mlp
+from kerascw.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -69,6 +70,7 @@ def build_model(
     93322
     """
     check_model(spec, input_shape)
+    import_tensorflow()
     import keras
 
     from kerascw.models.parts import draw_torch_biases

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerascw.data import split
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.evaluation.embedding import (
     GRADIENT,
@@ -28,6 +29,7 @@ from kerascw.evaluation.embedding import (
 )
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
+from kerascw.lab.pictures import EmbeddingMap, splits_of
 from kerascw.lab.study import Answer, Study
 from kerascw.lab.table import spread_text
 from kerascw.report.embedding_figures import (
@@ -38,8 +40,6 @@ from kerascw.report.embedding_figures import (
     ranked_pairs,
     scatter,
 )
-from kerascw.report.options import PictureOptions, splits_of
-from kerascw.runs.many import dataset_for
 from kerascw.runs.store import MANIFEST, Run
 
 FILE = "embedding.npz"
@@ -52,7 +52,7 @@ FEWEST = 30
 # --- options, and what is kept --------------------------------------------------------------
 
 
-def check_embedding(options: PictureOptions, study: Study, experiment: Experiment) -> None:
+def check_embedding(options: EmbeddingMap, study: Study, experiment: Experiment) -> None:
     """Raise a :class:`CallError` where there are no such points or no such perplexity."""
     if experiment.reconstructs:
         raise CallError(
@@ -66,16 +66,16 @@ def check_embedding(options: PictureOptions, study: Study, experiment: Experimen
             f"data.name: {data.name} has {there} test pictures; an embedding needs {FEWEST}"
         )
     if options.points is not None and not FEWEST <= options.points <= there:
-        raise CallError(f"--points: {options.points}; choose from {FEWEST} to {there}")
+        raise CallError(f"pictures.points: {options.points}; choose from {FEWEST} to {there}")
     largest = largest_perplexity(options.points or there)
     if options.perplexity is not None and not 1 <= options.perplexity <= largest:
         raise CallError(
-            f"--perplexity: {options.perplexity:g}; choose from 1 to {int(largest)}, a third of "
-            f"the {options.points or there:,} points"
+            f"pictures.perplexity: {options.perplexity:g}; choose from 1 to {int(largest)}, a "
+            f"third of the {options.points or there:,} points"
         )
 
 
-def embedding_of(run: Run, options: PictureOptions) -> Embedding:
+def embedding_of(run: Run, options: EmbeddingMap) -> Embedding:
     """Return the embedding of the run's test pictures, computed only if it is not kept.
 
     It is no part of the run's result, so not in its manifest; it follows from that.
@@ -113,7 +113,7 @@ def last_embedding_of(run: Run) -> Embedding:
     kept = Embedding.load(run.folder / FILE)
     if kept is not None and kept.settings.get("model_sha256") == _model_sha256(run):
         return kept
-    return embedding_of(run, PictureOptions())
+    return embedding_of(run, EmbeddingMap())
 
 
 def _model_sha256(run: Run) -> str:
@@ -228,13 +228,13 @@ def _described(run: Run, embedding: Embedding) -> str:
 
 
 def embedding_pictures(
-    runs: Sequence[Run], options: PictureOptions | None
+    runs: Sequence[Run], options: EmbeddingMap | None
 ) -> dict[str, tuple[Any, str]]:
     """Return the figures of the first run's embedding by name, with what each shows.
 
     Those of the others are computed too: answers are over all seeds.
     """
-    options, run = options or PictureOptions(), runs[0]
+    options, run = options or EmbeddingMap(), runs[0]
     embedding, *_ = [embedding_of(run, options) for run in runs]
     names = run.metrics["class_names"]
     labels, guesses = _guesses(run, embedding)

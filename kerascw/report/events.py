@@ -1,6 +1,11 @@
-"""The last TensorBoard events of a run: final figures and pictures, from what is kept of it."""
+"""TensorBoard events of a kept run: its pictures, and the rest where a run has no events at all.
+
+A run writes its figures as it trains (:mod:`kerascw.training.events`), and never draws. So its
+pictures are in an events file of their own, written when somebody looks.
+"""
 
 import json
+import socket
 import time
 import zipfile
 from pathlib import Path
@@ -9,36 +14,34 @@ from typing import Any
 import numpy as np
 
 from kerascw.data import Splits
+from kerascw.runs.run import final_event
 from kerascw.runs.store import Run
-from kerascw.training.events import PATTERN, Event, RunEvents, event_of, image, scalar, session_end
+from kerascw.training.events import PATTERN, Event, RunEvents, event_of, image
 
 PICTURES = 30
-"""About so many test pictures are shown with their predictions, of every class as many."""
+"""About so many test images are shown with their predictions, equally many of each class."""
+
+PICTURES_FILE = ".pictures"
+"""Ends the name of an events file that has only pictures."""
 
 
-def closing_events(run: Run, splits: Splits | None, seconds: float | None = None) -> list[Event]:
-    """Return the events that end a run: figures of the kept weights, pictures, its status.
+def picture_event(run: Run, splits: Splits | None, seconds: float | None = None) -> Event:
+    """Draw confusion matrices, and test images with what the model made of them.
 
-    They stand at the step of the epoch whose weights are kept. A run that diverged before any were
-    has a status only.
+    They stand at the step of the epoch whose weights are kept; a run that kept none has none.
 
     Parameters
     ----------
-    splits : the data of the run's experiment; without them no pictures of the data are shown.
+    splits : the splits of the run's experiment; without them no images of the data are shown.
     seconds : when the run ended, since 1970; None: now.
     """
     from kerascw.report import event_pictures as draw
 
-    metrics = run.metrics
-    seconds = time.time() if seconds is None else seconds
-    values: list[Any] = []
-    kept = metrics["kept_epoch"]
-    if kept is not None:
-        values += _final_figures(metrics)
+    metrics, pictures = run.metrics, {}
+    if metrics["kept_epoch"] is not None:
         with np.load(run.folder / "predictions.npz") as file:
             arrays = dict(file)
         names = tuple(metrics["class_names"])
-        pictures = {}
         for part in ("validation", "test"):
             if f"{part}_probabilities" in arrays:
                 probabilities, labels = arrays[f"{part}_probabilities"], arrays[f"{part}_labels"]
@@ -58,38 +61,36 @@ def closing_events(run: Run, splits: Splits | None, seconds: float | None = None
             pictures["reconstructions/test"] = draw.reconstructions(
                 splits.test.images[shown], arrays["test_reconstructions"]
             )
-        values += [image(tag, *draw.png(picture)) for tag, picture in pictures.items()]
-    values.append(session_end(metrics["status"] == "finished", seconds))
-    return [event_of(values, kept or 0, seconds)]
+    values = [image(tag, *draw.png(picture)) for tag, picture in pictures.items()]
+    seconds = time.time() if seconds is None else seconds
+    return event_of(values, metrics["kept_epoch"] or 0, seconds)
 
 
 def write_missing(run: Run, folder: Path, splits: Splits | None) -> bool:
-    """Write a kept run's events into ``folder`` where there are none; return whether it was so."""
-    if any(folder.glob(PATTERN)):
-        return False
+    """Write what a kept run's events lack into ``folder``; return whether all of them did."""
     ended = (run.folder / "metrics.json").stat().st_mtime
-    with zipfile.ZipFile(run.folder / "model.keras") as file:
-        config = json.loads(file.read("config.json"))["config"]
-    events = RunEvents(folder, run.experiment)
-    events.begin(lambda: config, run.history, run.environment["training_seconds"], now=ended)
-    events.end(lambda: closing_events(run, splits, ended))
-    return not events.failed
+    had_none = not any(folder.glob(PATTERN))
+    if had_none:
+        with zipfile.ZipFile(run.folder / "model.keras") as file:
+            config = json.loads(file.read("config.json"))["config"]
+        events = RunEvents(folder, run.experiment)
+        events.begin(lambda: config, run.history, run.environment["training_seconds"], now=ended)
+        events.end(lambda: [final_event(run.metrics, ended)])
+        if events.failed:
+            return False
+    if not any(folder.glob(f"*{PICTURES_FILE}")):
+        _write_pictures(folder, picture_event(run, splits, ended))
+    return had_none
 
 
-def _final_figures(metrics: dict[str, Any]) -> list[Any]:
-    """Return a scalar for each part's loss and accuracy, of every head.
+def _write_pictures(folder: Path, event: Any) -> None:
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
-    A figure that is not finite is null in metrics.json.
-    """
-    heads = {"": metrics} | {f"{head}_": own for head, own in metrics.get("heads", {}).items()}
-    return [
-        scalar(f"{head}final/{part}_{figure}", float("nan") if value is None else value)
-        for head, own in heads.items()
-        for part in ("train", "validation", "test")
-        for figure in ("loss", "accuracy")
-        for value in [own.get(part, {}).get(figure, "none")]
-        if value != "none"
-    ]
+    name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}{PICTURES_FILE}"
+    temporary = folder / f".{name.replace('tfevents', 'writing')}"
+    with temporary.open("wb") as file:
+        RecordWriter(file).write(event.SerializeToString())
+    temporary.rename(folder / name)
 
 
 def _confusion(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

@@ -1,24 +1,24 @@
 """What a convnet's layers respond to: feature maps, and figures in place of judging them by eye."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from kerascw.data import Splits, split
+from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.experiment.spec import ConvNet, Experiment
+from kerascw.lab.pictures import FeatureMaps, splits_of
 from kerascw.lab.study import Answer, Study
-from kerascw.report.options import PictureOptions, splits_of
-from kerascw.runs.many import dataset_for
 from kerascw.runs.store import Run
 
 CHANNELS = 6
 
 
-def check_features(options: PictureOptions, study: Study, experiment: Experiment) -> None:
+def check_features(options: FeatureMaps, study: Study, experiment: Experiment) -> None:
     """Raise a :class:`CallError` where a layer, channel or image does not exist."""
     if not isinstance(experiment.model, ConvNet):
         raise CallError(
@@ -56,7 +56,7 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def feature_pictures(run: Run, options: PictureOptions | None) -> dict[str, tuple[Any, str]]:
+def feature_pictures(run: Run, options: FeatureMaps | None) -> dict[str, tuple[Any, str]]:
     """Return the figures of part 3: maps for a picture of each class, and their statistics.
 
     Raises
@@ -64,7 +64,7 @@ def feature_pictures(run: Run, options: PictureOptions | None) -> dict[str, tupl
     CallError
         A layer, channel or image that does not exist.
     """
-    options = options or PictureOptions()
+    options = options or FeatureMaps()
     splits = splits_of(run, options)
     names, labels = splits.class_names, splits.train.labels
     if options.image is None:
@@ -94,36 +94,36 @@ def feature_pictures(run: Run, options: PictureOptions | None) -> dict[str, tupl
     return pictures
 
 
-def example_maps(runs: Sequence[Run], options: PictureOptions | None) -> dict[str, Any]:
+def example_maps(runs: Sequence[Run], options: FeatureMaps | None) -> dict[str, Any]:
     """Return the feature maps of one picture, the first to train on if none is asked for."""
-    options = options or PictureOptions()
+    options = options or FeatureMaps()
     trained = [run for run in runs if run.metrics["kept_epoch"]]
     if not trained:
         return {}
-    chosen = replace(options, image=options.image or 0)
+    chosen = options.model_copy(update={"image": options.image or 0})
     drawn = feature_pictures(trained[0], chosen)
     return {name: picture for name, picture in drawn.items() if name != "activity"}
 
 
-def _chosen_layers(options: PictureOptions, there: int) -> list[int]:
+def _chosen_layers(options: FeatureMaps, there: int) -> list[int]:
     if options.layer is None:
         return list(range(1, there + 1))
     if not 1 <= options.layer <= there:
-        raise CallError(f"--layer: {options.layer}; choose from 1 to {there}")
+        raise CallError(f"pictures.layer: {options.layer}; choose from 1 to {there}")
     return [options.layer]
 
 
 def _check_image(image: int, there: int) -> None:
     if not 0 <= image < there:
-        raise CallError(f"--image: {image}; choose from 0 to {there - 1}")
+        raise CallError(f"pictures.image: {image}; choose from 0 to {there - 1}")
 
 
-def _channels(options: PictureOptions, there: int) -> tuple[int, ...]:
+def _channels(options: FeatureMaps, there: int) -> tuple[int, ...]:
     if options.channels is None:
         return tuple(range(min(CHANNELS, there)))
     wrong = [channel for channel in options.channels if not 0 <= channel < there]
     if wrong:
-        raise CallError(f"--channels: {wrong[0]}; choose from 0 to {there - 1}")
+        raise CallError(f"pictures.channels: {wrong[0]}; choose from 0 to {there - 1}")
     return options.channels
 
 
@@ -200,7 +200,7 @@ def _activity(measured: Activity, names: Sequence[str]) -> Figure:
 def selectivity_answers(runs: Sequence[Run]) -> list[Answer]:
     """Return the most class-selective channels of each layer of the first seed's model."""
     run = runs[0]
-    splits = splits_of(run, PictureOptions())
+    splits = splits_of(run, FeatureMaps())
     measured, said = activity(run, splits), []
     for layer, per_channel in enumerate(measured.per_channel):
         index = measured.selectivity(layer)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kerascw.experiment.spec import MAIN_HEAD
-from kerascw.report.features import splits_of
+from kerascw.lab.pictures import splits_of
 from kerascw.report.figures import GREEN, GREY, RED, plain, show_picture
 from kerascw.runs.store import Run
 

@@ -1,98 +1,75 @@
-"""How runs, studies and models show themselves as the last line of a notebook's cell.
+"""What runs and studies show as the last line of a notebook's cell: written by their reports.
 
-Still pictures and plain tables, without a script or a style of their own: a notebook is read where
-neither runs, and keeps its own colours.
+Still figures and plain tables, without a script or a style of their own: a notebook is read where
+neither works, and keeps its own colours.
 """
 
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kerascw.lab.run import StudyResult
-from kerascw.report.page import filled
-from kerascw.report.tables import Table, number, percent
+from kerascw.lab.plan import StudyResult
+from kerascw.report.page import filled, replace_text
+from kerascw.report.tables import Table, number
 from kerascw.runs.store import Run
+from kerascw.runs.summary import FRAGMENT
 
 if TYPE_CHECKING:
-    from kerascw.export.load import LoadedModel
+    from kerascw.report.figure_files import Shown
 
 MOST_ROWS = 30
 """Lines of a table that a cell shows; the report has all."""
 
 
-def run_fragment(run: Run) -> str:
-    """Return a run as HTML: its figures of training, validation and test; curves and confusion."""
-    from kerascw.report.run_charts import run_charts
-
-    parts = [part for part in ("train", "validation", "test") if part in run.metrics]
+def write_run_fragment(run: Run, figures: Mapping[str, "Shown"]) -> None:
+    """Write a run's scores on the splits, its curves and its confusion matrix."""
+    metrics = run.metrics
+    splits = [split for split in ("train", "validation", "test") if split in metrics]
     names = ["loss"] if run.experiment.reconstructs else ["accuracy", "loss"]
-    rows = [(part, *(number(run.metrics[part][name]) for name in names)) for part in parts]
-    said = f"{run.metrics['epochs_trained']} epochs, {run.metrics['parameters']:,} parameters"
-    if run.metrics["status"] != "finished":
-        said += f"; {run.metrics['status']}: {run.metrics['reason']}"
-    drawn = {k: v for k, v in run_charts(run).items() if k in ("curves", "confusion")}
-    return _fragment(run.name, said, [Table("scores", ("part", *names), rows)], drawn,
-                     f"python -m kerascw report {run.name} --open")  # fmt: skip
+    rows = [(split, *(number(metrics[split][name]) for name in names)) for split in splits]
+    text = f"{run.summary.budget}, {metrics['parameters']:,} parameters"
+    if metrics["status"] != "finished":
+        text += f"; {metrics['status']}: {metrics['reason']}"
+    table = Table("scores", ("split", *names), rows)
+    shown = [figures[name] for name in ("curves", "confusion") if name in figures]
+    _write(run.folder, run.name, text, [table], shown, run.name)
 
 
-def study_fragment(result: StudyResult) -> str:
-    """Return a study as HTML: the answer, variants measured and published, their figure."""
-    from kerascw.lab.table import rows_of
-    from kerascw.report import study_figures
-    from kerascw.report.study import comparable, compared_figure, figure_tables, headline
-
-    rows, study = rows_of(result), result.study
-    compared, alike = compared_figure(result, rows), comparable(rows)
-    drawn: dict[str, tuple[Any, str]] = {}
-    if any(cell.name == compared for row in alike for cell in row.cells):
-        drawn["comparison"] = (
-            study_figures.comparison(alike, compared),
-            f"{compared.replace('.', ' ')} of every variant",
-        )
-    curves = study_figures.every_curve(result.runs)
-    drawn |= {name: curves[name] for name in curves if name == "loss"}
-    tables = figure_tables(rows, study)
+def write_study_fragment(
+    result: StudyResult,
+    folder: Path,
+    headline: str,
+    table: Table,
+    figures: Mapping[str, "Shown"],
+) -> None:
+    """Write a study's answer, its variants measured and published, and their figure."""
     cautions = "".join(
-        f" Not comparable with published figures: {c}." for c in result.plan.cautions
+        f" Not comparable with published figures: {caution}." for caution in result.plan.cautions
     )
-    return _fragment(study.question, headline(result, rows) + cautions,
-                     [tables.get(compared) or next(iter(tables.values()))], drawn,
-                     f"python -m kerascw report {result.plan.label} --open")  # fmt: skip
+    shown = [figures[name] for name in ("comparison", "loss") if name in figures]
+    _write(folder, result.study.question, headline + cautions, [table], shown, result.plan.label)
 
 
-def model_fragment(model: "LoadedModel") -> str:
-    """Return an exported model as HTML: what it takes and gives, and its card's figures."""
-    height, width, channels = model.input_shape
-    rows: list[tuple[str, Any]] = [
-        ("takes", f"uint8 pictures [n, {height}, {width}, {channels}]"),
-        ("classes", ", ".join(model.class_names) if model.class_names else "not named"),
+def _write(
+    folder: Path,
+    title: str,
+    text: str,
+    tables: list[Table],
+    figures: Sequence["Shown"],
+    name: str,
+) -> None:
+    drawn = [
+        (base64.b64encode((folder / "figures" / f"{shown.name}.png").read_bytes()).decode(), shown)
+        for shown in figures
     ]
-    test = model.card.get("metrics", {}).get("test", {})
-    if "accuracy" in test:
-        rows.append(("test accuracy", percent(test["accuracy"])))
-    return _fragment(
-        model.path.name if model.path.suffix else model.path.parent.name,
-        f"{model.form}, {model.path}",
-        [Table("facts", ("", ""), rows, text=(0, 1))],
-        {},
-        f"python -m kerascw predict {model.path} PICTURE",
-    )
-
-
-def _fragment(
-    title: str, said: str, tables: list[Table], drawn: dict[str, tuple[Any, str]], following: str
-) -> str:
-    from kerascw.report.figure_files import render, shown_chart
-
-    figures = []
-    for name, (figure, says) in drawn.items():
-        png = base64.b64encode(render(figure)[".png"]).decode()
-        figures.append((png, shown_chart(name, figure, says)))
-    return filled(
+    html = filled(
         "notebook.html",
         title=title,
-        said=said,
+        said=text,
         tables=tables,
-        figures=figures,
-        following=following,
+        figures=drawn,
+        following=f"python -m kerascw report {name} --open",
         most=MOST_ROWS,
     )
+    replace_text(folder / FRAGMENT, html)

@@ -64,7 +64,7 @@ def draw_augmented(
     (0, 0) to (0, ``draws - 1``). Raises OSError where the file cannot be written.
     """
     from kerascw.data.augmentation import augment
-    from kerascw.experiment.augmentation_names import augmentation_text
+    from kerascw.experiment.settings import augmentation_text
 
     names, train = dataset.entry.class_names, dataset.train
     shown = [label for label in range(len(names)) if (train.labels == label).any()]

@@ -11,7 +11,8 @@ from typing import Any
 
 from kerascw.data import FOLDER
 from kerascw.errors import CallError, KerascwError
-from kerascw.lab.run import StudyResult
+from kerascw.lab.plan import StudyResult
+from kerascw.lab.table import published_text, rows_of
 from kerascw.runs.store import write_json
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -25,8 +26,6 @@ def entry_of(result: StudyResult) -> dict[str, Any]:
 
     That is every figure that was published; of a study with none, each variant's own figures.
     """
-    from kerascw.lab.table import published_text, rows_of
-
     study, runs, table = result.study, result.every_run, rows_of(result)
     any_published = any(cell.published for row in table for cell in row.cells)
     rows = []

@@ -1,6 +1,5 @@
 """report.html of a run: one self-contained file, and the figures and tables beside it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,27 +8,39 @@ import numpy as np
 
 from kerascw.data import Splits
 from kerascw.lab.published import Published
+from kerascw.lab.run import kept_studies
+from kerascw.lab.study import Study
+from kerascw.lab.table import published_text
+from kerascw.lab.verdict import figure_of
+from kerascw.report.notebook import write_run_fragment
 from kerascw.report.page import page, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
-from kerascw.runs.store import Run
+from kerascw.runs.store import Run, Store
 
 if TYPE_CHECKING:
     from kerascw.report.figure_files import Shown
 
 _STILL = {
-    "reconstructions": "test pictures of each class, and below each its reconstruction",
-    "predictions": "the first test pictures, titled with prediction and truth, green where right "
-    "and red where not",
+    "reconstructions": "test images of each class, and below each its reconstruction",
+    "predictions": "the first test images, titled with prediction and truth, green if right and "
+    "red if wrong",
     "mistakes": "the most confident mistakes on the test set, titled with prediction and truth",
 }
 """Figures that are drawn once, by matplotlib."""
 
+Studies = Mapping[str, Study]
+"""The catalogue of studies, by name."""
 
-def draw_run(run: Run, splits: Splits) -> Path:
+
+def draw_run(run: Run, splits: Splits, studies: Studies | None = None) -> Path:
     """Draw the figures into ``figures/`` and write tables and report.html; return its path.
 
-    ``splits`` must be those of the run's experiment. The page is written last, under a temporary
-    name, so a report that is there is whole.
+    The page is written last, under a temporary name, so a report that is there is whole.
+
+    Parameters
+    ----------
+    splits : those of the run's experiment.
+    studies : the catalogue, for the published figures of the studies that the run belongs to.
     """
     from kerascw.report import figure_files, figures
     from kerascw.report.run_charts import run_charts, samples_per_class
@@ -47,17 +58,18 @@ def draw_run(run: Run, splits: Splits) -> Path:
         if worst:
             drawn["mistakes"] = figures.predictions(splits.test, probabilities, names, worst[:16])
     everything = run_charts(run)
-    everything["samples_per_class"] = samples_per_class(splits), "pictures of each class"
+    everything["samples_per_class"] = samples_per_class(splits), "images of each class"
     everything |= {name: (figure, _said(run, name)) for name, figure in drawn.items()}
     folder = run.folder / "figures"
     figure_files.clear_figures(folder)
     shown = figure_files.write_figures(everything, folder)
     write_tables(run_tables(run).values(), run.folder / "tables")
-    return replace_text(run.folder / "report.html", run_html(run, shown))
+    write_run_fragment(run, shown)
+    return replace_text(run.folder / "report.html", run_html(run, shown, studies))
 
 
 def _said(run: Run, name: str) -> str:
-    """Return what a still picture shows; of the mistakes, which they are."""
+    """Describe a still figure; of mistakes, list them."""
     if name != "mistakes":
         return _STILL[name]
     mistakes = run.metrics["test"]["most_confident_mistakes"][:16]
@@ -66,7 +78,7 @@ def _said(run: Run, name: str) -> str:
 
 
 def reconstruction_grid(run: Run, splits: Splits) -> Any:
-    """Return an autoencoder's test pictures with what became of them."""
+    """Draw an autoencoder's test images with their reconstructions."""
     from kerascw.report import figures
 
     with np.load(run.folder / "predictions.npz") as kept:
@@ -78,7 +90,7 @@ def reconstruction_grid(run: Run, splits: Splits) -> Any:
 
 
 def reconstruction_pictures(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
-    """Return an autoencoder's figures with what they show: test pictures, error of each class."""
+    """Draw an autoencoder's reconstructions of test images, and the error of each class."""
     from kerascw.report.run_charts import run_charts
 
     return {
@@ -87,9 +99,9 @@ def reconstruction_pictures(run: Run, splits: Splits) -> dict[str, tuple[Any, st
     }
 
 
-def run_html(run: Run, figures: Mapping[str, "Shown"]) -> str:
-    """Return the page of a run with these figures; those that it does not have are left out."""
-    studies = published_for(run)
+def run_html(run: Run, figures: Mapping[str, "Shown"], catalogue: Studies | None = None) -> str:
+    """Return the page of a run with these figures; missing figures are left out."""
+    studies = published_for(run, catalogue or {})
     return page(
         "run.html",
         figures,
@@ -119,7 +131,7 @@ def run_tables(run: Run) -> dict[str, Table]:
             (row["class"], number(row["loss"], ".5f"), count(row["examples"]))
             for row in metrics["test"]["per_class"]
         ]
-        tables.append(Table("classes", ("class", "mean squared error", "pictures"), rows))
+        tables.append(Table("classes", ("class", "mean squared error", "images"), rows))
     else:
         test = metrics["test"]
         classes = [
@@ -127,7 +139,7 @@ def run_tables(run: Run) -> dict[str, Table]:
              count(row["examples"]))
             for row in test["per_class"]
         ]  # fmt: skip
-        columns = ("class", "precision", "recall", "F1", "pictures")
+        columns = ("class", "precision", "recall", "F1", "images")
         tables.append(Table("classes", columns, classes))
         confused = [
             (pair["truth"], pair["prediction"], count(pair["count"]),
@@ -172,31 +184,25 @@ def _heads(run: Run) -> Table:
 # --- published ------------------------------------------------------------------------------
 
 
-def published_for(run: Run) -> list[tuple[str, dict[str, Published]]]:
-    """Return every kept study that has the run: its name with the variant, and what was printed.
+def published_for(run: Run, studies: Studies) -> list[tuple[str, dict[str, Published]]]:
+    """Find the kept studies that have the run: each one's name, variant and published figures.
 
-    Nothing is printed for a run that the study changed or made quick: its figures do not compare.
+    A study with changed settings or a quick budget has none: its figures do not compare.
     """
-    from kerascw.studies import all_studies
-
     found: list[tuple[str, dict[str, Published]]] = []
-    for file in sorted(run.folder.parent.glob("studies/*/study.json")):
-        kept = json.loads(file.read_text())
-        study = all_studies().get(kept["study"])
-        if study is None:
-            continue
-        protocol = kept["budget"] == "full" and not kept["sample"] and not kept["changed"]
+    for file, kept in kept_studies(Store(run.folder.parent)):
+        study = studies.get(kept.get("study", ""))
+        protocol = (
+            kept.get("budget") == "full" and not kept.get("sample") and not kept.get("changed")
+        )
         for variant, names in kept["runs"].items():
             if run.name in names:
-                printed = study.published().get(variant, {}) if protocol else {}
-                found.append((f"{file.parent.name}: {variant}", printed))
+                published = study.published().get(variant, {}) if study and protocol else {}
+                found.append((f"{file.parent.name}: {variant}", published))
     return found
 
 
 def _published_table(run: Run, studies: list[tuple[str, dict[str, Published]]]) -> Table | None:
-    from kerascw.lab.table import published_text
-    from kerascw.lab.verdict import figure_of
-
     rows = {
         (name, printed.best_reading): (
             name.replace(".", " ").replace("_", " "), number(figure_of(run, name)),
@@ -210,18 +216,18 @@ def _published_table(run: Run, studies: list[tuple[str, dict[str, Published]]]) 
 
 
 def cautions(run: Run) -> list[str]:
-    """Return what a reader must know before comparing the run's figures with others'."""
-    data, spec, said = run.environment["data"], run.experiment.data, []
+    """List what a reader must know before comparing the run's figures with others'."""
+    data, spec, words = run.environment["data"], run.experiment.data, []
     if data["source"] == "sample":
-        said.append(
+        words.append(
             f"This is the bundled sample of {data['title'].removesuffix(' (bundled sample)')}, "
-            "not the dataset: 6,000 training and 1,000 test pictures. Its figures do not compare "
+            "not the dataset: 6,000 training and 1,000 test images. Its figures do not compare "
             "with published ones."
         )
     elif data["official_bytes"] is False:
-        said.append("These are not the dataset's published bytes, or not in their order.")
+        words.append("These are not the dataset's published bytes, or not in their order.")
     if spec.fraction < 1:
-        said.append(f"Trained on {spec.fraction:.0%} of the training part.")
+        words.append(f"Trained on {spec.fraction:.0%} of the training set.")
     if run.metrics["status"] == "diverged":
-        said.append(f"Training diverged: {run.metrics['reason']}.")
-    return said
+        words.append(f"Training diverged: {run.metrics['reason']}.")
+    return words

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from kerascw.lab.folds import FoldTable, fold_tables, folds_csv, notes
-from kerascw.lab.run import StudyResult
+from kerascw.lab.pictures import EmbeddingMap, FeatureMaps
+from kerascw.lab.plan import Plan, StudyResult
 from kerascw.lab.study import Study
 from kerascw.lab.table import (
     Cell,
@@ -19,15 +20,16 @@ from kerascw.lab.table import (
     spread_text,
     unit_of,
 )
+from kerascw.report.notebook import write_study_fragment
 from kerascw.report.page import page, pretty, replace_text
 from kerascw.report.tables import Cell as Entry
 from kerascw.report.tables import Table, count, number, write_tables
 
 
 def compared_figure(result: StudyResult, rows: Sequence[Row]) -> str:
-    """Return the figure that the study's variants are set side by side by.
+    """Choose the figure by which the study's variants are compared.
 
-    It is of the test set; where anything is cross-validated, of the held-out fold.
+    It is a figure of the test set, or of the held-out fold if anything is cross-validated.
     """
     alike = comparable(rows)
     compared = "test.error" if "test.error" in result.study.figures else "test.accuracy"
@@ -39,12 +41,12 @@ def compared_figure(result: StudyResult, rows: Sequence[Row]) -> str:
 
 
 def comparable(rows: Sequence[Row]) -> list[Row]:
-    """Return the classifiers' rows, all where there is none: an autoencoder has no place there."""
+    """Select the classifiers' rows, which an autoencoder's cannot be compared with, or all."""
     return [row for row in rows if not row.reconstructs] or list(rows)
 
 
 def headline(result: StudyResult, rows: Sequence[Row]) -> str:
-    """Return what was measured of the variant that validation chooses, with its uncertainty.
+    """Say what was measured of the variant that validation chooses, with its uncertainty.
 
     Choosing by the test set would flatter it.
     """
@@ -54,16 +56,14 @@ def headline(result: StudyResult, rows: Sequence[Row]) -> str:
     cell = next((cell for cell in row.cells if cell.name == name), None)
     if cell is None or cell.spread is None:
         return ""
-    said = f"{name.replace('.', ' ')} {spread_text(cell.spread)} ({_over(cell, row)})"
+    text = f"{variant}: {_plainly(name)} {spread_text(cell.spread)} ({_over(cell, row)})"
     if len(rows) > 1 and "validation" in chosen.metrics:
-        said = f"Validation chooses {variant}: {said}"
-    else:
-        said = f"{variant}: {said}"
+        text = f"Validation chooses {text}"
     if cell.published is not None:
-        said += f"; published {published_text(cell.published)}"
+        text += f"; published {published_text(cell.published)}"
         if cell.verdict is not None and cell.verdict.word != "not comparable":
-            said += f", {cell.verdict.word}: {cell.verdict.reason}"
-    return said + "."
+            text += f", {cell.verdict.word}: {cell.verdict.reason}"
+    return text + "."
 
 
 def _over(cell: Cell, row: Row) -> str:
@@ -76,9 +76,9 @@ def _over(cell: Cell, row: Row) -> str:
 def figure_tables(
     rows: Sequence[Row], study: Study, cautions: Sequence[str] = ()
 ) -> dict[str, Table]:
-    """Return a table for each of the study's figures, a row a variant.
+    """Make a table for each of the study's figures, a row a variant.
 
-    ``cautions`` stand above the page: they are not said again in every row.
+    ``cautions`` stand at the top of the page, so the rows do not repeat them.
     """
     tables = {}
     for at, shown in enumerate(rows[0].cells):
@@ -112,12 +112,12 @@ def figure_tables(
 
 
 def _printed(rows: Sequence[Row], name: str) -> bool:
-    """Return whether this figure was published of any variant."""
+    """Return whether this figure was published for any variant."""
     return any(cell.published for row in rows for cell in row.cells if cell.name == name)
 
 
 def _measured(cell: Cell, row: Row) -> str:
-    """Return the mean with its interval, and over how many where some diverged."""
+    """Return the mean with its interval, and the number of values if some runs diverged."""
     n = len(cell.values)
     return spread_text(cell.spread) + (f" (of {n})" if n not in (0, row.repeats.count) else "")
 
@@ -163,9 +163,26 @@ def _plainly(name: str) -> str:
     return name.replace(".", " ").replace("_", " ")
 
 
-def write_study(
-    result: StudyResult, folder: Path, command: str | None, options: Any = None
-) -> Path:
+def check_pictures(plan: Plan) -> None:
+    """Check that the study's further figures can be drawn as the plan has them.
+
+    Raises
+    ------
+    CallError
+        A layer, channel, image or number of points that does not exist.
+    """
+    experiment = next(iter(plan.experiments.values()))[0]
+    if isinstance(plan.pictures, FeatureMaps):
+        from kerascw.report.features import check_features
+
+        check_features(plan.pictures, plan.study, experiment)
+    if isinstance(plan.pictures, EmbeddingMap):
+        from kerascw.report.embedding import check_embedding
+
+        check_embedding(plan.pictures, plan.study, experiment)
+
+
+def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     """Write figures, tables and report.html of a study into ``folder``; return the page."""
     from kerascw.report import study_figures
     from kerascw.report.figure_files import clear_figures, write_figures
@@ -184,7 +201,7 @@ def write_study(
     curves = study_figures.every_curve(result.runs)
     drawn |= curves
     if study.pictures is not None:
-        drawn |= study.pictures(result.runs, options)
+        drawn |= study.pictures(result.runs, result.plan.pictures)
     clear_figures(folder / "figures")
     figures = write_figures(drawn, folder / "figures")
     (folder / "table.csv").write_text(csv_text(rows), encoding="utf-8")
@@ -195,13 +212,16 @@ def write_study(
     runs = _runs_table(result)
     of_folds = [_fold_table(table) for table in fold_tables(result)]
     write_tables([*tables.values(), *of_folds, runs], folder / "tables")
+    answer = headline(result, rows)
+    table = tables.get(compared) or next(iter(tables.values()))
+    write_study_fragment(result, folder, answer, table, figures)
     text = page(
         "study.html",
         figures,
         result=result,
         study=study,
         rows=rows,
-        headline=headline(result, rows),
+        headline=answer,
         compared=compared,
         answers=study.answers(result.runs),
         refused=study.refused(),
@@ -233,7 +253,7 @@ def _specification(result: StudyResult) -> str:
 
 
 def _environments(result: StudyResult) -> list[tuple[str, str]]:
-    """Return what the runs were trained with; where they differ, every value."""
+    """List what the runs were trained with; where they differ, every value."""
     facts: dict[str, dict[str, None]] = {}
     for run in result.every_run:
         environment = run.environment

@@ -8,9 +8,9 @@ import numpy as np
 
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.lab.folds import by_fold_of, figures_shown
+from kerascw.lab.plan import StudyResult
 from kerascw.lab.published import Published
 from kerascw.lab.repeats import numbered, repeat_text, repeats_of, values_of
-from kerascw.lab.run import StudyResult
 from kerascw.lab.table import Row, unit_of
 from kerascw.lab.verdict import figure_of
 from kerascw.report import charts

@@ -1,4 +1,4 @@
-"""What a run was made with, as facts for environment.json."""
+"""What a run was trained with, for environment.json."""
 
 import platform
 import shlex
@@ -15,11 +15,11 @@ from kerascw.training.devices import cores, strategy
 _PACKAGES = ("kerascw", "tensorflow", "keras", "numpy", "scikit-learn", "scipy")
 
 _OTHER_NAMES = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel")}
-"""What a package is called where another build of it is installed."""
+"""Names of other builds of a package."""
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """Return versions, devices, commit, and where the data came from."""
+    """Collect versions, devices, commit, and where the data came from."""
     import tensorflow as tf
 
     from kerascw.training.shards import thread_count
@@ -49,11 +49,11 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def set_threads(threads: int) -> bool:
-    """Give TensorFlow this many threads; return False where it has begun with another number.
+    """Give TensorFlow this many threads; return False if it has begun with another number.
 
-    They go to operations side by side, one each, since a step of training is taken in as many
-    shards (:mod:`kerascw.training.shards`): there are eight of these at most in a batch of 64, so
-    from nine threads on an operation has more than one.
+    Each thread runs one operation, because a training step is taken in that many shards
+    (:mod:`kerascw.training.shards`). A batch of 64 has at most eight shards, so from nine threads
+    on an operation has more than one.
     """
     import tensorflow as tf
 
@@ -69,7 +69,7 @@ def set_threads(threads: int) -> bool:
 
 
 def have_threads() -> None:
-    """Give TensorFlow a thread a core, where nobody has said how many."""
+    """Give TensorFlow a thread a core, unless a number was set before."""
     import tensorflow as tf
 
     if not tf.config.threading.get_inter_op_parallelism_threads():
@@ -77,7 +77,7 @@ def have_threads() -> None:
 
 
 def commit() -> str | None:
-    """Return the checkout's commit, with ``+changes`` where the tree differs; None elsewhere."""
+    """Return the commit of the checkout, with ``+changes`` if files differ; None if installed."""
     package = Path(__file__).parent.parent
     if not (package.parent / ".git").exists():
         return None
@@ -99,7 +99,7 @@ def commit() -> str | None:
 
 
 def command_line() -> str | None:
-    """Return the command line that is running, or None where this is used as a library."""
+    """Return the command line that is running, or None if this is used as a library."""
     program = Path(sys.argv[0])
     ours = program.name == "kerascw" or program.parts[-2:] == ("kerascw", "__main__.py")
     if ours and len(sys.argv) > 1:
@@ -117,7 +117,7 @@ def _version(package: str) -> str | None:
 
 
 def processor() -> str:
-    """Return the processor's name, as the system gives it."""
+    """Return the processor's name as the system reports it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():

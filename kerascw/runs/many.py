@@ -1,7 +1,7 @@
 """Run many experiments: side by side in processes here, or on a cluster's workers.
 
-The processes here are joblib's (loky), on a cluster they are a Dask scheduler's workers. Either way
-a worker trains one run after the other and gives back its name; the run itself goes through the
+The processes here are joblib's (loky), on a cluster they are a Dask scheduler's workers. In both
+cases a worker trains one run after the other and returns its name; the run itself goes through the
 store's folder, which all workers must see.
 """
 
@@ -17,10 +17,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from kerascw.data import Dataset, load_for, split
+from kerascw.data.load import dataset_for, splits_for
 from kerascw.errors import DataError, KerascwError
 from kerascw.experiment.spec import DataSpec, Experiment, ModelSpec
-from kerascw.models import check_model
+from kerascw.models import build_model, check_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import set_threads
 from kerascw.runs.processes import Trainers
@@ -38,23 +38,13 @@ PATIENCE = 10
 
 
 class StudyWatcher(Watcher, Protocol):
-    """Whoever wants to see a study go on."""
+    """Sees the runs of a study begin and end."""
 
     def planned(self, runs: int, kept: int, jobs: int) -> None:
         """``runs`` different runs are wanted; ``kept`` of them are there already."""
 
     def finished(self, run: Run) -> None:
         """A run was trained."""
-
-
-@lru_cache(maxsize=4)
-def _loaded(whole: DataSpec, data_dir: str | Path | None) -> Dataset:
-    return load_for(whole, data_dir=data_dir)
-
-
-def dataset_for(spec: DataSpec, data_dir: str | Path | None) -> Dataset:
-    """Return the dataset of an experiment, loaded once a process."""
-    return _loaded(DataSpec(name=spec.name, sample=spec.sample, folder=spec.folder), data_dir)
 
 
 def run_many(
@@ -66,20 +56,22 @@ def run_many(
     cluster: str | None = None,
     watcher: StudyWatcher | None = None,
     trainers: "Trainers[Task] | None" = None,
+    begin: Callable[[list[str]], None] | None = None,
 ) -> list[Run]:
     """Return the runs of all experiments, in their order, training those that are not kept yet.
 
-    What warm starts begin with is trained first, once, where it is not kept.
+    The runs that warm starts begin with are trained first, once.
 
     A single missing run is trained in this process, which shows its epochs; several are trained
-    in processes of their own, ``jobs`` at a time with the cores divided among them. How many
-    threads a run has shows in the last bits of its figures, so it is the same either way.
+    in processes of their own, ``jobs`` at a time with the cores divided among them. The number of
+    threads shows in the last bits of a run's figures, so it is the same in both cases.
 
     Parameters
     ----------
     cluster : address of a Dask scheduler whose workers train instead; they must see the store's
         folder and the data under the same paths.
-    trainers : processes to train in, which stay open; ``jobs`` is theirs then.
+    trainers : processes to train in, which stay open; their number replaces ``jobs``.
+    begin : is told the names of the runs, in their order, before any is trained.
 
     Raises
     ------
@@ -88,41 +80,33 @@ def run_many(
     KerascwError
         A run's process died twice, or the cluster cannot be used.
     Interrupted, KeyboardInterrupt
-        The user stopped it; what is whole is kept.
+        The user stopped it; all runs that were finished are kept.
     """
-    names = [checked_name(experiment, data_dir) for experiment in experiments]
+    tasks = [prepare(experiment, store, data_dir) for experiment in experiments]
+    if begin is not None:
+        begin([task.name for task in tasks])
     sources = {e.start.source.canonical_json(): e.start.source for e in experiments if e.start}
+    where: dict[str, Any] = {
+        "data_dir": data_dir, "jobs": jobs, "cluster": cluster, "watcher": watcher,
+        "trainers": trainers,
+    }  # fmt: skip
     if sources:
-        run_many(
-            list(sources.values()),
-            store,
-            data_dir=data_dir,
-            jobs=jobs,
-            cluster=cluster,
-            watcher=watcher,
-            trainers=trainers,
-        )
-    wanted = dict(zip(names, experiments, strict=True))
+        run_many(list(sources.values()), store, **where)
+    wanted = {task.name: task for task in tasks}
     kept = {name: run for name in wanted if (run := store.get(name)) is not None}
-    missing = {name: experiment for name, experiment in wanted.items() if name not in kept}
     threads = max(1, cores() // jobs) if trainers is None else trainers.threads
+    missing = {n: replace(t, threads=threads) for n, t in wanted.items() if n not in kept}
     here = cluster is None and trainers is None and len(missing) == 1 and _has_threads(threads)
     if watcher is not None and (here or not missing):
         watcher.planned(len(wanted), len(kept), jobs)
     if here:
-        ((name, experiment),) = missing.items()
-        dataset = dataset_for(experiment.data, data_dir)
-        source = source_run(experiment, store, data_dir)
-        kept[name] = run_experiment(experiment, dataset, store, watcher, source=source, draw=False)
+        ((name, task),) = missing.items()
+        kept[name] = _train(task, store, data_dir, watcher)
     elif missing:
-        tasks = {
-            name: _task(name, experiment, store, data_dir, threads)
-            for name, experiment in missing.items()
-        }
         with _trainers(cluster, jobs, trainers) as (side_by_side, train):
             if watcher is not None:
                 watcher.planned(len(wanted), len(kept), side_by_side)
-            with closing(train(tasks)) as finished:
+            with closing(train(missing)) as finished:
                 for name in finished:
                     run = store.get(name)
                     if run is None:
@@ -130,7 +114,7 @@ def run_many(
                     kept[name] = run
                     if watcher is not None:
                         watcher.finished(run)
-    return [kept[name] for name in names]
+    return [kept[task.name] for task in tasks]
 
 
 def train_all_until(
@@ -156,44 +140,72 @@ def train_all_until(
     sources = [experiment.start.source for experiment, _ in experiments if experiment.start]
     if sources:
         run_many(sources, store, data_dir=data_dir, jobs=jobs, cluster=cluster, trainers=trainers)
-    wanted: dict[str, tuple[Experiment, int]] = {}
-    for experiment, epochs in experiments:
-        name = checked_name(experiment, data_dir)
-        most = max(epochs, wanted[name][1] if name in wanted else 0)
-        if store.get(name) is None and len(history_so_far(name, store)) < most:
-            wanted[name] = experiment, most
-    if not wanted:
-        return
     threads = max(1, cores() // jobs) if trainers is None else trainers.threads
-    tasks = {
-        name: replace(_task(name, experiment, store, data_dir, threads), epochs=epochs)
-        for name, (experiment, epochs) in wanted.items()
-    }
-    with _trainers(cluster, jobs, trainers) as (_, train), closing(train(tasks)) as finished:
-        for _ in finished:
-            pass
+    missing: dict[str, Task] = {}
+    for experiment, epochs in experiments:
+        task = replace(prepare(experiment, store, data_dir), threads=threads, epochs=epochs)
+        most = max(epochs, missing[task.name].epochs or 0) if task.name in missing else epochs
+        if store.get(task.name) is None and len(history_so_far(task.name, store)) < most:
+            missing[task.name] = replace(task, epochs=most)
+    if missing:
+        with _trainers(cluster, jobs, trainers) as (_, train), closing(train(missing)) as finished:
+            for _ in finished:
+                pass
 
 
-def checked_name(experiment: Experiment, data_dir: str | Path | None) -> str:
-    """Return the name of an experiment's run, once what is wrong with the experiment is said."""
+# --- an experiment becomes a task -----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run for a worker: an experiment that was checked, and where things are."""
+
+    name: str
+    source: str | None  # name of the run that a warm start begins with
+    experiment: str  # canonical JSON
+    runs: str
+    data_dir: str | None
+    threads: int = 1
+    epochs: int | None = None  # to pause after; None: train all of them
+
+
+def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -> Task:
+    """Check an experiment against its data, and return it as a task with its run's name.
+
+    Raises
+    ------
+    CallError, DataError
+        The data cannot be had or split like this, the model cannot be built for its images, or the
+        layers of a warm start do not fit.
+    """
     dataset = dataset_for(experiment.data, data_dir)
     check_model(experiment.model, dataset.entry.shape)
-    data = experiment.data
+    data, source = experiment.data, None
     if data.holdout is not None or data.classes is not None or data.also:
-        _check_split(data, data_dir)
-    if experiment.start is None:
-        return run_name(experiment, dataset)
-    source = experiment.start.source
-    name = checked_name(source, data_dir)
-    _check_start(
-        experiment.start.layers,
-        *((e.model, *_input_and_classes(e.data, data_dir)) for e in (experiment, source)),
+        splits_for(data, data_dir)
+    if experiment.start is not None:
+        start = experiment.start
+        source = prepare(start.source, store, data_dir).name
+        _check_start(
+            start.layers,
+            *((e.model, *_input_and_classes(e.data, data_dir)) for e in (experiment, start.source)),
+        )
+    return Task(
+        run_name(experiment, dataset, source),
+        source,
+        experiment.canonical_json(),
+        str(store.folder.resolve()),
+        None if data_dir is None else str(Path(data_dir).resolve()),
     )
-    return run_name(experiment, dataset, name)
+
+
+def name_of(experiment: Experiment, data_dir: str | Path | None) -> str:
+    """Return the name of an experiment's run, whether it is kept or not."""
+    return prepare(experiment, Store(), data_dir).name
 
 
 Architecture = tuple[ModelSpec, tuple[int, int, int], int]
-"""A model's spec, the shape of its pictures and its number of classes."""
+"""A model's spec, the shape of its images and its number of classes."""
 
 
 def _input_and_classes(
@@ -206,73 +218,16 @@ def _input_and_classes(
 @lru_cache(maxsize=256)
 def _check_start(layers: tuple[str, ...], model: Architecture, source: Architecture) -> None:
     import_tensorflow()
-    from kerascw.models import build_model
     from kerascw.training.warm_start import check_transfer
 
     check_transfer(build_model(*model), build_model(*source), layers)
 
 
-def name_of(experiment: Experiment, data_dir: str | Path | None) -> str:
-    """Return the name of an experiment's run, whether it is kept or not."""
-    dataset, start = dataset_for(experiment.data, data_dir), experiment.start
-    return run_name(experiment, dataset, name_of(start.source, data_dir) if start else None)
-
-
-def source_run(experiment: Experiment, store: Store, data_dir: str | Path | None) -> Run | None:
-    """Return the kept run that a warm start begins with, None where it begins at random.
-
-    Raises
-    ------
-    KerascwError
-        It is not kept any more, or it diverged before it had weights.
-    """
-    if experiment.start is None:
-        return None
-    name = name_of(experiment.start.source, data_dir)
-    run = store.get(name)
-    if run is None:
-        raise KerascwError(f"run {name}, which a warm start begins with, is not in {store.folder}")
-    if run.metrics["kept_epoch"] is None:
-        raise KerascwError(
-            f"run {name}, which a warm start begins with, diverged: it has no weights"
-        )
-    return run
-
-
-@lru_cache(maxsize=256)
-def _check_split(spec: DataSpec, data_dir: str | Path | None) -> None:
-    split(dataset_for(spec, data_dir), spec)
-
-
 # --- where runs are trained -----------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Task:
-    """One run for a worker: its name, the experiment as canonical JSON, and where things are."""
-
-    name: str
-    experiment: str
-    runs: str
-    data_dir: str | None
-    threads: int
-    epochs: int | None = None  # to pause after, where not all are to be trained
-
-
-def _task(
-    name: str, experiment: Experiment, store: Store, data_dir: str | Path | None, threads: int
-) -> Task:
-    return Task(
-        name,
-        experiment.canonical_json(),
-        str(store.folder.resolve()),
-        None if data_dir is None else str(Path(data_dir).resolve()),
-        threads,
-    )
-
-
 def open_trainers(jobs: int, threads: int | None = None) -> "Trainers[Task]":
-    """Return processes that train runs until they are closed; among them the cores are divided."""
+    """Start processes that train runs until they are closed, and divide the cores among them."""
     return Trainers(
         train_in_worker,
         jobs,
@@ -282,7 +237,7 @@ def open_trainers(jobs: int, threads: int | None = None) -> "Trainers[Task]":
 
 
 Train = Callable[[dict[str, Task]], Generator[str]]
-"""Trains all tasks, and yields the name of each run as it is finished, in whatever order."""
+"""Trains all tasks, and yields the name of each run as it finishes, in any order."""
 
 
 @contextmanager
@@ -351,25 +306,53 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def train_in_worker(task: Task) -> str:
     """Train one run in a worker process; return its name."""
-    warnings.simplefilter("ignore", UserWarning)  # of the data: the command has said it
+    warnings.simplefilter("ignore", UserWarning)  # about the data: the command printed it
     import_tensorflow()
     # every model is traced anew, as it must be; TensorFlow warns of that from the fifth on
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _ONE_AT_A_TIME:
         set_threads(task.threads)
-        experiment = Experiment.model_validate_json(task.experiment)
-        dataset = dataset_for(experiment.data, task.data_dir)
-        store = Store(task.runs)
-        source = source_run(experiment, store, task.data_dir)
-        if run_name(experiment, dataset, source.name if source else None) != task.name:
-            raise DataError(
-                f"a worker on {socket.gethostname()} found other data ({dataset.source}, "
-                f"{dataset.location}) than the command; give --data-dir with a folder that both see"
-            )
-        if task.epochs is not None:
-            train_until(task.epochs, experiment, dataset, store, source=source)
-            return task.name
-        return run_experiment(experiment, dataset, store, source=source, draw=False).name
+        _train(task, Store(task.runs), task.data_dir)
+    return task.name
+
+
+def _train(
+    task: Task, store: Store, data_dir: str | Path | None, watcher: StudyWatcher | None = None
+) -> Any:
+    """Train a task's run in this process; return it, or None where it pauses.
+
+    Raises
+    ------
+    DataError
+        This process finds other data than the one that made the task.
+    KerascwError
+        The run that a warm start begins with is not kept, or diverged before it had weights.
+    """
+    experiment = Experiment.model_validate_json(task.experiment)
+    dataset = dataset_for(experiment.data, data_dir)
+    if run_name(experiment, dataset, task.source) != task.name:
+        raise DataError(
+            f"a worker on {socket.gethostname()} found other data ({dataset.source}, "
+            f"{dataset.location}) than the command; give --data-dir with a folder that both see"
+        )
+    source = None if task.source is None else _source(task.source, store)
+    splits = splits_for(experiment.data, data_dir)
+    if task.epochs is not None:
+        return train_until(
+            task.epochs, experiment, dataset, store, watcher, source=source, splits=splits
+        )
+    return run_experiment(experiment, dataset, store, watcher, source=source, splits=splits)
+
+
+def _source(name: str, store: Store) -> Run:
+    run = store.get(name)
+    if run is None:
+        raise KerascwError(f"run {name}, which a warm start begins with, is not in {store.folder}")
+    if run.metrics["kept_epoch"] is None:
+        raise KerascwError(
+            f"run {name}, which a warm start begins with, diverged: it has no weights"
+        )
+    return run
 
 
 def train_in_cluster_worker(task: Task) -> str:
@@ -380,6 +363,6 @@ def train_in_cluster_worker(task: Task) -> str:
 
 
 def _has_threads(threads: int) -> bool:
-    """Give TensorFlow this many threads; return False where it has begun with another number."""
+    """Give TensorFlow this many threads; return False if it has begun with another number."""
     import_tensorflow()
     return set_threads(threads)

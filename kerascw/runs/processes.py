@@ -1,20 +1,30 @@
 """Processes of this machine that train runs, one after the other, and end with their parent."""
 
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import time
+import uuid
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
+
+from filelock import FileLock, Timeout
 
 from kerascw.errors import KerascwError, choices
 
 TRIES = 2
 """How often a run is begun whose process dies; it goes on from its checkpoint."""
+
+
+PREFIX = "kerascw-workers-"
+"""What the names of processes' temporary folders begin with."""
 
 
 class Died(KerascwError):
@@ -47,6 +57,7 @@ class Trainers(Generic[T]):
         self._train = train
         self._runs_per_process = runs_per_process
         self._executor: Any = None
+        self._temporary: _TemporaryFolder | None = None
         self._size = 0  # how many processes it has at most
         self._room = 0  # how many more runs the present processes take
 
@@ -61,6 +72,9 @@ class Trainers(Generic[T]):
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(kill_workers=True)
+        temporary, self._temporary = self._temporary, None
+        if temporary is not None:
+            temporary.remove()
 
     def train(self, tasks: dict[str, T]) -> Generator[str]:
         """Train all tasks, and yield the name of each run as it is finished, in whatever order.
@@ -109,7 +123,10 @@ class Trainers(Generic[T]):
         if self._executor is not None and self._room > 0 and self._size >= size:
             return
         self.close()
-        self._executor = ProcessPoolExecutor(size, initializer=end_with, initargs=(os.getpid(),))
+        self._temporary = _TemporaryFolder()
+        self._executor = ProcessPoolExecutor(
+            size, initializer=begin, initargs=(os.getpid(), str(self._temporary.path))
+        )
         self._size = size
         self._room = self.jobs * self._runs_per_process
 
@@ -127,15 +144,55 @@ class Trainers(Generic[T]):
             )
 
 
-def end_with(parent: int) -> None:
-    """Have this process end soon after its parent, however that ends."""
+def begin(parent: int, temporary: str) -> None:
+    """Begin a process that ends with its parent and leaves no files in the temporary folder.
+
+    TensorFlow's AutoGraph writes a temporary Python file for every function that it converts, and
+    deletes it when the process exits, which a killed process does not.
+    """
+    os.environ["TMPDIR"] = tempfile.tempdir = temporary
+    # a warning is one line, as in the command
+    warnings.formatwarning = lambda message, *_, **__: f"kerascw: {message}\n"
+    end_with(parent, temporary)
+
+
+def end_with(parent: int, temporary: str | None = None) -> None:
+    """Have this process end soon after its parent, however that ends, and remove ``temporary``."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+class _TemporaryFolder:
+    """A folder for the temporary files of processes that may be killed.
+
+    A lock beside it says that it is in use. The lock is the system's and goes with this process: so
+    a folder that was left behind, all its processes killed at once, is known and removed by the
+    next one.
+    """
+
+    def __init__(self) -> None:
+        where = Path(tempfile.gettempdir())
+        for file in where.glob(f"{PREFIX}*.lock"):
+            with suppress(Timeout, OSError), FileLock(file, timeout=0):
+                shutil.rmtree(file.with_suffix(""), ignore_errors=True)
+                file.unlink()
+        self.path = where / f"{PREFIX}{uuid.uuid4().hex}"
+        self._lock = FileLock(self.path.with_suffix(".lock"), thread_local=False)
+        self._lock.acquire()
+        self.path.mkdir(mode=0o700)
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Run one experiment: train what is not trained yet, keep it, never lose it."""
 
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +18,22 @@ from kerascw.experiment.spec import (
     Output,
 )
 from kerascw.models import check_model
+from kerascw.runs.environment import describe, have_threads
 from kerascw.runs.store import Run, Store, write_history, write_json
+from kerascw.training.events import RunEvents, event_of, scalar, session_end
 from kerascw.training.watcher import Watcher
 
 if TYPE_CHECKING:
-    from kerascw.training.fit import Fitted, Predictor
+    from kerascw.training.fit import Fitted
+    from kerascw.training.predictor import Predictor
 
 CHECKPOINT = "checkpoint.npz"
 
 
 def run_name(experiment: Experiment, dataset: Dataset, source: str | None = None) -> str:
-    """Return the name of the run's folder; its last part is the experiment's key.
+    """Name the run's folder; the last part of the name is the experiment's key.
 
-    ``source`` is the name of the run that it starts from, which stands for that run's data.
+    ``source`` is the name of the run that a warm start begins with, which stands for its data.
     """
     assert (source is None) == (experiment.start is None), "a warm start has a source"
     key = experiment.key("\n".join(filter(None, [dataset.fingerprint, source])))
@@ -37,7 +41,7 @@ def run_name(experiment: Experiment, dataset: Dataset, source: str | None = None
 
 
 def file_name(data: DataSpec) -> str:
-    """Return the dataset's name as files and folders can have it.
+    """Return the dataset's name in a form that files and folders can have.
 
     >>> file_name(DataSpec(name="fashion_mnist"))
     'fashion_mnist'
@@ -53,31 +57,25 @@ def run_experiment(
     watcher: Watcher | None = None,
     *,
     source: Run | None = None,
-    draw: bool = True,
+    splits: Splits | None = None,
 ) -> Run:
     """Return the experiment's run, training it only if the store does not have it.
 
-    ``source`` is the run of ``experiment.start.source``, where there is one.
-
-    ``draw`` adds the figures and report.html, which takes longer than a small run trains.
+    Parameters
+    ----------
+    source : the run of ``experiment.start.source``, for a warm start.
+    splits : the splits of ``experiment.data``, if they were made already.
 
     Raises
     ------
     CallError
-        The model cannot be built for these pictures, or the split cannot be made.
+        The model cannot be built for these images, or the split cannot be made.
     Interrupted
         The user stopped it; call again to go on.
     """
-    name = run_name(experiment, dataset, None if source is None else source.name)
-    run = store.get(name)
-    splits = split(dataset, experiment.data)
-    if run is None:
-        run = _claim_and_train(name, experiment, dataset, splits, store, watcher, source)
-        assert run is not None, "only what is asked to pause has no run"
-    if draw and not (run.folder / "report.html").is_file():
-        from kerascw.report.run import draw_run
-
-        draw_run(run, splits)
+    epochs = experiment.training.epochs
+    run = train_until(epochs, experiment, dataset, store, watcher, source=source, splits=splits)
+    assert run is not None, "a run that is trained to its last epoch is kept"
     return run
 
 
@@ -89,45 +87,34 @@ def train_until(
     watcher: Watcher | None = None,
     *,
     source: Run | None = None,
+    splits: Splits | None = None,
 ) -> Run | None:
-    """Train the experiment's first ``epochs`` epochs, where they are not trained yet.
+    """Train the experiment's first ``epochs`` epochs, if they are not trained yet.
 
-    The run is returned if it has ended by then, else None: it stays unfinished in the store, and
-    :func:`run_experiment`, or this with more epochs, goes on from there.
+    Returns the run if it has ended by then, else None: it stays unfinished in the store, and
+    :func:`run_experiment`, or this function with more epochs, goes on from there.
     """
     name = run_name(experiment, dataset, None if source is None else source.name)
     run = store.get(name)
     if run is not None:
         return run
-    splits = split(dataset, experiment.data)
-    return _claim_and_train(name, experiment, dataset, splits, store, watcher, source, epochs)
-
-
-def history_so_far(name: str, store: Store) -> list[dict[str, float]]:
-    """Return the history of a run, kept or unfinished; [] where no epoch is behind it."""
-    from kerascw.training.checkpoint import read_history
-
-    run = store.get(name)
-    return read_history(store.unfinished(name) / CHECKPOINT) if run is None else run.history
-
-
-def _claim_and_train(
-    name: str,
-    experiment: Experiment,
-    dataset: Dataset,
-    splits: Splits,
-    store: Store,
-    watcher: Watcher | None,
-    source: Run | None,
-    until: int | None = None,
-) -> Run | None:
+    splits = splits or split(dataset, experiment.data)
     check_model(experiment.model, splits.train.shape)
     with store.claim(name) as working:
         run = store.get(name)
         if run is not None:  # another process trained it while this one waited
             working.rmdir()
             return run
+        until = None if epochs >= experiment.training.epochs else epochs
         return _train(experiment, dataset, splits, store, working, watcher, source, until)
+
+
+def history_so_far(name: str, store: Store) -> list[dict[str, float]]:
+    """Return the history of a kept or unfinished run; [] before its first epoch ended."""
+    from kerascw.training.checkpoint import read_history
+
+    run = store.get(name)
+    return read_history(store.unfinished(name) / CHECKPOINT) if run is None else run.history
 
 
 def _train(
@@ -140,9 +127,6 @@ def _train(
     source: Run | None,
     until: int | None,
 ) -> Run | None:
-    from kerascw.report.events import closing_events
-    from kerascw.runs.environment import describe, have_threads
-    from kerascw.training.events import RunEvents
     from kerascw.training.fit import fit
 
     have_threads()
@@ -181,13 +165,32 @@ def _train(
         },
     )
     fitted.model.save(working / "model.keras", include_optimizer=False)
-    events.end(lambda: closing_events(Run(working), splits))
+    events.end(lambda: [final_event(metrics)])
     return store.finish(working, scratch=CHECKPOINT)
+
+
+def final_event(metrics: dict[str, Any], seconds: float | None = None) -> Any:
+    """Return the TensorBoard event that ends a run: loss and accuracy of every split, its status.
+
+    It stands at the step of the epoch whose weights are kept. A figure that is not finite is null
+    in metrics.json. ``seconds`` is when the run ended, since 1970; None: now.
+    """
+    seconds = time.time() if seconds is None else seconds
+    heads = {"": metrics} | {f"{head}_": own for head, own in metrics.get("heads", {}).items()}
+    values = [
+        scalar(f"{head}final/{split}_{figure}", float("nan") if value is None else value)
+        for head, own in heads.items()
+        for split in ("train", "validation", "test")
+        for figure, value in own.get(split, {}).items()
+        if figure in ("loss", "accuracy")
+    ]
+    ended = session_end(metrics["status"] == "finished", seconds)
+    return event_of([*values, ended], metrics["kept_epoch"] or 0, seconds)
 
 
 def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec) -> dict[str, Any]:
     """Score the kept weights: the parts that selection saw, then the test set, once."""
-    from kerascw.training.fit import Predictor
+    from kerascw.training.predictor import Predictor
 
     metrics: dict[str, Any] = {
         "status": "diverged" if fitted.ended == "diverged" else "finished",

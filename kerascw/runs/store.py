@@ -7,6 +7,8 @@ import csv
 import hashlib
 import json
 import os
+import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,17 +16,35 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kerascw.errors import CallError, KerascwError, choices
+from pydantic import ValidationError
+
+from kerascw.errors import CallError, KerascwError, choices, counted
+from kerascw.experiment.settings import one_line
 from kerascw.experiment.spec import Experiment
+from kerascw.runs.summary import (
+    FRAGMENT,
+    SUMMARY,
+    Summary,
+    fragment,
+    read_json,
+    read_summary,
+    write_summary,
+)
 
 MANIFEST = "manifest.json"
-"""SHA-256 of every file that stands for the result; written last. Figures and the report
-are drawn from those files, and may be drawn again."""
+"""SHA-256 of every file that is part of the result; written last. The summary, the figures and the
+report are made from those files, and may be made again."""
+
+_ALWAYS = ("environment.json", "experiment.json", "history.csv", "metrics.json", "model.keras")
+"""Files that every run has."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is kept of one experiment."""
+    """What is kept of one experiment: a folder whose files are read when they are asked for.
+
+    A damaged file raises a :class:`KerascwError` that names it.
+    """
 
     folder: Path
 
@@ -34,32 +54,41 @@ class Run:
 
     @cached_property
     def experiment(self) -> Experiment:
-        return Experiment.model_validate(self._json("experiment.json")["experiment"])
+        file = self.folder / "experiment.json"
+        try:
+            return Experiment.model_validate(read_json(file).get("experiment"))
+        except ValidationError as error:
+            raise KerascwError(f"{file}: damaged, {one_line(error)}") from None
 
     @property
     def source(self) -> str | None:
-        """The name of the run that this one started from, None where it began at random."""
-        name: str | None = self._json("experiment.json").get("source")
+        """Name of the run whose weights this one started from; None if it started at random."""
+        name: str | None = read_json(self.folder / "experiment.json").get("source")
         return name
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        return self._json("metrics.json")
+        return read_json(self.folder / "metrics.json")
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        return self._json("environment.json")
+        return read_json(self.folder / "environment.json")
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """One row an epoch: losses, accuracies where there are, the learning rate at its end."""
+        """One row an epoch: losses, accuracies of a classifier, the learning rate at its end."""
         with (self.folder / "history.csv").open(newline="") as file:
             return [
                 {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
             ]
 
+    @property
+    def summary(self) -> Summary:
+        """The run in one line, read from its file, or made from the others."""
+        return read_summary(self.folder) or summary_of(self)
+
     def model(self) -> Any:
-        """Return the live Keras model: raw uint8 pictures in. Needs TensorFlow."""
+        """Load the live Keras model, which takes raw uint8 images. Needs TensorFlow."""
         from kerascw.quiet import import_tensorflow
 
         import_tensorflow()
@@ -67,13 +96,52 @@ class Run:
 
         return keras.saving.load_model(self.folder / "model.keras", compile=False)
 
-    def _json(self, name: str) -> Any:
-        return json.loads((self.folder / name).read_text())
-
     def _repr_html_(self) -> str:
-        from kerascw.report.notebook import run_fragment
+        summary = self.summary
+        rows = [
+            (name, value)
+            for name, value in (
+                ("dataset", summary.dataset), ("model", summary.model),
+                (summary.figure or "figure", summary.text), ("seed", summary.seeds),
+                ("epochs", summary.budget), ("folder", self.folder),
+            )
+        ]  # fmt: skip
+        return fragment(self.folder, self.name, rows)
 
-        return run_fragment(self)
+
+def summary_of(run: Run) -> Summary:
+    """Summarise a run: its figure on the test set, or on the best split that was scored.
+
+    Raises
+    ------
+    KerascwError
+        A file of the run is damaged or lacks a field.
+    """
+    experiment, metrics = run.experiment, run.metrics
+    try:
+        split = next((s for s in ("test", "validation", "train") if s in metrics), None)
+        figure, value, text = "-", None, str(metrics["status"])
+        if split is not None and metrics["status"] != "diverged":
+            kind = "loss" if experiment.reconstructs else "accuracy"
+            figure, value = f"{split} {kind}", float(metrics[split][kind])
+            text = f"{value:.5f}" if experiment.reconstructs else f"{value:.4f}"
+            if interval := metrics[split].get(f"{kind}_interval_95"):
+                text += " ({:.4f} to {:.4f})".format(*interval)
+        fold = "" if experiment.fold is None else f", fold {experiment.fold}"
+        return Summary(
+            kind="run",
+            name=run.name,
+            dataset=run.environment["data"].get("title") or experiment.data.name,
+            model=experiment.model.kind,
+            figure=figure,
+            value=value,
+            text=text,
+            seeds=f"seed {experiment.seed}{fold}",
+            budget=counted(metrics["epochs_trained"], "epoch"),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise KerascwError(f"{run.folder}: metrics.json or environment.json: {what}") from None
 
 
 class Store:
@@ -98,8 +166,6 @@ class Store:
             return Run(folder)
         aside = _free_name(self.folder / ".damaged", name)
         folder.rename(aside)
-        import warnings
-
         warnings.warn(f"run {name} is damaged ({fault}); set aside as {aside}", stacklevel=2)
         return None
 
@@ -129,8 +195,9 @@ class Store:
         ``scratch`` is what an interrupted run would go on from; it goes last, when it is not
         needed any more.
         """
-        for stray in working.glob(".*.writing"):
+        for stray in [*working.glob(".*.writing"), *working.glob(".*.damaged")]:
             stray.unlink()
+        write_summary(working, summary_of(Run(working)))
         manifest = {name: _sha256(working / name) for name in _result_files(working, scratch)}
         write_json(working / MANIFEST, manifest)
         for path in [*working.rglob("*"), working]:
@@ -180,11 +247,16 @@ class Store:
 
 
 def find_fault(folder: Path) -> str | None:
-    """Return what is wrong with a run's files, or None where they are as they were written."""
+    """Find what is wrong with a run's files; None if they are as they were written."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
         return f"{MANIFEST} cannot be read"
+    if not isinstance(manifest, dict):
+        return f"{MANIFEST} is not a list of files"
+    for name in _ALWAYS:
+        if name not in manifest:
+            return f"{MANIFEST} does not list {name}"
     for name, digest in manifest.items():
         path = folder / name
         if not path.is_file():
@@ -192,6 +264,30 @@ def find_fault(folder: Path) -> str | None:
         if _sha256(path) != digest:
             return f"{name} has changed"
     return None
+
+
+def check_writable(folder: Path | str, option: str) -> None:
+    """Check that files can be written into a folder, which need not exist yet.
+
+    A scratch folder is made and removed: what ``os.access`` says does not hold for root, and for
+    some file systems not at all.
+
+    Raises
+    ------
+    CallError
+        They cannot; ``option`` names what chose the folder.
+    """
+    folder = Path(folder)
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".kerascw-", dir=existing))
+    except OSError as error:
+        raise CallError(
+            f"{option}: {folder} cannot be written ({error.strerror}: {existing}); "
+            "choose another folder"
+        ) from None
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -221,7 +317,7 @@ def _finite(content: Any) -> Any:
 
 def _result_files(folder: Path, scratch: str) -> list[str]:
     names = {path.name for path in folder.iterdir() if path.is_file()}
-    return sorted(names - {"report.html", scratch, MANIFEST})
+    return sorted(names - {"report.html", FRAGMENT, SUMMARY, scratch, MANIFEST})
 
 
 def _free_name(folder: Path, name: str) -> Path:

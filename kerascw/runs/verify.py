@@ -1,4 +1,4 @@
-"""Train a kept run anew from its own files, and say whether the same came out."""
+"""Train a kept run anew from its own files, and compare the two."""
 
 import tempfile
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from kerascw.training.watcher import Watcher
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of training again: ``identical``, ``within seed noise`` or ``different``."""
+    """Outcome of training again: ``identical``, ``within seed noise`` or ``different``."""
 
     outcome: str
     reason: str
@@ -30,10 +30,10 @@ def verify(
 ) -> Verification:
     """Train the run's experiment anew, in a store of its own that is thrown away.
 
-    The new run is within seed noise if its test accuracy (an autoencoder's test loss) is no further
-    from the kept run's than two seeds are from each other (95 %, by the kept runs of other seeds,
-    where there are two or more; else by the kept run's own interval: Wilson's of the accuracy, the
-    t-interval over the test pictures of the loss).
+    The new run is within seed noise if its test accuracy (an autoencoder's test loss) is in the
+    95 % prediction interval for one more seed, computed from the kept runs of other seeds if there
+    are two or more; else if it is in the kept run's own 95 % CI: Wilson's interval of the accuracy,
+    the t-interval of the loss over the test images.
     """
     source = None if run.source is None else store.get(run.source)
     if run.source is not None and source is None:
@@ -41,9 +41,7 @@ def verify(
             f"run {run.source}, which {run.name} started from, is not in {store.folder}"
         )
     with tempfile.TemporaryDirectory() as folder:
-        again = run_experiment(
-            run.experiment, dataset, Store(folder), watcher, source=source, draw=False
-        )
+        again = run_experiment(run.experiment, dataset, Store(folder), watcher, source=source)
         outcome, reason = _compared(run, again, store)
     return Verification(outcome, reason, tuple(_differences(run.environment, describe(dataset))))
 
@@ -63,8 +61,8 @@ def _compared(run: Run, again: Run, store: Store) -> tuple[str, str]:
     low, high, by = _noise(run, store)
     digits = 5 if run.experiment.reconstructs else 4
     then_now = f"test {figure} {then:.{digits}f} then, {now:.{digits}f} now"
-    said = f"{then_now}; {by}: {low:.{digits}f} to {high:.{digits}f}"
-    return ("within seed noise" if low <= now <= high else "different"), said
+    reason = f"{then_now}; {by}: {low:.{digits}f} to {high:.{digits}f}"
+    return ("within seed noise" if low <= now <= high else "different"), reason
 
 
 def _same_weights(run: Run, again: Run) -> bool:
@@ -73,21 +71,17 @@ def _same_weights(run: Run, again: Run) -> bool:
 
 
 def _figure(run: Run) -> str:
-    """Return the name of the figure of the test set that runs are compared by."""
+    """Name the figure of the test set by which runs are compared."""
     return "loss" if run.experiment.reconstructs else "accuracy"
 
 
 def _noise(run: Run, store: Store) -> tuple[float, float, str]:
-    """Return where another seed's test figure would lie, and by what."""
+    """Return the interval for another seed's test figure, and how it was found."""
     figure = _figure(run)
-    seedless, fingerprint = _without_seed(run), run.environment["data"]["fingerprint"]
     others = [
         other.metrics["test"][figure]
         for other in store.all()
-        if other.name != run.name
-        and "test" in other.metrics
-        and other.environment["data"]["fingerprint"] == fingerprint
-        and _without_seed(other) == seedless
+        if other.name != run.name and _repeats(other, run)
     ]
     if len(others) < 2:
         few = "(fewer than 2 other seeds are kept)"
@@ -95,11 +89,27 @@ def _noise(run: Run, store: Store) -> tuple[float, float, str]:
             with np.load(run.folder / "predictions.npz") as file:
                 errors = file["test_errors"].astype(np.float64)
             low, high = over_seeds(errors.tolist()).interval or (-np.inf, np.inf)
-            return low, high, f"the kept run's t-interval over the test pictures {few}"
+            return low, high, f"the kept run's t-interval over the test images {few}"
         low, high = run.metrics["test"]["accuracy_interval_95"]
         return low, high, f"the kept run's Wilson interval {few}"
     kept, reach = run.metrics["test"][figure], difference_reach(others)
-    return kept - reach, kept + reach, f"where one more seed would lie, by {len(others)} others"
+    return (
+        kept - reach,
+        kept + reach,
+        f"95 % prediction interval from {len(others)} other seeds",
+    )
+
+
+def _repeats(other: Run, run: Run) -> bool:
+    """Return whether another kept run is the same experiment on the same data with another seed."""
+    try:
+        return (
+            "test" in other.metrics
+            and other.environment["data"]["fingerprint"] == run.environment["data"]["fingerprint"]
+            and _without_seed(other) == _without_seed(run)
+        )
+    except (KerascwError, KeyError, TypeError):  # a damaged run is no evidence
+        return False
 
 
 def _without_seed(run: Run) -> Experiment:
@@ -107,13 +117,13 @@ def _without_seed(run: Run) -> Experiment:
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:
-    said = []
+    lines = []
     for name, value in now.items():
         where = f"{path}{name}"
         if where in ("command", "data.location"):
             continue
         if isinstance(value, dict):
-            said += _differences(then.get(name) or {}, value, f"{where}.")
+            lines += _differences(then.get(name) or {}, value, f"{where}.")
         elif then.get(name) != value:
-            said.append(f"{where}: {then.get(name)} then, {value} now")
-    return said
+            lines.append(f"{where}: {then.get(name)} then, {value} now")
+    return lines

@@ -1,7 +1,14 @@
 """The studies: a lab notebook each, and the catalogue that knows them by name."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from kerascw.errors import CallError, choices
+from kerascw.experiment.spec import Experiment
+from kerascw.lab import run as lab
+from kerascw.lab.plan import StudyResult
 from kerascw.lab.study import Study
+from kerascw.runs.store import Store
 
 
 def all_studies() -> dict[str, Study]:
@@ -39,8 +46,31 @@ def all_studies() -> dict[str, Study]:
 
 
 def study_named(name: str) -> Study:
-    """Return a study, or raise a :class:`CallError` with the choices."""
+    """Look up a study, or raise a :class:`CallError` with the choices."""
     studies = all_studies()
     if name not in studies:
-        raise CallError(f"no study {name!r}; choose {choices(studies)}")
+        raise CallError(f"no study {name!r}; choose {choices(studies, name)}")
     return studies[name]
+
+
+def study_kept(
+    name: str, arguments: Mapping[str, Any] | None, experiments: Mapping[str, Sequence[Experiment]]
+) -> Study:
+    """Return the study that kept runs belong to.
+
+    Parameters
+    ----------
+    arguments : what a study was built from by a command; None for a study of the catalogue.
+    experiments : of every variant, one a run.
+    """
+    return study_named(name)
+
+
+def recall(name: str, store: Store) -> StudyResult:
+    """Read back a kept study by name: see :func:`kerascw.lab.run.recall`."""
+    return lab.recall(name, store, study_kept)
+
+
+def is_study(name: str, store: Store) -> bool:
+    """Return whether this is the name of a study, or of one as it was run."""
+    return name in all_studies() or lab.remembered(name, store) is not None

@@ -2,7 +2,7 @@
 
     python -m kerascw run bag-cnn --budget full
     python -m kerascw run bag-variants
-    python -m kerascw run bag-features --layer 2 --channels 0,1,2 --image 17
+    python -m kerascw run bag-features --set pictures.layer=2 --set pictures.channels=0,1,2
 
 Fashion-MNIST-1 is the classes T-shirt/top, Trouser, Coat, Sandal and Bag, relabelled 0 to 4; the
 last 10,000 training pictures are held out. Pixels are 0 to 255, unscaled. The reports were made
@@ -25,6 +25,7 @@ from kerascw.experiment.spec import (
     RMSprop,
     TrainingSpec,
 )
+from kerascw.lab.pictures import FeatureMaps
 from kerascw.lab.published import Published, of_bag, report
 from kerascw.lab.repeats import counted
 from kerascw.lab.study import Answer, Quick, Runs, Study
@@ -293,7 +294,7 @@ BAG_FEATURES = Study(
     ),
     published=features_published,
     pictures=_feature_pictures,
-    draws="feature maps",
+    shows=FeatureMaps(),
     answers=_feature_answers,
 )
 

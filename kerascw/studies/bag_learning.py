@@ -126,13 +126,13 @@ def _published(part: str, initialisation: str, fraction: float) -> dict[str, dic
 
 def _pretraining_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
     """Return the learning curves, and what the first seed's autoencoder makes of pictures."""
-    from kerascw.report.options import PictureOptions, splits_of
+    from kerascw.lab.pictures import splits_of
     from kerascw.report.run import reconstruction_pictures
 
     trained = [run for run in runs.get(_AUTOENCODER, ()) if "test" in run.metrics]
     drawn = _pictures(runs, options)
     if trained:
-        splits = splits_of(trained[0], options or PictureOptions())
+        splits = splits_of(trained[0], options)
         drawn |= reconstruction_pictures(trained[0], splits)
     return drawn
 

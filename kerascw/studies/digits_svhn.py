@@ -2,7 +2,7 @@
 
     python -m kerascw run digits --budget full
     python -m kerascw run svhn --data-dir DIR
-    python -m kerascw run svhn --extra --budget full --data-dir DIR
+    python -m kerascw run svhn-extra --budget full --data-dir DIR
 
 Adamax 1e-3; the report's weight decay of 1e-5 is PyTorch's, which adds it times the weights to the
 gradients: L2 of half of it. Initial weights are PyTorch's.
@@ -22,6 +22,7 @@ from kerascw.experiment.spec import (
     ModelSpec,
     TrainingSpec,
 )
+from kerascw.lab.pictures import FeatureMaps
 from kerascw.lab.published import Published, report
 from kerascw.lab.repeats import counted, numbered, paired_values, repeats_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
@@ -175,7 +176,7 @@ def svhn_published() -> dict[str, dict[str, Published]]:
 
 
 def _without_extra() -> dict[str, dict[str, Published]]:
-    obstacle = "the report trains on the 531,131 extra pictures too (--extra)"
+    obstacle = "the report trains on the 531,131 extra images too (svhn-extra)"
     return {
         variant: {name: replace(p, not_comparable=obstacle) for name, p in printed.items()}
         for variant, printed in svhn_published().items()
@@ -220,13 +221,14 @@ SVHN = Study(
     ),
     answers=svhn_answers,
     pictures=_channels,
-    draws="feature maps",
+    shows=FeatureMaps(),
     exports="svhn",
 )
 
 SVHN_EXTRA = replace(
     SVHN,
     name="svhn-extra",
+    exports="svhn-extra",
     question="Does a small convnet read house numbers with an error below 0.1, with extra ones?",
     dataset="svhn_extra",
     variants=svhn_extra,

@@ -13,7 +13,7 @@ paired by seed: initial weights and the order of the pictures are the same.
 from dataclasses import dataclass
 
 from kerascw.evaluation.statistics import Spread, is_shown, paired_difference
-from kerascw.experiment.augmentation_names import LENET
+from kerascw.experiment.settings import LENET
 from kerascw.experiment.spec import (
     AugmentationSpec,
     CutMix,

@@ -1,7 +1,7 @@
 """Where LeNet's best variant puts the test pictures: t-SNE of the layer before its output.
 
     python -m kerascw run lenet-embedding
-    python -m kerascw run lenet-embedding --perplexity 50 --points 2000
+    python -m kerascw run lenet-embedding --set pictures.perplexity=50
     python -m kerascw run lenet-embedding --budget full --jobs 2
 
 At full budget the runs are those of ``lenet-variants``, variant 4: trained once for both. Each
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerascw.experiment.spec import Experiment
+from kerascw.lab.pictures import EmbeddingMap
 from kerascw.lab.published import Published
 from kerascw.lab.study import Answer, Quick, Runs, Study
 from kerascw.studies import lenet
@@ -65,5 +66,5 @@ STUDY = Study(
     deviations=("what the report embeds and how is not printed; the layer before the output here",),
     answers=answers,
     pictures=pictures,
-    draws="embedding",
+    shows=EmbeddingMap(),
 )

@@ -3,6 +3,8 @@
 Keras 3 composes each update of some ten operations, each with a pass over memory: 4 to 16 % of a
 step of the convnets here. The formulas are the same, and so are the results but for rounding. The
 classes take the place of Keras' own within a fit; what is saved has no optimiser.
+
+Variables, gradients and slots are float32, of the same shape; in mixed_bfloat16 too.
 """
 
 from typing import Any
@@ -11,37 +13,63 @@ import keras
 import tensorflow as tf
 
 
-def _handle(variable: Any) -> tf.Tensor:
-    """Return the resource of a Keras variable or a TensorFlow one."""
-    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+def _resource(variable: Any) -> tf.Variable:
+    """Return the TensorFlow variable of a Keras variable, or the variable itself."""
+    return variable.value if isinstance(variable, keras.Variable) else variable
 
 
 class _Fused:
-    """The parts that all have."""
+    """What all have in common: the slots by name and variable."""
 
     iterations: Any
+    built: bool
 
-    def _slot(self, slots: list[Any], variable: Any) -> tf.Tensor:
-        return _handle(slots[self._get_variable_index(variable)])  # type: ignore[attr-defined]
+    def build(self, variables: list[Any]) -> None:
+        """Make the slots of Keras' optimiser."""
+        if not self.built:
+            self.slots: dict[tuple[str, Any], Any] = {}
+        super().build(variables)  # type: ignore[misc]
 
-    def _power(self, base: float) -> tf.Tensor:
+    def add_optimizer_variables(
+        self, trainable_variables: list[Any], name: Any, initializer: Any = "zeros"
+    ) -> Any:
+        """Add slots as Keras does, and note whose each is."""
+        added = super().add_optimizer_variables(  # type: ignore[misc]
+            trainable_variables, name, initializer
+        )
+        by_name = {name: added} if isinstance(name, str) else dict(zip(name, added, strict=True))
+        for slot, slots in by_name.items():
+            for variable, own in zip(trainable_variables, slots, strict=True):
+                self.slots[slot, _resource(variable).ref()] = own
+        return added
+
+    def slot(self, name: str, variable: Any) -> tf.Tensor:
+        """Return the resource of a variable's slot."""
+        return _resource(self.slots[name, _resource(variable).ref()]).handle
+
+    def power(self, base: float) -> tf.Tensor:
+        """Return ``base`` to the number of this step, counted from 1: float32 scalar."""
         return tf.pow(tf.constant(base), tf.cast(self.iterations.value + 1, tf.float32))
 
 
 class FusedSGD(_Fused, keras.optimizers.SGD):
-    """Stochastic gradient descent, with or without momentum."""
+    """Stochastic gradient descent, with or without momentum.
+
+    ``w -= rate * g``; with momentum ``v = momentum * v - rate * g``, ``w += v``, or Nesterov's
+    ``w += momentum * v - rate * g``.
+    """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable."""
         rate = tf.cast(learning_rate, tf.float32)
         if self.momentum == 0:
             tf.raw_ops.ResourceApplyGradientDescent(
-                var=_handle(variable), alpha=rate, delta=gradient
+                var=_resource(variable).handle, alpha=rate, delta=gradient
             )
             return
         tf.raw_ops.ResourceApplyKerasMomentum(
-            var=_handle(variable),
-            accum=self._slot(self.momentums, variable),
+            var=_resource(variable).handle,
+            accum=self.slot("momentum", variable),
             lr=rate,
             grad=gradient,
             momentum=self.momentum,
@@ -50,20 +78,22 @@ class FusedSGD(_Fused, keras.optimizers.SGD):
 
 
 class _FusedAdam(_Fused):
+    """``m += (1 - beta_1) (g - m)``, ``v += (1 - beta_2) (g^2 - v)``, and at step t
+    ``w -= rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)``.
+    """
+
     beta_1: float
     beta_2: float
     epsilon: float
-    _momentums: list[Any]
-    _velocities: list[Any]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable."""
         tf.raw_ops.ResourceApplyAdam(
-            var=_handle(variable),
-            m=self._slot(self._momentums, variable),
-            v=self._slot(self._velocities, variable),
-            beta1_power=self._power(self.beta_1),
-            beta2_power=self._power(self.beta_2),
+            var=_resource(variable).handle,
+            m=self.slot("momentum", variable),
+            v=self.slot("velocity", variable),
+            beta1_power=self.power(self.beta_1),
+            beta2_power=self.power(self.beta_2),
             lr=tf.cast(learning_rate, tf.float32),
             beta1=self.beta_1,
             beta2=self.beta_2,
@@ -81,15 +111,17 @@ class FusedAdamW(_FusedAdam, keras.optimizers.AdamW):
 
 
 class FusedAdamax(_Fused, keras.optimizers.Adamax):
-    """Adamax."""
+    """Adamax: ``m`` as Adam's, ``u = max(beta_2 * u, |g|)``, and at step t
+    ``w -= rate / (1 - beta_1^t) * m / (u + epsilon)``.
+    """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable."""
         tf.raw_ops.ResourceApplyAdaMax(
-            var=_handle(variable),
-            m=self._slot(self._m, variable),
-            v=self._slot(self._u, variable),
-            beta1_power=self._power(self.beta_1),
+            var=_resource(variable).handle,
+            m=self.slot("momentum", variable),
+            v=self.slot("norm", variable),
+            beta1_power=self.power(self.beta_1),
             lr=tf.cast(learning_rate, tf.float32),
             beta1=self.beta_1,
             beta2=self.beta_2,
@@ -99,22 +131,27 @@ class FusedAdamax(_Fused, keras.optimizers.Adamax):
 
 
 class FusedRMSprop(_Fused, keras.optimizers.RMSprop):
-    """RMSprop, not centred."""
+    """RMSprop, not centred: ``s += (1 - rho) (g^2 - s)``, ``w -= rate * g / sqrt(s + epsilon)``;
+    with momentum ``v = momentum * v + rate * g / sqrt(s + epsilon)``, ``w -= v``.
+    """
 
-    def build(self, variables: list[Any]) -> None:
-        """Make the slots; the kernel wants momenta where Keras has none."""
-        super().build(variables)
-        self._zeros = [
-            tf.Variable(tf.zeros(variable.shape), trainable=False)
-            for variable in (variables if self.momentum == 0 else [])
-        ]
+    def add_optimizer_variables(
+        self, trainable_variables: list[Any], name: Any, initializer: Any = "zeros"
+    ) -> Any:
+        """Add slots; the kernel wants momenta also where Keras has none."""
+        added = super().add_optimizer_variables(trainable_variables, name, initializer)
+        if name == "velocity" and self.momentum == 0:
+            for variable in trainable_variables:
+                zeros = tf.Variable(tf.zeros(variable.shape), trainable=False)
+                self.slots["momentum", _resource(variable).ref()] = zeros
+        return added
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable."""
         tf.raw_ops.ResourceApplyRMSProp(
-            var=_handle(variable),
-            ms=self._slot(self._velocities, variable),
-            mom=self._slot(self._momentums or self._zeros, variable),
+            var=_resource(variable).handle,
+            ms=self.slot("velocity", variable),
+            mom=self.slot("momentum", variable),
             lr=tf.cast(learning_rate, tf.float32),
             rho=self.rho,
             momentum=self.momentum,
@@ -130,4 +167,4 @@ FUSED: dict[type[keras.optimizers.Optimizer], type[keras.optimizers.Optimizer]] 
     keras.optimizers.AdamW: FusedAdamW,
     keras.optimizers.Adamax: FusedAdamax,
 }
-"""What takes the place of each."""
+"""What takes the place of each of Keras' optimisers."""

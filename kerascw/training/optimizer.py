@@ -97,6 +97,21 @@ def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> f
             return None
 
 
+def rate_of_every_step(
+    spec: TrainingSpec, steps_per_epoch: int
+) -> keras.optimizers.schedules.LearningRateSchedule | None:
+    """Return the schedule that sets the rate for every step; None where epochs have a rate each."""
+    rate, steps = spec.optimizer.learning_rate, steps_per_epoch * spec.epochs
+    match spec.schedule:
+        case OneCycle(warmup=warmup):
+            return OneCycleRate(rate, steps, warmup)
+        case Cosine(warmup=warmup, floor=floor):
+            return CosineRate(rate, steps, warmup, floor)
+        case WarmUp(warmup=warmup):
+            return CosineRate(rate, steps, warmup, floor=1.0)
+    return None
+
+
 def build_optimizer(
     spec: TrainingSpec, steps_per_epoch: int, *, fused: bool = True
 ) -> keras.optimizers.Optimizer:
@@ -105,15 +120,7 @@ def build_optimizer(
     ``fused`` takes those of :mod:`kerascw.training.fused`, which are Keras' but for rounding; they
     know one device.
     """
-    rate: Any = spec.optimizer.learning_rate
-    steps = steps_per_epoch * spec.epochs
-    match spec.schedule:
-        case OneCycle(warmup=warmup):
-            rate = OneCycleRate(rate, steps, warmup)
-        case Cosine(warmup=warmup, floor=floor):
-            rate = CosineRate(rate, steps, warmup, floor)
-        case WarmUp(warmup=warmup):
-            rate = CosineRate(rate, steps, warmup, floor=1.0)
+    rate = rate_of_every_step(spec, steps_per_epoch) or spec.optimizer.learning_rate
     kind, arguments = _keras_optimizer(spec.optimizer)
     if fused:
         from kerascw.training.fused import FUSED
@@ -154,8 +161,12 @@ def _with_l2(
     """
 
     class WithL2(kind):
+        def build(self, variables: list[keras.Variable]) -> None:
+            self._penalised = list(variables)
+            super().build(variables)
+
         def apply(self, grads: Any, trainable_variables: Any = None) -> Any:
-            variables = trainable_variables or self._trainable_variables
+            variables = trainable_variables or self._penalised
             grads = [
                 grad + 2.0 * strength * keras.ops.cast(variable, grad.dtype)
                 for grad, variable in zip(grads, variables, strict=True)

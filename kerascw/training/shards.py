@@ -1,15 +1,17 @@
 """A training step in shards: each thread takes a part of the batch through all of the layers.
 
-TensorFlow divides every operation among its threads, which for small pictures takes as long as
-what is divided, and leaves the short operations between them to one thread. Here a batch is cut
-into as many shards as there are threads, each operation has one thread, and the shards go side by
-side from the pictures to the gradients, which are summed. What needs the whole batch has it: batch
+TensorFlow divides every operation among its threads, which for small images takes as long as what
+is divided, and leaves the short operations between them to one thread. Here a batch is cut into as
+many shards as there are threads, each operation has one thread, and the shards go side by side from
+the images to the gradients, which are summed. What needs the whole batch gets it: batch
 normalisation its statistics, dropout its mask, the loss and the metrics all outputs. So the results
-are those of Keras' own step but for rounding (tests/test_fast_path.py).
+are those of Keras' own step but for rounding (tests/training/test_fast_path.py).
+
+Layers may compute in bfloat16 (the policy ``mixed_bfloat16``): weights, gradients of weights, batch
+norm's statistics and the output layer stay float32.
 """
 
-from collections.abc import Callable, Sequence
-from types import MethodType
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,7 +20,7 @@ import tensorflow as tf
 from kerascw.training.devices import cores
 
 SMALLEST = 8
-"""Pictures a shard; batches of fewer than two such shards stay whole."""
+"""Images in a shard; batches of fewer than two such shards stay whole."""
 
 _BY_EXAMPLE = (
     keras.layers.Activation,
@@ -32,43 +34,10 @@ _BY_EXAMPLE = (
     keras.layers.UpSampling2D,
     keras.layers.ZeroPadding2D,
 )
-"""Layers that treat each example alone. Any other one gets the whole batch."""
+"""Layers that treat each example alone. Any other layer gets the whole batch."""
 
 Shards = list[tf.Tensor]
-
-
-def train_in_shards(
-    model: keras.Model,
-    shards: int,
-    batch_sizes: Sequence[int],
-    *,
-    idle: frozenset[str] = frozenset(),
-) -> None:
-    """Have ``model.fit`` take each step in so many shards, or fewer if batches are small.
-
-    Every layer of the model is used once, and has one input.
-
-    Parameters
-    ----------
-    batch_sizes : that come: of all steps, and of the last of an epoch. None may have fewer
-        examples than there are shards (oneDNN's batch normalisation does not take empty ones).
-    idle : outputs whose loss has weight 0: nothing is propagated back through them.
-    """
-    shards = max(1, min(shards, max(batch_sizes) // SMALLEST, min(batch_sizes)))
-    forward = _forward(model, shards, idle)
-
-    def train_step(self: keras.Model, data: Any) -> dict[str, Any]:
-        images, targets = data
-        variables = self.trainable_variables
-        with tf.GradientTape() as tape:
-            outputs = forward(images)
-            loss = self.compute_loss(x=images, y=targets, y_pred=outputs, training=True)
-            self._loss_tracker.update_state(loss, sample_weight=tf.shape(images)[0])
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        self.optimizer.apply(gradients, variables)
-        return self.compute_metrics(images, targets, outputs)
-
-    model.train_step = MethodType(train_step, model)
+"""Tensors ``[n_i, ...]`` that make up a batch ``[n, ...]``, n the sum of all ``n_i``."""
 
 
 def thread_count() -> int:
@@ -76,37 +45,73 @@ def thread_count() -> int:
     return tf.config.threading.get_inter_op_parallelism_threads() or cores()
 
 
-def _forward(
-    model: keras.Model, count: int, idle: frozenset[str]
-) -> Callable[[tf.Tensor], dict[str, tf.Tensor] | tf.Tensor]:
-    """Return what gives the model's outputs in training, of whole batches."""
-    several = not isinstance(model, keras.Sequential) and isinstance(model.output, dict)
-    ends = {id(output) for output in model.outputs}
-    (given,) = model.inputs
+class ShardedModel(keras.Model):
+    """A functional model whose training step goes in shards.
 
-    def forward(images: tf.Tensor) -> dict[str, tf.Tensor] | tf.Tensor:
-        tensors: dict[int, Shards] = {id(given): _split(images, count)}
+    Every layer is used once and has one input. :meth:`cut` says into how many shards; predictions
+    and what is saved are those of any functional model.
+    """
+
+    def cut(
+        self, shards: int, batch_sizes: Sequence[int], idle: frozenset[str] = frozenset()
+    ) -> None:
+        """Take each step in so many shards, or in fewer if batches are small.
+
+        Parameters
+        ----------
+        batch_sizes : the sizes that come: of all steps, and of the last of an epoch. None may have
+            fewer examples than there are shards (oneDNN's batch normalisation takes no empty one).
+        idle : outputs whose loss has weight 0: nothing is propagated back through them.
+        """
+        self._shards = max(1, min(shards, max(batch_sizes) // SMALLEST, min(batch_sizes)))
+        self._idle = idle
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Train on one batch; return the metrics of the epoch so far.
+
+        ``data`` is a pair: images uint8 ``[n, height, width, channels]``, and float32 targets, or a
+        dictionary of them by head.
+        """
+        images, targets = data
+        variables = self.trainable_variables
+        with tf.GradientTape() as tape:
+            outputs = self.outputs_of(images)
+            loss = self.compute_loss(x=images, y=targets, y_pred=outputs, training=True)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss, sample_weight=tf.shape(images)[0])
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        self.optimizer.apply(gradients, variables)
+        return self.compute_metrics(images, targets, outputs)
+
+    def outputs_of(self, images: tf.Tensor) -> dict[str, tf.Tensor] | tf.Tensor:
+        """Return the outputs of a whole batch, in training: by head where there is more than one.
+
+        ``images`` are uint8 ``[n, height, width, channels]``, outputs float32 ``[n, classes]``, or
+        an autoencoder's images, of the shape of ``images`` in the dtype of its last layer.
+        """
+        ends = {id(output) for output in self.outputs}
+        (given,) = self.inputs
+        tensors: dict[int, Shards] = {id(given): _split(images, self._shards)}
         outputs: dict[str, tf.Tensor] = {}
-        for layer in model.layers:
+        for layer in self.layers:
             if isinstance(layer, keras.layers.InputLayer):
                 continue
             shards = tensors[id(layer.input)]
             if id(layer.output) in ends:
-                if layer.name in idle:
+                if layer.name in self._idle:
                     shards = [tf.stop_gradient(shard) for shard in shards]
                 outputs[layer.name] = _output(layer, shards)
             else:
                 tensors[id(layer.output)] = _applied(layer, shards)
-        if several:
+        if len(outputs) > 1:
             return outputs
         (output,) = outputs.values()
         return output
 
-    return forward
-
 
 def _split(batch: tf.Tensor, count: int) -> Shards:
-    """Return shards of the same size, or of one example more or less."""
+    """Return ``count`` shards of the same size, or of one example more or less."""
     if count == 1:
         return [batch]
     size = tf.shape(batch)[0]
@@ -114,10 +119,12 @@ def _split(batch: tf.Tensor, count: int) -> Shards:
 
 
 def _joined(shards: Shards) -> tf.Tensor:
+    """Return the batch that the shards make up."""
     return shards[0] if len(shards) == 1 else tf.concat(shards, axis=0)
 
 
 def _applied(layer: keras.layers.Layer, shards: Shards) -> Shards:
+    """Return a layer's outputs in training, a shard each, in the layer's compute dtype."""
     if isinstance(layer, keras.layers.BatchNormalization) and len(layer.input.shape) == 4:
         return _normalised(layer, shards)
     if isinstance(layer, _BY_EXAMPLE):
@@ -129,9 +136,16 @@ def _applied(layer: keras.layers.Layer, shards: Shards) -> Shards:
 
 
 def _output(layer: keras.layers.Layer, shards: Shards) -> tf.Tensor:
-    """Return the outputs of the whole batch, whose loss Keras then takes from the logits."""
+    """Return the output of the whole batch, whose loss Keras then takes from the logits.
+
+    A dense output layer's shards ``[n_i, features]`` may be bfloat16; they are cast to the layer's
+    float32 as Keras does when it calls the layer.
+    """
     if isinstance(layer, keras.layers.Dense):
-        logits = [tf.nn.bias_add(tf.matmul(shard, layer.kernel), layer.bias) for shard in shards]
+        logits = [
+            tf.nn.bias_add(tf.matmul(tf.cast(shard, layer.compute_dtype), layer.kernel), layer.bias)
+            for shard in shards
+        ]
         return layer.activation(_joined(logits))
     return _joined(_applied(layer, shards))
 
@@ -140,59 +154,70 @@ def _output(layer: keras.layers.Layer, shards: Shards) -> tf.Tensor:
 
 
 def _normalised(layer: keras.layers.BatchNormalization, shards: Shards) -> Shards:
-    """Normalise by the statistics of all shards, and move the layer's own as Keras does."""
+    """Normalise shards ``[n_i, height, width, channels]`` by the statistics of all of them.
+
+    The layer's moving statistics, float32 ``[channels]``, move as in Keras.
+    """
     if not layer.trainable:
         return [layer(shard, training=False) for shard in shards]
-    outputs, mean, variance = _batch_norm(
-        layer.epsilon, layer.gamma.value, layer.beta.value, shards
-    )
+    shards = [tf.cast(shard, layer.compute_dtype) for shard in shards]
+    outputs, mean, variance = batch_norm(layer.epsilon, layer.gamma.value, layer.beta.value, shards)
     for moving, new in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign(moving * layer.momentum + new * (1.0 - layer.momentum))
     return outputs
 
 
-def _batch_norm(
+def batch_norm(
     epsilon: float, gamma: tf.Tensor, beta: tf.Tensor, shards: Shards
 ) -> tuple[Shards, tf.Tensor, tf.Tensor]:
     """Return the normalised shards, and mean and (biased) variance of all of them.
 
+    Over all m = sum of m_i values of a channel, m_i = n_i * height * width of them in shard i::
+
+        mean     = sum_i m_i / m * mean_i
+        variance = sum_i m_i / m * (variance_i + (mean_i - mean)^2)
+        y        = gamma * (x - mean) / d + beta,    d = sqrt(variance + epsilon)
+
+    and, with dy the gradient that comes in::
+
+        dbeta  = sum dy
+        dgamma = sum dy * (x - mean) / d
+        dx     = gamma / d * dy - gamma / (d * m) * (dgamma * (x - mean) / d + dbeta)
+
+    The first term of dx is the gradient for fixed statistics. The second is what reaches x by way
+    of mean and variance; it has the form of a batch normalisation of x itself, with a scale of
+    ``-gamma / d * dgamma / m`` and an offset of ``-gamma / d * dbeta / m``.
+
     Written with TensorFlow's fused kernels, one pass each: Keras 3 composes batch normalisation of
-    some fifteen, which are a third of a step of LeNet's variant 4.
+    some fifteen operations, which are a third of a step of LeNet's variant 4.
+
+    Parameters
+    ----------
+    gamma, beta : float32 ``[channels]``.
+    shards : float32 or bfloat16 ``[n_i, height, width, channels]``; so are the normalised shards.
+        The kernels compute statistics and parameters in float32 either way.
     """
-    ops = tf.raw_ops
     none = tf.zeros(0)
 
     @tf.custom_gradient
     def normalised(gamma: tf.Tensor, beta: tf.Tensor, *shards: tf.Tensor) -> Any:
         counts = [tf.cast(tf.size(x) // x.shape[-1], tf.float32) for x in shards]
         total = tf.add_n(counts)
-        unit = tf.ones_like(gamma)
-        found = [
-            ops.FusedBatchNormV3(
-                x=x, scale=unit, offset=0 * unit, mean=none, variance=none, epsilon=epsilon
-            )
-            for x in shards
-        ]
-        mean = tf.add_n([n / total * f.batch_mean for n, f in zip(counts, found, strict=True)])
-        variance = tf.add_n(
-            [
-                # the kernel's is the unbiased one
-                f.batch_variance * ((n - 1) / total) + n / total * tf.square(f.batch_mean - mean)
-                for n, f in zip(counts, found, strict=True)
-            ]
-        )
-        outputs = [
-            ops.FusedBatchNormV3(
-                x=x, scale=gamma, offset=beta, mean=mean, variance=variance,
+        mean, variance = _statistics(epsilon, shards, counts, total)
+
+        def affine(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+            """Return ``scale * (x - mean) / d + offset``."""
+            return tf.raw_ops.FusedBatchNormV3(
+                x=x, scale=scale, offset=offset, mean=mean, variance=variance,
                 epsilon=epsilon, is_training=False,
-            ).y
-            for x in shards
-        ]  # fmt: skip
+            ).y  # fmt: skip
+
+        outputs = [affine(x, gamma, beta) for x in shards]
 
         def gradients(*upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            # those to the outputs; mean and variance only go into the moving ones
+            # upstream: of the outputs; mean and variance only go into the moving statistics
             direct = [
-                ops.FusedBatchNormGradV3(
+                tf.raw_ops.FusedBatchNormGradV3(
                     y_backprop=dy, x=x, scale=gamma, reserve_space_1=mean,
                     reserve_space_2=variance, reserve_space_3=none,
                     epsilon=epsilon, is_training=False,
@@ -201,16 +226,11 @@ def _batch_norm(
             ]  # fmt: skip
             of_gamma = tf.add_n([found.scale_backprop for found in direct])
             of_beta = tf.add_n([found.offset_backprop for found in direct])
-            # what reaches x by way of mean and variance is, a channel, linear in x
-            deviation = tf.sqrt(variance + epsilon)
+            d = tf.sqrt(variance + epsilon)
             through = [
-                ops.FusedBatchNormV3(
-                    x=x, scale=-gamma / deviation * of_gamma / total,
-                    offset=-gamma / deviation * of_beta / total,
-                    mean=mean, variance=variance, epsilon=epsilon, is_training=False,
-                ).y
+                affine(x, -gamma / d * of_gamma / total, -gamma / d * of_beta / total)
                 for x in shards
-            ]  # fmt: skip
+            ]
             of_shards = [
                 found.x_backprop + more for found, more in zip(direct, through, strict=True)
             ]
@@ -220,3 +240,30 @@ def _batch_norm(
 
     *outputs, mean, variance = normalised(gamma, beta, *shards)
     return outputs, mean, variance
+
+
+def _statistics(
+    epsilon: float, shards: Sequence[tf.Tensor], counts: Sequence[tf.Tensor], total: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mean and biased variance of all shards, float32 ``[channels]``, in one pass each.
+
+    ``counts`` are float32 scalars, the values that a channel has in each shard, ``total`` is their
+    sum.
+    """
+    none = tf.zeros(0)
+    unit = tf.ones(shards[0].shape[-1])
+    found = [
+        tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=unit, offset=0 * unit, mean=none, variance=none, epsilon=epsilon
+        )
+        for x in shards
+    ]
+    mean = tf.add_n([n / total * f.batch_mean for n, f in zip(counts, found, strict=True)])
+    variance = tf.add_n(
+        [
+            # the kernel's is the unbiased one
+            f.batch_variance * ((n - 1) / total) + n / total * tf.square(f.batch_mean - mean)
+            for n, f in zip(counts, found, strict=True)
+        ]
+    )
+    return mean, variance

@@ -79,7 +79,7 @@ def test_what_only_tells_is_quick_and_imports_no_tensorflow(
 def test_the_main_job_from_the_command_line(tmp_path: Path) -> None:
     words = ["run", "fashion", "--sample", "--epochs", "2", "--set", "model.filters=8,8,8,8",
              "--final", "--seeds", "2", "--runs", str(tmp_path / "runs"),
-             "--saved-models", str(tmp_path / "saved_models")]  # fmt: skip
+             "--models", str(tmp_path / "saved_models")]  # fmt: skip
     result = call(*words)
     assert result.exit_code == 0, result.output
     assert "bundled sample, not the dataset" in result.stdout

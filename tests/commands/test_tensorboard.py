@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-
 from kerascw.commands.event_links import link_events, link_names
+
 from kerascw.commands.main import main
 from kerascw.data import Dataset, split
 from kerascw.errors import Interrupted
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment, WarmStart
-from kerascw.lab.run import Plan, StudyResult, run_study
+from kerascw.lab.plan import Plan, StudyResult
+from kerascw.lab.run import run_study
 from kerascw.lab.study import Quick, Study
 from kerascw.report import event_pictures
 from kerascw.runs.run import CHECKPOINT, run_experiment, run_name
@@ -84,7 +85,7 @@ def result(
     files = []
     for _ in range(2):
         with pytest.raises(Interrupted):
-            run_experiment(stopped, sample, store, StopAfter(1), draw=False)
+            run_experiment(stopped, sample, store, StopAfter(1))
         (file,) = store.events_folder(run_name(stopped, sample)).glob(PATTERN)
         files.append(file.name)
         # killed while it wrote: a torn record at the end, and an epoch that no checkpoint knows
@@ -97,7 +98,7 @@ def result(
     )
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("error", UserWarning)  # events that could not be written
-        patch.setattr("kerascw.lab.run.DRAWN", 0)  # reports take longer than the runs
+        patch.setattr("kerascw.report.product.DRAWN", 0)  # reports take longer than the runs
         return run_study(plan, store), store, files
 
 
@@ -293,10 +294,10 @@ def test_it_follows_a_run_live_and_a_run_that_goes_on_in_another_process(
     folder = store.study_folder(served.plan.label) / "tensorboard"
     link_events(folder, store, {"late/seed 2": name}, more=True)
     with pytest.raises(Interrupted):
-        run_experiment(experiment, sample, store, StopAfter(2), draw=False)
+        run_experiment(experiment, sample, store, StopAfter(2))
     board.wait_for("loss/train", runs=4)
     assert [step for step, _ in board.scalars("late/seed 2", "loss/train")] == [1, 2]
-    run = run_experiment(experiment, sample, store, draw=False)
+    run = run_experiment(experiment, sample, store)
     board.wait_for("final/test_loss", runs=4)
     assert board.scalars("late/seed 2", "loss/train") == [
         (number, float(np.float32(row["train_loss"]))) for number, row in enumerate(run.history, 1)
@@ -416,7 +417,7 @@ def test_what_cannot_be_written_warns_once_and_ends_no_training(
     store = Store(tmp_path)
     (tmp_path / "tensorboard").write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="TensorBoard") as said:
-        run = run_experiment(tiny("mlp"), sample, store, draw=False)
+        run = run_experiment(tiny("mlp"), sample, store)
     (warning,) = [str(w.message) for w in said if "TensorBoard" in str(w.message)]
     assert warning.startswith(f"no TensorBoard events of {run.name}: ")
     assert run.metrics["epochs_trained"] == 3
@@ -440,7 +441,7 @@ def test_a_diverged_run_has_its_epochs_and_a_failed_session(
         tiny("mlp"), {"training.optimizer": {"kind": "sgd", "learning_rate": 1e30}}
     )
     store = Store(tmp_path)
-    run = run_experiment(experiment, sample, store, draw=False)
+    run = run_experiment(experiment, sample, store)
     assert run.metrics["status"] == "diverged"
     scalars = read(store.events_folder(run.name))
     assert not [tag for tag in scalars if tag.startswith("final/")]

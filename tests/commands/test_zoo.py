@@ -17,7 +17,8 @@ from kerascw.commands.zoo import CARD, ZOO, Check, ZooModel, make, measure
 from kerascw.data import load_data
 from kerascw.errors import CallError
 from kerascw.export.load import EXTRA_FILE, load_model, versions_in
-from kerascw.lab.run import FINAL, planned, run_study
+from kerascw.lab.plan import FINAL, planned
+from kerascw.lab.run import run_study
 from kerascw.runs.store import Store
 from kerascw.studies import study_named
 

@@ -19,13 +19,13 @@ from kerascw.data import Dataset, Part, split
 from kerascw.data.augmentation import augment, brightened, contrasted, rotated, zoomed
 from kerascw.data.pipeline import training_batches
 from kerascw.errors import CallError
-from kerascw.experiment.augmentation_names import (
+from kerascw.experiment.settings import (
     KINDS,
     LENET,
     augmentation_named,
     augmentation_text,
+    override,
 )
-from kerascw.experiment.settings import override
 from kerascw.experiment.spec import (
     Autocontrast,
     Autoencoder,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerascw.data.image_files import Picture, Unreadable, read_pictures
+from kerascw.data.image_files import LeftOut, Picture, Unreadable, read_pictures
 from kerascw.errors import CallError
 
 SHAPE = (28, 28, 1)
@@ -187,7 +187,7 @@ def test_yes_inverts_what_is_light_on_dark_too(png, grey):
 def test_calls_that_are_wrong(png):
     with pytest.raises(CallError, match="invert: 'maybe'; choose auto, yes or no"):
         read(png, invert="maybe")
-    with pytest.raises(CallError, match="pictures of 2 channels"):
+    with pytest.raises(CallError, match="images of 2 channels"):
         read(png, shape=(28, 28, 2))
 
 
@@ -243,11 +243,11 @@ def test_npz_with_objects_beside_the_pictures(sample, tmp_path):
     [
         (
             {"x_train": np.zeros((2, 9, 9), np.uint8), "x_test": np.zeros((1, 9, 9), np.uint8)},
-            "several arrays of pictures: x_test, x_train; keep one, or name one images, x or arr_0",
+            "several arrays of images: x_test, x_train; keep one, or name one images, x or arr_0",
         ),
         (
             {"images": np.zeros((2, 9, 9), np.uint8), "x": np.zeros((1, 9, 9), np.uint8)},
-            "several arrays of pictures: images, x;",
+            "several arrays of images: images, x;",
         ),
         ({"x": np.zeros((2, 9, 9))}, "in it; it has x float64 [2, 9, 9]"),
         ({"x": np.zeros((2, 9, 9, 5), np.uint8)}, "it has x uint8 [2, 9, 9, 5]"),
@@ -266,8 +266,8 @@ def test_npz_that_will_not_do(tmp_path, arrays, said):
         (np.zeros(28, np.uint8), "uint8 [28]; expected"),
         (np.uint8(2), "uint8 []; expected"),
         (np.zeros((2, 28, 28, 2), np.uint8), "uint8 [2, 28, 28, 2]; expected"),
-        (np.zeros((0, 28, 28), np.uint8), "no pictures in it: uint8 [0, 28, 28]"),
-        (np.zeros((2, 0, 28), np.uint8), "no pictures in it: uint8 [2, 0, 28]"),
+        (np.zeros((0, 28, 28), np.uint8), "no images in it: uint8 [0, 28, 28]"),
+        (np.zeros((2, 0, 28), np.uint8), "no images in it: uint8 [2, 0, 28]"),
         (np.array([{}, 1], dtype=object), "Python objects are never loaded"),
     ],
 )
@@ -300,8 +300,8 @@ def test_truncated_pictures(sample, tmp_path, suffix, share):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("empty.png", b"", "no PNG, JPEG, BMP or GIF picture"),
-        ("text.png", b"hello", "no PNG, JPEG, BMP or GIF picture"),
+        ("empty.png", b"", "no PNG, JPEG, WEBP, TIFF, BMP, GIF or AVIF image"),
+        ("text.png", b"hello", "no PNG, JPEG, WEBP, TIFF, BMP, GIF or AVIF image"),
         ("bomb.png", _png_of(30_000, 30_000), "more than 89,478,485 pixels"),
         ("large.png", _png_of(10_000, 10_000), "more than 89,478,485 pixels"),
         ("hollow.png", _png_of(28, 28), "damaged: "),
@@ -383,12 +383,16 @@ def test_folder(png, tmp_path):
         "b/stack.npy[0]",
         "b/stack.npy[1]",
         "b/two.PNG",
+        "a.txt",
     ]
+    assert isinstance(read(tmp_path)[-1], LeftOut)
 
 
 def test_empty_folder(tmp_path):
     (tmp_path / "notes.txt").touch()
-    assert reason(tmp_path).startswith("no pictures in this folder (.bmp, .gif, .jpe, .jpeg, .jpg")
+    none, other = read(tmp_path)
+    assert other == LeftOut(str(tmp_path / "notes.txt"), "no image by its name")
+    assert none.reason.startswith("no images in this folder (.apng, .avif, .bmp, .dib, .gif")
 
 
 def test_standard_input(png, grey):
@@ -396,7 +400,7 @@ def test_standard_input(png, grey):
     first, second = read("-", "-", stdin=stream)
     assert first.name == "-"
     np.testing.assert_array_equal(first.array, grey)
-    assert second == Unreadable("-", "no PNG, JPEG, BMP or GIF picture")
+    assert second == Unreadable("-", "no PNG, JPEG, WEBP, TIFF, BMP, GIF or AVIF image")
 
 
 def test_real_standard_input_and_no_tensorflow(png):

@@ -99,7 +99,7 @@ def test_a_random_tenth_is_held_out_without_a_copy(tmp_path, monkeypatch):
     data = load_data("svhn_extra", data_dir=write(tmp_path))
     spec = DataSpec(name="svhn_extra", holdout=Holdout(how="random", count=8, seed=2))
     copied = split(data, spec)
-    monkeypatch.setattr("kerascw.data.LARGE", 0)
+    monkeypatch.setattr("kerascw.data.dataset.LARGE", 0)
     parts = split(data, spec)
     for part, copy in ((parts.train, copied.train), (parts.validation, copied.validation)):
         assert part.images.base is data.train.images
@@ -134,7 +134,7 @@ DAMAGES = {
     "X of int8": (TRAIN | {"X": TRAIN["X"].view(np.int8)}, "X of int8 32 x 32 x 3 x 30, expected"),
     "complex X": (
         TRAIN | {"X": TRAIN["X"][..., :2] * 1j},
-        "X of double 32 x 32 x 3 x 2, expected uint8",
+        "X of complex double 32 x 32 x 3 x 2, expected uint8",
     ),
     "n first": (
         *(TRAIN | {"X": TRAIN["X"].transpose(3, 0, 1, 2)},),
@@ -144,17 +144,17 @@ DAMAGES = {
     "28 wide": (TRAIN | {"X": TRAIN["X"][:, :28]}, "X of uint8 32 x 28 x 3 x 30, expected"),
     "X of cells": (TRAIN | {"X": cells("a", 1)}, "X of cell 1 x 2, expected uint8"),
     "no pictures": (TRAIN | {"X": TRAIN["X"][..., :0]}, "X of uint8 32 x 32 x 3 x 0, expected"),
-    "fewer labels": (TRAIN | {"y": TRAIN["y"][1:]}, "29 labels for 30 pictures, expected as many"),
-    "more pictures": (TRAIN | {"X": TRAIN["X"][..., 1:]}, "30 labels for 29 pictures"),
+    "fewer labels": (TRAIN | {"y": TRAIN["y"][1:]}, "29 labels for 30 images, expected as many"),
+    "more pictures": (TRAIN | {"X": TRAIN["X"][..., 1:]}, "30 labels for 29 images"),
     "labels in a square": (TRAIN | {"y": TRAIN["y"].reshape(6, 5)}, "y of uint8 6 x 5, expected"),
-    "labels of text": (TRAIN | {"y": np.array(["a"] * 30)}, "y of char 30, expected uint8 30 x 1"),
+    "labels of text": (TRAIN | {"y": np.array(["a"] * 30)}, "y of char 30 x 1, expected uint8"),
     "label 0": (with_label(0), f"label 0 at position 7 (from 0), {RANGE}"),
     "label 11": (with_label(11), f"label 11 at position 7 (from 0), {RANGE}"),
     "label 250": (with_label(250), f"label 250 at position 7 (from 0), {RANGE}"),
     "label -3": (with_label(-3, np.float64), f"label -3 at position 7 (from 0), {RANGE}"),
     "label 2.5": (with_label(2.5, np.float64), f"label 2.5 at position 7 (from 0), {RANGE}"),
     "no number": (with_label(np.nan, np.float64), f"label nan at position 7 (from 0), {RANGE}"),
-    "complex label": (with_label(1 + 2j, np.complex128), "y of complex128, expected uint8"),
+    "complex label": (with_label(1 + 2j, np.complex128), "y of complex double 30 x 1"),
     "no X": (
         {"x": TRAIN["X"], "y": TRAIN["y"]},
         "no variable X (it has 'x', 'y'), expected X and y",
@@ -256,7 +256,7 @@ def test_a_missing_file_beside_the_others(tmp_path, part):
 def test_nothing_there_names_the_files_that_are_meant(tmp_path):
     with pytest.raises(NotFoundError) as raised:
         load_data("svhn_extra", data_dir=tmp_path)
-    assert "SVHN with the extra pictures not found in --data-dir" in str(raised.value)
+    assert "SVHN with the extra pictures not found in data_dir" in str(raised.value)
     assert "train_32x32.mat and extra_32x32.mat and test_32x32.mat" in str(raised.value)
 
 

@@ -21,7 +21,8 @@ from click.testing import CliRunner
 
 from kerascw.commands.main import main
 from kerascw.data import CATALOG, Dataset, load_data
-from kerascw.data.sources import NotFoundError, locate, prepared_by_tfds
+from kerascw.data.sources import NotFoundError, locate
+from kerascw.data.tfds import prepared_by_tfds
 from kerascw.errors import DataError
 
 
@@ -93,7 +94,7 @@ def test_what_tfds_prepared_is_read_whole_and_always_in_one_order(root, pictures
 
 def test_the_commands_know_it(root):
     runner = CliRunner()
-    folder = prepared_by_tfds(CATALOG["fashion_mnist"])
+    folder = prepared_by_tfds("fashion_mnist")
     listed = runner.invoke(main, ["data", "list"]).stdout
     assert re.search(f"fashion_mnist +tfds +{folder}", listed)
     result = runner.invoke(main, ["data", "check", "fashion_mnist"])
@@ -111,13 +112,13 @@ def test_the_newest_whole_version_serves(root):
     (folder / "incomplete.ABCDEF_9.0.0" / "dataset_info.json").touch()
     (folder / "notes.txt").touch()
     entry = CATALOG["fashion_mnist"]
-    assert prepared_by_tfds(entry) == current
+    assert prepared_by_tfds(entry.tfds) == current
     shutil.rmtree(current)
-    assert prepared_by_tfds(entry) == folder / "3.0.0"
+    assert prepared_by_tfds(entry.tfds) == folder / "3.0.0"
     shutil.rmtree(folder / "3.0.0")
-    assert prepared_by_tfds(entry) == folder / "2.10.0"
+    assert prepared_by_tfds(entry.tfds) == folder / "2.10.0"
     shutil.rmtree(folder / "2.10.0")
-    assert prepared_by_tfds(entry) is None
+    assert prepared_by_tfds(entry.tfds) is None
     assert [kind for kind, _ in locate(entry)] == ["sample"]
 
 

@@ -41,10 +41,10 @@ from kerascw.experiment.spec import (
     ModelSpec,
     TrainingSpec,
 )
+from kerascw.lab.pictures import EmbeddingMap
 from kerascw.models import build_model
-from kerascw.report.embedding import FILE
+from kerascw.report.embedding import FILE, check_embedding
 from kerascw.report.embedding_figures import PICTURES, spread_pictures
-from kerascw.report.options import PictureOptions
 from kerascw.runs.store import Run, Store, find_fault
 from kerascw.studies.lenet import experiment
 from kerascw.studies.lenet_embedding import STUDY, variants
@@ -229,9 +229,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs in which the study was run once, on 150 points."""
     runs = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kerascw.lab.run.DRAWN", 0)  # the run's own report takes longer
-        result = call("run", "lenet-embedding", *WORDS, "--points", 150, "--perplexity", 12,
-                      "--runs", runs)  # fmt: skip
+        patch.setattr("kerascw.report.product.DRAWN", 0)  # the run's own report takes longer
+        result = call("run", "lenet-embedding", *WORDS, "--set", "pictures.points=150",
+                      "--set", "pictures.perplexity=12", "--runs", runs)  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "Are the classes that lie nearest also those confused most?" in result.output
     return runs
@@ -283,7 +283,7 @@ def test_the_report_is_drawn_again_from_what_is_kept(
     report: Callable[..., Result] = lambda *words: call(  # noqa: E731
         "report", "lenet-embedding", "--runs", ran, *words
     )
-    as_before = ("--points", 150, "--perplexity", 12)
+    as_before = ("--set", "pictures.points=150", "--set", "pictures.perplexity=12")
     assert report(*as_before).exit_code == 0
     assert path.stat().st_mtime_ns == before
 
@@ -294,7 +294,7 @@ def test_the_report_is_drawn_again_from_what_is_kept(
     np.testing.assert_array_equal(again.points, kept.points)
     assert again.activations_sha256 == kept.activations_sha256
 
-    assert report("--points", 120, "--perplexity", 8.5).exit_code == 0
+    assert report("--set", "pictures.points=120", "--set", "pictures.perplexity=8.5").exit_code == 0
     other = Embedding.load(path)
     assert other is not None
     assert (other.settings["points"], other.settings["perplexity"]) == (120, 8.5)
@@ -305,21 +305,23 @@ def test_the_report_is_drawn_again_from_what_is_kept(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--points", 29), "--points: 29; choose from 30 to 1000"),
-        (("--points", 1001), "--points: 1001; choose from 30 to 1000"),
-        (("--points", 100, "--perplexity", 34),
-         "--perplexity: 34; choose from 1 to 33, a third of the 100 points"),
-        (("--perplexity", 0.5), "--perplexity: 0.5; choose from 1 to 333, a third of the 1,000 "
+        (("points=29",), "pictures.points: 29; choose from 30 to 1000"),
+        (("points=1001",), "pictures.points: 1001; choose from 30 to 1000"),
+        (("points=100", "perplexity=34"),
+         "pictures.perplexity: 34; choose from 1 to 33, a third of the 100 points"),
+        (("perplexity=0.5",),
+         "pictures.perplexity: 0.5; choose from 1 to 333, a third of the 1,000 points"),
+        (("perplexity=nan",), "pictures.perplexity: Input should be a valid number, unable to "
+         "parse string as a number (received 'nan')"),
+        (("layer=1",), "pictures.layer: no such field 'layer'; there the fields are perplexity or "
          "points"),
-        (("--perplexity", "nan"), "--perplexity: nan; choose from 1 to 333, a third of the 1,000 "
-         "points"),
-        (("--layer", 1), "--layer: study lenet-embedding draws no feature maps"),
     ],
 )  # fmt: skip
 def test_wrong_options_end_it_before_training(
     words: tuple[Any, ...], said: str, tmp_path: Path
 ) -> None:
-    result = call("run", "lenet-embedding", *WORDS, "--runs", tmp_path, *words)
+    options = [option for word in words for option in ("--set", f"pictures.{word}")]
+    result = call("run", "lenet-embedding", *WORDS, "--runs", tmp_path, *options)
     assert result.exit_code == 2
     assert result.stderr == f"kerascw: {said}\n"
     assert not list(tmp_path.iterdir())
@@ -333,7 +335,7 @@ def test_an_autoencoder_and_few_pictures_are_refused(tmp_path: Path) -> None:
         training=TrainingSpec(epochs=1, batch_size=32, optimizer=Adam(), keep="last"),
     )
     with pytest.raises(CallError, match="autoencoder tells no classes apart; study"):
-        PictureOptions().check(STUDY, autoencoder)
+        check_embedding(EmbeddingMap(), STUDY, autoencoder)
     for label in ("dark", "light"):
         for part, count in (("train", 20), ("test", 14)):
             folder = tmp_path / part / label
@@ -343,14 +345,13 @@ def test_an_autoencoder_and_few_pictures_are_refused(tmp_path: Path) -> None:
                 Image.fromarray(shade).save(folder / f"{number}.png")
     few = base.model_copy(update={"data": data_named(f"folder:{tmp_path}")})
     with pytest.raises(CallError, match="has 28 test pictures; an embedding needs 30"):
-        PictureOptions().check(STUDY, few)
+        check_embedding(EmbeddingMap(), STUDY, few)
 
 
 def test_other_studies_draw_no_embedding(tmp_path: Path) -> None:
-    for option in ("--points", "--perplexity"):
-        result = call("run", "fashion", "--sample", option, 50, "--runs", tmp_path)
-        assert result.exit_code == 2
-        assert result.stderr == f"kerascw: {option}: study fashion draws no embedding\n"
+    result = call("run", "fashion", "--sample", "--set", "pictures.points=50", "--runs", tmp_path)
+    assert result.exit_code == 2
+    assert result.stderr == "kerascw: pictures.points: study fashion has no pictures to set\n"
 
 
 def test_perplexity_looks_at_three_times_as_many_points() -> None:

@@ -10,9 +10,9 @@ from kerascw.commands.main import main
 from kerascw.errors import CallError
 from kerascw.experiment.recipes import Recipe, all_recipes, recipe_named
 from kerascw.experiment.spec import Autoencoder, Experiment
-from kerascw.lab.run import planned, recall
+from kerascw.lab.plan import planned
 from kerascw.runs.store import Store
-from kerascw.studies import all_studies, study_named
+from kerascw.studies import all_studies, recall, study_named
 
 
 def call(*words: str) -> Result:

@@ -396,7 +396,7 @@ def run(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
         model=ConvNet(filters=(4,), dense=(8,)),
         training=TrainingSpec(epochs=1),
     )
-    return run_experiment(experiment, sample, Store(tmp_path_factory.mktemp("runs")), draw=False)
+    return run_experiment(experiment, sample, Store(tmp_path_factory.mktemp("runs")))
 
 
 def command(*arguments):
@@ -457,7 +457,6 @@ def test_export_says_what_is_wrong(run, sample, tmp_path):
         ),
         sample,
         Store(tmp_path / "runs"),
-        draw=False,
     )
     done = command("export", pictures.folder, "--format", "litert", "--output", tmp_path / "x")
     assert done.exit_code == 2

@@ -116,7 +116,7 @@ def test_one_unreadable_file_does_not_cost_the_others(folder, pictures):
     assert done.exit_code == 1
     assert [answer["file"] for answer in json.loads(done.stdout)] == [str(pictures / "a.png")]
     assert done.stderr.splitlines() == [
-        f"kerascw: {pictures / 'bad.png'}: no PNG, JPEG, BMP or GIF picture",
+        f"kerascw: {pictures / 'bad.png'}: no PNG, JPEG, WEBP, TIFF, BMP, GIF or AVIF image",
         f"kerascw: {missing}: No such file or directory",
     ]
 
@@ -229,7 +229,9 @@ def test_as_a_program(folder, pictures):
         ["file", "rank", "class_id", "label"],
         ["-", "1", "1", "Trouser"],
     ]
-    assert done.stderr == (f"kerascw: {pictures / 'bad.png'}: no PNG, JPEG, BMP or GIF picture\n")
+    assert done.stderr == (
+        f"kerascw: {pictures / 'bad.png'}: no PNG, JPEG, WEBP, TIFF, BMP, GIF or AVIF image\n"
+    )
 
 
 def test_help_is_quick():

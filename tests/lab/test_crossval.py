@@ -20,16 +20,15 @@ from kerascw.errors import CallError
 from kerascw.evaluation.statistics import prediction_reach
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import DataSpec, Experiment, Holdout, WarmStart
-from kerascw.lab import run as engine
 from kerascw.lab.derive import cross_validated, on_other_data, repeated, with_fold
 from kerascw.lab.folds import TOO_NARROW
+from kerascw.lab.plan import FINAL, StudyResult, planned
 from kerascw.lab.published import Published, report
 from kerascw.lab.repeats import counted, paired_values, repeats_of, values_of
-from kerascw.lab.run import FINAL, StudyResult, planned, recall
 from kerascw.lab.table import rows_of
 from kerascw.lab.verdict import verdict
 from kerascw.runs.store import Store
-from kerascw.studies import bag_learning, fashion, lenet, lenet_crossval, study_named
+from kerascw.studies import bag_learning, fashion, lenet, lenet_crossval, recall, study_named
 
 
 def call(*words: str) -> Result:
@@ -113,7 +112,7 @@ def test_folds_of_what_is_too_large_to_copy(
 ) -> None:
     spec = DataSpec(name="fashion_mnist", holdout=Holdout(how="fold", folds=5, fold=3))
     copied = split(sample, spec)
-    monkeypatch.setattr("kerascw.data.LARGE", 0)
+    monkeypatch.setattr("kerascw.data.dataset.LARGE", 0)
     rows = split(sample, spec)
     assert isinstance(rows.train.images, Rows)
     for one, other in ((copied.train, rows.train), (copied.validation, rows.validation)):
@@ -131,12 +130,12 @@ def test_a_class_with_fewer_pictures_than_folds(sample: Dataset) -> None:
     with pytest.raises(CallError) as error:
         split(data, spec)
     assert str(error.value) == (
-        "data.holdout.folds: 5, but class 8 (Bag) has only 4 training pictures; choose from 2 to 4"
+        "data.holdout.folds: 5, but class 8 (Bag) has only 4 training images; choose from 2 to 4"
     )
     # of a class that the experiment does not use it does not matter
     assert split(data, spec.model_copy(update={"classes": (1, 5)})).validation is not None
     none = replace(sample, train=few.take(np.flatnonzero(few.labels == 5)[:1]))
-    with pytest.raises(CallError, match=r"class 5 \(Sandal\) has only 1 training pictures$"):
+    with pytest.raises(CallError, match=r"class 5 \(Sandal\) has only 1 training image$"):
         split(none, spec)
 
 
@@ -352,7 +351,7 @@ def test_final_trains_on_everything_for_the_mean_of_the_folds_epochs(result: Stu
 
 def test_a_second_time_nothing_is_trained_and_all_is_said(store: Store, tmp_path: Path) -> None:
     again = call("run", "digits", "--folds", "3", "--seeds", "2", *WORDS, "--runs",
-                 str(store.folder), "--saved-models", str(tmp_path))  # fmt: skip
+                 str(store.folder), "--models", str(tmp_path))  # fmt: skip
     assert again.exit_code == 0, again.output
     assert "12 runs, 12 kept already, 0 to train" in again.output
     assert "changed: folds=3" in again.output
@@ -409,7 +408,7 @@ def test_a_second_time_nothing_is_trained_and_all_is_said(store: Store, tmp_path
     assert header.split()[:3] == ["run", "fold", "seed"]
     assert [line.split()[1:3] for line in rest[:3]] == [["0", "0"], ["1", "0"], ["2", "0"]]
     shown = call("show", "--runs", str(store.folder))
-    assert shown.output.splitlines()[0].split()[:4] == ["run", "data", "fold", "seed"]
+    assert "seed 0, fold 1" in shown.output
 
 
 def test_rows_with_and_without_folds_say_which_they_are(store: Store, tmp_path: Path) -> None:
@@ -455,7 +454,7 @@ def test_a_published_mean_is_judged_as_a_mean() -> None:
         (["digits", "--folds", "-3"], "folds: -3 is less than 2"),
         (
             ["digits", "--folds", "200"],
-            "data.holdout.folds: 200, but class 4 (4) has only 133 training pictures; choose from "
+            "data.holdout.folds: 200, but class 4 (4) has only 133 training images; choose from "
             "2 to 133",
         ),
         (
@@ -485,7 +484,7 @@ def test_wrong_calls_end_in_a_line(words: list[str], said: str, tmp_path: Path) 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the runs' own reports out: they take longer than these runs do."""
-    monkeypatch.setattr(engine, "DRAWN", 0)
+    monkeypatch.setattr("kerascw.report.product.DRAWN", 0)
 
 
 @pytest.fixture
@@ -506,7 +505,7 @@ def test_a_folder_s_own_validation_part_is_not_used(
 ) -> None:
     monkeypatch.setenv("KERASCW_CACHE_DIR", str(tmp_path / "cache"))
     words = ["digits", "--data", f"folder:{clothes}", "--folds", "3", "--epochs", "1"]
-    result = call("run", *words, "--runs", str(tmp_path / "runs"), "--saved-models",
+    result = call("run", *words, "--runs", str(tmp_path / "runs"), "--models",
                   str(tmp_path / "s"))  # fmt: skip
     assert result.exit_code == 0, result.output
     note = "The dataset's own validation part is not used: the folds are of its training pictures."
@@ -520,7 +519,7 @@ def test_a_folder_s_own_validation_part_is_not_used(
     result = call("run", *words[:4], "13", *words[5:], "--runs", str(tmp_path / "runs"))
     assert (result.exit_code, result.stderr) == (
         2,
-        "kerascw: data.holdout.folds: 13, but class 0 (dark) has only 12 training pictures; choose "
+        "kerascw: data.holdout.folds: 13, but class 0 (dark) has only 12 training images; choose "
         "from 2 to 12\n",
     )
 
@@ -591,7 +590,7 @@ def test_a_fold_that_diverged_is_named(undrawn: None, tmp_path: Path) -> None:
     experiments = plan.experiments["mlp"]
     experiments[1] = override(experiments[1], wild)
     assert experiments[1] == with_fold(experiments[1], 1)
-    runs = [run_experiment(e, digits, Store(tmp_path), draw=False) for e in experiments]
+    runs = [run_experiment(e, digits, Store(tmp_path)) for e in experiments]
     result = unanswered(StudyResult(plan, {"mlp": runs}))
     (row,) = rows_of(result)
     assert row.diverged == ("fold 1, seed 0: a figure of epoch 1 is not finite",)

@@ -1,6 +1,7 @@
 """A study on another dataset, or on a folder of pictures, from the shell as a user would."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from kerascw.commands.main import main
 from kerascw.data import data_named, load_data, load_for
 from kerascw.errors import CallError
 from kerascw.lab.derive import on_other_data
-from kerascw.lab.run import planned, recall
+from kerascw.lab.plan import planned
 from kerascw.runs.run import file_name, run_name
 from kerascw.runs.store import Store
-from kerascw.studies import bag, fashion, study_named
+from kerascw.studies import bag, fashion, recall, study_named
 
 
 def call(*words: str) -> Result:
@@ -88,7 +89,6 @@ def test_what_is_held_out_of_another_dataset() -> None:
         (["--data", "digits", "--set", "data.holdout.how=own"], "own, but digits (scikit-learn)"),
         (["--data", "digits", "--set", "model.filters=8,8,8,8", "--set",
           "model.pool_after=1,2,3,4"], "leaves no pixel of 1x1"),
-        (["--extra"], "--extra: study fashion has no extra pictures; svhn has"),
     ],
 )  # fmt: skip
 def test_a_wrong_call_is_one_line(words: list[str], said: str, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_from_a_folder_of_pictures_to_a_prediction(folder: Path, tmp_path: Path)
     command = [
         *("run", "fashion", "--data", f"folder:{folder}", "--epochs", "6", "--batch-size", "16"),
         *("--set", "model.filters=8,8", "--set", "model.pool_after=1,2"),
-        *("--set", "training.augmentation=[]", "--runs", str(runs), "--saved-models", str(saved)),
+        *("--set", "training.augmentation=[]", "--runs", str(runs), "--models", str(saved)),
     ]
     result = call(*command)
     assert result.exit_code == 0, result.output
@@ -129,7 +129,7 @@ def test_from_a_folder_of_pictures_to_a_prediction(folder: Path, tmp_path: Path)
     assert run_name(run.experiment, moved) == run.name
 
     (model,) = saved.iterdir()
-    assert model.name == file_name(data)
+    assert re.fullmatch(file_name(data) + "-[0-9a-f]{6}", model.name)  # settings were changed
     large = tmp_path / "new.jpg"
     picture(999, bright=True).resize((240, 200)).save(large)
     predicted = call("predict", str(model), str(large), "--format", "json")
@@ -145,7 +145,7 @@ def test_bad_pictures_end_it_before_training_or_are_left_out(folder: Path, tmp_p
     (folder / "Erde" / "broken.png").write_bytes(b"no picture")
     words = ["run", "fashion", "--data", f"folder:{folder}", "--epochs", "1", "--batch-size", "64",
              "--set", "model.filters=4", "--set", "model.pool_after=1",
-             "--runs", str(tmp_path / "runs"), "--saved-models", str(tmp_path / "s")]  # fmt: skip
+             "--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "s")]  # fmt: skip
     result = call(*words)
     assert result.exit_code == 1
     assert "Erde/broken.png" in result.stderr

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,17 +19,17 @@ from kerascw.data.sources import NotFoundError
 from kerascw.errors import CallError
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
-from kerascw.lab import run as engine
 from kerascw.lab.derive import retrained_on_everything
+from kerascw.lab.plan import StudyResult, planned
 from kerascw.lab.published import report
-from kerascw.lab.run import StudyResult, planned, recall, run_study
+from kerascw.lab.run import run_study
 from kerascw.lab.study import Study
 from kerascw.lab.table import csv_text, rows_of
 from kerascw.models import build_model, check_model
 from kerascw.report.study import write_study
 from kerascw.runs.run import run_experiment, run_name
 from kerascw.runs.store import Run, Store
-from kerascw.studies import all_studies, convnet_lab, study_named
+from kerascw.studies import all_studies, convnet_lab, recall, study_named
 
 STUDIES = list(all_studies().values())
 COLUMNS = {
@@ -209,7 +210,7 @@ def test_the_sample_is_a_caution_and_holds_out_the_same_share() -> None:
 def test_a_plan_has_every_variant_over_the_seeds() -> None:
     plan = planned(study_named("bag-variants"), budget="quick", seeds=3, seed=5)
     assert {tuple(e.seed for e in several) for several in plan.experiments.values()} == {(5, 6, 7)}
-    with pytest.raises(CallError, match="seeds: 0 is less than 1"):
+    with pytest.raises(CallError, match="--seeds: 0; at least 1 is needed"):
         planned(study_named("bag-cnn"), seeds=0)
     with pytest.raises(CallError, match="no such field"):
         planned(study_named("mnist-convnet"), settings={"model.depth": 3})
@@ -221,7 +222,7 @@ def test_a_plan_has_every_variant_over_the_seeds() -> None:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the runs' own reports out: they take longer than these runs do."""
-    monkeypatch.setattr(engine, "DRAWN", 0)
+    monkeypatch.setattr("kerascw.report.product.DRAWN", 0)
 
 
 @pytest.fixture(scope="module")
@@ -389,6 +390,13 @@ def test_bag_variants_with_one_that_diverged(few_rows: Study, tmp_path: Path) ->
     assert f"Validation chose {chosen}" in answer.answer
 
 
+def pictures(**fields: Any) -> list[str]:
+    """Return the options that change what a study's figures show."""
+    return [
+        word for name, value in fields.items() for word in ("--set", f"pictures.{name}={value}")
+    ]
+
+
 def test_bag_features(undrawn: None, tmp_path: Path) -> None:
     words = ["--sample", "--epochs", "1", "--fraction", "0.1", "--runs", str(tmp_path)]
     result = call("run", "bag-features", "--seeds", "2", *words)
@@ -400,20 +408,26 @@ def test_bag_features(undrawn: None, tmp_path: Path) -> None:
     assert "mean activation and share of active units" in page.lower()
     assert re.search(r"conv 3: \d+ \(\S+, 0\.\d\d\)", page)
 
-    options = ["--layer", "2", "--channels", "0,49", "--image", "3"]
+    options = pictures(layer=2, channels="0,49", image=3)
     result = call("run", "bag-features", "--seeds", "2", *words, *options)
     page = assert_study(result, tmp_path, "bag-features", seeds=2)
     assert len([path for path in figures.iterdir() if path.name in maps]) == 1
     assert "training picture 3:" in page
 
     for wrong, said in (
-        (["--layer", "4"], "--layer: 4; choose from 1 to 3"),
-        (["--layer", "0"], "--layer: 0; choose from 1 to 3"),
-        (["--channels", "3,50"], "--channels: 50; choose from 0 to "),
-        (["--layer", "2", "--channels", "50"], "--channels: 50; choose from 0 to 49"),
-        (["--channels", "first"], "--channels: 'first'; write numbers from 0, such as 0,3,5"),
-        (["--image", "-1"], "--image: -1; choose from 0 to "),
-        (["--image", "99999"], "--image: 99999; choose from 0 to "),
+        (pictures(layer=4), "pictures.layer: 4; choose from 1 to 3"),
+        (pictures(layer=0), "pictures.layer: Input should be greater than or equal to 1"),
+        (pictures(channels="3,50"), "pictures.channels: 50; choose from 0 to "),
+        (pictures(layer=2, channels=50), "pictures.channels: 50; choose from 0 to 49"),
+        (pictures(channels="first"), "pictures.channels.0: Input should be a valid integer"),
+        (pictures(image=-1), "pictures.image: Input should be greater than or equal to 0"),
+        (pictures(image=99999), "pictures.image: 99999; choose from 0 to "),
+        (
+            pictures(layers=1),
+            "pictures.layers: no such field 'layers'; there the fields are "
+            "channels, image or layer (did you mean layer?)",
+        ),
+        (["--set", "training.epochs=2"], "--set training.epochs: a report takes pictures.FIELD"),
     ):
         result = call("report", "bag-features", "--runs", str(tmp_path), *wrong)
         assert result.exit_code == 2
@@ -426,19 +440,20 @@ def test_feature_maps_of_a_single_run_are_drawn_and_options_checked_before(tmp_p
     words = ["run", "bag-features", "--sample", "--epochs", "1", "--fraction", "0.1",
              "--seeds", "1", "--runs", str(tmp_path)]  # fmt: skip
     for wrong, said in (
-        (["--layer", "4"], "--layer: 4; choose from 1 to 3"),
-        (["--image", "99999"], "--image: 99999; choose from 0 to "),
+        (pictures(layer=4), "pictures.layer: 4; choose from 1 to 3"),
+        (pictures(image=99999), "pictures.image: 99999; choose from 0 to "),
         (["--set", "model.kind=mlp"], "model.kind: mlp has no feature maps; study bag-features"),
     ):
         result = call(*words, *wrong)
         assert result.exit_code == 2
         assert result.stderr.startswith(f"kerascw: {said}")
     assert not list(tmp_path.iterdir())
-    result = call("run", "mnist-convnet", "--layer", "1", "--runs", str(tmp_path))
+    result = call("run", "mnist-convnet", *pictures(layer=1), "--runs", str(tmp_path))
     assert result.exit_code == 2
-    assert result.stderr == "kerascw: --layer: study mnist-convnet draws no feature maps\n"
+    said = "kerascw: pictures.layer: study mnist-convnet has no pictures to set\n"
+    assert result.stderr == said
 
-    result = call(*words, "--layer", "1", "--channels", "7")
+    result = call(*words, *pictures(layer=1, channels=7))
     assert result.exit_code == 0, result.output
     assert "study report: " in result.output
     assert (folder_of(tmp_path, "bag-features") / "figures" / "feature maps, Bag.png").is_file()
@@ -472,7 +487,7 @@ def test_feature_maps_are_what_the_model_computes(sample: Dataset, tmp_path: Pat
 
     settings = {"training.epochs": 1, "data.fraction": 0.02}
     plan = planned(study_named("bag-features"), seeds=1, sample=True, settings=settings)
-    run = run_experiment(plan.experiments["bag-features"][0], sample, Store(tmp_path), draw=False)
+    run = run_experiment(plan.experiments["bag-features"][0], sample, Store(tmp_path))
     splits = split(sample, run.experiment.data)
     picture = splits.test.images[:1]
     first, second, third = feature_maps(run, picture)
@@ -522,7 +537,7 @@ def trained(study: Study, names: list[str], sample: Dataset, store: Store, **set
     plan = planned(study, budget="quick", seeds=1, sample=True, settings=changes)
     plan = replace(plan, experiments={name: plan.experiments[name] for name in names})
     runs = {
-        name: [run_experiment(experiment, sample, store, draw=False) for experiment in several]
+        name: [run_experiment(experiment, sample, store) for experiment in several]
         for name, several in plan.experiments.items()
     }
     return StudyResult(plan, runs)
@@ -566,7 +581,7 @@ def test_answers_of_the_bag_take_no_notice_of_final_runs(sample: Dataset, tmp_pa
     result = trained(study, ["1 Optim1", "2 Optim2"], sample, store)
     again = retrained_on_everything(result.runs["1 Optim1"][0])
     finals: dict[str, list[Run]] = {
-        "1 Optim1, all training data": [run_experiment(again, sample, store, draw=False)]
+        "1 Optim1, all training data": [run_experiment(again, sample, store)]
     }
     assert study.answers(result.runs | finals) == study.answers(result.runs)
 
@@ -618,7 +633,7 @@ def test_mnist_convnet(undrawn: None, mnist: Path, tmp_path: Path) -> None:
 
 def test_digits_from_scikit_learn_alone(undrawn: None, tmp_path: Path) -> None:
     result = call("run", "digits", "--budget", "quick", "--seeds", "2", "--epochs", "1",
-                  "--runs", str(tmp_path), "--saved-models", str(tmp_path / "s"))  # fmt: skip
+                  "--runs", str(tmp_path), "--models", str(tmp_path / "s"))  # fmt: skip
     page = assert_study(result, tmp_path, "digits", seeds=2)
     errors = {
         name: [run.metrics["test"]["error"] for run in runs]
@@ -631,7 +646,8 @@ def test_digits_from_scikit_learn_alone(undrawn: None, tmp_path: Path) -> None:
     assert [row["published_reported"] for row in last] == ["0.0457", "0.0143"]
     pictures = {path.stem for path in (folder_of(tmp_path, "digits") / "figures").iterdir()}
     assert {"mlp, loss and error", "convnet, loss and error"} <= pictures
-    assert (tmp_path / "s" / "digits" / "1" / "saved_model.pb").is_file()
+    (model,) = (tmp_path / "s").glob("digits-quick-*")
+    assert (model / "1" / "saved_model.pb").is_file()
 
 
 @pytest.fixture(scope="module")
@@ -679,8 +695,8 @@ def test_svhn_with_and_without_extra_pictures(undrawn: None, colours: Path, tmp_
              "--set", "data.holdout.count=10", "--batch-size", "16", "--learning-rate", "0.005",
              "--budget", "quick", "--runs", str(tmp_path)]  # fmt: skip
     counts = []
-    for extra, name in (([], "svhn"), (["--extra"], "svhn-extra")):
-        result = call("run", "svhn", *extra, *words, "--saved-models", str(tmp_path / "s"))
+    for name in ("svhn", "svhn-extra"):
+        result = call("run", name, *words, "--models", str(tmp_path / "s"))
         assert result.exit_code == 0, result.output
         (run,) = recall(name, Store(tmp_path)).every_run
         counts.append(run.metrics["train"]["examples"])
@@ -690,7 +706,8 @@ def test_svhn_with_and_without_extra_pictures(undrawn: None, colours: Path, tmp_
     assert counts == [90, 190]
     picture = tmp_path / "nine.png"
     Image.fromarray(np.full((64, 64, 3), 9 * 21 + 20, np.uint8)).save(picture)
-    answer = call("predict", str(tmp_path / "s" / "svhn"), str(picture), "--format", "json")
+    (model,) = (tmp_path / "s").glob("svhn-quick-*")
+    answer = call("predict", str(model), str(picture), "--format", "json")
     assert answer.exit_code == 0, answer.output
     assert json.loads(answer.stdout)[0]["predictions"][0]["label"] in set("0123456789")
 

@@ -37,12 +37,8 @@ from kerascw.experiment.spec import (
 )
 from kerascw.export.run import export_run
 from kerascw.lab.derive import on_other_data, retrained_on_everything
-from kerascw.lab.run import (
-    Plan,
-    StudyResult,
-    planned,
-    run_study,
-)
+from kerascw.lab.plan import Plan, StudyResult, planned
+from kerascw.lab.run import run_study
 from kerascw.lab.study import Quick, Study
 from kerascw.lab.table import rows_of
 from kerascw.models import build_model, check_model
@@ -232,7 +228,7 @@ def test_rows_in_place_of_copies_give_the_same_pictures(
     sample: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied = split(sample, experiment().data)
-    monkeypatch.setattr("kerascw.data.LARGE", 0)
+    monkeypatch.setattr("kerascw.data.dataset.LARGE", 0)
     np.testing.assert_array_equal(
         split(sample, experiment().data).train.images, copied.train.images
     )
@@ -251,10 +247,10 @@ def test_rows_in_place_of_copies_give_the_same_pictures(
          "data.also: 10 is no class; choose from 0 to 9"),
         ({"data.holdout": None, "training.keep": "last"},
          [{"classes": [2], "parts": ["train", "validation"]}],
-         "data.also: no validation part, for data.holdout is none; hold some out or leave "
+         "data.also: no validation set, for data.holdout is none; hold some out or leave "
          "validation out of the parts"),
         ({}, [{"classes": [2, 3], "parts": ["test"]}, {"classes": [3], "parts": ["test"]}],
-         "data.also: the test part of class 3 is named twice"),
+         "data.also: the test images of class 3 are named twice"),
     ],
 )  # fmt: skip
 def test_other_classes_that_cannot_be_had(
@@ -389,7 +385,7 @@ def test_the_reported_training_loss_is_of_examples_not_batches(
         training__optimizer__learning_rate=1e-12, training__epochs=1, training__augmentation=[],
         training__batch_size=60,  # 449 pictures: 7 whole batches and one of 29
     )  # fmt: skip
-    done = run_experiment(still, sample, store, draw=False)
+    done = run_experiment(still, sample, store)
     loss = done.metrics["train"]["loss"]
     assert done.history[0]["train_loss"] == pytest.approx(loss, rel=1e-5)
 
@@ -408,9 +404,9 @@ def test_interrupted_and_resumed_is_the_same_bit_for_bit(
 ) -> None:
     stopped = Store(tmp_path)
     with pytest.raises(Interrupted, match="stopped after epoch 1 of 3"):
-        run_experiment(experiment(), sample, stopped, StopAfter(1), draw=False)
+        run_experiment(experiment(), sample, stopped, StopAfter(1))
     assert stopped.all() == []
-    resumed = run_experiment(experiment(), sample, stopped, draw=False)
+    resumed = run_experiment(experiment(), sample, stopped)
     assert resumed.name == run.name
     for name in ("history.csv", "metrics.json"):
         assert (resumed.folder / name).read_bytes() == (run.folder / name).read_bytes()
@@ -497,7 +493,7 @@ def test_what_the_terminal_says(
     assert re.search(rf"Trouser +{test['per_class'][1]['loss']:.5f} +100\n", shown)
 
     listed = call("show", "--runs", str(store.folder)).stdout
-    assert f"loss {test['loss']:.5f}" in listed
+    assert re.search(rf"test loss +{test['loss']:.5f} ", listed)
 
     progress = StudyProgress(terminal)
     progress.planned(2, 0, 1)
@@ -537,9 +533,9 @@ def study_of(**variants: Experiment) -> Study:
 def mixed(run: Run, sample: Dataset, store: Store) -> StudyResult:
     """An autoencoder that hardly learns, one that does, and a classifier."""
     runs = {
-        "slow": [run_experiment(SLOW, sample, store, draw=False)],
+        "slow": [run_experiment(SLOW, sample, store)],
         "autoencoder": [run],
-        "classifier": [run_experiment(CLASSIFIER, sample, store, draw=False)],
+        "classifier": [run_experiment(CLASSIFIER, sample, store)],
     }
     experiments = {name: [r.experiment for r in several] for name, several in runs.items()}
     return StudyResult(Plan(study_of(**{n: e[0] for n, e in experiments.items()}), "full",
@@ -631,7 +627,7 @@ def test_the_flagship_as_an_autoencoder_from_the_command_line(tmp_path: Path) ->
         *("--set", "model.kind=autoencoder", "--set", "model.filters=2,2"),
         *("--set", "model.kernels=5", "--set", "training.keep=validation_loss"),
         *("--set", "training.label_smoothing=0", "--runs", str(tmp_path / "runs")),
-        *("--saved-models", str(tmp_path / "saved_models")),
+        *("--models", str(tmp_path / "saved_models")),
     )  # fmt: skip
     assert said.exit_code == 0, said.output
     assert "no SavedModel: an autoencoder gives pictures, not classes\n" in said.stdout

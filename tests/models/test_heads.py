@@ -17,14 +17,17 @@ from kerascw.evaluation.metrics import loss_and_accuracy
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import MAIN_HEAD, SGD, AdamW, ConvNet, Experiment
 from kerascw.export.run import export_run
-from kerascw.lab.run import planned, run_study
+from kerascw.lab.plan import planned
+from kerascw.lab.run import run_study
 from kerascw.lab.verdict import figure_of
 from kerascw.models import build_model
 from kerascw.report.run import draw_run
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
 from kerascw.studies import lenet, study_named
-from kerascw.training.fit import Predictor, column_prefix, fit, scaling_of
+from kerascw.training.fit import fit, scaling_of
+from kerascw.training.keeper import column_prefix
+from kerascw.training.predictor import Predictor
 from kerascw.training.watcher import Silent
 
 HEADS = ("aux1", "aux2", MAIN_HEAD)
@@ -47,7 +50,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="module")
 def together(store: Store, sample: Dataset) -> Run:
     experiment = small(training__auxiliary_weights=(0.3, 0.5), training__epochs=3)
-    return run_experiment(experiment, sample, store, draw=False)
+    return run_experiment(experiment, sample, store)
 
 
 # --- the model ------------------------------------------------------------------------------
@@ -226,10 +229,10 @@ def test_a_stopped_run_of_several_heads_goes_on_bit_for_bit(
         small(training__auxiliary_weights=(0.0, 0.3), training__epochs=3),
         {"model.batch_norm": True, "model.dense_batch_norm": True, "model.filters": "4,8"},
     )
-    whole = run_experiment(experiment, sample, Store(tmp_path / "a"), draw=False)
+    whole = run_experiment(experiment, sample, Store(tmp_path / "a"))
     with pytest.raises(Interrupted):
-        run_experiment(experiment, sample, Store(tmp_path / "b"), StopAfter(1), draw=False)
-    again = run_experiment(experiment, sample, Store(tmp_path / "b"), draw=False)
+        run_experiment(experiment, sample, Store(tmp_path / "b"), StopAfter(1))
+    again = run_experiment(experiment, sample, Store(tmp_path / "b"))
     assert whole.history == again.history
     assert whole.metrics == again.metrics
     for mine, theirs in zip(whole.model().get_weights(), again.model().get_weights(), strict=True):

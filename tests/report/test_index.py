@@ -26,8 +26,10 @@ from kerascw.experiment.spec import (
 from kerascw.lab.table import spread_text
 from kerascw.report.index import Entry, counts_text, entries_of, write_index
 from kerascw.runs.store import MANIFEST, Store
+from kerascw.runs.summary import SUMMARY, Summary, read_summary
 from tuning.records import FINALISTS, SEARCH, Finalist, SearchSpec, TrialRecord, write_record
 from tuning.records import write_atomically as write
+from tuning.summary import summary_of_search
 
 MLP = Experiment(
     data=DataSpec(name="digits"),
@@ -109,16 +111,20 @@ def store(tmp_path: Path) -> Path:
     return runs
 
 
+def listed(store: Path) -> list[Entry]:
+    return entries_of(Store(store), {"search": summary_of_search})
+
+
 def test_every_kind_has_a_row_with_its_figure_the_newest_first(store: Path) -> None:
-    entries = entries_of(Store(store))
-    assert [(entry.kind, entry.name) for entry in entries] == [
+    entries = listed(store)
+    assert [(entry.summary.kind, entry.summary.name) for entry in entries] == [
         ("learning curve", "digits-digits-abc"), ("search", "rates-random"),
         ("study", "digits-quick"), ("run", "digits-autoencoder-0"), ("run", "digits-convnet-0"),
         ("run", "digits-mlp-2"), ("run", "digits-mlp-1"), ("run", "digits-mlp-0"),
     ]  # fmt: skip
-    curve, search, study, autoencoder, convnet, *_, mlp = entries
+    curve, search, study, autoencoder, convnet, *_, mlp = (entry.summary for entry in entries)
     assert (curve.figure, curve.value) == ("test accuracy", 0.75)
-    assert curve.text == "0.7500 ± 0.0500 (random, 100 % of the pictures)"
+    assert curve.text == "0.7500 ± 0.0500 (random, 100 % of the images)"
     assert (search.figure, search.value, search.seeds) == (
         "validation accuracy", 0.75, "2 fresh seeds, 1 trial",
     )  # fmt: skip
@@ -128,11 +134,37 @@ def test_every_kind_has_a_row_with_its_figure_the_newest_first(store: Path) -> N
     assert study.text == f"{spread_text(over_seeds([0.9, 0.92, 0.94]))} (mlp)"
     assert (study.value, study.seeds) == (pytest.approx(0.92), "3 seeds, 2 variants")
     assert (study.model, study.budget) == ("convnet, mlp", "quick")
-    assert (autoencoder.figure, autoencoder.text) == ("test loss", "0.0300")
+    assert (autoencoder.figure, autoencoder.text) == ("test loss", "0.03000")
     assert (mlp.figure, mlp.text) == ("test accuracy", "0.9000 (0.8900 to 0.9200)")
-    assert (mlp.seeds, mlp.budget, mlp.study) == ("seed 0", "2 epochs", "digits-quick")
+    assert (mlp.seeds, mlp.budget) == ("seed 0", "2 epochs")
     assert (convnet.dataset, convnet.model) == ("digits (scikit-learn)", "convnet")
+    assert entries[-1].study == "digits-quick"
     assert counts_text(entries) == "5 runs, 1 study, 1 search, 1 learning curve"
+
+
+def test_what_an_earlier_version_kept_is_summarised_once(store: Path) -> None:
+    assert not list(store.rglob(SUMMARY))
+    before = listed(store)
+    assert len(list(store.rglob(SUMMARY))) == 8
+    (store / "digits-mlp-0" / "metrics.json").write_text("not read again")
+    assert listed(store) == before
+    assert read_summary(store / "digits-mlp-0") == before[-1].summary
+    (store / "digits-mlp-1" / SUMMARY).write_text("{")  # made again, of the run's own files
+    assert listed(store) == before
+
+
+def test_show_lists_what_is_well_and_names_what_is_not(store: Path) -> None:
+    (store / "digits-mlp-1" / "metrics.json").write_text("{")
+    (store / "searches" / "rates-random" / SEARCH).write_text("[]")
+    done = call("show", "--runs", str(store))
+    assert done.exit_code == 0, done.output
+    assert "0.9400 (0.9300 to 0.9600)" in done.stdout
+    assert "digits-mlp-1 cannot be read: " in done.stdout
+    assert "rates-random cannot be read: " in done.stdout
+    one = call("show", "digits-mlp-1", "--runs", str(store))
+    assert one.exit_code == 1
+    assert "digits-mlp-1/metrics.json: damaged, not JSON" in one.stderr
+    assert one.stderr.count("\n") == 1
 
 
 def test_the_command_writes_the_page_with_relative_links(store: Path) -> None:
@@ -157,7 +189,7 @@ def test_the_command_writes_the_page_with_relative_links(store: Path) -> None:
 def test_names_are_escaped_in_words_and_in_links(tmp_path: Path) -> None:
     folder = keep(tmp_path, "a <b> & 100%", MLP, 0.5)
     (folder / "report.html").write_text("drawn")
-    html = write_index(Store(tmp_path)).read_text()
+    html = write_index(Store(tmp_path), listed(tmp_path)).read_text()
     assert '<a href="a%20%3Cb%3E%20%26%20100%25/report.html">a &lt;b&gt; &amp; 100%</a>' in html
 
 
@@ -175,14 +207,26 @@ def test_with_nothing_kept_it_says_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("digits-mlp-1/metrics.json", "{", "metrics.json: Expecting property name"),
-        ("digits-mlp-1/metrics.json", "[]", "metrics.json: no JSON object"),
+        (
+            "digits-mlp-1/metrics.json",
+            "{",
+            "metrics.json: damaged, not JSON (Expecting prop",
+        ),
+        ("digits-mlp-1/metrics.json", "[]", "metrics.json: damaged, not a JSON object"),
         ("digits-mlp-1/metrics.json", "{}", "&#39;status&#39; is missing"),
-        ("digits-mlp-1/experiment.json", None, "experiment.json: No such file or directory"),
+        (
+            "digits-mlp-1/experiment.json",
+            None,
+            "experiment.json: cannot be read (No such",
+        ),
         ("studies/digits-quick/study.json", "{}", "&#39;runs&#39; is missing"),
         ("searches/rates-random/search.json", "{", "search.json: damaged"),
         ("searches/rates-random/finalists.json", "[1]", "has no attribute"),
-        ("learning-curves/digits-digits-abc/curve.json", "no", "curve.json: Expecting value"),
+        (
+            "learning-curves/digits-digits-abc/curve.json",
+            "no",
+            "curve.json: damaged, not JSON",
+        ),
     ],
 )
 def test_what_is_damaged_is_named_and_the_rest_is_listed(
@@ -192,7 +236,7 @@ def test_what_is_damaged_is_named_and_the_rest_is_listed(
         (store / file).unlink()
     else:
         (store / file).write_text(content)
-    html = write_index(Store(store)).read_text()
+    html = write_index(Store(store), listed(store)).read_text()
     damaged = html[html.index("Cannot be read") :]
     assert said in damaged
     rows = html.count('<tr data-kind="')
@@ -206,7 +250,7 @@ def test_a_diverged_run_and_a_run_without_test_have_what_there_is(tmp_path: Path
     metrics = json.loads((whole / "metrics.json").read_text())
     del metrics["test"]
     (whole / "metrics.json").write_text(json.dumps(metrics))
-    found = {entry.name: entry for entry in entries_of(Store(tmp_path))}
+    found = {entry.summary.name: entry.summary for entry in listed(tmp_path)}
     assert (found["lost"].text, found["lost"].value) == ("diverged", None)
     assert (found["begun"].figure, found["begun"].text) == ("validation accuracy", "0.5000")
 
@@ -215,7 +259,7 @@ def test_hundreds_of_runs_are_quick(tmp_path: Path) -> None:
     for number in range(500):
         keep(tmp_path, f"digits-mlp-{number:04}", MLP, 0.5)
     begun = time.monotonic()
-    html = write_index(Store(tmp_path)).read_text()
+    html = write_index(Store(tmp_path), listed(tmp_path)).read_text()
     assert time.monotonic() - begun < 5  # 0.3 s where nothing else runs
     assert html.count('<tr data-kind="') == 500
     assert len(html) < 1_000_000
@@ -239,6 +283,6 @@ def test_the_index_needs_no_tensorflow_and_no_charts() -> None:
 
 
 def test_an_entry_has_a_date(tmp_path: Path) -> None:
-    entry = Entry("run", "a", tmp_path / "a", 0.0)
+    entry = Entry(Summary(kind="run", name="a"), tmp_path / "a", 0.0)
     assert re.fullmatch(r"(1969|1970)-\d\d-\d\d \d\d:\d\d", entry.date)
     assert not entry.is_drawn

@@ -139,8 +139,8 @@ def test_specifications_are_read_easily() -> None:
 
 
 def test_a_study_begins_with_its_answer(runs: Path) -> None:
-    from kerascw.lab.run import recall
     from kerascw.lab.table import rows_of, spread_text
+    from kerascw.studies import recall
 
     result = recall("digits", Store(runs))
     rows = rows_of(result)
@@ -198,9 +198,9 @@ def test_where_there_is_no_browser_one_line_says_so(run: Run, runs: Path, tmp_pa
 
 def test_a_report_needs_no_tensorflow(run: Run, runs: Path) -> None:
     code = (
-        "import sys; from kerascw.commands.report import draw; from pathlib import Path;"
-        "from kerascw.report.options import PictureOptions as Options;"
-        f"[draw(name, None, Options(), Path({str(runs)!r})) for name in ('digits', {run.name!r})];"
+        "import sys; from kerascw.commands.report import draw;"
+        "from kerascw.runs.store import Store;"
+        f"[draw(name, Store({str(runs)!r})) for name in ('digits', {run.name!r})];"
         "assert not {'tensorflow', 'keras', 'pandas'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

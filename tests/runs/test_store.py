@@ -8,7 +8,7 @@ from kerascw.data import Dataset
 from kerascw.errors import CallError
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
-from kerascw.runs.run import CHECKPOINT, run_experiment, run_name
+from kerascw.runs.run import run_experiment, run_name
 from kerascw.runs.store import Run, Store, find_fault
 
 FILES = {
@@ -141,14 +141,6 @@ def test_two_processes_do_not_train_the_same_run_twice(kept: Run, tmp_path: Path
     assert sorted(epochs for epochs, _ in said) == [0, 3]
     assert said[0][1] == said[1][1]
     assert len(Store(tmp_path).all()) == 1
-
-
-def test_a_damaged_checkpoint_is_not_believed(kept: Run, sample: Dataset, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    with store.claim(kept.name) as working:
-        (working / CHECKPOINT).write_bytes(b"PK\x03\x04 not the rest of it")
-    again = run_experiment(kept.experiment, sample, store, draw=False)
-    assert again.history == kept.history
 
 
 def test_a_run_is_found_by_folder_name_and_key(kept: Run) -> None:

@@ -39,7 +39,7 @@ def experiment(seed: int) -> Experiment:
 def seeds(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """Four seeds of one experiment."""
     store = Store(tmp_path_factory.mktemp("seeds"))
-    return [run_experiment(experiment(seed), sample, store, draw=False) for seed in range(4)]
+    return [run_experiment(experiment(seed), sample, store) for seed in range(4)]
 
 
 def copies(runs: list[Run], folder: Path) -> list[Run]:
@@ -153,7 +153,7 @@ def test_a_diverged_run_diverges_again(sample: Dataset, tmp_path: Path) -> None:
         {"training.optimizer.kind": "sgd", "training.optimizer.learning_rate": 1e30,
          "model.activation": "linear"},
     )  # fmt: skip
-    run = run_experiment(wild, sample, Store(tmp_path), draw=False)
+    run = run_experiment(wild, sample, Store(tmp_path))
     assert run.metrics["status"] == "diverged"
     assert verify(run, sample, Store(tmp_path)).outcome == "identical"
 

@@ -17,8 +17,9 @@ from kerascw.experiment.spec import SGD, ConvNet, Experiment, TrainingSpec
 from kerascw.models import build_model, by_head
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
-from kerascw.training.fit import Predictor, fit
+from kerascw.training.fit import fit
 from kerascw.training.optimizer import build_optimizer
+from kerascw.training.predictor import Predictor
 from kerascw.training.watcher import Silent
 
 BOTH = {"training.weight_average": 0.95, "model.mirror_average": True}
@@ -93,9 +94,9 @@ def test_averages_survive_an_interruption_bit_for_bit(
     )
     store = Store(tmp_path / "stopped")
     with pytest.raises(Interrupted, match="stopped after epoch 2 of 4"):
-        run_experiment(both, sample, store, StopAfter(2), draw=False)
-    resumed = run_experiment(both, sample, store, draw=False)
-    assert_same(resumed, run_experiment(both, sample, Store(tmp_path / "whole"), draw=False))
+        run_experiment(both, sample, store, StopAfter(2))
+    resumed = run_experiment(both, sample, store)
+    assert_same(resumed, run_experiment(both, sample, Store(tmp_path / "whole")))
 
 
 def test_l2_and_averages_go_together(sample: Dataset, small: Experiment, tmp_path: Path) -> None:
@@ -147,9 +148,7 @@ def test_probabilities_are_the_mean_of_both_ways(
 def test_mirror_images_are_in_the_kept_model_and_its_file_needs_keras_alone(
     sample: Dataset, small: Experiment, tmp_path: Path
 ) -> None:
-    run = run_experiment(
-        override(small, BOTH | {"training.epochs": 1}), sample, Store(tmp_path), draw=False
-    )
+    run = run_experiment(override(small, BOTH | {"training.epochs": 1}), sample, Store(tmp_path))
     code = (
         "import sys, keras, numpy as np\n"
         f"model = keras.saving.load_model({str(run.folder / 'model.keras')!r})\n"
@@ -172,7 +171,7 @@ def test_features_and_embedding_of_a_mirroring_model_are_the_pictures_own(
     from kerascw.report.features import feature_maps
 
     spec = override(small, {"training.epochs": 1, "model.mirror_average": True})
-    run = run_experiment(spec, sample, Store(tmp_path), draw=False)
+    run = run_experiment(spec, sample, Store(tmp_path))
     images = sample.test.images[:3]
     assert [maps.shape for maps in feature_maps(run, images)] == [(3, 26, 26, 6), (3, 11, 11, 8)]
     inner = penultimate(run.model(), images)

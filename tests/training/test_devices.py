@@ -28,8 +28,7 @@ from kerascw.runs.store import Store
 from kerascw.experiment.spec import Experiment
 dataset = load_data("fashion_mnist", sample=True)
 for line in sys.stdin:
-    print(run_experiment(Experiment.model_validate_json(line), dataset, Store(sys.argv[1]),
-                         draw=False).name)
+    print(run_experiment(Experiment.model_validate_json(line), dataset, Store(sys.argv[1])).name)
 """
 
 
@@ -58,7 +57,7 @@ def on_two(folder: Path, *experiments: Experiment) -> list[Run]:
 
 
 def on_one(folder: Path, one: Experiment) -> Run:
-    return run_experiment(one, load_data("fashion_mnist", sample=True), Store(folder), draw=False)
+    return run_experiment(one, load_data("fashion_mnist", sample=True), Store(folder))
 
 
 def weights(run: Run) -> list[np.ndarray]:
@@ -106,7 +105,7 @@ def test_mixed_precision_goes_on_where_it_stopped(tmp_path: Path) -> None:
     whole = on_one(tmp_path / "whole", one)
     dataset, store = load_data("fashion_mnist", sample=True), Store(tmp_path / "stopped")
     assert train_until(2, one, dataset, store) is None
-    resumed = run_experiment(one, dataset, store, draw=False)
+    resumed = run_experiment(one, dataset, store)
     assert resumed.history == whole.history
     for a, b in zip(weights(whole), weights(resumed), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -157,18 +157,18 @@ def test_the_history_has_the_rate_that_each_epoch_had(
     )  # fmt: skip
     store = Store(tmp_path / "stopped")
     with pytest.raises(Interrupted):
-        run_experiment(halved, sample, store, StopAfter(2), draw=False)
-    resumed = run_experiment(halved, sample, store, draw=False)
+        run_experiment(halved, sample, store, StopAfter(2))
+    resumed = run_experiment(halved, sample, store)
     rates = [row["learning_rate"] for row in resumed.history]
     assert rates == pytest.approx([0.004, 0.002, 0.001, 0.0005])
-    assert_same(resumed, run_experiment(halved, sample, Store(tmp_path / "whole"), draw=False))
+    assert_same(resumed, run_experiment(halved, sample, Store(tmp_path / "whole")))
 
 
 def test_sigmoid_outputs_have_the_mean_binary_cross_entropy(
     sample: Dataset, small: Experiment, tmp_path: Path
 ) -> None:
     experiment = override(small, {"model.output": "sigmoid", "training.epochs": 1})
-    run = run_experiment(experiment, sample, Store(tmp_path), draw=False)
+    run = run_experiment(experiment, sample, Store(tmp_path))
     probabilities = np.load(run.folder / "predictions.npz")["test_probabilities"]
     labels = np.load(run.folder / "predictions.npz")["test_labels"]
     assert not np.allclose(probabilities.sum(axis=1), 1, atol=0.05)
@@ -182,13 +182,13 @@ def test_pictures_that_are_too_many_to_copy_give_the_same_batches(
 ) -> None:
     """Above a size parts are rows of the whole, and NumPy gathers the batches."""
     small = override(small, {"training.epochs": 1})
-    copied = run_experiment(small, sample, Store(tmp_path / "copied"), draw=False)
-    monkeypatch.setattr("kerascw.data.LARGE", 0)
+    copied = run_experiment(small, sample, Store(tmp_path / "copied"))
+    monkeypatch.setattr("kerascw.data.dataset.LARGE", 0)
     monkeypatch.setattr("kerascw.data.pipeline.LARGE", 0)
     splits = split(sample, small.data)
     assert isinstance(splits.train.images, Rows)
     assert splits.train.images.base is sample.train.images
-    in_place = run_experiment(small, sample, Store(tmp_path / "in place"), draw=False)
+    in_place = run_experiment(small, sample, Store(tmp_path / "in place"))
     assert_same(copied, in_place)
 
 
@@ -240,7 +240,7 @@ def test_the_reported_training_figures_are_of_examples_not_batches(
     assert len(splits.train) % 64 != 0
     fitted = fit(still, splits, tmp_path / "checkpoint.npz")
     from kerascw.evaluation.metrics import loss_and_accuracy
-    from kerascw.training.fit import Predictor
+    from kerascw.training.predictor import Predictor
 
     loss, accuracy = loss_and_accuracy(
         Predictor(fitted.model)(splits.train.images), splits.train.labels
@@ -253,7 +253,7 @@ def test_same_seed_same_bytes_other_seed_others(
     sample: Dataset, small: Experiment, tmp_path: Path
 ) -> None:
     runs = [
-        run_experiment(override(small, {"seed": seed}), sample, Store(tmp_path / place), draw=False)
+        run_experiment(override(small, {"seed": seed}), sample, Store(tmp_path / place))
         for place, seed in (("a", 0), ("b", 0), ("c", 1))
     ]
     assert_same(runs[0], runs[1])
@@ -278,10 +278,10 @@ def test_interrupted_after_an_epoch_goes_on_to_the_same_end(
     )
     store = Store(tmp_path / "stopped")
     with pytest.raises(Interrupted, match="stopped after epoch 2 of 4"):
-        run_experiment(small, sample, store, StopAfter(2), draw=False)
+        run_experiment(small, sample, store, StopAfter(2))
     assert store.all() == []
-    resumed = run_experiment(small, sample, store, draw=False)
-    whole = run_experiment(small, sample, Store(tmp_path / "whole"), draw=False)
+    resumed = run_experiment(small, sample, store)
+    whole = run_experiment(small, sample, Store(tmp_path / "whole"))
     assert_same(resumed, whole)
     assert not list((tmp_path / "stopped" / ".unfinished").iterdir())
 
@@ -292,7 +292,7 @@ def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(
     command = [
         *(sys.executable, "-m", "kerascw", "run", "fashion", "--sample", "--epochs", "4"),
         *("--set", "model.filters=4,4,4,4", "--set", "model.batch_norm_momentum=0.9"),
-        *("--saved-models", str(tmp_path / "saved_models"), "--runs"),
+        *("--models", str(tmp_path / "saved_models"), "--runs"),
     ]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen([*command, str(killed)], stdout=subprocess.PIPE, text=True)
@@ -315,9 +315,7 @@ def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(
 
 def test_the_best_epoch_is_kept(sample: Dataset, small: Experiment, tmp_path: Path) -> None:
     for keep, best in (("validation_accuracy", max), ("validation_loss", min)):
-        run = run_experiment(
-            override(small, {"training.keep": keep}), sample, Store(tmp_path), draw=False
-        )
+        run = run_experiment(override(small, {"training.keep": keep}), sample, Store(tmp_path))
         figures = [row[keep] for row in run.history]
         assert run.metrics["kept_epoch"] == figures.index(best(figures)) + 1
         kept = run.metrics["validation"][keep.removeprefix("validation_")]
@@ -330,7 +328,7 @@ def test_patience_ends_training(sample: Dataset, small: Experiment, tmp_path: Pa
         {"training.epochs": 30, "training.patience": 2, "training.keep": "validation_loss",
          "training.optimizer.learning_rate": 0.03},
     )  # fmt: skip
-    run = run_experiment(impatient, sample, Store(tmp_path), draw=False)
+    run = run_experiment(impatient, sample, Store(tmp_path))
     assert run.metrics["ended"] == "patience"
     assert len(run.history) == run.metrics["kept_epoch"] + 2 < 30
 
@@ -366,6 +364,6 @@ def test_the_kept_model_loads_in_keras_alone(
     sample: Dataset, small: Experiment, tmp_path: Path
 ) -> None:
     cycle = override(small, {"training.schedule.kind": "one_cycle", "training.epochs": 1})
-    run = run_experiment(cycle, sample, Store(tmp_path), draw=False)
+    run = run_experiment(cycle, sample, Store(tmp_path))
     code = f"import keras; keras.saving.load_model({str(run.folder / 'model.keras')!r})"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

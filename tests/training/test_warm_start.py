@@ -20,7 +20,7 @@ from kerascw.experiment.spec import (
     WarmStart,
 )
 from kerascw.lab.derive import with_seed
-from kerascw.lab.run import planned
+from kerascw.lab.plan import planned
 from kerascw.models import build_model
 from kerascw.runs.many import name_of, run_many
 from kerascw.runs.run import run_experiment
@@ -153,9 +153,9 @@ def test_interrupted_it_goes_on_to_the_same_end(
 
     experiment, store = started(frozen=True), Store(tmp_path / "a")
     with pytest.raises(Interrupted):
-        run_experiment(experiment, sample, store, Stop(), source=source, draw=False)
-    resumed = run_experiment(experiment, sample, store, source=source, draw=False)
-    whole = run_experiment(experiment, sample, Store(tmp_path / "b"), source=source, draw=False)
+        run_experiment(experiment, sample, store, Stop(), source=source)
+    resumed = run_experiment(experiment, sample, store, source=source)
+    whole = run_experiment(experiment, sample, Store(tmp_path / "b"), source=source)
     assert resumed.history == whole.history
     for one, other in zip(resumed.model().get_weights(), whole.model().get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -228,10 +228,10 @@ def test_a_source_that_is_gone_is_said(sample: Dataset, source: Run, tmp_path: P
     from kerascw.runs.verify import verify
 
     store = Store(tmp_path)
-    run = run_experiment(started(), sample, store, source=source, draw=False)
+    run = run_experiment(started(), sample, store, source=source)
     with pytest.raises(KerascwError, match=f"run {source.name}, which .* started from, is not in"):
         verify(run, sample, store)
-    again = run_experiment(SOURCE, sample, store, draw=False)
+    again = run_experiment(SOURCE, sample, store)
     assert again.name == source.name
     assert verify(run, sample, store).outcome == "identical"
 

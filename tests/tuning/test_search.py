@@ -544,7 +544,7 @@ def test_a_search_killed_while_it_trains_comes_to_the_same_table(
     command = [
         *(sys.executable, "-m", "kerascw", "tune", digits, "--oracle", "hyperband", "--jobs", "2"),
         *("--finalists", "1", "--name", "whole-hyperband", "--runs", str(runs)),
-        *("--saved-models", str(tmp_path / "models")),
+        *("--models", str(tmp_path / "models")),
     ]
     folder = runs / "searches" / "whole-hyperband"
     ends = {

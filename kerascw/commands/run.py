@@ -1,0 +1,169 @@
+"""The command ``run``: arguments, a progress view, and :func:`kerascw.run`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerascw.commands.options import (
+    AUGMENT_HELP,
+    AUGMENT_SYNTAX,
+    bad_files_option,
+    data_dir_option,
+    data_option,
+    interruptible,
+    jobs_option,
+    models_option,
+    runs_option,
+    sample_option,
+    setting,
+    settings_option,
+    size_option,
+)
+from kerascw.errors import CallError
+from kerascw.training.devices import VARIABLE as DEVICES
+
+
+@click.command()
+@click.argument("study")
+@click.option(
+    "--budget",
+    type=click.Choice(["quick", "full"]),
+    help="full: the published protocol; quick: minutes. [default: the study's own, see list]",
+)
+@click.option("--seeds", type=click.IntRange(min=1), help="How many seeds. [default: see list]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="The (first) seed.")
+@click.option(
+    "--folds",
+    type=int,
+    metavar="K",
+    help="Cross-validate: every variant over K stratified folds of the training set, with one "
+    "seed unless --seeds says more.",
+)
+@jobs_option
+@click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
+@click.option("--epochs", type=int, help="training.epochs")
+@click.option("--batch-size", type=int, help="training.batch_size")
+@click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
+@click.option("--fraction", type=float, help="data.fraction: of the training set.")
+@click.option(
+    "--recipe", metavar="NAME", help="Train by this recipe (list --recipes), not the study's."
+)
+@click.option("--augment", metavar=AUGMENT_SYNTAX, help=f"training.augmentation, {AUGMENT_HELP}")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
+    help="training.precision: what layers compute in. [default: float32]",
+)
+@settings_option
+@click.option(
+    "--devices",
+    type=click.Choice(["one", "all"]),
+    default="one",
+    show_default=True,
+    envvar=DEVICES,
+    help=f"all: a part of every batch on each GPU (also: {DEVICES}).",
+)
+@click.option(
+    "--final",
+    is_flag=True,
+    help="Then train on the validation set too, for the best number of epochs, and test that.",
+)
+@data_option
+@size_option
+@bad_files_option
+@data_dir_option
+@sample_option
+@click.option(
+    "--or-sample", is_flag=True, help="Use the bundled sample if no source has the dataset."
+)
+@models_option
+@runs_option
+def command(
+    study: str,
+    devices: str,
+    data: str | None,
+    size: int | None,
+    bad_files: Any,
+    or_sample: bool,
+    settings: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Run STUDY: train, evaluate, draw, export. Runs that are kept are not trained again.
+
+    ``list STUDY`` says more about a study, and what --set pictures.FIELD changes in its figures.
+    """
+    import kerascw
+    from kerascw.commands.terminal import StudyProgress
+    from kerascw.console import console
+    from kerascw.studies import study_named
+    from kerascw.training.devices import take
+
+    if devices == "all":
+        for option, given in (("--jobs", options["jobs"] > 1), ("--cluster", options["cluster"])):
+            if given:
+                raise CallError(f"--devices all: each run takes all of them; leave {option} out")
+    take(devices)
+    terminal, chosen = console(), study_named(study)
+    shortcuts = ("epochs", "batch_size", "learning_rate", "fraction", "augment", "precision")
+    options = {
+        name: value for name, value in options.items() if value is not None or name not in shortcuts
+    }
+    if or_sample and not options["sample"]:
+        options["sample"] = _is_nowhere(chosen, options["data_dir"], terminal)
+    if data is not None:
+        from kerascw.data import data_named
+
+        options["data"] = data_named(data, size=(size, size) if size else None, bad_files=bad_files)
+    progress = StudyProgress(terminal, sample=options["sample"])
+    with interruptible(progress):
+        result = kerascw.run(
+            chosen, settings=dict(setting(text) for text in settings), watcher=progress, **options
+        )
+    if rate := progress.rate():
+        terminal.print(rate)
+    _show(result, terminal, final=options["final"], runs=options["runs"])
+
+
+def _show(result: Any, terminal: Any, *, final: bool, runs: Path) -> None:
+    """Print what came of it, where its files are, and what to do next."""
+    from kerascw.commands.terminal import show_run, show_study
+    from kerascw.console import next_step
+
+    product = result.product
+    if result.has_page:
+        show_study(result, terminal)
+        terminal.print(f"study report: {result.folder / 'report.html'}")
+        terminal.print(f"study table: {result.folder / 'table.csv'}")
+    if result.plan.export_name or len(result.every_run) == 1:
+        if len(result.every_run) > 1:
+            again = ", trained again on all training data" if final else ""
+            terminal.print(f"\nThe run that validation chooses{again}:")
+        page = result.draw_product()
+        show_run(product, terminal)
+        terminal.print(f"report: {page}")
+    if result.exports:
+        folder = result.export()
+        terminal.print(f"SavedModel: {folder}")
+        next_step(terminal, f"predict {folder.parent} IMAGE...")
+        return
+    if result.plan.export_name:
+        reason = "an autoencoder gives images, not classes"
+        if not product.experiment.reconstructs:
+            reason = "the run diverged and kept no weights"
+        terminal.print(f"no SavedModel: {reason}")
+    shown = result.plan.label if result.has_page else product.name
+    next_step(terminal, f"report {shown} --open", runs)
+
+
+def _is_nowhere(study: Any, data_dir: Path | None, terminal: Any) -> bool:
+    """Return whether no source has the study's dataset, and print where it was looked for."""
+    from kerascw.data.load import dataset_for
+    from kerascw.data.sources import NotFoundError
+
+    try:
+        dataset_for(next(iter(study.variants().values())).data, data_dir)  # it stays loaded
+    except NotFoundError as error:  # a damaged copy is an error, not a reason for the sample
+        terminal.print(str(error), style="yellow")
+        return True
+    return False

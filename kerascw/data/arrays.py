@@ -1,0 +1,227 @@
+"""Arrays as a dataset: an .npz file, or NumPy arrays in memory.
+
+``x_train`` and ``y_train``, with ``x_test`` and ``y_test`` and ``x_val`` and ``y_val`` where there
+are any, as Keras' own datasets name them; ``class_names`` may be beside them. Images are uint8
+``[n, h, w]`` or ``[n, h, w, 1 or 3]``, labels whole numbers or text. Whole numbers without class
+names are the classes' names themselves, in ascending order. Without a test set a stratified one is
+drawn.
+"""
+
+import hashlib
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from kerascw.data.cache import cache_folder
+from kerascw.data.dataset import Dataset
+from kerascw.data.image_files import Fit, fitted, of_pixels, read_npz
+from kerascw.data.listing import PARTS
+from kerascw.data.names import shown
+from kerascw.data.own import checked_fit, checked_size, own_dataset, usual_size
+from kerascw.errors import CallError, DataError
+from kerascw.experiment.spec import Folder
+
+LARGEST_FILE = 2**35
+"""Bytes of an .npz file, unpacked, that are read."""
+
+_NAMES = {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val")} | {
+    "test": ("x_test", "y_test")
+}
+_EXPECTED = "expected x_train and y_train, with x_test and y_test where there is a test set"
+
+Split = tuple[np.ndarray, np.ndarray]
+"""Images uint8 ``[n, h, w, 1 or 3]`` and int32 labels ``[n]``."""
+
+
+def describe_arrays(
+    path: str | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    colour: bool | None = None,
+    fit: Fit | None = None,
+    bad_files: Literal["fail", "skip"] = "fail",  # there are no files that could be bad
+) -> Folder:
+    """Describe an .npz file as a spec; options as for :func:`kerascw.data.load.data_named`."""
+    file = os.path.abspath(os.path.expanduser(path))
+    if not os.path.isfile(file):
+        raise CallError(f"{shown(file)}: no such file")
+    splits, _ = _checked(_read(file), shown(file))
+    return _spec(file, splits, size, colour, fit)
+
+
+def load_arrays(spec: Folder) -> Dataset:
+    """Load an .npz file.
+
+    Raises
+    ------
+    DataError
+        The file is damaged, or its arrays are not a dataset; names the array.
+    """
+    splits, class_names = _checked(_read(spec.path), shown(spec.path))
+    return _dataset(spec, splits, class_names, spec.path)
+
+
+def of_arrays(data: tuple[Any, ...], **options: Any) -> Dataset:
+    """Make a dataset of ``(x_train, y_train)`` or ``(x_train, y_train, x_test, y_test)``."""
+    splits, class_names = _checked(_named(data), "data")
+    spec = _spec("arrays", splits, **{"size": None, "colour": None, "fit": None} | options)
+    return _dataset(spec, splits, class_names, "arrays")
+
+
+def keep(data: tuple[Any, ...]) -> Path:
+    """Write arrays as an .npz file into the cache folder, named by their content; return it."""
+    arrays = _named(data)
+    _checked(arrays, "data")
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    file = cache_folder() / "arrays" / f"{digest.hexdigest()[:32]}.npz"
+    if file.is_file():
+        return file
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+        os.replace(stream.name, file)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be written ({error.strerror})") from None
+    return file
+
+
+def _named(data: tuple[Any, ...]) -> dict[str, np.ndarray]:
+    if len(data) not in (2, 4):
+        raise CallError(
+            f"data: {len(data)} arrays; expected (x_train, y_train) or "
+            "(x_train, y_train, x_test, y_test)"
+        )
+    names = (*_NAMES["train"], *_NAMES["test"])
+    return {name: np.asarray(array) for name, array in zip(names, data, strict=False)}
+
+
+def _read(file: str) -> dict[str, np.ndarray]:
+    try:
+        return read_npz(file, LARGEST_FILE)
+    except OSError as error:
+        raise DataError(f"{shown(file)}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, MemoryError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{shown(file)}: no whole .npz file ({reason:.150})") from None
+
+
+def _checked(
+    arrays: Mapping[str, np.ndarray], where: str
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """Check that the arrays are a dataset; return its splits and class names."""
+    raw = {}
+    for part, (x, y) in _NAMES.items():
+        if x in arrays and y in arrays:
+            raw[part] = _checked_pair(arrays[x], arrays[y], f"{where}: {x}", f"{where}: {y}")
+        elif x in arrays or y in arrays:
+            missing, other = (y, x) if x in arrays else (x, y)
+            raise DataError(f"{where}: {other} without {missing}; {_EXPECTED}")
+    if "train" not in raw:
+        has = ", ".join(shown(name) for name in arrays) or "no arrays of numbers or text"
+        raise DataError(f"{where}: it has {has:.150}; {_EXPECTED}")
+    class_names, first = arrays.get("class_names"), np.unique(raw["train"][1])
+    if class_names is not None and first.dtype.kind in "iu":
+        names = [shown(str(name)) for name in class_names.ravel()]
+        known = np.arange(len(names))
+    else:
+        names, known = [shown(str(name)) for name in first], first
+    if len(first) < 2:
+        raise DataError(f"{where}: {len(first)} classes among its training images; expected 2")
+    splits = {}
+    for part, (images, labels) in raw.items():
+        at = np.searchsorted(known, labels).clip(0, len(known) - 1)
+        unknown = known[at] != labels
+        if unknown.any():
+            position = int(unknown.argmax())
+            raise DataError(
+                f"{where}: {_NAMES[part][1]}: label {shown(str(labels[position]))} at position "
+                f"{position:,} (from 0) is none of the {len(known):,} classes"
+            )
+        splits[part] = (images, at.astype(np.int32))
+    return splits, tuple(names)
+
+
+def _checked_pair(images: np.ndarray, labels: np.ndarray, x: str, y: str) -> Split:
+    """Return images with their channels and labels in one dimension."""
+    described = f"{images.dtype} {list(images.shape)}"
+    if images.dtype != np.uint8:
+        raise DataError(f"{x}: {described}; expected uint8 of 0 to 255")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
+        raise DataError(f"{x}: {described}; expected [n, h, w] or [n, h, w, 1 or 3]")
+    if labels.ndim == 2 and labels.shape[1] == 1:  # as Keras has CIFAR-10's
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        hint = "; of one-hot labels take argmax(-1)" if labels.ndim == 2 else ""
+        raise DataError(f"{y}: {labels.dtype} {list(labels.shape)}; expected [n]{hint}")
+    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels):
+        labels = labels.astype(str)
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "replace")
+    if labels.dtype.kind not in "iuU":
+        raise DataError(f"{y}: {labels.dtype}; expected whole numbers or text")
+    if len(labels) != len(images):
+        raise DataError(f"{y}: {len(labels):,} labels for {len(images):,} images")
+    return images, labels
+
+
+def _spec(
+    path: str,
+    splits: Mapping[str, Split],
+    size: tuple[int, int] | None,
+    colour: bool | None,
+    fit: Fit | None,
+    bad_files: str = "fail",
+) -> Folder:
+    sizes = {images.shape[1:3] for images, _ in splits.values()}
+    height, width = checked_size(size) or usual_size(sizes)
+    has_colour = any(images.shape[3] == 3 for images, _ in splits.values())
+    return Folder(
+        path=path,
+        height=height,
+        width=width,
+        colour=has_colour if colour is None else colour,
+        fit=checked_fit(fit),
+    )
+
+
+def _dataset(
+    spec: Folder, splits: Mapping[str, Split], class_names: tuple[str, ...], location: str
+) -> Dataset:
+    shape = (spec.height, spec.width, 3 if spec.colour else 1)
+    there = [part for part in PARTS if part in splits]
+    images = [fitted_all(splits[part][0], shape, spec.fit) for part in there]
+    ends = np.cumsum([len(of_part) for of_part in images])
+    return own_dataset(
+        spec,
+        source="arrays",
+        location=location,
+        class_names=class_names,
+        images=images[0] if len(images) == 1 else np.concatenate(images),
+        labels=np.concatenate([splits[part][1] for part in there]),
+        rows={
+            part: np.arange(end - len(of_part), end)
+            for part, of_part, end in zip(there, images, ends, strict=True)
+        },
+    )
+
+
+def fitted_all(images: np.ndarray, shape: tuple[int, int, int], fit: Fit) -> np.ndarray:
+    """Bring uint8 images ``[n, h, w, c]`` to ``shape``; those that have it are not copied."""
+    if images.shape[1:] == shape:
+        return images
+    made = np.empty((len(images), *shape), np.uint8)
+    for at, pixels in enumerate(images):
+        made[at] = fitted(of_pixels(pixels), shape, fit=fit)
+    return made

@@ -1,0 +1,191 @@
+"""Load a dataset by its name, from a path, or from arrays."""
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerascw.data import arrays, folder, tfds
+from kerascw.data.catalogue import CATALOG, entry_for
+from kerascw.data.dataset import Dataset, Part, Splits
+from kerascw.data.names import shown
+from kerascw.data.sources import find
+from kerascw.data.splits import split
+from kerascw.errors import CallError, DataError, choices, option
+from kerascw.experiment.spec import DataSpec, Folder
+
+FOLDER = "folder:"
+"""What may stand before the path of a folder: it is a folder then, whatever the catalogue has."""
+
+Data = str | Path | tuple[Any, ...]
+"""How a dataset is named: see :func:`load_data`."""
+
+
+def load_data(
+    data: Data, *, data_dir: str | Path | None = None, sample: bool = False, **options: Any
+) -> Dataset:
+    """Load a dataset: a catalogued one from the first source that has it, or one's own images.
+
+    Parameters
+    ----------
+    data : one of
+
+        - a name of :data:`CATALOG`, such as ``fashion_mnist``;
+        - a folder of images (:mod:`kerascw.data.folder`), as its path or ``folder:PATH``;
+        - a ``.csv`` file that lists images (:func:`kerascw.data.listing.list_manifest`);
+        - an ``.npz`` file of arrays, or ``(x_train, y_train)`` or ``(x_train, y_train, x_test,
+          y_test)`` (:mod:`kerascw.data.arrays`);
+        - ``tfds:NAME`` or ``tfds:NAME/CONFIG`` (:mod:`kerascw.data.tfds`).
+    data_dir : a folder with a catalogued dataset's files; see :func:`kerascw.data.sources.find`.
+    sample : take the bundled sample instead of the whole dataset.
+    options : of one's own images, as :func:`data_named` takes them.
+
+    Raises
+    ------
+    CallError, DataError
+        One line each, before anything is trained.
+
+    >>> data = load_data("fashion_mnist", sample=True)
+    >>> data.train.images.shape, data.train.images.dtype
+    ((6000, 28, 28, 1), dtype('uint8'))
+    """
+    if isinstance(data, tuple):
+        if sample:
+            raise CallError(f"{option('sample', True)}: no sample of arrays is bundled")
+        return arrays.of_arrays(data, **options)
+    return load_for(data_named(data, **options), data_dir=data_dir, sample=sample)
+
+
+def data_named(data: Data, **options: Any) -> DataSpec:
+    """Return the spec of a whole dataset, named as for :func:`load_data`.
+
+    Arrays are written into the cache folder, so that other processes find them.
+
+    Parameters
+    ----------
+    options : of one's own images ``size`` (height and width in pixels; None: theirs if they have
+        one in common, of at most 96, else 32 x 32), ``colour`` (RGB or grey; None: grey if all
+        are), ``fit`` (``pad``, ``crop`` or ``stretch``, for images of another shape; see
+        :func:`kerascw.data.image_files.read_pictures`. None: ``crop``, but ``pad`` after
+        ``folder:``, which always did so) and ``bad_files`` (``fail`` or ``skip``).
+
+    Raises
+    ------
+    CallError, DataError
+        An unknown name or option, or images that are not there.
+    """
+    unknown = set(options) - {"size", "colour", "fit", "bad_files"}
+    if unknown:
+        known = ("data_dir", "sample", "size", "colour", "fit", "bad_files")
+        raise CallError(f"{min(unknown)}: no such option of data; choose {choices(known)}")
+    if isinstance(data, tuple):
+        return _own(arrays.describe_arrays(arrays.keep(data), **options))
+    if not isinstance(data, str | Path):
+        raise CallError(
+            f"data: {type(data).__name__}; expected a name, a path or a tuple of arrays"
+        )
+    name = str(data)
+    if name.startswith(FOLDER):
+        options["fit"] = options.get("fit") or "pad"
+        return _own(_described(name.removeprefix(FOLDER), **options))
+    if name.startswith(tfds.PREFIX):
+        return _own(tfds.describe_tfds(name, **options))
+    if name not in CATALOG and (isinstance(data, Path) or _is_path(name)):
+        return _own(_described(name, **options))
+    spec = DataSpec(name=entry_for(name).name)
+    for given in ("size", "fit"):
+        if options.get(given) is not None:
+            raise CallError(f"{option(given)}: {name} has images of one shape; leave it out")
+    return spec
+
+
+def _own(spec: Folder) -> DataSpec:
+    return DataSpec(name="folder", folder=spec)
+
+
+def _is_path(name: str) -> bool:
+    path = Path(name).expanduser()
+    return "/" in name or path.suffix.lower() in (".csv", ".npz") or path.is_dir()
+
+
+def _described(path: str, **options: Any) -> Folder:
+    if Path(path).suffix.lower() == ".npz":
+        return arrays.describe_arrays(path, **options)
+    return folder.describe_folder(path, **options)
+
+
+def data_label(spec: DataSpec) -> str:
+    """Return the name that :func:`data_named` takes for this dataset."""
+    if spec.folder is None:
+        return spec.name
+    path = spec.folder.path
+    is_folder = not path.startswith(tfds.PREFIX) and Path(path).suffix not in (".csv", ".npz")
+    return FOLDER + path if is_folder else path
+
+
+def load_for(
+    spec: DataSpec, *, data_dir: str | Path | None = None, sample: bool = False
+) -> Dataset:
+    """Load the dataset that a spec names."""
+    own = spec.folder
+    if own is None:
+        return _catalogued(spec.name, data_dir, sample or spec.sample)
+    if sample or spec.sample:
+        raise CallError(f"{option('sample', True)}: no sample of a folder is bundled")
+    if own.path.startswith(tfds.PREFIX):
+        return tfds.load_tfds(own)
+    if own.path.lower().endswith(".npz"):
+        return arrays.load_arrays(own)
+    return folder.load_folder(own)
+
+
+def dataset_for(spec: DataSpec, data_dir: str | Path | None = None) -> Dataset:
+    """Load the dataset of an experiment, once a process."""
+    whole = DataSpec(name=spec.name, sample=spec.sample, folder=spec.folder)
+    return _loaded(whole, None if data_dir is None else str(data_dir))
+
+
+@lru_cache(maxsize=4)
+def _loaded(whole: DataSpec, data_dir: str | None) -> Dataset:
+    return load_for(whole, data_dir=data_dir)
+
+
+def splits_for(spec: DataSpec, data_dir: str | Path | None = None) -> Splits:
+    """Split the dataset of a spec as it says; the last splits stay in memory.
+
+    Checking an experiment, training it, drawing its report and exporting it ask for the same
+    splits, one after the other.
+    """
+    return _split(spec, None if data_dir is None else str(data_dir))
+
+
+@lru_cache(maxsize=1)
+def _split(spec: DataSpec, data_dir: str | None) -> Splits:
+    return split(dataset_for(spec, data_dir), spec)
+
+
+def _catalogued(name: str, data_dir: str | Path | None, sample: bool) -> Dataset:
+    """Load a dataset of the catalogue from the first source that has it."""
+    entry = entry_for(name)
+    found = find(entry, data_dir, sample)
+    images, labels, test_images, test_labels = found.arrays
+    dataset = Dataset(
+        entry,
+        Part(images, labels.astype(np.int32)),
+        Part(test_images, test_labels.astype(np.int32)),
+        found.source,
+        found.location,
+        official_files=found.official_files,
+    )
+    sha256 = tuple(dataset.sha256.values())
+    if sha256 == entry.sample_sha256:  # even where a data directory holds a copy of it
+        return replace(dataset, source="sample")
+    for other in CATALOG.values():  # MNIST's files and Fashion-MNIST's have the same names
+        if other.name != name and sha256 in (other.sha256, other.sample_sha256):
+            raise DataError(
+                f"{shown(found.location)}: these files are {other.title}, not {entry.title}; "
+                f"ask for {other.name}, or name the folder with {entry.title}'s files"
+            )
+    return dataset

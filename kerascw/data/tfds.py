@@ -1,0 +1,341 @@
+"""Datasets of TensorFlow Datasets: the catalogue's, and any other with an image and a label.
+
+A dataset is read from where TFDS prepared it, or downloaded by TFDS if its server answers.
+"""
+
+import io
+import logging
+import os
+import re
+import shutil
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from kerascw.data.arrays import fitted_all
+from kerascw.data.catalogue import CatalogEntry
+from kerascw.data.dataset import Dataset
+from kerascw.data.image_files import Fit
+from kerascw.data.layout import ROLES, Arrays, NotFoundError, NotHere, checked
+from kerascw.data.names import shown
+from kerascw.data.own import checked_fit, checked_size, own_dataset, usual_size
+from kerascw.errors import CallError, DataError, choices
+from kerascw.experiment.spec import Folder
+from kerascw.quiet import import_tensorflow
+
+PREFIX = "tfds:"
+"""What stands before the name of a TFDS dataset, with ``/CONFIG`` after it where it has several."""
+
+_PATIENCE = 5.0
+"""Seconds that TFDS' server may take to answer. TFDS 4.9.10 itself asks ten times over, without
+a timeout: with no network it ended after 205 s and left empty folders behind."""
+
+
+def prepared_by_tfds(name: str) -> Path | None:
+    """Find the newest version that TFDS has prepared here, without importing TFDS.
+
+    TFDS renames a folder to its version when it is whole; ``incomplete.*`` are passed over.
+    """
+    whole = [
+        folder
+        for folder in _folders_in(_tfds_root() / name)
+        if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)
+        and all(os.path.isfile(folder / name) for name in ("dataset_info.json", "features.json"))
+    ]
+    return max(whole, key=lambda f: [int(part) for part in f.name.split(".")], default=None)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _tfds_root() -> Path:
+    """Return the folder that TFDS keeps its datasets in (read at every call, as TFDS does not)."""
+    return Path(os.path.expanduser(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep TFDS' notices, some printed and some logged by it and urllib3, from the terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _download_by_tfds(name: str, title: str) -> Path:
+    """Have TFDS download and prepare the dataset; return its folder, or raise NotHere."""
+    import tensorflow_datasets as tfds
+    from filelock import FileLock
+
+    try:
+        tfds.display_progress_bar(False)
+        root = _tfds_root()
+        builder = tfds.builder(name, data_dir=root)
+        urls = builder.url_infos
+        complaint = _unreachable(next(iter(urls))) if urls else None
+        if complaint:
+            raise NotHere(f"TFDS {name}: not in {root}, and {complaint}")
+        size = sum(info.size for info in urls.values()) / 1e6
+        print(f"{title}: TFDS downloads {size:.0f} MB into {root}", file=sys.stderr)
+        import_tensorflow()
+        root.mkdir(parents=True, exist_ok=True)
+        file_name = name.replace("/", "-")
+        with FileLock(root / f".{file_name}.lock"):  # runs that start together: one downloads
+            downloads = root / "downloads" / file_name
+            before = set(downloads.glob("*.tmp.*"))
+            try:
+                builder.download_and_prepare()
+            finally:  # what a failed download leaves is never taken up again
+                for folder in set(downloads.glob("*.tmp.*")) - before:
+                    shutil.rmtree(folder, ignore_errors=True)
+    except NotHere:
+        raise
+    except Exception as error:  # TFDS lets whatever its HTTP and file layers raise through
+        raise NotHere(f"TFDS {name}: {_one_line(error)}") from error
+    return Path(builder.data_dir)
+
+
+def _unreachable(url: str) -> str | None:
+    """Return why the server of ``url`` cannot be used, or None where it answers well."""
+    import requests  # what TFDS downloads with: the same proxies and certificates
+
+    server = url.split("/")[2]
+    outcome: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            with requests.get(url, stream=True, timeout=_PATIENCE) as answer:  # headers only
+                code = answer.status_code
+                outcome.append(None if answer.ok else f"{server} answered {code} {answer.reason}")
+        except (OSError, ValueError) as error:  # requests' own are OSErrors
+            outcome.append(f"{server} cannot be reached ({type(error).__name__})")
+
+    # in a thread of its own, for requests' timeout does not cover the name's resolution
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_PATIENCE)
+    return outcome[0] if outcome else f"{server} did not answer within {_PATIENCE:.0f} s"
+
+
+@contextmanager
+def _damage(folder: Path) -> Iterator[None]:
+    """Turn what TFDS raises on a damaged copy into one line that names its folder."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # TensorFlow's, TFDS' and protobuf's have no common base
+        raise DataError(
+            f"{folder}: TFDS cannot read it ({_one_line(error)}); delete the folder, "
+            "and TFDS makes it again"
+        ) from None
+
+
+def _one_line(error: Exception) -> str:
+    """Return an exception's type and the beginning of its text."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]:.300}" if lines else type(error).__name__
+
+
+def _read(
+    builder: Any,
+    parts: tuple[str, ...],
+    keys: tuple[str, str],
+    shape: tuple[int, int, int],
+    fit: Fit,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read images uint8 ``[n, *shape]`` and labels int64 ``[n]`` of TFDS' splits in turn.
+
+    TFDS stores examples in an order of its own, the same at every reading. Its own sum of splits
+    would mix them.
+    """
+    import tensorflow_datasets as tfds
+
+    once = tfds.ReadConfig(try_autocache=False)  # or up to 250 MB are kept for a second pass
+    once.options.autotune.enabled = False  # see kerascw.data.pipeline.without_autotuning
+    image, label = keys
+    one_size = None not in builder.info.features[image].shape
+    counts = [builder.info.splits[part].num_examples for part in parts]
+    images = np.empty((sum(counts), *shape), np.uint8)
+    labels = np.empty(sum(counts), np.int64)
+    start = 0
+    for part, count in zip(parts, counts, strict=True):
+        first = start
+        batches = builder.as_dataset(  # by the thousand, so that they are in memory once
+            split=part,
+            batch_size=1000 if one_size else None,
+            shuffle_files=False,
+            read_config=once,
+        )
+        for batch in tfds.as_numpy(batches):
+            found = batch[image] if one_size else batch[image][None]
+            here = slice(start, start + len(found))
+            images[here] = fitted_all(found, shape, fit)
+            labels[here] = batch[label]
+            start = here.stop
+        if start - first != count:
+            raise ValueError(f"{start - first:,} examples in {part}, expected {count:,}")
+    return images, labels
+
+
+# --- a dataset of the catalogue -----------------------------------------------------------------
+
+
+def read_catalogued(entry: CatalogEntry) -> tuple[Arrays, Path]:
+    """Read TFDS' copy of a catalogued dataset; return its arrays and its folder.
+
+    Its order is not that of the published files, so "the first 5,000" are other images and the
+    fingerprint is another.
+
+    Raises
+    ------
+    NotHere
+        It is not prepared here and cannot be downloaded.
+    DataError
+        The copy is damaged.
+    """
+    assert entry.tfds is not None, f"TFDS does not have {entry.name}"
+    with _quiet():
+        folder = prepared_by_tfds(entry.tfds) or _download_by_tfds(entry.tfds, entry.title)
+        import_tensorflow()
+        import tensorflow_datasets as tfds
+
+        arrays = {}
+        with _damage(folder):
+            builder = tfds.builder_from_directory(folder)
+            for part, own in (("train", entry.tfds_train), ("test", ("test",))):
+                arrays[f"{part} images"], arrays[f"{part} labels"] = _read(
+                    builder, own, ("image", "label"), builder.info.features["image"].shape, "pad"
+                )
+    for name in ("train labels", "test labels"):
+        arrays[name] = arrays[name].astype(np.uint8)
+    return checked(arrays, {role: f"{folder}, {role}" for role in ROLES}, entry), folder
+
+
+# --- any dataset --------------------------------------------------------------------------------
+
+
+def describe_tfds(
+    name: str,
+    *,
+    size: tuple[int, int] | None = None,
+    colour: bool | None = None,
+    fit: Fit | None = None,
+    bad_files: Literal["fail", "skip"] = "fail",  # there are no files that could be bad
+) -> Folder:
+    """Describe ``tfds:NAME`` or ``tfds:NAME/CONFIG`` as a spec; it is downloaded if need be.
+
+    Options are as for :func:`kerascw.data.load.data_named`.
+
+    Raises
+    ------
+    NotFoundError
+        It is not prepared here and cannot be downloaded.
+    DataError
+        It has no image with a label, or no training set.
+    """
+    size, fit = checked_size(size), checked_fit(fit)
+    builder, (image, _) = _opened(name)
+    height, width, channels = builder.info.features[image].shape
+    height, width = size or usual_size({(height or 0, width or 0)} if height and width else set())
+    colour = channels != 1 if colour is None else colour
+    return Folder(path=name, height=height, width=width, colour=colour, fit=fit)
+
+
+def load_tfds(spec: Folder) -> Dataset:
+    """Load a TFDS dataset: its splits train, test and validation, as far as they have labels."""
+    builder, keys = _opened(spec.path)
+    folder = Path(builder.data_dir)
+    shape = (spec.height, spec.width, 3 if spec.colour else 1)
+    images, labels, rows, left_out, end = [], [], {}, [], 0
+    with _quiet(), _damage(folder):
+        for part in ("train", "validation", "test"):
+            if part not in builder.info.splits:
+                continue
+            found, own = _read(builder, (part,), keys, shape, spec.fit)
+            if (own < 0).any():  # how TFDS writes that a label is not known
+                left_out.append(f"{part} (it has examples without a label)")
+                continue
+            images.append(found)
+            labels.append(own)
+            rows[part] = np.arange(end, end + len(found))
+            end += len(found)
+    if "train" not in rows:
+        there = ", ".join(builder.info.splits) or "none"
+        raise DataError(f"{spec.path}: no labelled split train (it has {there})")
+    if left_out:
+        warnings.warn(f"{spec.path}: left out: {', '.join(left_out)}", stacklevel=2)
+    return own_dataset(
+        spec,
+        source="tfds",
+        location=spec.path,
+        class_names=[shown(label) for label in builder.info.features[keys[1]].names],
+        images=np.concatenate(images),
+        labels=np.concatenate(labels).astype(np.int32),
+        rows=rows,
+        left_out=tuple(left_out),
+    )
+
+
+def _opened(path: str) -> tuple[Any, tuple[str, str]]:
+    """Open a dataset; return TFDS' builder and the names of its image and its label."""
+    name = path.removeprefix(PREFIX).strip("/")
+    if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)?", name):
+        raise CallError(f"{shown(path)}: write {PREFIX}NAME or {PREFIX}NAME/CONFIG")
+    with _quiet():
+        folder = prepared_by_tfds(name) or _only_config(name)
+        if folder is None:
+            try:
+                folder = _download_by_tfds(name, path)
+            except NotHere as reason:
+                raise NotFoundError(f"{path}: not found. Tried {reason}") from None
+        import_tensorflow()
+        import tensorflow_datasets as tfds
+
+        with _damage(folder):
+            builder = tfds.builder_from_directory(folder)
+            features = builder.info.features
+            images = _of_kind(features, tfds.features.Image)
+            labels = _of_kind(features, tfds.features.ClassLabel)
+    held = ", ".join(features) if isinstance(features, dict) else type(features).__name__
+    for kind, found, usual in (("image", images, "image"), ("label", labels, "label")):
+        if usual not in found and len(found) != 1:
+            raise DataError(
+                f"{path}: {len(found)} features that are an {kind} (it has {held:.150}); expected "
+                "one image with one label"
+            )
+    image = "image" if "image" in images else images[0]
+    if features[image].np_dtype != np.uint8:
+        raise DataError(f"{path}: images of {features[image].np_dtype}; expected uint8")
+    return builder, (image, "label" if "label" in labels else labels[0])
+
+
+def _of_kind(features: Any, kind: type) -> list[str]:
+    return [name for name, feature in features.items() if isinstance(feature, kind)]
+
+
+def _only_config(name: str) -> Path | None:
+    """Find the one configuration that is prepared of a dataset of which none is named."""
+    if "/" in name:
+        return None
+    there = {
+        folder.name: version
+        for folder in _folders_in(_tfds_root() / name)
+        if (version := prepared_by_tfds(f"{name}/{folder.name}")) is not None
+    }
+    if len(there) > 1:
+        raise CallError(f"{PREFIX}{name}: which configuration? choose {choices(there)}")
+    return next(iter(there.values()), None)

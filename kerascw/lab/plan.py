@@ -1,0 +1,282 @@
+"""A study becomes a plan: its experiments over seeds and folds, and what was changed."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kerascw.data.load import data_label, dataset_for, splits_for
+from kerascw.errors import CallError, counted
+from kerascw.experiment.recipes import recipe_named
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import DataSpec, Experiment
+from kerascw.lab.derive import cross_validated, of_sample, on_other_data, repeated
+from kerascw.lab.pictures import PICTURES, PictureSpec
+from kerascw.lab.study import Budget, Study
+from kerascw.runs.run import file_name
+from kerascw.runs.store import Run, Store
+from kerascw.runs.summary import fragment
+
+SHORTCUTS = {
+    "epochs": "training.epochs",
+    "batch_size": "training.batch_size",
+    "learning_rate": "training.optimizer.learning_rate",
+    "fraction": "data.fraction",
+    "augment": "training.augmentation",
+    "precision": "training.precision",
+}
+"""Options that stand for one field of the experiment."""
+
+FINAL = ", all training data"
+"""What ``final`` adds to a variant's name."""
+
+FEW_STEPS = 100
+"""Below so many training steps in all a model has hardly begun to learn."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's experiments, every variant over the seeds and folds; what of it was changed."""
+
+    study: Study
+    budget: Budget
+    experiments: dict[str, list[Experiment]]
+    changed: dict[str, Any] = field(default_factory=dict)
+    sample: bool = False
+    command: str | None = None  # that ran it, if it was read from its folder
+    pictures: PictureSpec | None = None  # what the study's further figures show
+
+    @property
+    def label(self) -> str:
+        """Name of the study as it was run: with other settings it has another folder."""
+        sample = ["sample"] if self.sample else []
+        return "-".join([self.study.name, self.budget, *sample, *_digest(self.changed)])
+
+    @property
+    def export_name(self) -> str | None:
+        """Name that the model is exported under; None if the study exports none.
+
+        It says of the study's own protocol what it departs from: ``fashion-quick``,
+        ``fashion-sample``, ``fashion-best`` by another recipe, else six digits of its settings. On
+        other data it is the dataset's name.
+        """
+        changed = dict(self.changed)
+        name = self.study.exports
+        if changed.pop("data", None):
+            name = file_name(next(iter(self.experiments.values()))[0].data)
+        if name is None:
+            return None
+        recipe = changed.pop("recipe", None)
+        parts = [name, recipe, self.budget == "quick" and "quick", self.sample and "sample"]
+        return "-".join([*filter(None, parts), *_digest(changed)])
+
+    @property
+    def cautions(self) -> list[str]:
+        """Reasons why the figures cannot be compared with published ones."""
+        reasons = []
+        if self.sample:
+            reasons.append("on the bundled sample, not the dataset")
+        if self.budget == "quick":
+            quick = self.study.quick
+            part = "" if quick.fraction == 1 else f" on {quick.fraction:.0%} of the training data"
+            reasons.append(f"quick budget: at most {counted(quick.epochs, 'epoch')}{part}")
+        if self.changed:
+            changes = ", ".join(f"{name}={value}" for name, value in self.changed.items())
+            reasons.append(f"changed: {changes}")
+        return reasons
+
+    def short_of_steps(self, data_dir: str | Path | None = None) -> str | None:
+        """Say which variants train for very few steps, or have a batch larger than the data."""
+        few = []
+        for name, (experiment, *_) in self.experiments.items():
+            images = len(splits_for(experiment.data, data_dir).train)
+            training = experiment.training
+            if training.batch_size > images:
+                return (
+                    f"training.batch_size: {training.batch_size:,} is more than the {images:,} "
+                    f"training images of {name}: every epoch is a single step"
+                )
+            steps = -(-images // training.batch_size) * training.epochs
+            if steps < FEW_STEPS:
+                few.append(f"{name} ({steps})")
+        if not few:
+            return None
+        shown = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
+        return (
+            f"fewer than {FEW_STEPS} training steps in all: {shown}; more epochs or a smaller "
+            "batch give more"
+        )
+
+
+def _digest(changed: Mapping[str, Any]) -> list[str]:
+    if not changed:
+        return []
+    text = json.dumps(changed, sort_keys=True, default=str)
+    return [hashlib.sha256(text.encode()).hexdigest()[:6]]
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """The runs of a study: for every variant one run a seed, or one a seed and fold."""
+
+    plan: Plan
+    runs: dict[str, list[Run]]
+
+    @property
+    def study(self) -> Study:
+        return self.plan.study
+
+    @property
+    def every_run(self) -> list[Run]:
+        return [run for runs in self.runs.values() for run in runs]
+
+    @property
+    def has_page(self) -> bool:
+        """Whether there is more to show than the report of one run."""
+        return len(self.every_run) > 1 or self.study.pictures is not None
+
+    @property
+    def run(self) -> Run:
+        """The run with the best validation figure; the first if nothing is held out.
+
+        It is the classifier of the highest accuracy; in a study without classifiers, the
+        autoencoder of the lowest loss. The test set has no say in it.
+        """
+        runs = [run for run in self.every_run if not run.experiment.reconstructs] or self.every_run
+        scored = [run for run in runs if "validation" in run.metrics]
+        if not scored:
+            return runs[0]
+        if runs[0].experiment.reconstructs:
+            return min(scored, key=lambda run: run.metrics["validation"]["loss"])
+        return max(scored, key=lambda run: run.metrics["validation"]["accuracy"])
+
+    @property
+    def product(self) -> Run:
+        """The run to export: the chosen one, or what ``final`` made of it."""
+        chosen = self.run
+        for name, runs in self.runs.items():
+            if chosen in runs and name + FINAL in self.runs:
+                seed = chosen.experiment.seed
+                return next(r for r in self.runs[name + FINAL] if r.experiment.seed == seed)
+        return chosen
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the study's page, tables and figures."""
+        return Store(self.every_run[0].folder.parent).study_folder(self.plan.label)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (f"{variant}, {run.summary.figure}, {run.summary.seeds}", run.summary.text)
+            for variant, runs in self.runs.items()
+            for run in runs
+        ]
+        return fragment(self.folder, self.study.question, rows)
+
+
+def planned(
+    study: Study,
+    *,
+    budget: Budget | None = None,
+    seeds: int | None = None,
+    seed: int = 0,
+    folds: int | None = None,
+    sample: bool = False,
+    data: DataSpec | None = None,
+    data_dir: str | Path | None = None,
+    recipe: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Plan the study's experiments: every variant with ``settings`` applied, over the seeds.
+
+    ``recipe`` names one of :mod:`kerascw.experiment.recipes`, which replaces the training, and
+    maybe the model, of every variant; settings go on top of it. Settings that begin with
+    ``pictures.`` change what the study's further figures show.
+
+    ``data`` is a dataset to take in place of the study's own (:func:`on_other_data`). ``folds``
+    cross-validates every variant, in place of what it held out, with one seed unless more are
+    asked for; in a study that cross-validates some of its variants anyway, those alone.
+
+    Raises
+    ------
+    CallError
+        A setting that names no field, a value of the wrong type or range, a recipe that the study
+        cannot take, or folds in a study that cannot be cross-validated.
+    """
+    budget = budget or study.default_budget
+    if seeds is None:
+        seeds = study.seeds(budget) if folds is None else 1
+    if seeds < 1:
+        raise CallError(f"--seeds: {seeds}; at least 1 is needed")
+    changes = dict(settings or {})
+    of_pictures = {path: changes.pop(path) for path in list(changes)
+                   if path.partition(".")[0] == PICTURES}  # fmt: skip
+    if "seed" in changes:
+        raise CallError("seed: use --seed, or --seeds for more than one")
+    if data is not None and sample:
+        raise CallError("--sample: only the study's own dataset has one; leave --data out")
+    variants = study.experiments(budget)
+    if recipe is not None:
+        chosen = recipe_named(recipe)
+        chosen.check(study.name, variants)
+        variants = {name: chosen.of(base) for name, base in variants.items()}
+        if budget == "quick":
+            variants = {name: study.quick.of(base) for name, base in variants.items()}
+    if folds is not None:
+        variants = _over_folds(study, variants, folds, changes)
+    if "data.holdout.fold" in changes:
+        raise CallError("data.holdout.fold: a study trains every fold; --folds says how many")
+    experiments = {}
+    for name, base in variants.items():
+        if data is not None:
+            base = on_other_data(base, data, dataset_for(data, data_dir))
+        base = override(of_sample(base) if sample else base, changes)
+        experiments[name] = repeated(base, range(seed, seed + seeds))
+    named: dict[str, Any] = {
+        "data": data and data_label(data),
+        "recipe": recipe,
+        "folds": folds,
+    }
+    changes = {name: value for name, value in named.items() if value is not None} | changes
+    pictures = pictures_of(study, of_pictures, data_dir)
+    return Plan(study, budget, experiments, changes, sample, pictures=pictures)
+
+
+def pictures_of(
+    study: Study, settings: Mapping[str, Any], data_dir: str | Path | None = None
+) -> PictureSpec | None:
+    """Return what the study's further figures show, with settings such as ``pictures.layer``.
+
+    Raises
+    ------
+    CallError
+        The study has no such figures, or they have no such field.
+    """
+    if settings and study.shows is None:
+        raise CallError(f"{next(iter(settings))}: study {study.name} has no pictures to set")
+    if study.shows is None:
+        return None
+    own = {path.partition(".")[2]: value for path, value in settings.items()}
+    changed = override(study.shows, own, f"{PICTURES}.")
+    return changed.model_copy(update={"data_dir": None if data_dir is None else str(data_dir)})
+
+
+def _over_folds(
+    study: Study, variants: Mapping[str, Experiment], folds: int, changes: Mapping[str, Any]
+) -> dict[str, Experiment]:
+    """Give the variants so many folds: those that have folds, or all if none has."""
+    if study.no_folds:
+        raise CallError(f"--folds: not for study {study.name}: {study.no_folds}")
+    for path in changes:
+        if path.startswith("data.holdout") and path != "data.holdout.seed":
+            raise CallError(
+                f"{path}: --folds says what is held out; only data.holdout.seed, which draws the "
+                "folds, can be set beside it"
+            )
+    chosen = [name for name, base in variants.items() if base.folds] or list(variants)
+    return {
+        name: cross_validated(base, folds) if name in chosen else base
+        for name, base in variants.items()
+    }

@@ -1,0 +1,68 @@
+"""A study's result with its pages and its exported model: what ``kerascw.run`` returns."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kerascw.data.load import splits_for
+from kerascw.export.run import export_run
+from kerascw.export.runtimes import Format
+from kerascw.lab.pictures import data_dir_of
+from kerascw.lab.plan import StudyResult
+from kerascw.report.run import Studies, draw_run
+from kerascw.report.study import write_study
+from kerascw.runs.environment import command_line
+from kerascw.runs.store import Run
+
+DRAWN = 6
+"""A study of at most so many runs draws each run's own page; other pages are drawn on demand."""
+
+
+@dataclass(frozen=True)
+class Product(StudyResult):
+    """A study that was run: its runs, its pages and its model."""
+
+    data_dir: str | Path | None = None
+    models: str | Path = "models"
+    studies: Studies = field(default_factory=dict, repr=False)  # the catalogue
+
+    def report(self) -> Path:
+        """Draw the page of the study, or of its only run, and return it.
+
+        The pages of single runs are drawn if they are missing and there are at most six.
+        """
+        if len(self.every_run) <= DRAWN:
+            for run in self.every_run:
+                self._draw_if_missing(run)
+        if self.has_page:
+            return write_study(self, self.folder, command_line() or self.plan.command)
+        return self._draw_if_missing(self.product)
+
+    def export(self, form: Format = "saved_model") -> Path:
+        """Export the model of the chosen run, once for each format, and return its folder.
+
+        Raises
+        ------
+        CallError
+            The run is an autoencoder's, or diverged and kept no weights.
+        KerascwError
+            The exported model does not answer as the live one does, or what writes or opens this
+            format is not installed.
+        """
+        name = self.plan.export_name or self.product.name
+        return export_run(self.product, Path(self.models, name), data_dir=self.data_dir, form=form)
+
+    @property
+    def exports(self) -> bool:
+        """Whether running the study exports its model, without being asked to."""
+        return self.plan.export_name is not None and not self.product.experiment.reconstructs
+
+    def draw_product(self) -> Path:
+        """Draw the page of the run to export, if it is missing."""
+        return self._draw_if_missing(self.product)
+
+    def _draw_if_missing(self, run: Run) -> Path:
+        page = run.folder / "report.html"
+        if not page.is_file():
+            splits = splits_for(run.experiment.data, data_dir_of(run, self.data_dir))
+            draw_run(run, splits, self.studies)
+        return page

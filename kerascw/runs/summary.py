@@ -1,0 +1,88 @@
+"""What is known at a glance of everything kept: a small typed file beside it, and a plain table.
+
+Every run, study, search and learning curve writes ``summary.json`` when it ends. The index and
+``show`` read these files alone, so they need to know nothing about the rooms that wrote them.
+"""
+
+import html
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kerascw.errors import KerascwError
+
+SUMMARY = "summary.json"
+FRAGMENT = "fragment.html"
+"""What a notebook shows of a run or a study; its report writes it."""
+
+Kind = Literal["run", "study", "search", "learning curve"]
+
+
+class Summary(BaseModel):
+    """One line about a run, a study, a search or a learning curve."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    kind: Kind
+    name: str
+    dataset: str = ""
+    model: str = ""
+    figure: str = ""  # which figure, such as test accuracy
+    value: float | None = None
+    text: str = "-"  # the value with its uncertainty
+    seeds: str = ""
+    budget: str = ""
+    study: str = ""  # the study or the space of hyperparameters
+    runs: tuple[str, ...] = ()  # names of the runs that a study consists of
+
+
+def write_summary(folder: Path, summary: Summary) -> None:
+    """Write ``summary.json`` into a folder, by a rename."""
+    temporary = folder / f".{SUMMARY}.writing"
+    temporary.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / SUMMARY)
+
+
+def read_summary(folder: Path) -> Summary | None:
+    """Read ``summary.json`` of a folder; None if it is missing or damaged: it can be made again."""
+    try:
+        return Summary.model_validate_json((folder / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValidationError, UnicodeDecodeError):
+        return None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    KerascwError
+        The file is missing or damaged; the message names it and the reason.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KerascwError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise KerascwError(f"{path}: damaged, not JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise KerascwError(f"{path}: damaged, not a JSON object")
+    return content
+
+
+def fragment(folder: Path | None, title: str, rows: Iterable[tuple[str, Any]]) -> str:
+    """Return HTML for a notebook: what the report wrote into ``folder``, else a plain table."""
+    if folder is not None and (folder / FRAGMENT).is_file():
+        return (folder / FRAGMENT).read_text(encoding="utf-8")
+    lines = "\n".join(
+        f'<tr><td style="text-align: left">{html.escape(name)}</td>'
+        f'<td style="text-align: left">{html.escape(str(value))}</td></tr>'
+        for name, value in rows
+    )
+    return (
+        f'<div class="kerascw">\n<p><strong>{html.escape(title)}</strong></p>\n'
+        f"<table><tbody>\n{lines}\n</tbody></table>\n</div>"
+    )

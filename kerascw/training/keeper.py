@@ -1,0 +1,150 @@
+"""What happens at the end of every epoch: validate, note, keep the best weights, checkpoint."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerascw.data import Part, Splits
+from kerascw.evaluation.metrics import loss_and_accuracy, reconstruction_errors
+from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, Experiment
+from kerascw.training import checkpoint
+from kerascw.training.checkpoint import Progress
+from kerascw.training.events import RunEvents
+from kerascw.training.optimizer import rate_of_next_epoch
+from kerascw.training.predictor import Product
+from kerascw.training.watcher import Watcher
+
+
+def column_prefix(head: str) -> str:
+    """Return what the history's columns of a head begin with: nothing for the main one.
+
+    >>> column_prefix("aux1")
+    'aux1_'
+    """
+    return "" if head == MAIN_HEAD else f"{head}_"
+
+
+class Keeper(keras.callbacks.Callback):
+    """Keep what training reaches: history, best weights, checkpoint.
+
+    Whether training has ended, and which epoch is best, are functions of the history alone, so
+    that a resumed run needs no state of a callback.
+
+    Attributes
+    ----------
+    epoch : int32 scalar, the epoch in training, counted from 0; the data pipeline reads it.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        splits: Splits,
+        progress: Progress,
+        product: Product,
+        path: Path,
+        *,
+        watcher: Watcher,
+        events: RunEvents | None,
+        until: int | None,
+    ) -> None:
+        super().__init__()
+        self.epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
+        self._experiment, self._splits, self._progress = experiment, splits, progress
+        self._heads = (MAIN_HEAD, *experiment.auxiliary_weights)
+        self._product, self._path = product, path
+        self._watcher, self._events, self._until = watcher, events, until
+        self._began = time.monotonic()
+
+    @property
+    def ended(self) -> str | None:
+        """Why training is over: "diverged", "all epochs" or "patience"; None while it is not."""
+        history, spec = self._progress.history, self._experiment.training
+        if history and not all(math.isfinite(value) for value in history[-1].values()):
+            return "diverged"
+        if len(history) == spec.epochs:
+            return "all epochs"
+        kept = self._progress.kept_epoch
+        if spec.patience and kept and len(history) - kept >= spec.patience:
+            return "patience"
+        return None
+
+    @property
+    def stops(self) -> bool:
+        """Whether no further epoch is to be trained now."""
+        paused = self._until is not None and len(self._progress.history) >= self._until
+        return paused or self.ended is not None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Set the epoch's order of examples and its learning rate."""
+        self.epoch.assign(epoch)
+        rate = rate_of_next_epoch(self._experiment.training, self._progress.history)
+        if rate is not None:
+            self.model.optimizer.learning_rate = rate
+        self._began = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Tell the watcher how many images of this epoch are done."""
+        images = (batch + 1) * self._experiment.training.batch_size
+        self._watcher.images(len(self._progress.history), min(images, len(self._splits.train)))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Validate, add a row to the history, keep the weights if best, write the checkpoint."""
+        row = self._trained(epoch, logs)
+        if self._splits.validation is not None:
+            row |= self._validated(self._splits.validation)
+        progress = self._progress
+        progress.history.append(row)
+        if self._is_best(row):
+            progress.kept_epoch = epoch + 1
+            progress.kept_weights = self._product.weights()
+        progress.seconds += time.monotonic() - self._began
+        checkpoint.save(self._path, self.model, progress)
+        if self._events is not None:
+            self._events.epoch(row)
+        self._watcher.epoch(row)
+        if self.stops:
+            self.model.stop_training = True
+
+    def _trained(self, epoch: int, logs: Any) -> dict[str, float]:
+        """Return the row's first columns: epoch, learning rate, loss and accuracy in training."""
+        row = {
+            "epoch": epoch + 1,
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+        }
+        for head in self._heads:
+            # Keras puts the head's name first where there is more than one
+            own = f"{head}_" if len(self._heads) > 1 else ""
+            prefix = column_prefix(head)
+            row[f"{prefix}train_loss"] = float(logs.get(f"{own}cross_entropy", logs[f"{own}loss"]))
+            if f"{own}accuracy" in logs:
+                row[f"{prefix}train_accuracy"] = float(logs[f"{own}accuracy"])
+        return row
+
+    def _validated(self, part: Part) -> dict[str, float]:
+        """Return the row's columns of the validation set, scored by the product."""
+        every_head = self._product.update()
+        model = self._experiment.model
+        if isinstance(model, Autoencoder):
+            errors = reconstruction_errors(lambda x: every_head(x)[MAIN_HEAD], part.images)
+            return {"validation_loss": float(errors.mean())}
+        row: dict[str, float] = {}
+        probabilities = every_head(part.images)
+        for head in self._heads:
+            loss, accuracy = loss_and_accuracy(probabilities[head], part.labels, model.output)
+            prefix = column_prefix(head)
+            row |= {f"{prefix}validation_loss": loss, f"{prefix}validation_accuracy": accuracy}
+        return row
+
+    def _is_best(self, row: dict[str, float]) -> bool:
+        """Whether this epoch's weights replace the kept ones."""
+        keep, kept = self._experiment.training.keep, self._progress.kept_epoch
+        if not all(math.isfinite(value) for value in row.values()):
+            return False
+        if keep == "last" or kept is None:
+            return True
+        best = self._progress.history[kept - 1][keep]
+        return row[keep] > best if keep == "validation_accuracy" else row[keep] < best
