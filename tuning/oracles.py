@@ -54,7 +54,7 @@ class Asker:
     ----------
     experiment_of : what the space gives for hyperparameters; it registers those that it asks for.
     max_epochs : the most epochs that a trial of Hyperband is trained.
-    folder : a scratch folder is made in it for the files that KerasTuner writes.
+    folder : a scratch folder for what KerasTuner writes, emptied first; nothing is read from it.
 
     Raises
     ------
@@ -70,17 +70,17 @@ class Asker:
         max_epochs: int,
         folder: Path,
     ) -> None:
-        self._spec, self._scratch = spec, folder / ".oracle"
+        self._spec = spec
         self._scores: list[float] = []
         self._asked = 0
         self._oracle = _oracle(spec, max_epochs)
         self._oracle.verbose = 0
-        self.close()
+        shutil.rmtree(folder, ignore_errors=True)
         # a tuner is the public way to give an oracle a folder, and to find every hyperparameter
         keras_tuner.Tuner(
             oracle=self._oracle,
             hypermodel=_explorer(space, experiment_of),
-            directory=str(self._scratch),
+            directory=str(folder),
             project_name="oracle",
         )
         self.random_start = 0
@@ -88,10 +88,6 @@ class Asker:
         if spec.oracle == "bayesian":
             known = [hp for hp in self._oracle.get_space().space if not isinstance(hp, Fixed)]
             self.random_start = self._oracle.num_initial_points = max(5, len(known) + 1)
-
-    def close(self) -> None:
-        """Remove the files that KerasTuner wrote; nothing is read back from them."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
 
     @property
     def described(self) -> tuple[dict[str, Any], ...]:

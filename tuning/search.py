@@ -12,6 +12,7 @@ adaptive oracle knows when it is asked. ``--jobs`` only says how many are traine
 import json
 import math
 import re
+import shutil
 import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -30,7 +31,6 @@ from kerascw.lab.study import Budget
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import command_line
 from kerascw.runs.many import (
-    StudyWatcher,
     open_trainers,
     prepare,
     run_many,
@@ -63,6 +63,9 @@ FRESH_SEEDS = 3
 
 FAILURES = 5
 """So many trials in a row without a score, all for one cause, end a search."""
+
+ORACLE = ".oracle"
+"""Where KerasTuner writes in a search's folder while it goes on."""
 
 BATCH = {"random": 16, "grid": 16, "hyperband": 16, "bayesian": 1}
 """Trials in a batch if nothing else is asked for. Only a Bayesian search and Hyperband learn from
@@ -191,8 +194,8 @@ def planned_search(
 # --- run it ---------------------------------------------------------------------------------
 
 
-class SearchWatcher(StudyWatcher):
-    """Whoever wants to see a search go on: its trials, then the finalists' runs."""
+class SearchWatcher(Silent):
+    """Sees the trials of a search and then the finalists' runs; shows nothing by itself."""
 
     def searching(self, spec: SearchSpec, jobs: int) -> None:
         """The search begins, or goes on."""
@@ -200,14 +203,11 @@ class SearchWatcher(StudyWatcher):
     def ended(self, record: TrialRecord, recalled: bool) -> None:
         """A trial ended; ``recalled`` where it had ended in an earlier sitting."""
 
+    def planned(self, runs: int, kept: int, jobs: int) -> None:
+        """``runs`` runs of finalists are wanted; ``kept`` of them are there already."""
 
-class Unseen(Silent):
-    """A watcher that shows nothing."""
-
-    def searching(self, spec: SearchSpec, jobs: int) -> None: ...
-    def ended(self, record: TrialRecord, recalled: bool) -> None: ...
-    def planned(self, runs: int, kept: int, jobs: int) -> None: ...
-    def finished(self, run: Run) -> None: ...
+    def finished(self, run: Run) -> None:
+        """A finalist's run was trained."""
 
 
 def run_search(
@@ -217,7 +217,7 @@ def run_search(
     jobs: int = 1,
     cluster: str | None = None,
     data_dir: str | Path | None = None,
-    watcher: Any = None,
+    watcher: SearchWatcher | None = None,
     trainers: Any = None,
 ) -> SearchResult:
     """Search, train the finalists over fresh seeds, and return the result.
@@ -227,7 +227,6 @@ def run_search(
     Parameters
     ----------
     jobs, cluster, trainers : as for :func:`kerascw.runs.many.run_many`.
-    watcher : a :class:`SearchWatcher`.
 
     Raises
     ------
@@ -237,7 +236,7 @@ def run_search(
         FAILURES trials in a row failed for one cause; none was completed; a process died.
     """
     import_tensorflow()
-    watcher = watcher or Unseen()
+    watcher = watcher or SearchWatcher()
     folder = searches_folder(store.folder) / plan.label
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -248,7 +247,10 @@ def run_search(
     own = nullcontext(trainers) if trainers or cluster else open_trainers(jobs)
     with lock, own as trainers:
         where = {"jobs": jobs, "cluster": cluster, "trainers": trainers, "data_dir": data_dir}
-        _Search(plan, store, where, folder, watcher).run()
+        try:
+            _Search(plan, store, where, folder, watcher).run()
+        finally:
+            shutil.rmtree(folder / ORACLE, ignore_errors=True)
         result = choose(plan, read_search(folder), store, where, watcher)
     write_summary(folder, summary_of_search(folder))
     return result
@@ -269,17 +271,19 @@ class _Trial:
         return self.record.epochs == self.experiments[0].training.epochs
 
 
-class _Search(Silent):
+class _Search(SearchWatcher):
     """Asks, trains and tells until the search is over; watches the runs of a batch itself."""
 
     def __init__(
-        self, plan: Plan, store: Store, where: dict[str, Any], folder: Path, watcher: Any
+        self, plan: Plan, store: Store, where: dict[str, Any], folder: Path, watcher: SearchWatcher
     ) -> None:
         self._plan, self._store, self._where = plan, store, where
         self._folder, self._watcher = folder, watcher
         from tuning.oracles import Asker
 
-        self._asker = Asker(plan.space, plan.spec, plan.experiment, plan.most_epochs(), folder)
+        self._asker = Asker(
+            plan.space, plan.spec, plan.experiment, plan.most_epochs(), folder / ORACLE
+        )
         self._spec = self._agreed()
         self._records: dict[str, TrialRecord] = {}  # of this sitting, in the order asked
         self._first: dict[tuple[str, int | None], str] = {}  # experiment and epochs: first trial
@@ -294,7 +298,6 @@ class _Search(Silent):
             for trial in self._batch:
                 self._asker.tell(trial.asked, trial.record.score)
             self._check_causes()
-        self._asker.close()
 
     def _agreed(self) -> SearchSpec:
         """Write search.json; refuse where the folder has trials of another search."""
@@ -413,9 +416,6 @@ class _Search(Silent):
             if run.name in trial.record.runs and self._finished.issuperset(trial.record.runs):
                 self._end(trial)
 
-    def planned(self, runs: int, kept: int, jobs: int) -> None:
-        """Show nothing: the watcher is told of trials, not of the runs of a batch."""
-
     def _end(self, trial: _Trial) -> None:
         """Write what came of a trial, and tell the watcher."""
         if trial.experiments:
@@ -488,7 +488,7 @@ def kept_figure(history: list[dict[str, float]], keep: str, objective: str) -> f
 
 
 def choose(
-    plan: Plan, result: SearchResult, store: Store, where: dict[str, Any], watcher: StudyWatcher
+    plan: Plan, result: SearchResult, store: Store, where: dict[str, Any], watcher: SearchWatcher
 ) -> SearchResult:
     """Train the best trials over seeds that the search has not used; return them with the result.
 

@@ -51,6 +51,11 @@ def cautions(result: SearchResult) -> list[str]:
             "No finalist was trained over fresh seeds yet. The best score of many trials is "
             "optimistic."
         )
+    if result.finalists and spec.trials and len(result.records) < spec.trials:
+        said.append(
+            f"{trials_text(len(result.records))} of {spec.trials}: the oracle found no other "
+            "combination."
+        )
     if result.finalists and result.winner is None:
         said.append("Every finalist diverged over fresh seeds: there is no winner.")
     return said

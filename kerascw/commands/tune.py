@@ -24,9 +24,8 @@ from kerascw.data.load import data_named
 from kerascw.errors import CallError
 from kerascw.runs.environment import command_line
 from kerascw.runs.store import Run, Store
-from kerascw.training.watcher import Silent
 from tuning.records import SearchResult, SearchSpec, TrialRecord
-from tuning.search import planned_search, run_search, winning_runs
+from tuning.search import SearchWatcher, planned_search, run_search, winning_runs
 from tuning.space import ORACLES, load_space, named_spaces
 
 _EXAMPLES = (
@@ -164,7 +163,7 @@ def _show(
         next_step(terminal, f"report {result.label} --open", store.folder)
 
 
-class SearchProgress(Silent):
+class SearchProgress(SearchWatcher):
     """A line for every trial that ends, and for every run of a finalist."""
 
     def __init__(self, terminal: Console) -> None:
@@ -225,7 +224,7 @@ class SearchProgress(Silent):
         )
 
     def stop(self) -> None:
-        """Do nothing: a line that is printed needs no taking away."""
+        """Do nothing: printed lines stay."""
 
 
 def _outcome(record: TrialRecord) -> str:
