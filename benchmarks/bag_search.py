@@ -21,9 +21,10 @@ from kerascw.console import console
 from kerascw.evaluation.statistics import over_seeds, paired_difference
 from kerascw.lab.table import difference_text, spread_text
 from kerascw.runs.store import Store
+from tuning.plan import planned_search
 from tuning.records import SearchResult
 from tuning.report import write_search
-from tuning.search import planned_search, run_search
+from tuning.search import run_search
 
 FORMS = {"published rows": "bag-variants-grid", "Bayesian search": "bag-variants"}
 FIGURES: dict[str, Callable[[Any], float]] = {

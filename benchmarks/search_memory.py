@@ -17,8 +17,9 @@ from resident import Memory
 from kerascw.runs.environment import processor
 from kerascw.runs.many import RUNS_PER_PROCESS
 from kerascw.runs.store import Store
+from tuning.plan import planned_search
 from tuning.records import TrialRecord
-from tuning.search import SearchWatcher, planned_search, run_search
+from tuning.search import SearchWatcher, run_search
 
 SPACE = """
 from kerascw.experiment.settings import override

@@ -17,7 +17,7 @@ from kerascw.models import build_model
 from kerascw.training.fit import compiled, scaling_of
 from kerascw.training.optimizer import rate_of_next_epoch
 from kerascw.training.prepare import Device
-from tuning.search import planned_search
+from tuning.plan import planned_search
 
 
 class SpaceHyperModel(keras_tuner.HyperModel):
@@ -32,7 +32,7 @@ class SpaceHyperModel(keras_tuner.HyperModel):
     Parameters
     ----------
     space : a named space, or a file that ends in .py.
-    budget, sample, data, data_dir, settings : as for :func:`tuning.search.planned_search`.
+    budget, sample, data, data_dir, settings : as for :func:`tuning.plan.planned_search`.
 
     Raises
     ------

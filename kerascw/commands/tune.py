@@ -24,8 +24,9 @@ from kerascw.data.load import data_named
 from kerascw.errors import CallError
 from kerascw.runs.environment import command_line
 from kerascw.runs.store import Run, Store
+from tuning.plan import planned_search
 from tuning.records import SearchResult, SearchSpec, TrialRecord
-from tuning.search import SearchWatcher, planned_search, run_search, winning_runs
+from tuning.search import SearchWatcher, run_search, winning_runs
 from tuning.space import ORACLES, load_space, named_spaces
 
 _EXAMPLES = (

@@ -31,8 +31,9 @@ from kerascw.runs.processes import Died
 from kerascw.runs.run import history_so_far
 from kerascw.runs.store import Store
 from tuning import search as searching
+from tuning.plan import planned_search
 from tuning.records import SearchResult, TrialRecord, read_search, searches_folder
-from tuning.search import planned_search, run_search
+from tuning.search import run_search
 from tuning.space import ORACLES, Oracle, SpaceError, load_space, named_spaces
 
 BASE = """
