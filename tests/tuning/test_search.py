@@ -601,3 +601,23 @@ def test_any_kerastuner_tuner_takes_a_space(tmp_path: Path) -> None:
     assert kept.predict(images, verbose=0).shape == (2, 10)
     with pytest.raises(CallError, match="takes no data"):
         model.fit(best, kept, images)
+
+
+def test_a_cluster_trains_a_search(
+    digits: str, tmp_path: Path, searched: Callable[[Oracle], SearchResult]
+) -> None:
+    """Its rungs, its whole trials and its finalists, on the workers of a Dask scheduler."""
+    from distributed import LocalCluster
+
+    plan = planned_search(digits, oracle="hyperband", finalists=1)
+    store = Store(tmp_path / "runs")
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        result = run_search(plan, store, cluster=cluster.scheduler_address)
+    whole = searched("hyperband")
+    assert [r.hyperparameters for r in result.records] == [r.hyperparameters for r in whole.records]
+    # another number of threads shows in the last bits
+    assert [r.score for r in result.records] == pytest.approx(
+        [r.score for r in whole.records], rel=1e-3
+    )
