@@ -1,10 +1,10 @@
 """Memory of a search's main process over many trials: does it stay flat?
 
-    python benchmarks/search_memory.py [--trials 60] [--oracle random]
+    python benchmarks/search_memory.py [--trials 60] [--output runs/search-memory.png]
 
 Searches over digits (small perceptrons of one epoch) in a folder that is thrown away. Whenever a
 trial ends, the resident memory of the main process, which has the oracle, and of those that train
-is noted. The latter are replaced after RUNS_PER_PROCESS runs.
+is noted. The latter are replaced after RUNS_PER_PROCESS runs. Prints a table, and draws it.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from resident import Memory
+from harness import Memory
 
 from kerascw.runs.environment import processor
 from kerascw.runs.many import RUNS_PER_PROCESS
@@ -50,10 +50,11 @@ class Watcher(SearchWatcher):
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--oracle", default="random")
+    parser.add_argument("--output", type=Path, default=Path("runs/search-memory.png"))
     options = parser.parse_args()
     watcher = Watcher()
     with tempfile.TemporaryDirectory() as folder:
@@ -67,9 +68,9 @@ def main() -> None:
           f"{RUNS_PER_PROCESS} runs a process")  # fmt: skip
     watcher.memory.print("trial")
     own = watcher.memory.own
-    if len(own) > 1:
-        slope = np.polyfit(np.arange(len(own)), own, 1)[0]
-        print(f"main process: {slope:+.3f} MB a trial")
+    slope = np.polyfit(np.arange(len(own)), own, 1)[0]
+    print(f"main process: {slope:+.3f} MB a trial")
+    watcher.memory.draw(options.output, "trials ended")
 
 
 if __name__ == "__main__":

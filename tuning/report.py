@@ -13,7 +13,7 @@ from kerascw.lab.published import Published
 from kerascw.lab.table import published_text, spread_text
 from kerascw.lab.verdict import figure_of
 from kerascw.report.page import page, pretty, replace_text
-from kerascw.report.tables import Cell, Table, count, environment_facts, number, write_tables
+from kerascw.report.tables import Cell, Table, count, number, write_tables
 from kerascw.runs.store import Run, Store
 from kerascw.studies import all_studies
 from tuning.records import SearchResult
@@ -30,6 +30,9 @@ from tuning.text import (
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+FACTS = ("python", "platform", "processor", "cores", "commit")
+"""Of an environment, what the page shows before the packages' versions."""
 
 SHOWN = 10
 """How many trials the terminal's table has."""
@@ -92,7 +95,10 @@ def write_search(result: SearchResult, folder: Path, command: str | None = None)
         runs=runs,
         estimate=estimate,
         no_estimate=estimate if isinstance(estimate, str) else "",
-        environment=environment_facts(environment),
+        environment=[
+            *((name, environment[name]) for name in FACTS if name in environment),
+            *environment.get("packages", {}).items(),
+        ],
         source=environment.get("data"),
         command=command or spec.command or f"python -m kerascw tune {spec.space}",
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", metavar="RUN|STUDY|SEARCH|CURVE", required=False)
+@click.argument("name", metavar="RUN|STUDY|SEARCH", required=False)
 @click.option("--all", "all_", is_flag=True, help="Write an index page over everything kept.")
 @click.option("--open", "open_", is_flag=True, help="Open the page in the browser.")
 @data_dir_option
@@ -29,7 +29,7 @@ def command(
     settings: tuple[str, ...],
     runs: Path,
 ) -> None:
-    """Draw the report of a run, study, search or learning curve again, from what is kept.
+    """Draw the report of a run, study or search again, from what is kept.
 
     --set changes what the figures of a study show, such as pictures.layer=2.
     """
@@ -38,8 +38,8 @@ def command(
 
     if (name is None) != all_:
         raise CallError(
-            "report: name a run, a study, a search or a learning curve, or write --all for an "
-            "index over everything kept" + ("; not both" if all_ else "")
+            "report: name a run, a study or a search, or write --all for an index over everything "
+            "kept" + ("; not both" if all_ else "")
         )
     terminal, store = console(), Store(runs)
     check_writable(runs, "--runs")
@@ -91,11 +91,6 @@ def draw(
             from tuning.report import write_search
 
             return "search report", write_search(read_search(folder), folder)
-    from kerascw.report.learning_curve import CURVE, draw_learning_curve, learning_curves_folder
-
-    for folder in (Path(name), learning_curves_folder(store.folder) / name):
-        if (folder / CURVE).is_file():
-            return "learning curve report", draw_learning_curve(folder, store)
     from kerascw.data.load import splits_for
     from kerascw.lab.pictures import data_dir_of
     from kerascw.report.run import draw_run

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from kerascw.errors import counted
 from kerascw.experiment.spec import Experiment
-from kerascw.lab.folds import FoldTable, fold_tables, notes
+from kerascw.lab.folds import fold_tables, notes
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.repeats import repeat_text
 from kerascw.lab.table import (
@@ -30,6 +30,8 @@ from kerascw.lab.table import (
     rows_of,
     spread_text,
 )
+from kerascw.report.tables import Table as ReportTable
+from kerascw.report.tables import count, number
 from kerascw.runs.store import Run
 
 if TYPE_CHECKING:
@@ -117,9 +119,21 @@ class TrainingProgress:
             self._progress = None
 
 
+def print_table(table: ReportTable, console: Console) -> None:
+    """Print a table of a report as a terminal shows it."""
+    shown = Table(box=None, pad_edge=False)
+    for at, column in enumerate(table.columns):
+        shown.add_column(column, justify="left" if at in table.text else "right")
+    for row in [*table.cells, *table.foot_cells]:
+        shown.add_row(*(cell.text for cell in row))
+    if table.caption:
+        console.print(table.caption)
+    console.print(shown)
+
+
 def show_run(run: Run, console: Console) -> None:
     """Print a run: experiment, figures, classes, and where its files are."""
-    from kerascw.report.run import cautions
+    from kerascw.report.run import cautions, run_tables
 
     metrics, experiment, data = run.metrics, run.experiment, run.environment["data"]
     console.print(f"{run.name}  {data['title']}, {repeat_text(experiment)}", style="bold")
@@ -130,57 +144,27 @@ def show_run(run: Run, console: Console) -> None:
         f"{metrics['parameters']:,} parameters, {counted(metrics['epochs_trained'], 'epoch')} "
         f"({metrics['ended']}{kept}), {run.environment['training_seconds']:.0f} s",
     )
-    parts = Table("part", box=None, pad_edge=False)
-    columns, digits = ["loss", "accuracy", "error"], 4
-    if experiment.reconstructs:
-        columns, digits = ["loss"], 5
-    for column in ("examples", *columns):
-        parts.add_column(column, justify="right")
-    for name in ("train", "validation", "test"):
-        if name in metrics:
-            part = metrics[name]
-            parts.add_row(
-                name, f"{part['examples']:,}", *(f"{part[figure]:.{digits}f}" for figure in columns)
-            )
-    console.print(parts)
-    if "test" in metrics and experiment.reconstructs:
-        console.print(
-            "The loss is the mean squared error per pixel, in [0, 1]; test set scored once."
-        )
-        errors = Table("class", box=None, pad_edge=False)
-        for column in ("test loss", "examples"):
-            errors.add_column(column, justify="right")
-        for row in metrics["test"]["per_class"]:
-            loss = "-" if row["loss"] is None else f"{row['loss']:.5f}"
-            errors.add_row(row["class"], loss, f"{row['examples']:,}")
-        console.print(errors)
-    elif "test" in metrics:
-        test = metrics["test"]
+    form = ".5f" if experiment.reconstructs else ".4f"
+    figures = ["loss"] if experiment.reconstructs else ["loss", "accuracy", "error"]
+    rows = [
+        (split, count(scores["examples"]), *(number(scores[figure], form) for figure in figures))
+        for split in ("train", "validation", "test")
+        if (scores := metrics.get(split))
+    ]
+    print_table(ReportTable("splits", ("split", "images", *figures), rows), console)
+    tables, test = run_tables(run), metrics.get("test")
+    if test and experiment.reconstructs:
+        console.print("The loss is the mean squared error per pixel; test set scored once.")
+    elif test:
         low, high = test["accuracy_interval_95"]
         console.print(
             f"test accuracy {test['accuracy']:.4f}, 95 % Wilson interval {low:.4f} to {high:.4f}; "
             f"calibration error {test['calibration_error']:.4f}; test set scored once",
         )
-        if "heads" in metrics:
-            heads = Table("auxiliary head", box=None, pad_edge=False)
-            for column in ("test loss", "test accuracy", "agreement with the main head"):
-                heads.add_column(column, justify="right")
-            for head, parts_of in metrics["heads"].items():
-                own = parts_of["test"]
-                heads.add_row(
-                    head, *(f"{own[name]:.4f}" for name in ("loss", "accuracy", "agreement"))
-                )
-            console.print(heads)
-        classes = Table("class", box=None, pad_edge=False)
-        for column in ("precision", "recall", "F1", "examples"):
-            classes.add_column(column, justify="right")
-        for row in test["per_class"]:
-            classes.add_row(
-                row["class"],
-                *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")),
-                f"{row['examples']:,}",
-            )
-        console.print(classes)
+    for name in ("heads", "classes"):
+        if name in tables:
+            print_table(tables[name], console)
+    if test and not experiment.reconstructs:
         pairs = ", ".join(
             f"{pair['truth']} taken for {pair['prediction']} ({pair['count']})"
             for pair in test["most_confused"][:5]
@@ -305,27 +289,10 @@ def images_trained(run: Run) -> int:
     return examples * int(run.metrics["epochs_trained"])
 
 
-def _show_folds(folds: FoldTable, console: Console) -> None:
-    """Print a variant's figures fold by fold, with mean and deviation."""
-    table = Table(f"{folds.variant}, fold", box=None, pad_edge=False)
-    for column in ("trained on", "held out", *(name.replace(".", " ") for name in folds.figures)):
-        table.add_column(column, justify="right")
-    for line in folds.lines:
-        counts = ("-" if n is None else f"{n:,}" for n in (line.trained, line.held_out))
-        values = ("-" if value is None else f"{value:.4f}" for value in line.values)
-        table.add_row(str(line.fold), *counts, *values)
-    means = ("-" if spread is None else f"{spread.mean:.4f}" for spread in folds.spreads)
-    table.add_row("mean", "", "", *means)
-    deviations = (
-        "-" if spread is None or spread.n < 2 else f"{spread.deviation:.4f}"
-        for spread in folds.spreads
-    )
-    table.add_row("standard deviation", "", "", *deviations)
-    console.print(table)
-
-
 def show_study(result: StudyResult, console: Console) -> None:
     """Print a study's answers and its table."""
+    from kerascw.report.study import fold_table
+
     study = result.study
     console.print(study.question, style="bold")
     for caution in result.plan.cautions:
@@ -339,9 +306,9 @@ def show_study(result: StudyResult, console: Console) -> None:
     if study.baseline:
         table.add_column(f"difference to {study.baseline}")
     for row in rows:
-        for number, cell in enumerate(row.cells):
+        for at, cell in enumerate(row.cells):
             cells = [
-                row_name(row, rows) if number == 0 else "",
+                row_name(row, rows) if at == 0 else "",
                 cell.name,
                 spread_text(cell.spread),
                 published_text(cell.published),
@@ -356,7 +323,7 @@ def show_study(result: StudyResult, console: Console) -> None:
         console.print(f"{name} cannot be fitted: {reason}")
     console.print(table)
     for folds in fold_tables(result):
-        _show_folds(folds, console)
+        print_table(fold_table(folds), console)
     repeats = max((row.repeats for row in rows), key=lambda repeats: repeats.count)
     console.print(f"Mean over {repeats} ± half the 95 % t-interval.")
     for note in notes(result):

@@ -159,7 +159,7 @@ def _show(
     terminal.print(f"search report: {write_search(result, result.folder, command_line())}")
     if exported is not None:
         terminal.print(f"SavedModel: {exported}")
-        next_step(terminal, f"predict {exported.parent} PICTURE...")
+        next_step(terminal, f"predict {exported.parent} IMAGE...")
     else:
         next_step(terminal, f"report {result.label} --open", store.folder)
 

@@ -19,9 +19,10 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
     class. Where the dataset has a validation set of its own and another one is asked for, its own
     is not used.
 
-    The fraction is stratified and nested: with the same ``fraction_seed`` a smaller fraction's
-    examples are all in a larger one's. The images that ``spec.also`` names are appended to the
-    training set, which is then a copy whatever its size, with labels of 0 (see :class:`Splits`).
+    The fraction is a stratified draw, or the first images, and nested: with the same
+    ``fraction_seed`` a larger fraction has all images of a smaller one. The images that
+    ``spec.also`` names are appended to the training set, which is then a copy whatever its size,
+    with labels of 0 (see :class:`Splits`).
 
     Raises
     ------
@@ -34,15 +35,16 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
     others = _others({"train": train, "validation": validation, "test": test}, spec, class_names)
     if spec.classes is not None:
         _refuse_unknown("classes", spec.classes, class_names)
-        train = _only(train, spec.classes)
-        validation = None if validation is None else _only(validation, spec.classes)
-        test = _only(test, spec.classes)
+        train = _only(train, spec)
+        validation = None if validation is None else _only(validation, spec)
+        test = _only(test, spec)
         for name, part in (("training", train), ("validation", validation), ("test", test)):
             if part is not None and not len(part):
                 raise CallError(f"data.classes: none of the {name} images is of these classes")
-        class_names = tuple(class_names[label] for label in spec.classes)
+        if spec.relabel:
+            class_names = tuple(class_names[label] for label in spec.classes)
     if spec.fraction < 1:
-        train = train.take(nested_subset(train.labels, spec.fraction, spec.fraction_seed))
+        train = train.take(subset_of(train.labels, spec))
     also = sum(map(len, others))
     if also:
         train = Part(
@@ -154,11 +156,22 @@ def _fold(dataset: Dataset, holdout: Holdout, classes: tuple[int, ...] | None) -
     return held
 
 
-def _only(part: Part, classes: tuple[int, ...]) -> Part:
+def _only(part: Part, spec: DataSpec) -> Part:
+    classes = spec.classes
+    assert classes is not None  # split sees to it
     part = part.take(np.isin(part.labels, classes))
+    if not spec.relabel:
+        return part
     relabel = np.full(max(classes) + 1, -1, np.int32)
     relabel[list(classes)] = np.arange(len(classes))
     return replace(part, labels=relabel[part.labels])
+
+
+def subset_of(labels: np.ndarray, spec: DataSpec) -> np.ndarray:
+    """Return the sorted positions of the training images that ``spec.fraction`` takes."""
+    if spec.subset == "first":
+        return np.arange(max(1, round(spec.fraction * len(labels))))
+    return nested_subset(labels, spec.fraction, spec.fraction_seed)
 
 
 def nested_subset(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from kerascw.experiment.arithmetic import fast_precision
+
 RECIPE_VERSION = 3
 """Raised whenever the same experiment would train differently, so also when a default changes; part
 of every run's key."""
@@ -132,10 +134,15 @@ class DataSpec(Spec):
     name: str
     folder: Folder | None = None  # what name "folder" stands for
     sample: bool = False  # the bundled sample instead of the whole dataset
-    classes: tuple[int, ...] | None = None  # keep these only, relabelled 0, 1, ... in this order
+    classes: tuple[int, ...] | None = None  # keep these only
+    # number the kept classes 0, 1, ... in their order; else labels stay the dataset's own, and the
+    # model has an output for each of the dataset's classes
+    relabel: bool = True
     holdout: Holdout | None = None  # None: train on the whole training set, no validation
-    fraction: float = Field(default=1.0, gt=0, le=1)  # of the training part, stratified, nested
+    fraction: float = Field(default=1.0, gt=0, le=1)  # of the training set; smaller ones are nested
     fraction_seed: int = Field(default=0, ge=0)
+    # which images the fraction has: a stratified draw from fraction_seed, or the first ones
+    subset: Literal["stratified", "first"] = "stratified"
     also: tuple[Also, ...] = ()  # added to the training part, after the fraction
     # unit: [0, 1]; raw: 0..255 as they are; standard: training mean 0, standard deviation 1
     scaling: Literal["unit", "raw", "standard"] = "unit"
@@ -559,11 +566,17 @@ class TrainingSpec(Spec):
     # step t keeps no more than t / (t + this), so that the initial weights are soon forgotten
     weight_average_warmup: float = Field(default=10.0, ge=0)
     # mixed: layers compute in 16 bits, weights and output layer keep 32; scored and exported as
-    # float32 either way
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    # float32 either way. auto is resolved as the spec is made, so that no experiment has it:
+    # mixed_bfloat16 where the processor has instructions for it, float32 elsewhere
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"] = "float32"
     # whose weights are kept: the epoch with the best of this figure, or the last epoch
     keep: Literal["validation_accuracy", "validation_loss", "last"] = "validation_accuracy"
     patience: int | None = Field(default=None, gt=0)  # epochs without a better kept figure
+
+    @field_validator("precision")
+    @classmethod
+    def _one_arithmetic(cls, precision: str) -> str:
+        return fast_precision() if precision == "auto" else precision
 
     @model_validator(mode="after")
     def _a_batch_to_mix(self) -> Self:
@@ -576,6 +589,9 @@ class TrainingSpec(Spec):
 # --- experiment -----------------------------------------------------------------------------
 
 
+Takes = Literal["everything", "kernels"]
+
+
 class WarmStart(Spec):
     """Which layers begin with another experiment's weights, and whether they keep these.
 
@@ -586,6 +602,14 @@ class WarmStart(Spec):
     source: "Experiment"
     layers: tuple[str, ...] = Field(min_length=1)  # names, the same in both models
     frozen: bool = False  # they are not trained
+    # which weights of these layers are taken over; kernels: biases are initialised anew
+    takes: Takes = "everything"
+
+    @model_validator(mode="after")
+    def _frozen_layers_are_whole(self) -> Self:
+        if self.frozen and self.takes == "kernels":
+            raise ValueError("frozen: true would keep random biases with takes kernels")
+        return self
 
 
 class Experiment(Spec):
@@ -653,6 +677,11 @@ class Experiment(Spec):
         """
         return json.dumps(_stated(self), sort_keys=True, separators=(",", ":"))
 
+    @property
+    def recipe_version(self) -> int:
+        """RECIPE_VERSION; one more in bfloat16, which has been trained in shards since then."""
+        return RECIPE_VERSION + (self.training.precision == "mixed_bfloat16")
+
     def key(self, fingerprint: str) -> str:
         """Return the 16 hexadecimal digits that name this experiment on this data.
 
@@ -663,7 +692,7 @@ class Experiment(Spec):
             nowhere = self.data.folder.model_copy(update={"path": "", "bad_files": "fail"})
             data = self.data.model_copy(update={"folder": nowhere})
             experiment = self.model_copy(update={"data": data})
-        text = f"{RECIPE_VERSION}\n{fingerprint}\n{experiment.canonical_json()}"
+        text = f"{experiment.recipe_version}\n{fingerprint}\n{experiment.canonical_json()}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,82 +1,70 @@
-"""How many more pictures buy more accuracy: a power law of the error, with its uncertainty."""
+"""Fit a power law to a learning curve's error: how many more images would gain accuracy."""
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
-from kerascw.evaluation.statistics import (
-    is_shown,
-    paired_difference,
-)
+from kerascw.evaluation.statistics import is_shown, paired_difference
 from kerascw.lab.curves import Curve, higher_is_better
-from kerascw.lab.study import Answer
-
-FEWEST_POINTS = 4
-"""Three parameters go through any three points: with fewer than these nothing tests the law."""
-
-LOWEST_R_SQUARED = 0.9
-"""Below, the fit is called poor. Of simulated power laws (benchmarks/power_law.py: 5 fractions, 2
-to 5 seeds of 3 % relative deviation, also with as much scatter that all seeds share) 95 % had 0.98
-or more; what is below 0.9 has another shape, or more noise than law."""
 
 FARTHEST = 10
-"""Times the largest number of pictures: how far the law is believed beyond what was measured."""
+"""How far the law is trusted beyond the data, in multiples of the largest training set measured."""
 
 LARGEST_EXPONENT = 5.0
-"""The bound of b in the fit, well above what is to be expected: Hestness et al., "Deep Learning
-Scaling is Predictable, Empirically", 2017, measured 0.07 to 0.35, and theory has 0.5 to 1."""
+"""The upper bound of b in the fit, well above what is to be expected: Hestness et al., "Deep
+Learning Scaling is Predictable, Empirically", 2017, measured 0.07 to 0.35; theory has 0.5 to 1."""
 
-WIDEST_EXPONENT = 1.0
-"""An interval of b that is wider than the range of all these exponents says nothing."""
-
-WIDEST_FLOOR = 0.9
-"""An interval of c that takes in this share of the error at the largest n says nothing."""
-
-_DRAWS = 300
+DRAWS = 300
 _PRIOR = 4
-"""Degrees of freedom that the pooled relative deviation counts for, beside a point's own."""
+"""Degrees of freedom that the pooled relative variance counts for, beside a point's own."""
 
 Parameters = tuple[float, float, float]
-"""``scale``, ``b`` and ``c`` of ``scale * (n / largest n)**-b + c``: numbers of like size, which
-curve_fit needs, where ``a`` may be of any."""
+"""``scale``, ``b`` and ``c`` of ``scale * x**-b + c``, where x is the number of images divided by
+the largest one. All three are of like size, which curve_fit needs; ``a`` can be of any size."""
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class More:
-    """How many more pictures a gain would take; infinite: no number of them, by the fit."""
+    """How many more images a gain in accuracy would take; infinite where no number would do."""
 
     images: float
-    interval: tuple[float, float] | None  # 95 %
-    is_far: bool  # more than ten times the pictures that there are
+    interval: Interval | None  # 95 %
+    is_far: bool  # beyond FARTHEST times the largest training set
 
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """``error(n) = a * n**-b + c`` fitted to the mean errors of one curve.
+    """The law ``error(n) = a * n**-b + c``, fitted to the mean errors of one curve.
 
-    Uncertainty is a parametric bootstrap: curves are drawn around the fitted one with the standard
-    errors of its points, made larger where the residuals are (a law that does not hold exactly, and
-    subsets that all seeds share), and fitted again. Resampling the seeds knows neither, and of two
-    or three there is little to resample: on simulated curves (benchmarks/power_law.py) its 95 %
-    intervals held the truth in 22 to 72 % of cases, those of the draws in 72 to 98 %, so these too
-    are rough, the more so where all seeds share the scatter.
-    The covariance of the fit is no choice where a bound is near, as that of c often is, nor for
-    the number of pictures, whose distribution has a long tail and may hold infinity.
+    Uncertainty is a parametric bootstrap: errors are drawn around the fitted law and fitted again,
+    with the standard errors of the points, enlarged where the residuals are larger than these (a
+    law that does not hold exactly, or subsets that all seeds share). ``scipy.stats.bootstrap``,
+    which resamples the seeds, sees neither, and has only two to five seeds to resample: on
+    simulated curves (benchmarks/power_law.py) its 95 % intervals covered the truth in 22 to 72 % of
+    cases, those of the parametric bootstrap in 72 to 98 %. The covariance of the fit is no
+    alternative: c is often at its bound, and the number of images may be infinite.
     """
 
     curve: Curve
     fitted: Parameters
-    r_squared: float  # weighted as the fit is
+    r_squared: float  # weighted like the fit
     draws: tuple[Parameters, ...] = field(repr=False)  # empty: one seed and no residuals
 
     @property
+    def measured(self) -> list[tuple[int, tuple[float, ...]]]:
+        """The numbers of training images, each with the error of every seed."""
+        return _measured(self.curve)
+
+    @property
     def largest(self) -> int:
-        """The largest number of training pictures that was measured."""
-        return max(n for n, _ in _measured(self.curve))
+        """The largest number of training images that was measured."""
+        return max(n for n, _ in self.measured)
 
     @property
     def a(self) -> float:
@@ -91,96 +79,61 @@ class PowerLaw:
     def c(self) -> float:
         return self.fitted[2]
 
-    def error(self, examples: float) -> float:
-        """Return the expected error with so many training pictures."""
-        return _law(examples / self.largest, *self.fitted)
+    def error(self, images: float) -> float:
+        """Return the expected error with this many training images."""
+        return float(_law(images / self.largest, *self.fitted))
 
-    def interval(self, name: str) -> tuple[float, float] | None:
-        """Return the 95 % interval of ``a``, ``b`` or ``c``; None with nothing to go by."""
-        at = {
-            "a": lambda draw: draw[0] * self.largest ** draw[1],
-            "b": lambda draw: draw[1],
-            "c": lambda draw: draw[2],
-        }[name]
-        return _interval([at(draw) for draw in self.draws])
+    def interval(self, name: str) -> Interval | None:
+        """Return the 95 % interval of ``b`` or ``c``; None if nothing can be drawn."""
+        at = ("scale", "b", "c").index(name)
+        return self._interval(lambda draw: draw[at])
 
-    def error_interval(self, examples: float) -> tuple[float, float] | None:
+    def error_interval(self, images: float) -> Interval | None:
         """Return the 95 % interval of the expected error."""
-        return _interval([_law(examples / self.largest, *draw) for draw in self.draws])
+        return self._interval(lambda draw: float(_law(images / self.largest, *draw)))
 
     def images_for(self, gain: float = 0.01) -> More:
-        """Return how many more pictures than the most that were trained on would gain so much.
+        """Return how many images beyond the largest training set would raise accuracy by ``gain``.
 
-        ``gain`` is of accuracy: 0.01 is one point.
+        ``gain`` is a share: 0.01 is one percentage point.
         """
-        images = _images(self.fitted, gain) * self.largest
-        interval = _interval([_images(draw, gain) * self.largest for draw in self.draws])
+        images = more_images(self.fitted, gain) * self.largest
+        interval = self._interval(lambda draw: more_images(draw, gain) * self.largest)
         is_far = math.isfinite(images) and images + self.largest > FARTHEST * self.largest
         return More(images, interval, is_far)
 
-    @cached_property
-    def cautions(self) -> tuple[str, ...]:
-        """Why the fit is poor; nothing where it is not."""
-        said = []
-        measured = _measured(self.curve)
-        if len(measured) < FEWEST_POINTS:
-            said.append(f"{len(measured)} fractions cannot test a law of three parameters")
-        if _is_flat(self.curve):
-            said.append("the error is not shown to fall from the smallest to the largest fraction")
-        if self.r_squared < LOWEST_R_SQUARED:
-            said.append(
-                f"R² {self.r_squared:.2f} is below {LOWEST_R_SQUARED}: the errors do not follow it"
-            )
-        b, c = self.interval("b"), self.interval("c")
-        if not 1e-3 < self.b < 0.999 * LARGEST_EXPONENT or (b and b[1] - b[0] > WIDEST_EXPONENT):
-            said.append(f"the exponent is not determined (b {_with_interval(self.b, b, 2)})")
-        if c and c[1] - c[0] > WIDEST_FLOOR * self.error(self.largest):
-            said.append(f"the floor is not determined (c {_with_interval(self.c, c, 4)})")
-        if not self.draws:
-            said.append("one seed and no residuals: no intervals")
-        return tuple(said)
-
     @property
-    def text(self) -> str:
-        """The law with its numbers."""
-        return f"error = {self.a:.3g} n^-{self.b:.2f} + {self.c:.4f} (n training pictures)"
+    def is_flat(self) -> bool:
+        """Whether the error does not fall, first to last fraction, or not significantly."""
+        first, *_, last = [point for point in self.curve.points if point.values]
+        end = dict(zip(last.seeds, last.values, strict=True))
+        start = zip(first.seeds, first.values, strict=True)
+        pairs = [(end[seed], value) for seed, value in start if seed in end]
+        if not pairs:
+            return False
+        change = paired_difference(*zip(*pairs, strict=True))
+        falls = change.mean != 0 and (change.mean > 0) == higher_is_better(self.curve.figure)
+        return not falls or (change.interval is not None and not is_shown(change))
 
-    def answer(self, gain: float = 0.01) -> Answer:
-        """Return how many more pictures a gain would take, as a sentence with its cautions."""
-        points = "one more point" if gain == 0.01 else f"{100 * gain:g} more points"
-        part = self.curve.figure.partition(".")[0]
-        question = (
-            f"How many more pictures would buy {points} of {part} accuracy, {self.curve.name}?"
-        )
-        more = self.images_for(gain)
-        fit = f"{self.text}, R² {self.r_squared:.3f}"
-        if math.isinf(more.images):
-            low = more.interval[0] if more.interval else math.inf
-            said = (
-                "Not to be had by more of the same data, by this fit"
-                f"{'' if math.isinf(low) else f' (95 % interval: from {_rounded(low)} on)'}: {fit}."
-            )
-        else:
-            said = (
-                f"About {_rounded(more.images)} beyond {self.largest:,}"
-                f"{_images_interval(more.interval)}, by {fit}."
-            )
-        cautions = list(self.cautions)
-        if more.is_far:
-            cautions.append(f"that is more than {FARTHEST} times what was measured")
-        if cautions:
-            said += f" Caution: {'; '.join(cautions)}."
-        return Answer(question, said)
+    def _interval(self, of: Callable[[Parameters], float]) -> Interval | None:
+        if not self.draws:
+            return None
+        # "inverted_cdf": infinite values cannot be interpolated
+        values = [of(draw) for draw in self.draws]
+        low, high = np.quantile(values, [0.025, 0.975], method="inverted_cdf")
+        return float(low), float(high)
 
 
 @lru_cache(maxsize=64)
 def fit_power_law(curve: Curve) -> PowerLaw | None:
-    """Return the power law fitted to a curve of accuracies or errors; None below three points.
+    """Fit the law to a curve of accuracies or errors; None with fewer than three fractions.
 
-    Points are weighted by the standard errors of their means. A deviation of two or three seeds is
-    itself too uncertain for that, so a point's variance is averaged with the pooled relative one
-    (which counts for four degrees of freedom). Without any two seeds, or where none differ, points
-    count by their relative errors, and the residuals alone say how exact the fit is.
+    Points are weighted by the standard errors of their means (:func:`standard_errors`).
+
+    Raises
+    ------
+    ValueError
+        A curve of something else, such as a loss.
     """
     if curve.figure.rpartition(".")[2] not in ("accuracy", "error"):
         raise ValueError(f"a power law is fitted to accuracies or errors, not to {curve.figure}")
@@ -189,89 +142,83 @@ def fit_power_law(curve: Curve) -> PowerLaw | None:
         return None
     x = np.array([n for n, _ in measured], float)
     x /= x.max()
-    seeds = [np.asarray(values) for _, values in measured]
-    errors = np.array([values.mean() for values in seeds])
-    deviations, known = _standard_errors(seeds, errors)
-    best = _best_fit(x, errors, deviations, _starts(errors, x))
-    assert best is not None, "curve_fit found no minimum from any start"
-    around = np.array([_law(at, *best) for at in x])
+    errors = np.array([np.mean(values) for _, values in measured])
+    deviations, are_known = standard_errors([np.asarray(values) for _, values in measured])
+    fitted = fit(x, errors, deviations)
+    assert fitted is not None, "curve_fit did not converge on the measured errors"
+    around = _law(x, *fitted)
     residuals = float((((errors - around) / deviations) ** 2).sum())
+    freedom = len(x) - 3
+    scale = math.sqrt(residuals / freedom) if freedom else float(are_known)
+    if are_known:
+        scale = max(1.0, scale)
+    draws: list[Parameters] = []
+    if scale > 1e-6:  # below, residuals are rounding
+        random = np.random.default_rng(0)  # the same intervals at every call
+        drawn = around + scale * deviations * random.standard_normal((DRAWS, len(x)))
+        draws = [again for each in drawn if (again := fit(x, each, deviations, fitted))]
     centre = np.average(errors, weights=deviations**-2)
     total = float((((errors - centre) / deviations) ** 2).sum())
-    freedom = len(x) - 3
-    scale = math.sqrt(residuals / freedom) if freedom else float(known)
-    if known:
-        scale = max(1.0, scale)
-    draws = []
-    if scale > 1e-9:
-        random = np.random.default_rng(0)  # the same intervals whenever they are asked for
-        for _ in range(_DRAWS):
-            drawn = around + scale * deviations * random.standard_normal(len(x))
-            again = _best_fit(x, drawn, deviations, [best])
-            if again is not None:
-                draws.append(again)
-    # equal means leave nothing to explain, and rounding to decide
+    # equal means leave nothing to explain, and rounding would decide
     r_squared = 1 - residuals / total if total > 1e-12 * len(x) else 0.0
-    return PowerLaw(curve, best, r_squared, tuple(draws))
+    return PowerLaw(curve, fitted, r_squared, tuple(draws))
 
 
-def _law(x: float, scale: float, b: float, c: float) -> float:
-    return float(scale * x**-b + c)
-
-
-def _best_fit(
-    x: np.ndarray, errors: np.ndarray, deviations: np.ndarray, starts: Sequence[Parameters]
+def fit(
+    x: np.ndarray, errors: np.ndarray, deviations: np.ndarray, start: Parameters | None = None
 ) -> Parameters | None:
-    """Return the best of the fits from each start; None where none ends."""
+    """Fit ``scale``, ``b`` and ``c`` by weighted least squares; None if that does not converge.
+
+    Parameters
+    ----------
+    x, errors, deviations : float ``[fractions]``; x is 1 for the largest training set.
+    start : parameters to begin from; a guess by the first and last error if not given.
+    """
     from scipy.optimize import OptimizeWarning, curve_fit
 
-    def law(x: np.ndarray, scale: float, b: float, c: float) -> np.ndarray:
-        return scale * x**-b + c
-
-    def slopes(x: np.ndarray, scale: float, b: float, c: float) -> np.ndarray:
-        power = x**-b
-        return np.stack([power, -scale * np.log(x) * power, np.ones_like(x)], axis=1)
-
     size = max(abs(float(errors.min())), 1e-3)
-    found: list[tuple[float, Parameters]] = []
-    for start in starts:
-        try:
-            with warnings.catch_warnings():  # it has no covariance at a bound; none is asked for
-                warnings.simplefilter("ignore", OptimizeWarning)
-                fitted, _ = curve_fit(
-                    law,
-                    x,
-                    errors,
-                    np.maximum(start, 1e-9),
-                    sigma=deviations,
-                    bounds=([0, 0, 0], [np.inf, LARGEST_EXPONENT, np.inf]),
-                    jac=slopes,
-                    x_scale=[size, 0.5, size],
-                    max_nfev=300,
-                )
-        except RuntimeError:  # not at its end after so many steps
-            continue
-        cost = float((((errors - law(x, *fitted)) / deviations) ** 2).sum())
-        scale, b, c = (float(value) for value in fitted)
-        found.append((cost, (scale, b, c)))
-    return min(found)[1] if found else None
+    if start is None:
+        last, floor = float(errors[x.argmax()]), 0.5 * float(errors.min())
+        start = (last - floor, 0.5, floor)
+    try:
+        with warnings.catch_warnings():  # at a bound there is no covariance, and none is used
+            warnings.simplefilter("ignore", OptimizeWarning)
+            (scale, b, c), _ = curve_fit(
+                _law, x, errors, np.maximum(start, 1e-6), sigma=deviations, jac=_slopes,
+                bounds=([0, 0, 0], [np.inf, LARGEST_EXPONENT, np.inf]),
+                x_scale=[size, 0.5, size], max_nfev=300,
+            )  # fmt: skip
+    except RuntimeError:  # not converged after max_nfev steps
+        return None
+    return float(scale), float(b), float(c)
 
 
-def _starts(errors: np.ndarray, x: np.ndarray) -> list[Parameters]:
-    last, least = float(errors[x.argmax()]), float(errors.min())
-    return [
-        (max(last - floor * least, 1e-6), b, floor * least)
-        for b in (0.2, 0.5, 1.0)
-        for floor in (0.0, 0.5, 0.9)
-    ]
+def _law(x: np.ndarray | float, scale: float, b: float, c: float) -> np.ndarray | float:
+    return scale * x**-b + c
 
 
-def _standard_errors(seeds: Sequence[np.ndarray], errors: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return standard errors of the means, and whether they are known or but relative ones."""
-    # a fraction without a single mistake must not weigh infinitely
-    sizes = np.maximum(errors, 1e-2 * max(float(errors.max()), 1e-6))
-    freedom = np.array([len(values) - 1 for values in seeds])
-    variances = np.array([values.var(ddof=1) if len(values) > 1 else 0.0 for values in seeds])
+def _slopes(x: np.ndarray, scale: float, b: float, c: float) -> np.ndarray:
+    """Return the law's derivatives by its parameters, float ``[fractions, 3]``."""
+    power = x**-b
+    return np.stack([power, -scale * np.log(x) * power, np.ones_like(x)], axis=1)
+
+
+def standard_errors(errors: Sequence[np.ndarray]) -> tuple[np.ndarray, bool]:
+    """Return the standard error of each point's mean, and whether the seeds determine them.
+
+    Two or three seeds determine a variance badly, so a point's own variance is averaged with the
+    relative variance of all points, which counts for four degrees of freedom. Where no two seeds
+    differ, the errors themselves stand in, and only the residuals say how exact the fit is.
+
+    Parameters
+    ----------
+    errors : one array a point, float ``[seeds]``.
+    """
+    means = np.array([values.mean() for values in errors])
+    # a fraction without a single mistake must not get an infinite weight
+    sizes = np.maximum(means, 1e-2 * max(float(means.max()), 1e-6))
+    freedom = np.array([len(values) - 1 for values in errors])
+    variances = np.array([values.var(ddof=1) if len(values) > 1 else 0.0 for values in errors])
     if not variances.any():
         return sizes, False
     pooled = float((freedom * variances / sizes**2).sum() / freedom.sum())
@@ -279,64 +226,19 @@ def _standard_errors(seeds: Sequence[np.ndarray], errors: np.ndarray) -> tuple[n
     return np.sqrt(mixed / (freedom + 1)), True
 
 
-def _measured(curve: Curve) -> list[tuple[int, tuple[float, ...]]]:
-    """Return number of pictures and errors over the seeds, where there are any."""
-    one_minus = higher_is_better(curve.figure)
-    return [
-        (point.examples, tuple(1 - v if one_minus else v for v in point.values))
-        for point in curve.points
-        if point.values and point.examples
-    ]
-
-
-def _is_flat(curve: Curve) -> bool:
-    """Return whether two seeds or more do not show the error to fall over the whole curve."""
-    first, *_, last = [point for point in curve.points if point.values]
-    end = dict(zip(last.seeds, last.values, strict=True))
-    pairs = [(end[seed], value) for seed, value in zip(first.seeds, first.values, strict=True)
-             if seed in end]  # fmt: skip
-    if len(pairs) < 2:
-        return False
-    change = paired_difference(*zip(*pairs, strict=True))
-    better = (change.mean > 0) == higher_is_better(curve.figure)
-    return not (is_shown(change) and better)
-
-
-def _images(fitted: Parameters, gain: float) -> float:
-    """Return how many more pictures gain so much, in units of the largest number there is."""
-    scale, b, _ = fitted
+def more_images(parameters: Parameters, gain: float) -> float:
+    """Return how many more images lower the error by ``gain``, in units of the largest set."""
+    scale, b, _ = parameters
     if scale <= gain or b <= 0:
         return math.inf
     exponent = math.log(scale / (scale - gain)) / b
     return math.expm1(exponent) if exponent < 700 else math.inf  # the largest float is e^709
 
 
-def _interval(draws: Sequence[float]) -> tuple[float, float] | None:
-    if not draws:
-        return None
-    # infinities cannot be interpolated
-    low, high = np.quantile(draws, [0.025, 0.975], method="inverted_cdf")
-    return float(low), float(high)
-
-
-def _with_interval(value: float, interval: tuple[float, float] | None, digits: int) -> str:
-    if interval is None:
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f}, 95 %: {interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
-
-
-def _images_interval(interval: tuple[float, float] | None) -> str:
-    if interval is None:
-        return ""
-    low, high = interval
-    if math.isinf(low):
-        return " (95 % interval: not to be had)"
-    return f" (95 %: {_rounded(low)} to {'no limit' if math.isinf(high) else _rounded(high)})"
-
-
-def _rounded(images: float) -> str:
-    """Return a number of pictures to two digits, which is more than is known of it."""
-    if images >= 1e15:
-        return f"{images:.0e}"
-    digits = max(0, math.floor(math.log10(max(images, 1))) - 1)
-    return f"{round(images, -digits):,.0f}"
+def _measured(curve: Curve) -> list[tuple[int, tuple[float, ...]]]:
+    one_minus = higher_is_better(curve.figure)
+    return [
+        (point.examples, tuple(1 - v if one_minus else v for v in point.values))
+        for point in curve.points
+        if point.values and point.examples
+    ]

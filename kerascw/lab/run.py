@@ -1,6 +1,6 @@
 """Run a planned study, keep which runs it consists of, and read that back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,17 @@ from kerascw.errors import CallError, KerascwError, counted
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import finals_of, repeated
-from kerascw.lab.event_links import EVENTS, link_events, link_names
 from kerascw.lab.plan import FINAL, Plan, StudyResult
+from kerascw.lab.repeats import repeat_text
 from kerascw.lab.study import Study
 from kerascw.lab.table import spread_text
 from kerascw.runs.environment import command_line
 from kerascw.runs.many import StudyWatcher, run_many
 from kerascw.runs.store import MANIFEST, Run, Store, write_json
 from kerascw.runs.summary import Summary, read_json, write_summary
+
+PLANNED = "planned.json"
+"""In a study's folder, before anything is trained: variant to run name to seed or fold."""
 
 KEPT = "study.json"
 """Which runs a study consists of, and how it was run: in the study's folder."""
@@ -52,8 +55,7 @@ def run_study(
         def link(names: Sequence[str]) -> None:
             left = iter(names)
             named = {v: [(e, next(left)) for e in own] for v, own in experiments.items()}
-            folder = store.study_folder(plan.label) / EVENTS
-            link_events(folder, store, link_names(named), more=more)
+            announce(store.study_folder(plan.label), named, more=more)
 
         done = iter(
             run_many(
@@ -83,6 +85,25 @@ def run_study(
     return result
 
 
+def announce(
+    folder: Path, named: Mapping[str, Iterable[tuple[Experiment, str]]], *, more: bool = False
+) -> None:
+    """Write which runs a study is about to train, so that they can be watched by name.
+
+    Parameters
+    ----------
+    named : for every variant its experiments, each with the name of its run.
+    more : these come in addition to those written before.
+    """
+    planned = {variant: {run: repeat_text(e) for e, run in own} for variant, own in named.items()}
+    if more and (folder / PLANNED).is_file():
+        planned = read_json(folder / PLANNED) | planned
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{PLANNED}.writing"
+    write_json(temporary, planned)
+    temporary.replace(folder / PLANNED)
+
+
 def _remember(result: StudyResult, store: Store) -> None:
     """Write which runs the study's result consists of, so that it can be read back."""
     plan = result.plan
@@ -94,6 +115,7 @@ def _remember(result: StudyResult, store: Store) -> None:
         "sample": plan.sample,
         "changed": plan.changed,
         "command": command_line(),
+        "arguments": plan.study.arguments,
         "runs": {name: [run.name for run in several] for name, several in result.runs.items()},
     }
     temporary = folder / f".{KEPT}.writing"
@@ -184,7 +206,7 @@ def summary_of_study(folder: Path, store: Store) -> Summary:
     try:
         names = [name for own in kept["runs"].values() for name in own]
         variants = {
-            variant: [Run(store.folder / n) for n in own if (store.folder / n / MANIFEST).is_file()]
+            variant: [run for name in own if _is_well(run := Run(store.folder / name))]
             for variant, own in kept["runs"].items()
         }
         study, budget = str(kept["study"]), str(kept["budget"])
@@ -213,6 +235,14 @@ def summary_of_study(folder: Path, store: Store) -> Summary:
         study=study,
         runs=tuple(names),
     )
+
+
+def _is_well(run: Run) -> bool:
+    """Return whether a run is there and its small files can be read."""
+    try:
+        return (run.folder / MANIFEST).is_file() and bool(run.summary and run.metrics)
+    except KerascwError:
+        return False
 
 
 def _chosen_figure(

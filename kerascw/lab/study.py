@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from kerascw.experiment.spec import Experiment
-from kerascw.lab.pictures import PictureSpec
 from kerascw.lab.published import Published
 
 if TYPE_CHECKING:
+    from kerascw.lab.pictures import PictureSpec
     from kerascw.runs.store import Run
 
 Budget = Literal["quick", "full"]
@@ -77,6 +77,8 @@ class Study:
     full_seeds: int = 3
     figures: tuple[str, ...] = ("test.accuracy", "test.loss")
     baseline: str | None = None  # the variant that differences are taken to
+    # gives each variant a baseline of its own, which ``baseline`` then describes in words
+    baseline_of: Callable[[str], str | None] | None = None
     published: Callable[[], dict[str, dict[str, Published]]] = _nothing
     deviations: tuple[str, ...] = ()  # from the published protocol
     then: Callable[[Runs], dict[str, Experiment]] = _nothing
@@ -84,14 +86,23 @@ class Study:
     answers: Callable[[Runs], list[Answer]] = lambda _: []
     # further figures: file name to (figure, what it shows), drawn into the study's folder
     pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] | None = None
+    leading_picture: str | None = None  # of these, the one that opens the page
     # what these show and --set pictures.FIELD changes, as they are if nothing is set
     shows: PictureSpec | None = None
     exports: str | None = None  # the name that its model is exported under
     no_folds: str = ""  # why its variants cannot be cross-validated
+    # of a study that a command builds: what it is built from again when its page is drawn again
+    arguments: Mapping[str, Any] | None = None
 
     def seeds(self, budget: Budget) -> int:
         """Return the number of seeds that the study runs over by default."""
         return self.quick.seeds if budget == "quick" else self.full_seeds
+
+    def base_of(self, variant: str) -> str | None:
+        """Return the variant that this one's differences are taken to; None for a baseline."""
+        if self.baseline_of is not None:
+            return self.baseline_of(variant)
+        return self.baseline if variant != self.baseline else None
 
     def experiments(self, budget: Budget) -> dict[str, Experiment]:
         """Return the variants at this budget."""

@@ -49,10 +49,10 @@ class Row:
 def rows_of(result: StudyResult) -> list[Row]:
     """Return the study's table: every variant with its figures."""
     study, published = result.study, result.study.published()
-    baseline = result.runs.get(study.baseline or "")
     rows = []
     for variant, runs in result.runs.items():
         cells, repeats = [], repeats_of(runs)
+        baseline = result.runs.get(study.base_of(variant) or "")
         for name in figures_shown(result):
             printed = published.get(variant, {}).get(name)
             values = values_of(runs, name)
@@ -63,7 +63,7 @@ def rows_of(result: StudyResult) -> list[Row]:
                     over_seeds(values, bounds_of(name)) if values else None,
                     printed,
                     _verdict(values, printed, name, result.plan.cautions, repeats.unit),
-                    _difference(runs, baseline, name) if variant != study.baseline else None,
+                    _difference(runs, baseline, name),
                 )
             )
         diverged = tuple(

@@ -12,18 +12,27 @@ from kerascw.runs.store import Run
 
 
 def figure_of(run: Run, name: str) -> float | None:
-    """Return one figure of a run, None where it has none (diverged, or fewer epochs).
+    """Return one figure of a run, None if it has none (diverged, or fewer epochs).
 
     ``test.accuracy`` and the like are those of the kept weights, ``aux1.test.accuracy`` that of an
     auxiliary head; ``epoch_5.train_accuracy`` is that of the history's fifth row,
-    ``last_epoch.train_error`` that of its last. An error is 1 minus the accuracy.
+    ``last_epoch.train_error`` that of its last, ``lowest.validation_loss`` the lowest of all rows,
+    and ``lowest_validation_loss.train_accuracy`` that of the row with the lowest validation loss.
+    An error is 1 minus the accuracy.
     """
     *head, part, figure = name.split(".")
     if head:
         value = run.metrics.get("heads", {}).get(head[0], {}).get(part, {}).get(figure)
         return None if value is None else float(value)
+    if part.startswith("lowest") and run.metrics["status"] == "diverged":
+        return None
+    if part == "lowest":
+        return min((row[figure] for row in run.history if figure in row), default=None)
     if part == "last_epoch":
         part = f"epoch_{len(run.history)}"
+    if part == "lowest_validation_loss":
+        row = min(run.history, key=lambda row: row.get("validation_loss", math.inf))
+        part = f"epoch_{int(row['epoch'])}"
     if part.startswith("epoch_"):
         at = int(part.removeprefix("epoch_")) - 1
         if at >= len(run.history):

@@ -12,7 +12,7 @@ from kerascw.errors import KerascwError, counted
 from kerascw.lab.run import KEPT, summary_of_study
 from kerascw.report.page import page, replace_text
 from kerascw.runs.store import MANIFEST, Run, Store, summary_of
-from kerascw.runs.summary import Kind, Summary, read_json, read_summary, write_summary
+from kerascw.runs.summary import Kind, Summary, read_summary, write_summary
 
 INDEX = "index.html"
 
@@ -20,7 +20,6 @@ _PLACES: dict[Kind, tuple[str, str]] = {
     "run": ("*", MANIFEST),
     "study": ("studies/*", KEPT),
     "search": ("searches/*", "search.json"),
-    "learning curve": ("learning-curves/*", "curve.json"),
 }
 """Where each kind is kept in the store's folder, and the file that shows it is there."""
 
@@ -30,7 +29,7 @@ Derive = Callable[[Path], Summary]
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: a run, a study, a search or a learning curve."""
+    """One row: a run, a study or a search."""
 
     summary: Summary
     folder: Path
@@ -63,7 +62,6 @@ def entries_of(store: Store, derive: Mapping[Kind, Derive] | None = None) -> lis
     ways: dict[Kind, Derive] = {
         "run": lambda folder: summary_of(Run(folder)),
         "study": lambda folder: summary_of_study(folder, store),
-        "learning curve": _summary_of_curve,
         **(derive or {}),
     }
     found = [
@@ -121,29 +119,3 @@ def counts_text(entries: Sequence[Entry]) -> str:
         for kind in _PLACES
     }
     return ", ".join(counted(n, kind, plural.get(kind)) for kind, n in kinds.items() if n)
-
-
-def _summary_of_curve(folder: Path) -> Summary:
-    """Summarise a learning curve that an earlier version kept."""
-    kept = read_json(folder / "curve.json")
-    rows = [row for row in kept["largest"] if row["mean"] is not None]
-    best = max(rows, key=lambda row: row["mean"], default=None)
-    figure = text = "-"
-    if best is not None:
-        figure, text = str(best["figure"]).replace(".", " "), f"{best['mean']:.4f}"
-        if best["interval"] is not None:
-            low, high = best["interval"]
-            text += f" ± {(high - low) / 2:.4f}"
-        text += f" ({best['initialisation']}, {100 * best['fraction']:.4g} % of the images)"
-    return Summary(
-        kind="learning curve",
-        name=folder.name,
-        dataset=str(kept["data"]),
-        model=str(kept["model"]),
-        figure=figure,
-        value=best and best["mean"],
-        text=text,
-        seeds=counted(kept["seeds"], "seed"),
-        budget="sample" if kept["sample"] else "",
-        study=kept["title"],
-    )

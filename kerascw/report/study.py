@@ -122,8 +122,8 @@ def _measured(cell: Cell, row: Row) -> str:
     return spread_text(cell.spread) + (f" (of {n})" if n not in (0, row.repeats.count) else "")
 
 
-def _fold_table(table: FoldTable) -> Table:
-    """Return a variant's folds as a table of the page."""
+def fold_table(table: FoldTable) -> Table:
+    """Make a table of a variant's figures fold by fold, with mean and standard deviation."""
     columns = ("fold", "trained on", "held out", *map(_plainly, table.figures))
     rows = [
         (count(line.fold), count(line.trained), count(line.held_out), *map(number, line.values))
@@ -188,20 +188,19 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     from kerascw.report.figure_files import clear_figures, write_figures
 
     rows, study = rows_of(result), result.study
+    own = study.pictures(result.runs, result.plan.pictures) if study.pictures else {}
     drawn: dict[str, tuple[Any, str]] = {}
     alike, compared = comparable(rows), compared_figure(result, rows)
-    if any(cell.name == compared for row in alike for cell in row.cells):
+    leading = study.leading_picture if study.leading_picture in own else None
+    if leading is None and any(cell.name == compared for row in alike for cell in row.cells):
         drawn["comparison"] = (
             study_figures.comparison(alike, compared),
             f"{_plainly(compared)} of every variant over {unit_of(alike, 's')}"
             f"{', with the published one' if _printed(alike, compared) else ''}",
         )
-    if (folds := study_figures.every_fold(result, study.published())) is not None:
-        drawn["folds"] = folds
     curves = study_figures.every_curve(result.runs)
     drawn |= curves
-    if study.pictures is not None:
-        drawn |= study.pictures(result.runs, result.plan.pictures)
+    drawn |= own
     clear_figures(folder / "figures")
     figures = write_figures(drawn, folder / "figures")
     (folder / "table.csv").write_text(csv_text(rows), encoding="utf-8")
@@ -210,7 +209,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         (folder / "folds.csv").write_text(folds_csv(result), encoding="utf-8")
     tables = figure_tables(rows, study, result.plan.cautions)
     runs = _runs_table(result)
-    of_folds = [_fold_table(table) for table in fold_tables(result)]
+    of_folds = [fold_table(table) for table in fold_tables(result)]
     write_tables([*tables.values(), *of_folds, runs], folder / "tables")
     answer = headline(result, rows)
     table = tables.get(compared) or next(iter(tables.values()))
@@ -223,6 +222,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         rows=rows,
         headline=answer,
         compared=compared,
+        leading=leading or "comparison",
         answers=study.answers(result.runs),
         refused=study.refused(),
         cautions=result.plan.cautions,

@@ -19,12 +19,12 @@ from typing import Any, Protocol
 
 from kerascw.data.load import dataset_for, splits_for
 from kerascw.errors import DataError, KerascwError
-from kerascw.experiment.spec import DataSpec, Experiment, ModelSpec
+from kerascw.experiment.spec import DataSpec, Experiment, ModelSpec, Takes
 from kerascw.models import build_model, check_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import set_threads
 from kerascw.runs.processes import Trainers
-from kerascw.runs.run import history_so_far, run_experiment, run_name, train_until
+from kerascw.runs.run import history_so_far, run_name, train_until
 from kerascw.runs.store import Run, Store
 from kerascw.training.devices import cores
 from kerascw.training.watcher import Watcher
@@ -101,7 +101,9 @@ def run_many(
         watcher.planned(len(wanted), len(kept), jobs)
     if here:
         ((name, task),) = missing.items()
-        kept[name] = _train(task, store, data_dir, watcher)
+        run = _train(task, store, data_dir, watcher)
+        assert run is not None, "a task without a number of epochs does not pause"
+        kept[name] = run
     elif missing:
         with _trainers(cluster, jobs, trainers) as (side_by_side, train):
             if watcher is not None:
@@ -188,6 +190,7 @@ def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -
         source = prepare(start.source, store, data_dir).name
         _check_start(
             start.layers,
+            start.takes,
             *((e.model, *_input_and_classes(e.data, data_dir)) for e in (experiment, start.source)),
         )
     return Task(
@@ -199,11 +202,6 @@ def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -
     )
 
 
-def name_of(experiment: Experiment, data_dir: str | Path | None) -> str:
-    """Return the name of an experiment's run, whether it is kept or not."""
-    return prepare(experiment, Store(), data_dir).name
-
-
 Architecture = tuple[ModelSpec, tuple[int, int, int], int]
 """A model's spec, the shape of its images and its number of classes."""
 
@@ -212,15 +210,18 @@ def _input_and_classes(
     spec: DataSpec, data_dir: str | Path | None
 ) -> tuple[tuple[int, int, int], int]:
     entry = dataset_for(spec, data_dir).entry
-    return entry.shape, len(spec.classes or entry.class_names)
+    classes = spec.classes if spec.relabel else None
+    return entry.shape, len(classes or entry.class_names)
 
 
 @lru_cache(maxsize=256)
-def _check_start(layers: tuple[str, ...], model: Architecture, source: Architecture) -> None:
+def _check_start(
+    layers: tuple[str, ...], takes: Takes, model: Architecture, source: Architecture
+) -> None:
     import_tensorflow()
     from kerascw.training.warm_start import check_transfer
 
-    check_transfer(build_model(*model), build_model(*source), layers)
+    check_transfer(build_model(*model), build_model(*source), layers, takes)
 
 
 # --- where runs are trained -----------------------------------------------------------------
@@ -305,43 +306,45 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def train_in_worker(task: Task) -> str:
-    """Train one run in a worker process; return its name."""
+    """Train one run in a worker process; return its name.
+
+    Raises
+    ------
+    DataError
+        The worker finds other data than the process that made the task.
+    """
     warnings.simplefilter("ignore", UserWarning)  # about the data: the command printed it
     import_tensorflow()
     # every model is traced anew, as it must be; TensorFlow warns of that from the fifth on
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _ONE_AT_A_TIME:
         set_threads(task.threads)
+        experiment = Experiment.model_validate_json(task.experiment)
+        dataset = dataset_for(experiment.data, task.data_dir)
+        if run_name(experiment, dataset, task.source) != task.name:
+            raise DataError(
+                f"a worker on {socket.gethostname()} found other data ({dataset.source}, "
+                f"{dataset.location}) than the command; give --data-dir with a folder that both "
+                "see"
+            )
         _train(task, Store(task.runs), task.data_dir)
     return task.name
 
 
 def _train(
     task: Task, store: Store, data_dir: str | Path | None, watcher: StudyWatcher | None = None
-) -> Any:
-    """Train a task's run in this process; return it, or None where it pauses.
-
-    Raises
-    ------
-    DataError
-        This process finds other data than the one that made the task.
-    KerascwError
-        The run that a warm start begins with is not kept, or diverged before it had weights.
-    """
+) -> Run | None:
+    """Train a task's run in this process; return it, or None if it pauses before its end."""
     experiment = Experiment.model_validate_json(task.experiment)
-    dataset = dataset_for(experiment.data, data_dir)
-    if run_name(experiment, dataset, task.source) != task.name:
-        raise DataError(
-            f"a worker on {socket.gethostname()} found other data ({dataset.source}, "
-            f"{dataset.location}) than the command; give --data-dir with a folder that both see"
-        )
-    source = None if task.source is None else _source(task.source, store)
-    splits = splits_for(experiment.data, data_dir)
-    if task.epochs is not None:
-        return train_until(
-            task.epochs, experiment, dataset, store, watcher, source=source, splits=splits
-        )
-    return run_experiment(experiment, dataset, store, watcher, source=source, splits=splits)
+    return train_until(
+        task.epochs or experiment.training.epochs,
+        experiment,
+        dataset_for(experiment.data, data_dir),
+        store,
+        watcher,
+        source=None if task.source is None else _source(task.source, store),
+        splits=splits_for(experiment.data, data_dir),
+    )
 
 
 def _source(name: str, store: Store) -> Run:

@@ -1,6 +1,6 @@
 """What is known at a glance of everything kept: a small typed file beside it, and a plain table.
 
-Every run, study, search and learning curve writes ``summary.json`` when it ends. The index and
+Every run, study and search writes ``summary.json`` when it ends. The index and
 ``show`` read these files alone, so they need to know nothing about the rooms that wrote them.
 """
 
@@ -18,11 +18,11 @@ SUMMARY = "summary.json"
 FRAGMENT = "fragment.html"
 """What a notebook shows of a run or a study; its report writes it."""
 
-Kind = Literal["run", "study", "search", "learning curve"]
+Kind = Literal["run", "study", "search"]
 
 
 class Summary(BaseModel):
-    """One line about a run, a study, a search or a learning curve."""
+    """One line about a run, a study or a search."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 

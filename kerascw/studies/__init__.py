@@ -56,14 +56,18 @@ def study_named(name: str) -> Study:
 def study_kept(
     name: str, arguments: Mapping[str, Any] | None, experiments: Mapping[str, Sequence[Experiment]]
 ) -> Study:
-    """Return the study that kept runs belong to.
+    """Return the study that kept runs belong to: one of the catalogue, or a learning curve.
 
     Parameters
     ----------
-    arguments : what a study was built from by a command; None for a study of the catalogue.
+    arguments : what a learning curve was built from; None for a study of the catalogue.
     experiments : of every variant, one a run.
     """
-    return study_named(name)
+    if arguments is None:
+        return study_named(name)
+    from kerascw.studies.learning_curve import learning_curve
+
+    return learning_curve(name, {n: several[0] for n, several in experiments.items()}, arguments)
 
 
 def recall(name: str, store: Store) -> StudyResult:

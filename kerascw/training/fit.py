@@ -167,7 +167,8 @@ def _train(
         )
     except KeyboardInterrupt:
         done = len(progress.history)
-        raise Interrupted(f"stopped after epoch {done} of {spec.epochs}") from None
+        when = f"after epoch {done} of {spec.epochs}" if done else "before the first epoch ended"
+        raise Interrupted(f"stopped {when}") from None
     assert keeper.stops, "model.fit returned before its last epoch"
 
 

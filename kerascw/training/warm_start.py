@@ -1,19 +1,23 @@
-"""Begin with another model's weights in some layers."""
+"""Start from another model's weights in some layers."""
 
 from collections.abc import Sequence
 
 import keras
 
 from kerascw.errors import CallError, choices
-from kerascw.experiment.spec import WarmStart
+from kerascw.experiment.spec import Takes, WarmStart
 
 
-def check_transfer(model: keras.Model, source: keras.Model, layers: Sequence[str]) -> None:
-    """Raise a :class:`CallError` that names the first layer that cannot be carried over."""
+def check_transfer(
+    model: keras.Model, source: keras.Model, layers: Sequence[str], takes: Takes = "everything"
+) -> None:
+    """Raise a :class:`CallError` that names the first layer that cannot be taken over."""
     for name in layers:
         here, there = _layer(model, name, "this model"), _layer(source, name, "the source's model")
         if not here.weights:
             raise CallError(f"start.layers: {name} has no weights; choose {_with_weights(model)}")
+        if takes == "kernels" and getattr(here, "kernel", None) is None:
+            raise CallError(f"start.layers: {name} has no kernel, but start.takes is kernels")
         shapes, source_shapes = _shapes(here), _shapes(there)
         if shapes != source_shapes:
             raise CallError(
@@ -23,14 +27,17 @@ def check_transfer(model: keras.Model, source: keras.Model, layers: Sequence[str
 
 
 def warm_start(model: keras.Model, source: keras.Model, start: WarmStart) -> None:
-    """Give the layers their weights, and freeze them if ``start`` says so.
+    """Copy the layers' weights from the source, and freeze the layers if ``start`` says so.
 
-    A frozen batch norm also keeps its moving statistics, as Keras has it.
+    A frozen batch normalisation also keeps its moving statistics, as Keras has it.
     """
-    check_transfer(model, source, start.layers)
+    check_transfer(model, source, start.layers, start.takes)
     for name in start.layers:
-        layer = model.get_layer(name)
-        layer.set_weights(source.get_layer(name).get_weights())
+        layer, theirs = model.get_layer(name), source.get_layer(name)
+        if start.takes == "kernels":
+            layer.kernel.assign(theirs.kernel)
+        else:
+            layer.set_weights(theirs.get_weights())
         if start.frozen:
             layer.trainable = False
 

@@ -1,13 +1,26 @@
+"""The commands from the shell: one line for every error, and the library beside the command."""
+
+import errno
+import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import kerascw
 from kerascw.commands.main import main
-from kerascw.runs.store import Store
+from kerascw.errors import CallError
+from kerascw.experiment.spec import DataSpec, DenseNet, Experiment, Holdout, TrainingSpec
+from kerascw.lab.plan import planned
+from kerascw.lab.study import Quick, Study
+from kerascw.runs.store import MANIFEST, Store, find_fault
+from kerascw.studies import study_named
 
 
 def call(*words: str) -> Result:
@@ -15,44 +28,97 @@ def call(*words: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "message"),
+    ("words", "message"),
     [
-        (["run", "fashoin"], 2, "kerascw: no study 'fashoin'; choose fashion"),
-        (["run", "fashion", "--seeds", "0"], 2, "'--seeds': 0 is not in the range x>=1"),
-        (["run", "fashion", "--epochs", "0"], 2, "training.epochs: Input should be greater than 0"),
-        (["run", "fashion", "--epochs", "many"], 2, "'many' is not a valid integer"),
-        (["run", "fashion", "--batch-size", "-4"], 2, "training.batch_size: Input should be"),
-        (["run", "fashion", "--fraction", "2"], 2, "data.fraction: Input should be less than"),
-        (["run", "fashion", "--set", "training.epochs"], 2, "write FIELD.PATH=VALUE"),
-        (["run", "fashion", "--set", "model.depth=3"], 2, "model.depth: no such field"),
-        (["run", "fashion", "--set", "seed=3"], 2, "seed: use --seed"),
-        (["run", "fashion", "--data-dir", "nowhere"], 2, "--data-dir: nowhere is not a folder"),
-        (["run", "fashion", "--sample", "--set", "model.head=none"], 2, "model.head: none, so the"),
-        (["run", "fashion", "--sample", "--set", "data.holdout.count=6000"], 2,
+        (["run", "fashoin"], "no study 'fashoin'; choose fashion"),
+        (["run", "fashoin"], "(did you mean fashion?)"),
+        (["run", "fashion", "--seeds", "0"], "'--seeds': 0 is not in the range x>=1"),
+        (["run", "fashion", "--epochs", "0"], "training.epochs: Input should be greater than 0"),
+        (["run", "fashion", "--epochs", "many"], "'many' is not a valid integer"),
+        (["run", "fashion", "--batch-size", "-4"], "training.batch_size: Input should be"),
+        (["run", "fashion", "--fraction", "2"], "data.fraction: Input should be less than"),
+        (["run", "fashion", "--set", "training.epochs"], "write FIELD.PATH=VALUE"),
+        (["run", "fashion", "--set", "model.depth=3"], "model.depth: no such field"),
+        (["run", "fashion", "--set", "seed=3"], "seed: use --seed"),
+        (["run", "fashion", "--folds", "1"], "--folds: 1; at least 2 are needed"),
+        (["run", "fashion", "--data-dir", "/nope"], "--data-dir: /nope is not a folder"),
+        (["run", "fashion", "--data", "folder:/nope"], "/nope"),
+        (["run", "fashion", "--sample", "--set", "model.head=none"], "model.head: none, so the"),
+        (["run", "fashion", "--sample", "--set", "data.holdout.count=6000"],
          "data.holdout.count: 6,000 of 6,000 training images leaves none"),
-        (["run", "fashion", "--sample", "--set", "data.classes=1,77"], 2, "77 is no class"),
-        (["show", "nothing"], 2, "no runs are kept in"),
-        (["learn"], 2, "No such command 'learn'"),
+        (["run", "fashion", "--sample", "--set", "data.classes=1,77"], "77 is no class"),
+        (["run", "fashion", "--runs", "/sys/x"], "--runs: /sys/x cannot be written"),
+        (["run", "fashion", "--sample", "--models", "/sys/x"], "--models: /sys/x cannot be"),
+        (["report", "--all", "--runs", "/sys/x"], "--runs: /sys/x cannot be written"),
+        (["run"], "run: Missing argument 'STUDY'"),
+        (["run", "fashion", "--sees", "3"], "run: No such option '--sees'"),
+        (["run", "fashion", "--budget", "huge"], "'huge' is not one of 'quick', 'full'"),
+        (["show", "nothing"], "no runs are kept in"),
+        (["learn"], "No such command 'learn'"),
+        (["--wrong"], "No such option '--wrong'"),
     ],
 )  # fmt: skip
 def test_a_wrong_call_is_one_line_and_code_2(
-    words: list[str], code: int, message: str, tmp_path: Path
+    words: list[str], message: str, tmp_path: Path
 ) -> None:
     with CliRunner().isolated_filesystem(tmp_path) as folder:
         result = call(*words)
-        assert result.exit_code == code
+        assert result.exit_code == 2, result.output
         assert message in result.stderr
-        assert "Traceback" not in result.stderr
-        runs = Path(folder, "runs")
-        assert not [path for path in runs.rglob("*") if path.is_file()]
+        assert result.stderr.startswith("kerascw: ")
+        assert result.stderr.count("\n") == 1
+        assert not [path for path in Path(folder).rglob("*") if path.is_file()]
 
 
-def test_no_data_ends_with_what_was_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_data_ends_with_what_was_tried(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = call("run", "fashion", "--data-dir", str(tmp_path / "empty"))
     assert result.exit_code == 1
     assert "Fashion-MNIST not found in --data-dir" in result.stderr
     assert "train-images-idx3-ubyte" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a/history.csv"),
+         "runs/a/history.csv: No space left on device; free some space"),
+        (OSError(errno.EROFS, "Read-only file system", "runs/b"),
+         "runs/b: Read-only file system; choose a folder that can be written"),
+        (PermissionError(errno.EACCES, "Permission denied", "index.html"),
+         "index.html: Permission denied; choose a folder that you may write to"),
+        (OSError("4096 requested and 0 written"), "4096 requested and 0 written"),
+    ],
+)  # fmt: skip
+def test_what_the_system_refuses_is_one_line_and_code_1(
+    error: OSError, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("kerascw.report.index.replace_text", refuse)
+    result = call("report", "--all", "--runs", str(tmp_path))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"kerascw: {message}")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_ends_a_run_with_one_line(tmp_path: Path) -> None:
+    """What is trained until then stays, and the same command goes on."""
+    words = ["run", "digits", "--epochs", "1", "--seeds", "1", "--set", "model.kind=mlp",
+             "--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]  # fmt: skip
+    code = (
+        "import resource, signal, sys; from kerascw.commands.main import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
+        f"main({words!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("kerascw: ")]
+    assert not Store(tmp_path / "runs").all()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["show"], ["run", "--help"]])
@@ -76,16 +142,23 @@ def test_what_only_tells_is_quick_and_imports_no_tensorflow(
     assert min(seconds) < 1.2
 
 
+def test_list_tells_of_one_study() -> None:
+    said = call("list", "bag-features").stdout
+    assert "What do the convolutions of a trained convnet respond to?" in said
+    assert "pictures.channels=VALUE  none     only these channels, from 0, such as 0,3,5" in said
+    assert "pictures." not in call("list", "fashion").stdout
+
+
 def test_the_main_job_from_the_command_line(tmp_path: Path) -> None:
     words = ["run", "fashion", "--sample", "--epochs", "2", "--set", "model.filters=8,8,8,8",
              "--final", "--seeds", "2", "--runs", str(tmp_path / "runs"),
-             "--models", str(tmp_path / "saved_models")]  # fmt: skip
-    result = call(*words)
+             "--models", str(tmp_path / "models")]  # fmt: skip
+    with pytest.warns(UserWarning, match="fewer than 100 training steps in all: fashion"):
+        result = call(*words)
     assert result.exit_code == 0, result.output
     assert "bundled sample, not the dataset" in result.stdout
     assert "4 runs" not in result.stdout  # the final runs depend on the first ones
     assert result.stdout.count("2 runs, 2 to train") == 2
-    assert "95 % t-interval" in result.stdout
     runs = Store(tmp_path / "runs").all()
     assert len(runs) == 4
     finals = [run for run in runs if run.experiment.data.holdout is None]
@@ -97,24 +170,121 @@ def test_the_main_job_from_the_command_line(tmp_path: Path) -> None:
         page = (run.folder / "report.html").read_text()
         assert "This is the bundled sample of Fashion-MNIST, not the dataset" in page
         assert 'src="http' not in page
-    assert [path.name for path in (tmp_path / "saved_models" / "fashion").iterdir()] == ["1"]
+    (exported,) = (tmp_path / "models").iterdir()
+    assert exported.name.startswith("fashion-sample-")  # and the changed settings
+    assert [path.name for path in exported.glob("[0-9]*")] == ["1"]
     again = call(*words)
     assert again.exit_code == 0
     assert "Training" not in again.stdout
-    assert [path.name for path in (tmp_path / "saved_models" / "fashion").iterdir()] == ["1"]
+    assert [path.name for path in exported.glob("[0-9]*")] == ["1"]
     shown = call("show", runs[0].name, "--runs", str(tmp_path / "runs"))
     assert f"{runs[0].metrics['test']['accuracy']:.4f}" in shown.stdout
     listed = call("show", "--runs", str(tmp_path / "runs"))
     assert all(run.name in listed.stdout for run in runs)
 
 
-def test_the_library_does_what_the_command_does(tmp_path: Path) -> None:
-    import kerascw
+# --- the library ----------------------------------------------------------------------------
 
-    result = kerascw.run(
-        "fashion", sample=True, epochs=1, runs=tmp_path, settings={"model.filters": [4, 4, 4, 4]}
-    )
-    assert result.run.metrics["test"]["examples"] == 1000
-    assert result.run.experiment.training.epochs == 1
-    with pytest.raises(kerascw.errors.CallError, match="no such option; choose epochs"):
+TINY = Study(
+    name="tiny",
+    question="Does a study that no catalogue has run?",
+    dataset="digits",
+    variants=lambda: {
+        "dense": Experiment(
+            data=DataSpec(name="digits", holdout=Holdout(count=350)),
+            model=DenseNet(dense=(4,)),
+            training=TrainingSpec(epochs=1, batch_size=1200),
+        )
+    },
+    expected={"quick": "seconds", "full": "seconds"},
+    quick=Quick(epochs=1, seeds=1),
+    exports="tiny",
+)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("library")
+    with pytest.warns(UserWarning, match=r"training.batch_size: 1,200 is more than the 1,000"):
+        return kerascw.run(TINY, runs=folder / "runs", models=folder / "models")
+
+
+def test_the_library_does_what_the_command_does(tiny: Any) -> None:
+    assert tiny.run.metrics["test"]["examples"] == 447
+    assert tiny.run.summary.budget == "1 epoch"
+    assert (tiny.run.folder / "report.html").is_file()
+    assert {path.name for path in (tiny.run.folder / "figures").iterdir()} == {
+        f"{name}.{suffix}"
+        for name in ("curves", "confusion", "calibration", "predictions", "mistakes",
+                     "samples_per_class")
+        for suffix in ("png", "svg")
+    }  # fmt: skip
+    (tiny.run.folder / "report.html").unlink()
+    assert tiny.report() == tiny.run.folder / "report.html"
+    assert tiny.report().is_file()
+    exported = tiny.run.folder.parent.parent / "models" / "tiny-quick" / "1"
+    assert tiny.export() == exported
+    assert kerascw.load_model(exported).predict(np.zeros((1, 8, 8, 1), np.uint8)).labels
+    keras_file = tiny.export("keras")
+    assert list(keras_file.glob("*.keras"))
+    with pytest.raises(CallError, match=r"no such option; choose epochs.*did you mean epochs\?"):
         kerascw.run("fashion", epoch=1)
+    with pytest.raises(CallError, match="--runs: /sys/x cannot be written"):
+        kerascw.run("digits", runs="/sys/x")
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"budget": "full"}, "fashion"),
+        ({"budget": "quick"}, "fashion-quick"),
+        ({"budget": "full", "sample": True}, "fashion-sample"),
+        ({"recipe": "best", "budget": "full"}, "fashion-best"),
+        ({"budget": "full", "settings": {"training.epochs": 2}}, "fashion-29d8bd"),
+    ],
+)
+def test_an_export_s_name_says_what_was_changed(options: dict[str, Any], name: str) -> None:
+    assert planned(study_named("fashion"), **options).export_name == name
+
+
+def test_a_model_from_fields_and_a_misspelt_one() -> None:
+    model = kerascw.build_model({"kind": "mlp", "dense": [4]}, (8, 8, 1))
+    assert model.output_shape == (None, 10)
+    with pytest.raises(CallError, match=r"^model\.filterz: no such field; .*did you mean filters"):
+        kerascw.build_model({"kind": "convnet", "filters": [4], "filterz": [4]})
+    with pytest.raises(CallError, match=r"^model\.filters: Field required$"):
+        kerascw.build_model({"kind": "convnet"})
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "5", "{}", '{"a": 1}'])
+def test_a_manifest_that_lists_nothing_is_a_fault(content: str, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(content)
+    assert find_fault(tmp_path) is not None
+
+
+def test_compare_leaves_out_what_is_damaged(tiny: Any, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(tiny.run.folder.parent, tmp_path / "runs")
+    other = tmp_path / "runs" / "digits-mlp-0123456789abcdef"
+    shutil.copytree(tmp_path / "runs" / tiny.run.name, other)
+    (other / "metrics.json").write_text("{")
+    (tmp_path / "runs" / "studies" / "broken").mkdir()
+    (tmp_path / "runs" / "studies" / "broken" / "study.json").write_text(json.dumps([1]))
+    where = ("--runs", str(tmp_path / "runs"))
+    output = ("--output", str(tmp_path / "out"))
+    done = call("compare", tiny.run.name, other.name, *where, *output)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.startswith(f"kerascw: {other.name} is left out: {other}/metrics.json: ")
+    assert tiny.run.name in done.stdout
+    done = call("compare", other.name, *where, *output)
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (
+        1, "kerascw: nothing is left to compare",
+    )  # fmt: skip
+    done = call("report", tiny.run.name, *where)  # though a study beside it is damaged
+    assert done.exit_code == 0, done.output
+    done = call("report", "broken", *where)
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"kerascw: {tmp_path / 'runs/studies/broken/study.json'}: damaged, not a JSON object\n"
+    )

@@ -23,7 +23,7 @@ def call(*words: str) -> Result:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Digits over two seeds, an epoch each."""
     folder = tmp_path_factory.mktemp("runs")
-    kerascw.run("digits", budget="full", epochs=1, seeds=2, runs=folder)
+    kerascw.run("digits", budget="full", epochs=1, seeds=2, runs=folder, models=None)
     return folder
 
 

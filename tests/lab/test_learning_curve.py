@@ -1,13 +1,13 @@
 """Learning curves: what runs on growing parts of the data say, and the command that trains them."""
 
 import csv
-import io
 import json
 import math
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +17,44 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from scipy import stats
 
-from kerascw.commands.learning_curve import _sources, fractions_of, planned, shared_layers
+from kerascw.commands.learning_curve import fractions_of
 from kerascw.commands.main import main
-from kerascw.errors import CallError, KerascwError
-from kerascw.experiment.spec import ConvNet, DataSpec, DenseNet, Experiment, Holdout, TrainingSpec
-from kerascw.lab.curves import Comparison, Curve, Point, curves_of
-from kerascw.lab.learning_answers import diverged_text, learning_curve_answers
+from kerascw.errors import CallError
+from kerascw.experiment.spec import (
+    ConvNet,
+    DataSpec,
+    DenseNet,
+    Experiment,
+    Holdout,
+    TrainingSpec,
+    WarmStart,
+)
+from kerascw.lab.curves import (
+    Comparison,
+    Curve,
+    CurveFigures,
+    Point,
+    by_initialisation,
+    curve_variants,
+    curves_of,
+    place_of,
+    same_fraction_of,
+    variant,
+)
+from kerascw.lab.learning_answers import (
+    comparison_answers,
+    diverged_text,
+    learning_curve_answers,
+    power_law_answer,
+    power_law_cautions,
+)
 from kerascw.lab.power_law import PowerLaw, fit_power_law
 from kerascw.report import charts
 from kerascw.report.figure_files import write_figures
-from kerascw.report.learning_curve import (
-    CURVE,
-    csv_text,
-    draw_learning_curve,
-    learning_curve_pictures,
-    table_rows,
-    write_learning_curve,
-)
-from kerascw.report.learning_figures import _along, paired_differences
+from kerascw.report.learning_curve import learning_curve_pictures, paired_differences
 from kerascw.runs.store import Run, Store
+from kerascw.studies import all_studies, recall
+from kerascw.studies.learning_curve import Call, _sources, planned_curve, shared_layers
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
 TINY = Experiment(
@@ -122,7 +141,7 @@ def means(name: str, *values: float, figure: str = "validation.loss") -> Curve:
 
 
 def answers_of(one: Curve, other: Curve) -> list[str]:
-    return [answer.answer for answer in Comparison(one, other).answers()]
+    return [answer.answer for answer in comparison_answers(Comparison(one, other))]
 
 
 # --- curves from runs -----------------------------------------------------------------------
@@ -154,23 +173,17 @@ def test_diverged_runs_are_left_out_and_counted(made: Made) -> None:
     (difference,) = Comparison(curves["warm"], curves["random"]).differences
     assert (difference.fraction, difference.spread.n) == (0.05, 2)
     assert difference.spread.mean == pytest.approx(-0.15)
-    assert diverged_text(curves) == "Random at 5 %: 1 of 3; warm at 10 %: 3 of 3."
-    rows = table_rows(curves)
-    assert rows[0].cells[0].endswith("(2 of 3 seeds)")
-    assert rows[1].cells == ("0.6000 ± 0.2484", "- (0 of 3 seeds)")
-    assert rows[1].differences == ("",)
+    assert diverged_text(curves) == "random at 5 %: 1 of 3; warm at 10 %: 3 of 3."
     said = {answer.question: answer.answer for answer in learning_curve_answers(runs)}
     assert said["Which runs diverged and are left out?"] == diverged_text(curves)
-    assert learning_curve_pictures(runs).keys() == {
-        "learning_curve_loss", "difference_in_validation_loss",
-    }  # fmt: skip
+    assert learning_curve_pictures(runs).keys() == {"learning_curve", "paired_difference"}
 
 
 def test_runs_that_do_not_compare_are_refused(made: Made, tmp_path: Path) -> None:
     runs = made({"random": [[1.0, 1.2]], "warm": [[0.9, 1.0]]})
     other = {"fraction_seed": 1}
     runs["warm"][0.05][0] = made_run(tmp_path / "other subset", 0.05, 0, 0.9, data=other)
-    with pytest.raises(CallError, match="not on the same pictures"):
+    with pytest.raises(CallError, match="not on the same images"):
         curves_of(runs, "validation.loss")
     twice = [made_run(tmp_path / f"twice {number}", 0.05, 7, 0.9) for number in range(2)]
     with pytest.raises(CallError, match=r"two runs at 5 % have seed 7"):
@@ -187,10 +200,10 @@ def test_the_differences_are_paired_by_seed() -> None:
     (difference,) = Comparison(curve("warm", [ones]), curve("random", [others])).differences
     expected = stats.ttest_rel(ones, others).confidence_interval(0.95)
     assert difference.spread.interval == pytest.approx((expected.low, expected.high))
-    assert difference.is_shown
+    assert difference.is_significant
 
 
-def test_always_better_and_until_where_that_is_shown() -> None:
+def test_always_better_and_until_where_that_is_significant() -> None:
     random = curve("random", [[1.0, 1.1, 1.2], [0.8, 0.9, 1.0], [0.5, 0.6, 0.7], [0.3, 0.4, 0.5]])
     warm = curve(
         "warm", [[0.80, 0.91, 1.01], [0.70, 0.81, 0.9], [0.4, 0.65, 0.6], [0.2, 0.45, 0.4]]
@@ -198,14 +211,15 @@ def test_always_better_and_until_where_that_is_shown() -> None:
     comparison = Comparison(warm, random)
     assert comparison.always_better == "warm"
     assert comparison.crossings == ()
-    assert [d.fraction for d in comparison.shown] == [0.05, 0.1]
-    assert comparison.not_shown_from is not None
-    assert comparison.not_shown_from.fraction == 0.2
+    assert [d.fraction for d in comparison.significant] == [0.05, 0.1]
+    assert comparison.not_significant_from is not None
+    assert comparison.not_significant_from.fraction == 0.2
     assert answers_of(warm, random) == [
-        "warm, at all 4 fractions by the means. Shown (paired 95 % t-intervals): at 5 % and 10 %.",
-        "Nowhere from 5 % to 50 %, by the means.",
-        "From 20 % (200 pictures): there and at all larger fractions the interval holds zero, "
-        "which does not prove the two equal.",
+        "warm has the better mean at all 4 fractions. Significant at 95 % (paired t-interval over "
+        "the seeds): at 5 % and 10 %.",
+        "The mean curves do not cross between 5 % and 50 %.",
+        "From 20 % (200 images): there and at all larger fractions the 95 % confidence interval of "
+        "the difference includes zero, which does not prove the two equal.",
     ]
 
 
@@ -225,11 +239,12 @@ def test_where_curves_cross() -> None:
     assert comparison.always_better is None
     better, cross, until = answers_of(warm, random)
     assert better == (
-        "Neither; by the means warm at 5 %, 10 %, 50 % and 100 %; random at 20 %. "
-        "One seed: no interval, nothing is shown."
+        "Neither. The better mean has warm at 5 %, 10 %, 50 % and 100 %; random at 20 %. "
+        "With fewer than 3 seeds there is no confidence interval, so no difference is called "
+        "significant."
     )
-    assert cross == "Between 10 % and 20 % and between 20 % and 50 %, by the means."
-    assert until == "One seed: no interval, nothing is shown."
+    assert cross == "The mean curves cross between 10 % and 20 % and between 20 % and 50 %."
+    assert until.startswith("With fewer than 3 seeds there is no confidence interval")
 
 
 def test_a_tie_is_no_crossing_unless_the_sides_change_around_it() -> None:
@@ -237,43 +252,44 @@ def test_a_tie_is_no_crossing_unless_the_sides_change_around_it() -> None:
     assert Comparison(means("warm", 0.9, 0.8, 0.5), random).crossings == ()
     assert Comparison(means("warm", 0.9, 0.8, 0.7), random).crossings == ((0.05, 0.2),)
     better, *_ = answers_of(means("warm", 0.9, 0.8, 0.5), random)
-    assert better.startswith("Neither; by the means warm at 5 % and 20 %; neither at 10 %.")
+    assert better.startswith("Neither. The better mean has warm at 5 % and 20 %; neither at 10 %.")
 
 
 @pytest.mark.parametrize(
     ("gaps", "at", "said"),
     [
-        # each: whether the difference is shown at 5, 10, 20 %
-        ((True, True, True), None, "From none: at the largest, 20 %, warm is still shown to be"),
-        ((False, False, True), None, "From none: at the largest, 20 %, warm is still shown to be"),
-        ((True, False, False), 0.1, "From 10 % (100 pictures): there and at all larger"),
-        ((False, True, False), 0.2, "Only at the largest, 20 % (200 pictures): there the interval"),
-        ((False, False, False), 0.05, "From the smallest, 5 % (50 pictures): none is shown at any"),
+        # each: whether the difference is significant at 5, 10, 20 %
+        ((True, True, True), None, "There is none: at the largest fraction, 20 %, warm is still"),
+        ((False, False, True), None, "There is none: at the largest fraction, 20 %, warm is still"),
+        ((True, False, False), 0.1, "From 10 % (100 images): there and at all larger"),
+        ((False, True, False), 0.2, "Only at the largest, 20 % (200 images): there the 95 %"),
+        ((False, False, False), 0.05, "From the smallest, 5 % (50 images): no difference is"),
     ],
 )
-def test_from_where_on_no_difference_is_shown(
+def test_from_where_on_no_difference_is_significant(
     gaps: tuple[bool, ...], at: float | None, said: str
 ) -> None:
     random = curve("random", [[1.0, 1.0, 1.0] for _ in gaps])
     shown, hidden = [0.9, 0.91, 0.92], [0.9, 1.15, 0.9]
     warm = curve("warm", [shown if gap else hidden for gap in gaps])
     comparison = Comparison(warm, random)
-    assert tuple(d.is_shown for d in comparison.differences) == gaps
-    first = comparison.not_shown_from
+    assert tuple(d.is_significant for d in comparison.differences) == gaps
+    first = comparison.not_significant_from
     assert (None if first is None else first.fraction) == at
     assert answers_of(warm, random)[2].startswith(said)
 
 
-def test_one_seed_shows_nothing() -> None:
+def test_with_one_seed_nothing_is_significant() -> None:
     comparison = Comparison(means("warm", 0.9, 0.5), means("random", 1.0, 0.8))
     assert not comparison.has_intervals
-    assert comparison.shown == ()
-    assert comparison.not_shown_from is None
+    assert comparison.significant == ()
+    assert comparison.not_significant_from is None
     better, _, until = answers_of(comparison.curve, comparison.baseline)
     assert better == (
-        "warm, at all 2 fractions by the means. One seed: no interval, nothing is shown."
+        "warm has the better mean at all 2 fractions. With fewer than 3 seeds there is no "
+        "confidence interval, so no difference is called significant."
     )
-    assert until == "One seed: no interval, nothing is shown."
+    assert until in better
 
 
 # --- the power law --------------------------------------------------------------------------
@@ -365,21 +381,21 @@ def test_a_floor_that_is_near_is_no_number_of_pictures() -> None:
     """At 1,000 pictures the error is 0.008 above the floor: a point is not to be had."""
     law = fitted(law_curve(8, 1.0, 0.1, (20, 50, 100, 300, 1000), 3, noise=0.002))
     assert law.images_for().images == math.inf
-    answer = law.answer()
+    answer = power_law_answer(law)
     assert answer.question == (
-        "How many more pictures would buy one more point of test accuracy, random?"
+        "How many more images would gain one percentage point of test accuracy, random?"
     )
-    assert answer.answer.startswith("Not to be had by more of the same data, by this fit")
+    assert answer.answer.startswith("By the fitted law, no number of them would")
     assert math.isfinite(law.images_for(0.004).images)
 
 
 def test_a_good_fit_is_a_sentence_without_caution() -> None:
     law = fitted(law_curve(2, 0.5, 0.05, (50, 100, 200, 500, 1000), 5, noise=0.01))
-    assert law.cautions == ()
-    said = law.answer().answer
+    assert power_law_cautions(law) == []
+    said = power_law_answer(law).answer
     assert said.startswith("About 4")
-    assert " beyond 1,000 (95 %: " in said
-    assert "by error = " in said
+    assert " beyond 1,000 (95 % CI " in said
+    assert "by the fitted law: error = " in said
     assert "Caution" not in said
 
 
@@ -389,13 +405,13 @@ def test_flat_errors_are_no_law() -> None:
     law = fitted(flat)
     assert law.error(50) == pytest.approx(0.4, abs=0.02)
     assert law.error(1000) == pytest.approx(0.4, abs=0.02)
-    said = law.answer().answer
-    assert "Caution: the error is not shown to fall from the smallest to the largest" in said
-    assert "is below 0.9: the errors do not follow it" in said
+    said = power_law_answer(law).answer
+    assert "Caution: the error does not fall significantly from the first to the last" in said
+    assert "is below 0.9: the errors do not follow the law" in said
     same = fitted(means("random", 0.6, 0.6, 0.6, 0.6, 0.6, figure="test.accuracy"))
     assert same.images_for().images == math.inf
     assert same.r_squared == 0
-    assert "one seed and no residuals: no intervals" in same.cautions
+    assert "one seed and no residuals: no confidence intervals" in power_law_cautions(same)
 
 
 def test_rising_errors_are_called_poor() -> None:
@@ -403,22 +419,20 @@ def test_rising_errors_are_called_poor() -> None:
                    "test.accuracy")  # fmt: skip
     law = fitted(rising)
     assert law.r_squared < 0.9
-    assert (
-        "the error is not shown to fall from the smallest to the largest fraction" in law.cautions
-    )
+    assert law.is_flat
 
 
 def test_too_few_points_and_too_far_are_said() -> None:
     three = fitted(law_curve(2, 0.5, 0.05, (50, 200, 1000), 3, noise=0.01))
-    assert "3 fractions cannot test a law of three parameters" in three.cautions
+    assert "3 fractions cannot test a law of three parameters" in power_law_cautions(three)
     assert fit_power_law(law_curve(2, 0.5, 0.05, (50, 1000), 3, noise=0.01)) is None
     # 0.5 n^-0.1: a point takes some 40 per cent more pictures, four take nine times as many
     slow = fitted(law_curve(0.5, 0.1, 0.0, (100, 200, 400, 1000, 2000), 5, noise=0.001))
     assert not slow.images_for(0.01).is_far
     assert slow.images_for(0.06).is_far
-    answer = slow.answer(0.06)
-    assert "would buy 6 more points of test accuracy" in answer.question
-    assert "that is more than 10 times what was measured" in answer.answer
+    answer = power_law_answer(slow, 0.06)
+    assert "would gain 6 percentage points of test accuracy" in answer.question
+    assert "this is more than 10 times what was measured" in answer.answer
 
 
 def test_perfect_seeds_and_a_single_mistake_can_be_fitted() -> None:
@@ -456,106 +470,87 @@ def rows_of(panel: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def test_the_pictures_are_drawn(made: Made, tmp_path: Path) -> None:
     drawn = learning_curve_pictures(three(made))
-    assert list(drawn) == ["learning_curve_loss", "difference_in_validation_loss", "power_law"]
+    assert list(drawn) == ["learning_curve", "paired_difference", "power_law"]
     for name, shown in write_figures(drawn, tmp_path).items():
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert len(np.unique(np.asarray(picture))) > 50
         assert (tmp_path / f"{name}.svg").read_text().startswith("<svg")
         assert len(shown.alt) > 80
-    chart, _ = drawn["learning_curve_loss"]
+    chart, _ = drawn["learning_curve"]
     training, validation = chart.page_specs()
     assert [panel["title"] for panel in (training, validation)] == ["training", "validation"]
     assert [key.name for key in chart.series] == ["random", "warm", "frozen"]
-    place = validation["layer"][0]["encoding"]["x"]["axis"]
-    assert place["values"] == list(FRACTIONS)
-    assert place["labelExpr"].endswith("abs(datum.value - 1.0) < 1e-9 ? ['100 %', '1,000'] : ''")
-    assert len(rows_of(validation)) == 3 * len(FRACTIONS)
+    rows = rows_of(validation)
+    assert len(rows) == 3 * len(FRACTIONS)
+    assert sorted({row["x"] for row in rows}) == [50, 100, 200, 500, 1000]
     law, _ = drawn["power_law"]
     (panel,) = law.page_specs()
-    kinds = {row.get("kind") for row in rows_of(panel)}
-    assert kinds == {"fitted", "expected of more pictures", None}
-    assert sum("seed" in row for row in rows_of(panel)) == 3 * len(FRACTIONS) * 3
+    measured = [row for row in rows_of(panel) if "low" not in row and "line" in row]
+    assert len(measured) == 3 * len(FRACTIONS) * 3
+    assert max(row["x"] for row in rows_of(panel) if "low" in row) >= 4000
 
 
-def test_markers_are_filled_where_the_difference_is_shown() -> None:
+def test_the_bands_of_the_differences_are_their_intervals() -> None:
     random = curve("random", [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
     warm = curve("warm", [[0.9, 0.91, 0.92], [0.9, 1.15, 0.9]])
     chart = paired_differences([Comparison(warm, random)])
     (panel,) = chart.page_specs()
-    assert panel["title"] == "below zero: better than random; filled: shown"
-    rows = [row for row in rows_of(panel) if "value" in row]
-    assert [row["is"] for row in rows] == ["shown", "not shown"]
+    rows = [row for row in rows_of(panel) if "low" in row]
     spreads = [d.spread.interval for d in Comparison(warm, random).differences]
     for row, spread in zip(rows, spreads, strict=True):
         assert (row["low"], row["high"]) == pytest.approx(spread, rel=1e-5)
     assert chart.series[0].colour == charts.COLOURS[1]  # as in the curves, after the baseline
-    assert chart.numbers.startswith("warm -0.09 (-0.1148 to -0.06516, shown) at 5 %")
+    assert "below: better than random" in json.dumps(panel)
+    assert chart.numbers.startswith("warm -0.09 at training images 50")
 
 
-@pytest.mark.parametrize(
-    ("fractions", "scale", "labelled"),
-    [
-        (FRACTIONS, "log", FRACTIONS),
-        ((0.5, 0.75, 1.0), "linear", (0.5, 0.75, 1.0)),
-        (tuple(n / 20 for n in range(1, 21)), "linear", (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0)),
-        ((1.0,), "linear", (1.0,)),
-    ],
-)
-def test_labels_of_fractions_do_not_run_into_one_another(
-    fractions: Sequence[float], scale: str, labelled: Sequence[float]
-) -> None:
-    place = _along([Point(f, None, (0,), (1.0,)) for f in fractions]).to_dict()
-    assert place["scale"]["type"] == scale
-    assert place["axis"]["values"] == pytest.approx(list(labelled))
+# --- the study ------------------------------------------------------------------------------
 
 
-def test_a_kept_curve_is_drawn_again(made: Made, tmp_path: Path) -> None:
-    runs = made({"random": [[1.0, 1.25], [0.5, 0.75]], "warm": [[0.9, 1.0], [0.4, 0.5]]})
-    folder = tmp_path / "learning-curves" / "one"
-    page = write_learning_curve(
-        folder,
-        title="One",
-        runs=runs,
-        figures=("validation.loss",),
-        answers=[],
-        cautions=["A caution."],
-        accuracy="test.accuracy",
-        command="the command",
+def test_a_learning_curve_is_initialisations_at_fractions() -> None:
+    start = WarmStart(source=TINY, layers=("dense_1",))
+
+    def base_at(fraction: float) -> Experiment:
+        own = TINY.data.model_copy(update={"fraction": fraction})
+        return TINY.model_copy(update={"data": own})
+
+    variants = curve_variants(base_at, {"random": None, "a, b": start}, (0.025, 1.0))
+    assert list(variants) == ["random, 2.5%", "random, 100%", "a, b, 2.5%", "a, b, 100%"]
+    assert variants["a, b, 2.5%"] == base_at(0.025).model_copy(update={"start": start})
+    assert [place_of(name) for name in ("a, b, 2.5%", "other", "x, y")] == [
+        ("a, b", "2.5%"), ("other", ""), ("x, y", ""),
+    ]  # fmt: skip
+    base_of = same_fraction_of("random")
+    assert [base_of(name) for name in (*variants, "other")] == [
+        None, None, "random, 2.5%", "random, 100%", None,
+    ]  # fmt: skip
+
+
+def test_runs_are_found_by_initialisation_and_fraction(made: Made) -> None:
+    curves = made({"random": [[1.0], [0.5]], "warm": [[0.9], [0.4]]})
+    flat = {
+        variant(name, fraction): runs
+        for name, by_fraction in curves.items()
+        for fraction, runs in reversed(by_fraction.items())
+    }
+    assert by_initialisation(flat | {"the autoencoder": curves["random"][0.05]}) == curves
+    assert list(by_initialisation(flat)["warm"]) == [0.05, 0.1]
+
+
+def test_figures_of_the_best_epoch(made: Made) -> None:
+    """The lowest loss of any epoch, and the accuracy of the epoch of lowest validation loss."""
+    (run,) = made({"random": [[1.0]]})["random"][0.05]
+    (run.folder / "history.csv").write_text(
+        "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy\n"
+        "1,2.0,0.1,0.9,0.5\n2,1.0,0.2,0.6,0.4\n3,0.5,0.3,0.7,0.6\n"
     )
-    kept = json.loads((folder / CURVE).read_text())
-    assert kept["runs"]["warm"]["0.1"] == [run.name for run in runs["warm"][0.1]]
-    assert [row["initialisation"] for row in kept["largest"]] == ["random", "warm"]
-    first = page.read_text()
-    assert "A caution." in first
-    assert sorted(path.name for path in (folder / "tables").iterdir()) == [
-        "runs.csv", "runs.tex", "validation_loss.csv", "validation_loss.tex",
-    ]  # fmt: skip
-    (folder / CURVE).write_text("{}")
-    with pytest.raises(KerascwError, match=r"curve\.json: damaged \('runs'\)"):
-        draw_learning_curve(folder, Store(tmp_path))
-    kept["runs"]["warm"]["0.1"] = ["gone"]
-    (folder / CURVE).write_text(json.dumps(kept))
-    said = "run .* is not kept in .*; train it again: the command"
-    with pytest.raises(KerascwError, match=said):
-        draw_learning_curve(folder, Store(tmp_path / "elsewhere"))
-
-
-def test_the_table_as_csv(made: Made) -> None:
-    runs = made({"random": [[1.0, 1.25], [0.5, 0.75]], "warm": [[0.9, 1.0], [float("nan"), 0.5]]})
-    tables = {"validation.loss": curves_of(runs, "validation.loss")}
-    rows = list(csv.DictReader(io.StringIO(csv_text(tables))))
-    assert [(row["initialisation"], row["fraction"], row["pictures"]) for row in rows] == [
-        ("random", "0.05", "50"), ("random", "0.1", "100"),
-        ("warm", "0.05", "50"), ("warm", "0.1", "100"),
-    ]  # fmt: skip
-    assert rows[0]["values"] == "1.0 1.25"
-    assert (rows[0]["mean"], rows[0]["difference"]) == ("1.125", "")
-    expected = stats.ttest_rel([0.9, 1.0], [1.0, 1.25]).confidence_interval(0.95)
-    assert float(rows[2]["difference"]) == pytest.approx(-0.175)
-    assert float(rows[2]["difference_low_95"]) == pytest.approx(expected.low)
-    assert rows[2]["difference_shown"] == "False"
-    assert (rows[3]["seeds"], rows[3]["diverged_seeds"]) == ("1", "0")
-    assert (rows[3]["deviation"], rows[3]["low_95"], rows[3]["difference"]) == ("", "", "-0.25")
+    shows = CurveFigures("lowest.train_loss", "lowest.validation_loss", "test.accuracy")
+    runs = {"random": {0.05: [run]}}
+    assert curves_of(runs, shows.training)["random"].points[0].values == (0.5,)
+    assert curves_of(runs, shows.validation)["random"].points[0].values == (0.6,)
+    at_best = curves_of(runs, "lowest_validation_loss.validation_accuracy")
+    assert at_best["random"].points[0].values == (0.4,)
+    assert learning_curve_pictures(runs, shows).keys() == {"learning_curve"}
 
 
 # --- the command ----------------------------------------------------------------------------
@@ -568,11 +563,11 @@ def test_fractions_are_per_cent() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--fractions", "5,0"], "--fractions: '0' is no per cent above 0 and up to 100"),
-        (["--fractions", "5,,10"], "--fractions: '' is no per cent"),
-        (["--fractions", "nan"], "--fractions: 'nan' is no per cent"),
+        (["--fractions", "5,0"], "--fractions: '0' is no percentage above 0 and up to 100"),
+        (["--fractions", "5,,10"], "--fractions: '' is no percentage"),
+        (["--fractions", "nan"], "--fractions: 'nan' is no percentage"),
         (["--fractions", "0.01,0.02"],
-         "--fractions: 0.01 % and 0.02 % of 1,215 training pictures are the same 10"),
+         "--fractions: 0.01 % and 0.02 % of 1,215 training images are the same 10"),
         (["--model", "digit"], "--model 'digit': no such study; choose fashion"),
         (["--model", "bag-pretraining"], "the autoencoder, is an autoencoder, which has no acc"),
         (["--dataset", "digitz"], "no dataset 'digitz'; choose"),
@@ -585,7 +580,7 @@ def test_fractions_are_per_cent() -> None:
         (["--set", "seed=3"], "--set seed: use --seeds"),
         (["--set", "start.frozen=true"], "--set start.frozen: use --init"),
         (["--set", "data.holdout=none", "--set", "training.keep=last",
-          "--set", "training.patience=none"], "a learning curve needs a validation part"),
+          "--set", "training.patience=none"], "a learning curve needs a validation set"),
         (["--epochs", "0"], "training.epochs: Input should be greater than 0"),
     ],
 )  # fmt: skip
@@ -626,15 +621,35 @@ def test_only_layers_of_equal_names_and_shapes_are_taken_over() -> None:
         "model": base.model.model_copy(update={"filters": (4, 7)}),
     })  # fmt: skip
     assert shared_layers(base, source, None) == ("conv_1", "conv_1_norm", "dense_2")
-    experiments = planned(base, {"random": None, "w": source}, [0.5, 1.0], 2, None, 1, freeze=True)
-    assert [e.start for e in experiments["random"][0.5]] == [None, None]
-    for fraction, several in experiments["w"].items():
+
+
+def test_every_seed_starts_from_the_same_weights(tmp_path: Path) -> None:
+    source = TINY.model_copy(update={"model": DenseNet(dense=(12,)), "seed": 9})
+    (tmp_path / "first.json").write_text(source.canonical_json())
+    call = Call(
+        dataset="digits", model="digits", data=DataSpec(name="digits"), fractions=(0.5, 1.0),
+        initialisations=f"random,{tmp_path / 'first.json'}", freeze=True, seeds=2,
+    )  # fmt: skip
+    changes = {"model.dense": "12"}
+    plan = planned_curve(call, all_studies(), Store(tmp_path), None, changes)
+    assert list(plan.experiments) == ["random, 50%", "random, 100%", "first, 50%", "first, 100%"]
+    start = WarmStart(source=source, layers=("dense_1",), frozen=True)
+    for name, several in plan.experiments.items():
         assert [e.seed for e in several] == [0, 1]
-        for experiment in several:
-            assert experiment.data.fraction == fraction
-            assert experiment.start is not None
-            assert experiment.start.source == source
-            assert experiment.start.frozen
+        assert {e.start for e in several} == {start if name.startswith("first") else None}
+        assert {variant(place_of(name)[0], e.data.fraction) for e in several} == {name}
+    other = planned_curve(replace(call, seeds=3), all_studies(), Store(tmp_path), None, changes)
+    assert other.label != plan.label
+
+
+def test_keys_of_kept_sweeps_are_as_before() -> None:
+    """What a learning curve of the version before trained is found again."""
+    call = Call(dataset="digits", model="digits", data=DataSpec(name="digits"), fractions=(0.2,))
+    plan = planned_curve(call, all_studies(), Store("nowhere"), None, {"training.epochs": "3"})
+    assert [e.key("digits") for e in plan.experiments["random, 20%"][:2]] == [
+        "06608b3e74d59fe3",
+        "90e294fe9f566c7b",
+    ]
 
 
 def test_what_init_names(tmp_path: Path) -> None:
@@ -642,16 +657,21 @@ def test_what_init_names(tmp_path: Path) -> None:
     run = made_run(tmp_path / "digits-mlp-0123456789abcdef", 0.1, 4, 1.0)
     (run.folder / "manifest.json").write_text("{}")
     (tmp_path / "mine.json").write_text(TINY.canonical_json())
-    named = _sources(f"random, digits,{tmp_path / 'mine.json'},0123", store, sample=False)
-    assert list(named) == ["random", "digits", "mine", "digits-mlp-012345"]
-    assert named["random"] is None
-    assert named["digits"] is not None
-    assert named["digits"].training.epochs == 1000
-    assert named["mine"] == TINY
-    assert named["digits-mlp-012345"] == run.experiment
+
+    def named(text: str, *, sample: bool = False) -> dict[str, Experiment | None]:
+        call = Call("digits", "digits", DataSpec(name="digits"), (1.0,), text, sample=sample)
+        return _sources(call, all_studies(), store)
+
+    every = named(f"random, digits,{tmp_path / 'mine.json'},0123")
+    assert list(every) == ["random", "digits", "mine", "digits-mlp-012345"]
+    assert every["random"] is None
+    assert every["digits"] is not None
+    assert every["digits"].training.epochs == 1000
+    assert every["mine"] == TINY
+    assert every["digits-mlp-012345"] == run.experiment
     for text in (str(run.folder), str(run.folder / "experiment.json")):
-        assert _sources(text, store, sample=False) == {"digits-mlp-012345": run.experiment}
-    (sampled,) = _sources("fashion", store, sample=True).values()
+        assert named(text) == {"digits-mlp-012345": run.experiment}
+    (sampled,) = named("fashion", sample=True).values()
     assert sampled is not None
     assert sampled.data.sample
 
@@ -689,40 +709,59 @@ def test_a_sweep_from_the_command_line(tmp_path: Path) -> None:
     assert {run.experiment.start.layers for run in warm if run.experiment.start} == {("dense_1",)}
     assert sorted({run.metrics["train"]["examples"] for run in kept}) == [242, 1215]
 
-    (folder,) = (runs / "learning-curves").iterdir()
-    assert folder.name.startswith("digits-digits-")
+    (folder,) = (path.parent for path in runs.glob("studies/*/study.json"))
+    assert folder.name.startswith("learning-curve-digits-digits-")
     page = (folder / "report.html").read_text(encoding="utf-8")
-    # two fractions are too few for a power law
-    figures = ["difference_in_validation_loss", "learning_curve_loss"]
-    assert sorted(re.findall(r'<figure [^>]*data-name="(.*?)"', page)) == figures
+    # two fractions are too few for a power law; the learning curve opens the page
+    drawn = re.findall(r'<figure [^>]*data-name="(.*?)"', page)
+    assert drawn == ["learning_curve", "loss", "accuracy", "paired_difference"]
     assert "All seeds start from the same weights of first" in page
     for run in kept:
         assert run.name in page
-    pictures = sorted(path.name for path in (folder / "figures").iterdir())
-    assert pictures == [f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
+    figures = sorted(path.name for path in (folder / "figures").iterdir())
+    assert figures == [f"{name}.{kind}" for name in sorted(drawn) for kind in ("png", "svg")]
     (folder / "report.html").unlink()
     said = call("report", folder.name, "--runs", str(runs))
-    assert (said.exit_code, "learning curve report:" in said.stdout) == (0, True), said.output
+    assert (said.exit_code, "study report:" in said.stdout) == (0, True), said.output
     again = (folder / "report.html").read_text(encoding="utf-8")
-    assert re.findall(r'<figure [^>]*data-name="(.*?)"', again) == re.findall(
-        r'<figure [^>]*data-name="(.*?)"', page
-    )
+    assert re.findall(r'<figure [^>]*data-name="(.*?)"', again) == drawn
+    assert recall(folder.name, Store(runs)).study.arguments == {
+        "model": "digits", "dataset": "digits (scikit-learn)", "baseline": "random", "notes": [],
+    }  # fmt: skip
     with (folder / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 2 * 2
     for row in rows:
         part, figure = row["figure"].split(".")
-        values = [
-            run.metrics[part][figure]
-            for run in sorted(kept, key=lambda run: run.experiment.seed)
-            if run.experiment.data.fraction == float(row["fraction"])
-            and (run.experiment.start is None) == (row["initialisation"] == "random")
-        ]
-        assert [float(value) for value in row["values"].split()] == values
-        assert float(row["mean"]) == pytest.approx(np.mean(values))
+        initialisation, fraction = place_of(row["variant"])
+        values = {
+            run.experiment.seed: run.metrics[part][figure]
+            for run in kept
+            if f"{run.experiment.data.fraction:.0%}" == fraction
+            and (run.experiment.start is None) == (initialisation == "random")
+        }
+        values = dict(sorted(values.items()))
+        assert [float(value) for value in row["values"].split()] == list(values.values())
+        assert float(row["mean"]) == pytest.approx(np.mean(list(values.values())))
+        assert (row["difference"] == "") == (initialisation == "random")
+    csv_before = (folder / "table.csv").read_bytes()
 
     again = call(*words)
     assert again.exit_code == 0
     assert "8 runs, 8 kept already, 0 to train" in again.stdout
     assert "images trained in" not in again.stdout
-    assert [path.name for path in (runs / "learning-curves").iterdir()] == [folder.name]
+    assert [path.parent.name for path in runs.glob("studies/*/study.json")] == [folder.name]
+    assert (folder / "table.csv").read_bytes() == csv_before
+
+
+def test_what_is_changed_is_said_on_the_page(tmp_path: Path) -> None:
+    """Study mnist-convnet holds nothing out; a learning curve needs a validation set."""
+    words = ["learning-curve", "--dataset", "digits", "--model", "mnist-convnet", "--fractions",
+             "10", "--seeds", "1", "--epochs", "1", "--set", "model.filters=2",
+             "--set", "model.pool_after=1", "--set", "model.dense=4",
+             "--runs", str(tmp_path)]  # fmt: skip
+    result = call(*words)
+    assert result.exit_code == 0, result.output
+    (page,) = tmp_path.glob("studies/*/report.html")
+    note = "Study mnist-convnet holds no validation set out; here 135 training images are held out."
+    assert note in page.read_text(encoding="utf-8")

@@ -120,7 +120,7 @@ def test_a_page_opens_without_an_error_and_loads_nothing(browser: Any, page: Pat
     # every chart has a description with numbers, every picture one at all
     for panels in elements(browser, ".panels"):
         assert any(letter.isdigit() for letter in panels.get_attribute("aria-label"))
-    assert all(image.get_attribute("alt") for image in elements(browser, "img"))
+    assert all(still.get_attribute("aria-label") for still in elements(browser, ".still"))
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -134,6 +134,16 @@ def test_nothing_is_wider_than_the_window(browser: Any, page: Path, width: int) 
         box = svg.rect
         assert box["width"] > 150
         assert box["x"] + box["width"] <= there
+
+
+def test_what_is_wider_than_a_phone_says_that_it_scrolls(browser: Any, study_page: Path) -> None:
+    script = """return [...document.querySelectorAll('.scroll')].filter(box => box.offsetParent)
+        .map(box => [box.scrollWidth > box.clientWidth + 1, !box.nextElementSibling.hidden])"""
+    for width in (1280, 390):
+        opened(browser, study_page, width)
+        boxes = browser.execute_script(script)
+        assert all(wide == said for wide, said in boxes), boxes
+        assert any(wide for wide, _ in boxes) == (width == 390)
 
 
 def column(browser: Any, table: str, number: int) -> list[str]:
@@ -208,15 +218,21 @@ def test_pointing_reads_a_value_off(browser: Any, run: Run) -> None:
 def test_the_page_follows_light_and_dark(browser: Any, page: Path) -> None:
     paper = "return getComputedStyle(document.body).backgroundColor"
     ink = "return getComputedStyle(document.querySelector('.plot svg text')).fill"
-    seen = {}
+    # of the text of a grid of images, which stands on the page itself
+    words = "return getComputedStyle(document.querySelector('.still [id*=text_] g')).fill"
+    seen, drawn = {}, {}
     for scheme in ("light", "dark"):
         feature = {"name": "prefers-color-scheme", "value": scheme}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
         opened(browser, page)
         seen[scheme] = browser.execute_script(paper), browser.execute_script(ink)
+        if elements(browser, ".still"):
+            drawn[scheme] = browser.execute_script(words)
+            assert not elements(browser, ".still [style*='#ffffff']")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert seen["light"] == ("rgb(255, 255, 255)", "rgb(28, 32, 36)")
     assert seen["dark"] == ("rgb(22, 24, 27)", "rgb(231, 233, 236)")
+    assert not drawn or drawn["light"] != drawn["dark"]
 
 
 # --- a search, a learning curve, the index --------------------------------------------------
@@ -276,7 +292,7 @@ def curve_page(kept: Path) -> Path:
     more = ("--epochs", "2", "--init", f"random,{source}", "--runs", str(kept))
     done = CliRunner().invoke(main, ["learning-curve", *words, *more])
     assert done.exit_code == 0, done.output
-    (page,) = kept.glob("learning-curves/*/report.html")
+    (page,) = kept.glob("studies/learning-curve-*/report.html")
     return page
 
 
@@ -360,18 +376,18 @@ def test_the_lines_of_a_learning_curve_are_switched_in_both_panels(
     browser: Any, curve_page: Path
 ) -> None:
     opened(browser, curve_page)
-    figure = "figure[data-name='learning_curve_loss']"
+    figure = "figure[data-name='learning_curve']"
     assert len(elements(browser, f"{figure} .panel")) == 2
     assert len(elements(browser, f"{figure} .mark-line path")) == 4
     elements(browser, f"{figure} .switches input")[0].click()
     until(browser, f'return document.querySelector("{figure}").dataset.hidden == 1')
     assert len(elements(browser, f"{figure} .mark-line path")) == 2
-    # the table beside it, by its number of pictures, from the most
-    header = elements(browser, "table[data-name='test_accuracy'] thead th")[1]
-    for _ in range(2):
-        header.find_element("css selector", "button").click()
-    fractions = [c.text for c in elements(browser, "table[data-name='test_accuracy'] tbody th")]
-    assert fractions == ["100 %", "50 %"]
+    # the table beside it, by the name of the variant
+    header = elements(browser, "table[data-name='test_accuracy'] thead th")[0]
+    header.find_element("css selector", "button").click()
+    names = [c.text for c in elements(browser, "table[data-name='test_accuracy'] tbody th")]
+    assert names == sorted(names)
+    assert len(names) == 4
 
 
 def test_the_index_is_filtered_by_typing_and_by_kind(browser: Any, index_page: Path) -> None:
@@ -384,7 +400,7 @@ def test_the_index_is_filtered_by_typing_and_by_kind(browser: Any, index_page: P
         return [row.get_attribute("data-kind") for row in rows]
 
     everything = shown()
-    assert set(everything) == {"run", "study", "search", "learning curve"}
+    assert set(everything) == {"run", "study", "search"}
     box = elements(browser, "form.filter input")[0]
     box.send_keys("RATES digits")
     assert shown() == ["search"]
@@ -396,11 +412,11 @@ def test_the_index_is_filtered_by_typing_and_by_kind(browser: Any, index_page: P
     box.send_keys("no such thing")
     assert shown() == []
     box.clear()
-    Select(elements(browser, "form.filter select")[0]).select_by_value("learning curve")
-    assert shown() == ["learning curve"]
+    Select(elements(browser, "form.filter select")[0]).select_by_value("search")
+    assert shown() == ["search"]
     # what is shown leads to its page
     elements(browser, "table.index tbody tr:not([hidden]) a")[0].click()
-    until(browser, "return document.title.startsWith('Learning curve of digits')")
+    until(browser, "return document.title.includes('rates')")
 
 
 def test_the_index_is_sorted_by_what_was_measured(browser: Any, index_page: Path) -> None:

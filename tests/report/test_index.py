@@ -68,7 +68,7 @@ def at(path: Path, seconds: float) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Three runs of a study, an autoencoder, a search and a learning curve, one after another."""
+    """Three runs of a study, an autoencoder and a search, one after another."""
     runs = tmp_path / "runs"
     for seed, accuracy in enumerate((0.9, 0.92, 0.94)):
         own = MLP.model_copy(update={"seed": seed})
@@ -99,15 +99,7 @@ def store(tmp_path: Path) -> Path:
     write_record(search, TrialRecord("0000", 1, {"rate": 0.1}, "completed", score=0.8,
                                      values=(0.8,), seeds=(0,)))  # fmt: skip
     write(search / FINALISTS, [asdict(Finalist("0000", (1, 2), ("a", "b"), (0.7, 0.8)))])
-    at(search / FINALISTS, 300)
-    curve = runs / "learning-curves" / "digits-digits-abc"
-    curve.mkdir(parents=True)
-    row = {"initialisation": "random", "figure": "test.accuracy", "fraction": 1.0, "mean": 0.75,
-           "interval": [0.7, 0.8]}  # fmt: skip
-    content = {"title": "Learning curve of digits", "data": "digits (scikit-learn)", "model": "mlp",
-               "sample": False, "seeds": 2, "largest": [row], "runs": {}}  # fmt: skip
-    (curve / "curve.json").write_text(json.dumps(content))
-    at(curve / "curve.json", 400)
+    at(search / SEARCH, 300)
     return runs
 
 
@@ -118,13 +110,11 @@ def listed(store: Path) -> list[Entry]:
 def test_every_kind_has_a_row_with_its_figure_the_newest_first(store: Path) -> None:
     entries = listed(store)
     assert [(entry.summary.kind, entry.summary.name) for entry in entries] == [
-        ("learning curve", "digits-digits-abc"), ("search", "rates-random"),
+        ("search", "rates-random"),
         ("study", "digits-quick"), ("run", "digits-autoencoder-0"), ("run", "digits-convnet-0"),
         ("run", "digits-mlp-2"), ("run", "digits-mlp-1"), ("run", "digits-mlp-0"),
     ]  # fmt: skip
-    curve, search, study, autoencoder, convnet, *_, mlp = (entry.summary for entry in entries)
-    assert (curve.figure, curve.value) == ("test accuracy", 0.75)
-    assert curve.text == "0.7500 ± 0.0500 (random, 100 % of the images)"
+    search, study, autoencoder, convnet, *_, mlp = (entry.summary for entry in entries)
     assert (search.figure, search.value, search.seeds) == (
         "validation accuracy", 0.75, "2 fresh seeds, 1 trial",
     )  # fmt: skip
@@ -139,13 +129,13 @@ def test_every_kind_has_a_row_with_its_figure_the_newest_first(store: Path) -> N
     assert (mlp.seeds, mlp.budget) == ("seed 0", "2 epochs")
     assert (convnet.dataset, convnet.model) == ("digits (scikit-learn)", "convnet")
     assert entries[-1].study == "digits-quick"
-    assert counts_text(entries) == "5 runs, 1 study, 1 search, 1 learning curve"
+    assert counts_text(entries) == "5 runs, 1 study, 1 search"
 
 
 def test_what_an_earlier_version_kept_is_summarised_once(store: Path) -> None:
     assert not list(store.rglob(SUMMARY))
     before = listed(store)
-    assert len(list(store.rglob(SUMMARY))) == 8
+    assert len(list(store.rglob(SUMMARY))) == 7
     (store / "digits-mlp-0" / "metrics.json").write_text("not read again")
     assert listed(store) == before
     assert read_summary(store / "digits-mlp-0") == before[-1].summary
@@ -171,7 +161,7 @@ def test_the_command_writes_the_page_with_relative_links(store: Path) -> None:
     done = call("report", "--all", "--runs", str(store))
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines() == [
-        f"index of 5 runs, 1 study, 1 search, 1 learning curve: {store / 'index.html'}",
+        f"index of 5 runs, 1 study, 1 search: {store / 'index.html'}",
         f"next: python -m kerascw report --all --open --runs {store}",
     ]
     html = (store / "index.html").read_text()
@@ -182,7 +172,7 @@ def test_the_command_writes_the_page_with_relative_links(store: Path) -> None:
     # what is not drawn says how
     assert f"python -m kerascw report digits-mlp-1 --runs {store}</code>" in html
     assert '<option value="run">run (5)</option>' in html
-    assert html.count('<tr data-kind="') == 8
+    assert html.count('<tr data-kind="') == 7
     assert "Cannot be read" not in html
 
 
@@ -222,11 +212,6 @@ def test_with_nothing_kept_it_says_what_to_do(tmp_path: Path) -> None:
         ("studies/digits-quick/study.json", "{}", "&#39;runs&#39; is missing"),
         ("searches/rates-random/search.json", "{", "search.json: damaged"),
         ("searches/rates-random/finalists.json", "[1]", "finalists.json: damaged"),
-        (
-            "learning-curves/digits-digits-abc/curve.json",
-            "no",
-            "curve.json: damaged, not JSON",
-        ),
     ],
 )
 def test_what_is_damaged_is_named_and_the_rest_is_listed(
@@ -240,7 +225,7 @@ def test_what_is_damaged_is_named_and_the_rest_is_listed(
     damaged = html[html.index("Cannot be read") :]
     assert said in damaged
     rows = html.count('<tr data-kind="')
-    assert rows == 7
+    assert rows == 6
     assert (store / file).parent.is_dir()  # nothing is set aside
 
 
@@ -269,14 +254,14 @@ def test_a_wrong_call_is_one_line(tmp_path: Path) -> None:
     for words in (("report",), ("report", "x", "--all")):
         done = call(*words, "--runs", str(tmp_path))
         assert done.exit_code == 2
-        assert done.stderr.startswith("kerascw: report: name a run, a study, a search")
+        assert done.stderr.startswith("kerascw: report: name a run, a study or a search")
         assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_index_needs_no_tensorflow_and_no_charts() -> None:
     code = (
         "import sys, kerascw.report.index;"
-        "heavy = {'tensorflow', 'keras', 'keras_tuner', 'matplotlib', 'altair', 'scipy', 'PIL'};"
+        "heavy = {'tensorflow', 'keras', 'keras_tuner', 'matplotlib', 'altair', 'scipy'};"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,7 +13,7 @@ from kerascw.runs.store import Run, Store, find_fault
 
 FILES = {
     "experiment.json", "environment.json", "history.csv", "metrics.json", "predictions.npz",
-    "model.keras", "manifest.json", "report.html", "figures", "tables",
+    "model.keras", "manifest.json", "summary.json",
 }  # fmt: skip
 
 
@@ -39,12 +39,6 @@ def copy_of(run: Run, folder: Path) -> Store:
 
 def test_a_run_has_all_its_files_and_is_whole(kept: Run) -> None:
     assert {path.name for path in kept.folder.iterdir()} == FILES
-    assert {path.name for path in (kept.folder / "figures").iterdir()} == {
-        f"{name}.{suffix}"
-        for name in ("curves", "confusion", "calibration", "predictions", "mistakes",
-                     "samples_per_class")
-        for suffix in ("png", "svg")
-    }  # fmt: skip
     assert find_fault(kept.folder) is None
     assert not list(kept.folder.parent.glob(".unfinished/*"))
 
@@ -91,20 +85,10 @@ def test_a_damaged_run_is_set_aside_and_trained_again(
     store = copy_of(kept, tmp_path)
     damage(tmp_path / kept.name)  # type: ignore[operator]
     with pytest.warns(UserWarning, match=said):
-        again = run_experiment(kept.experiment, sample, store, draw=False)
+        again = run_experiment(kept.experiment, sample, store)
     assert find_fault(again.folder) is None
     assert again.history == kept.history
     assert [path.name for path in (tmp_path / ".damaged").iterdir()] == [f"{kept.name}.1"]
-
-
-def test_a_report_that_was_deleted_is_drawn_again(
-    kept: Run, sample: Dataset, tmp_path: Path
-) -> None:
-    store = copy_of(kept, tmp_path)
-    (tmp_path / kept.name / "report.html").unlink()
-    again = run_experiment(kept.experiment, sample, store)
-    assert (again.folder / "report.html").is_file()
-    assert find_fault(again.folder) is None
 
 
 def _train(experiment: str, runs: str, results: "multiprocessing.Queue[tuple[int, str]]") -> None:
@@ -120,9 +104,7 @@ def _train(experiment: str, runs: str, results: "multiprocessing.Queue[tuple[int
 
     count = Count()
     data = load_data("fashion_mnist", sample=True)
-    run = run_experiment(
-        Experiment.model_validate_json(experiment), data, Store(runs), count, draw=False
-    )
+    run = run_experiment(Experiment.model_validate_json(experiment), data, Store(runs), count)
     results.put((count.epochs, run.name))
 
 

@@ -1,13 +1,17 @@
 """Experiments that begin with another's weights: what is carried over, kept and refused."""
 
+import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
-from kerascw.data import Dataset, nested_subset, split
+from kerascw.data import Dataset, split
+from kerascw.data.splits import nested_subset, subset_of
 from kerascw.errors import CallError, Interrupted, KerascwError
 from kerascw.experiment.settings import override, read_experiment
 from kerascw.experiment.spec import (
@@ -19,10 +23,11 @@ from kerascw.experiment.spec import (
     TrainingSpec,
     WarmStart,
 )
+from kerascw.lab.curves import place_of
 from kerascw.lab.derive import with_seed
 from kerascw.lab.plan import planned
 from kerascw.models import build_model
-from kerascw.runs.many import name_of, run_many
+from kerascw.runs.many import prepare, run_many
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
 from kerascw.studies import bag_learning, study_named
@@ -89,6 +94,41 @@ def test_layers_equal_their_source_bit_for_bit_and_the_others_are_fresh(source: 
     assert all(layer.trainable for layer in model.layers)
 
 
+def test_kernels_alone_leave_the_biases_as_they_were_drawn(source: Run) -> None:
+    experiment = started(("conv_1", "dense_1"), takes="kernels")
+    assert experiment.start is not None
+    model = SOURCE.model.model_copy(update={"initializer": "torch"})
+    fresh = build_model(model, classes=4, seed=3)
+    built = build_model(model, classes=4, seed=3)
+    theirs = source.model()
+    warm_start(built, theirs, experiment.start)
+    for name in ("conv_1", "dense_1"):
+        kernel, bias = built.get_layer(name).get_weights()
+        np.testing.assert_array_equal(kernel, theirs.get_layer(name).get_weights()[0])
+        np.testing.assert_array_equal(bias, fresh.get_layer(name).get_weights()[1])
+        assert (bias != theirs.get_layer(name).get_weights()[1]).any()
+    whole = started(("conv_1", "dense_1"))
+    assert "takes" not in whole.canonical_json()
+    assert whole.key("data") != experiment.key("data")
+
+
+def test_random_biases_are_not_frozen() -> None:
+    with pytest.raises(ValidationError, match="would keep random biases with takes kernels"):
+        started(takes="kernels", frozen=True)
+
+
+def test_a_layer_without_a_kernel_is_refused(tmp_path: Path) -> None:
+    """Before anything is trained: a batch norm has weights, but no kernel."""
+    experiment = started(("conv_1", "conv_1_norm"), takes="kernels")
+    assert experiment.start is not None
+    normed = {"model": SOURCE.model.model_copy(update={"batch_norm": True})}
+    start = experiment.start.model_copy(update={"source": SOURCE.model_copy(update=normed)})
+    with pytest.raises(
+        CallError, match=r"^start\.layers: conv_1_norm has no kernel, but start\.ta"
+    ):
+        run_many([experiment.model_copy(update=normed | {"start": start})], Store(tmp_path))
+
+
 def test_frozen_layers_do_not_move_and_the_others_do(source: Run, store: Store) -> None:
     frozen, free = run_many([started(frozen=True), started()], store)
     for name in ("conv_1", "conv_2", "dense_1"):
@@ -123,7 +163,7 @@ def test_the_source_is_trained_once_and_for_whom_it_is_asked(tmp_path: Path) -> 
     assert notes.plans == [(2, 0), (3, 0)]
     assert len(notes.names) == len(set(notes.names)) == 5
     assert len({run.source for run in runs}) == 2
-    assert [run.name for run in runs] == [name_of(e, None) for e in experiments]
+    assert [run.name for run in runs] == [prepare(e, store, None).name for e in experiments]
     again = Notes()
     assert run_many(experiments, store, watcher=again) == runs
     assert again.names == []
@@ -247,12 +287,11 @@ def test_subsets_are_nested_and_the_same_for_every_initialisation(sample: Datase
             part = split(sample, experiment.data).train
             parts.setdefault(experiment.data.fraction, []).append(part.images[:])
     assert sorted(parts) == list(bag_learning.FRACTIONS)
-    smaller: set[bytes] = set()
-    for _, (random, warm) in sorted(parts.items()):
+    whole = parts[1.0][0]
+    for fraction, (random, warm) in sorted(parts.items()):
         np.testing.assert_array_equal(random, warm)
-        larger = {image.tobytes() for image in random}
-        assert smaller < larger
-        smaller = larger
+        # the report's subsets are the first images
+        np.testing.assert_array_equal(random, whole[: round(fraction * len(whole))])
 
 
 def test_nested_subsets_keep_every_class_s_share() -> None:
@@ -272,12 +311,102 @@ def test_every_seed_has_its_own_source() -> None:
                 assert experiment.start.source.seed == seed
 
 
+def test_the_first_images_or_a_stratified_draw() -> None:
+    labels = np.repeat(np.arange(2), 50)
+    first = DataSpec(name="digits", fraction=0.3, subset="first")
+    np.testing.assert_array_equal(subset_of(labels, first), np.arange(30))
+    drawn = subset_of(labels, DataSpec(name="digits", fraction=0.3))
+    assert np.bincount(labels[drawn]).tolist() == [15, 15]
+    assert "subset" not in DataSpec(name="digits").model_dump_json(exclude_defaults=True)
+
+
+def test_labels_can_stay_the_datasets_own(sample: Dataset) -> None:
+    own = DataSpec(name="fashion_mnist", classes=(8, 1), relabel=False)
+    kept, numbered = split(sample, own), split(sample, own.model_copy(update={"relabel": True}))
+    assert set(kept.test.labels.tolist()) == {1, 8}
+    assert kept.class_names == sample.entry.class_names
+    assert numbered.class_names == (kept.class_names[8], kept.class_names[1])
+    np.testing.assert_array_equal(np.array([8, 1])[numbered.test.labels], kept.test.labels)
+    np.testing.assert_array_equal(kept.test.images, numbered.test.images)
+
+
+def test_a_model_has_an_output_for_every_class_where_labels_stay(
+    sample: Dataset, store: Store, source: Run
+) -> None:
+    """Ten outputs, taking kernels of a model with three."""
+    data = SOURCE.data.model_copy(update={"classes": (0, 8), "relabel": False, "subset": "first"})
+    experiment = started(takes="kernels").model_copy(update={"data": data})
+    (run,) = run_many([experiment], store)
+    assert run.source == source.name
+    rows = run.metrics["test"]["per_class"]
+    assert (len(rows), run.model().output_shape) == (10, (None, 10))
+    assert [row["class"] for row in rows if row["examples"]] == [
+        sample.entry.class_names[label] for label in (0, 8)
+    ]
+
+
+# --- the printed settings of parts 4 and 5 --------------------------------------------------
+
+
+def test_part_4_is_as_printed() -> None:
+    autoencoder, *others = bag_learning.pretraining().values()
+    assert (autoencoder.data.scaling, autoencoder.training.epochs) == ("unit", 20)
+    for experiment in others:
+        data, training = experiment.data, experiment.training
+        assert (data.scaling, data.subset, data.relabel) == ("raw", "first", False)
+        assert (training.epochs, training.keep) == (20, "validation_loss")
+        if experiment.start is not None:
+            assert experiment.start.takes == "kernels"
+            assert experiment.start.source == autoencoder
+    published = bag_learning.PRETRAINING.published()
+    random, warm = published["random, 100%"], published["autoencoder, 90%"]
+    assert list(random) == [
+        "lowest_validation_loss.train_accuracy",
+        "lowest_validation_loss.validation_accuracy",
+        "test.accuracy",
+    ]
+    assert not any(figure.not_comparable for figure in random.values())
+    assert all("go on learning" in figure.not_comparable for figure in warm.values())
+
+
+class _Graded:
+    """A run of a cell of the grid, by its validation loss."""
+
+    def __init__(self, cell: Experiment, loss: float, accuracy: float) -> None:
+        self.experiment = cell
+        self.metrics = {"status": "finished", "validation": {"loss": loss, "accuracy": accuracy}}
+
+
+def test_part_5_is_as_printed() -> None:
+    grid = bag_learning.transfer_grid()
+    assert {e.training.epochs for e in grid.values()} == {30}
+    chosen = "Fashion-MNIST-2: sgd 0.001 dropout 0.3"
+    runs: Any = {
+        name: [_Graded(e, *((0.2, 0.90) if name == chosen else (0.3, 0.95)))]
+        for name, e in grid.items()
+    }
+    assert bag_learning.best_of_grid(runs) == chosen  # by loss, not by accuracy
+    sweep = bag_learning.transfer_sweep(runs)
+    assert len(sweep) == 3 * 20
+    for name, experiment in sweep.items():
+        data, training, start = experiment.data, experiment.training, experiment.start
+        assert (data.classes, data.scaling, data.subset) == ((0, 1, 4, 5, 8), "raw", "first")
+        assert (training.epochs, training.keep) == (20, "last")
+        if start is not None:
+            assert (start.source, start.source.data.scaling) == (grid[chosen], "raw")
+            assert start.takes == ("everything" if name.startswith("frozen") else "kernels")
+    test = bag_learning.TRANSFER.published()["random, 100%"]["test.accuracy"]
+    assert test.reported == 0.9836
+    assert "the program's output beside it has 0.9818" in test.not_comparable
+    assert "it is scored with dropout on" in test.not_comparable
+
+
 def test_the_transfer_classifier_flattens_to_2000() -> None:
     cell = bag_learning.transfer_grid()["Fashion-MNIST-2: sgd 0.001 dropout 0.3"]
     model = build_model(cell.model, classes=5)
     assert model.get_layer("flatten").output.shape == (None, 2000)
     encoder = bag_learning.pretraining()["random, 5%"]
-    assert build_model(encoder.model, classes=5).get_layer("flatten").output.shape == (None, 320)
+    assert build_model(encoder.model).get_layer("flatten").output.shape == (None, 320)
 
 
 def test_a_study_from_the_command_line_with_warm_starts(
@@ -301,9 +430,13 @@ def test_a_study_from_the_command_line_with_warm_starts(
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     assert len(Store(tmp_path).all()) == 4 + 2 * 3 * 2
-    assert "Which cell of the grid does validation choose" in result.output
+    assert "Which cell of the grid has the lowest validation loss" in result.output
+    assert "Does the report's reading hold, that transferred weights are better" in result.output
     assert "Not comparable" in result.output
     (page,) = tmp_path.glob("studies/*/report.html")
     assert "a global loader is used again" in page.read_text(encoding="utf-8")
+    table = (page.parent / "table.csv").read_text()
+    rows = [row for row in csv.DictReader(table.splitlines()) if row["difference"]]
+    assert {place_of(row["variant"])[0] for row in rows} == {"transferred", "frozen"}
     again = CliRunner().invoke(main, words)
     assert "0 to train" in again.output

@@ -1,0 +1,301 @@
+"""Learning curves as studies: any model on growing parts of any dataset.
+
+    python -m kerascw learning-curve --dataset digits --model digits --fractions 5,10,20,50,100
+
+A learning curve is a study of initialisations x fractions x seeds. Bag-pretraining and bag-transfer
+(:mod:`kerascw.studies.bag_learning`) are two of them; the command builds others.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerascw.data.catalogue import CATALOG
+from kerascw.data.load import dataset_for, splits_for
+from kerascw.data.splits import nested_subset
+from kerascw.errors import CallError, choices
+from kerascw.experiment.settings import override, read_experiment
+from kerascw.experiment.spec import DataSpec, Experiment, Holdout, WarmStart
+from kerascw.lab.curves import (
+    CurveFigures,
+    by_initialisation,
+    curve_variants,
+    percent,
+    same_fraction_of,
+)
+from kerascw.lab.derive import of_sample, on_other_data
+from kerascw.lab.learning_answers import learning_curve_answers
+from kerascw.lab.plan import Plan
+from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.runs.run import file_name
+from kerascw.runs.store import Store
+
+RANDOM = "random"
+"""The name of the initialisation with random weights."""
+
+
+def curve_study(
+    *,
+    baseline: str = RANDOM,
+    curves: CurveFigures | None = None,
+    answers: Callable[[Runs], list[Answer]] = lambda _: [],
+    pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] = lambda *_: {},
+    **fields: Any,
+) -> Study:
+    """Return a study with the answers and figures of a learning curve.
+
+    Parameters
+    ----------
+    baseline : the initialisation that the others are compared with, at the same fraction.
+    curves : which figures of the runs are drawn and compared.
+    answers, pictures : further ones, which come first.
+    fields : of :class:`kerascw.lab.study.Study`.
+    """
+
+    def all_answers(runs: Runs) -> list[Answer]:
+        return [*answers(runs), *learning_curve_answers(by_initialisation(runs), curves)]
+
+    def all_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+        from kerascw.report.learning_curve import learning_curve_pictures
+
+        return learning_curve_pictures(by_initialisation(runs), curves) | pictures(runs, options)
+
+    return Study(
+        **fields,
+        baseline=f"{baseline} at the same fraction",
+        baseline_of=same_fraction_of(baseline),
+        answers=all_answers,
+        pictures=all_pictures,
+        leading_picture="learning_curve",
+        no_folds="its learning curves are paired by seed",
+    )
+
+
+def learning_curve(
+    name: str, variants: Mapping[str, Experiment], arguments: Mapping[str, Any]
+) -> Study:
+    """Return the study that the command ``learning-curve`` runs.
+
+    Parameters
+    ----------
+    variants : every initialisation at every fraction, of the first seed.
+    arguments : ``model`` and ``dataset``, as the command names them, the ``baseline``, and
+        ``notes``: in what the training differs from the model's own study.
+    """
+    model, notes = arguments["model"], arguments["notes"]
+    question = f"How does training differ from study {model}'s own?"
+    first = next(iter(variants.values()))
+    return curve_study(
+        baseline=arguments["baseline"],
+        answers=lambda _: [Answer(question, note) for note in notes],
+        name=name,
+        question=f"Learning curve of {model} on {arguments['dataset']}: how much do more images "
+        "gain?",
+        dataset=arguments["dataset"],
+        variants=lambda: dict(variants),
+        expected={},
+        quick=Quick(epochs=first.training.epochs),
+        figures=("validation.loss", "test.accuracy", "train.loss"),
+        arguments=arguments,
+    )
+
+
+# --- from the command's words ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the command ``learning-curve`` was asked for."""
+
+    dataset: str
+    model: str  # a study; its first variant is trained
+    data: DataSpec  # what dataset stands for
+    fractions: Sequence[float]
+    initialisations: str = RANDOM  # a list, with commas between
+    freeze: bool = False
+    seeds: int = 5
+    sample: bool = False
+
+
+def planned_curve(
+    call: Call,
+    studies: Mapping[str, Study],
+    store: Store,
+    data_dir: str | Path | None,
+    changes: Mapping[str, Any],
+) -> Plan:
+    """Return the learning curve's plan: every initialisation at every fraction over the seeds.
+
+    All seeds of an initialisation start from the same weights, those that it names.
+
+    Raises
+    ------
+    CallError
+        A name that is no study, run or file, a source of which no layer fits, or fractions that
+        are the same images.
+    """
+    base = _classifier(call.model, studies)
+    sources = _sources(call, studies, store)
+    if call.freeze and not any(sources.values()):
+        raise CallError("--freeze: --init names random weights only; there are none to keep")
+    base, notes = _on_dataset(base, call, data_dir)
+    base = override(base, dict(changes))
+    _check_fractions(call.fractions, base, data_dir)
+    starts = {
+        name: None if source is None else _warm_start(name, base, source, call.freeze, data_dir)
+        for name, source in sources.items()
+    }
+    variants = curve_variants(
+        lambda fraction: override(base, {"data.fraction": fraction}), starts, call.fractions
+    )
+    experiments = {
+        name: [override(first, {"seed": seed}) for seed in range(call.seeds)]
+        for name, first in variants.items()
+    }
+    text = "\n".join(e.canonical_json() for several in experiments.values() for e in several)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    arguments = {
+        "model": call.model,
+        "dataset": dataset_for(base.data, data_dir).title,
+        "baseline": next(iter(sources)),
+        "notes": notes,
+    }
+    name = f"learning-curve-{call.model}-{file_name(base.data)}-{digest}"
+    return Plan(learning_curve(name, variants, arguments), "full", experiments, {}, call.sample)
+
+
+def _classifier(study: str, studies: Mapping[str, Study]) -> Experiment:
+    """Return the first variant of the study, from random weights."""
+    if study not in studies:
+        raise CallError(f"--model {study!r}: no such study; choose {choices(studies)}")
+    name, experiment = next(iter(studies[study].variants().items()))
+    if experiment.reconstructs:
+        raise CallError(
+            f"--model {study}: its first variant, {name}, is an autoencoder, which has no "
+            "accuracy; choose a study of classifiers"
+        )
+    return experiment.model_copy(update={"start": None})
+
+
+def _sources(
+    call: Call, studies: Mapping[str, Study], store: Store
+) -> dict[str, Experiment | None]:
+    """Return what each initialisation starts from, by its name; None for random weights."""
+    sources: dict[str, Experiment | None] = {}
+    for part in filter(None, (part.strip() for part in call.initialisations.split(","))):
+        name, source = (RANDOM, None) if part == RANDOM else _source(part, call, studies, store)
+        if name in sources:
+            raise CallError(f"--init: {name} is named twice")
+        sources[name] = source
+    if not sources:
+        raise CallError("--init: names nothing; write random, a kept run, a study or a file")
+    return sources
+
+
+def _source(
+    text: str, call: Call, studies: Mapping[str, Study], store: Store
+) -> tuple[str, Experiment]:
+    """Return a name and the experiment of a file, a study or a kept run."""
+    path = Path(text)
+    if path.is_file():
+        experiment = read_experiment(path)
+        is_a_runs = path.name == "experiment.json"
+        return _short(path.resolve().parent.name) if is_a_runs else path.stem, experiment
+    if text in studies:
+        experiment = next(iter(studies[text].variants().values()))
+        own = CATALOG.get(experiment.data.name)
+        has_sample = own is not None and own.sample
+        return text, of_sample(experiment) if call.sample and has_sample else experiment
+    try:
+        run = store.find(text)
+    except CallError as error:
+        raise CallError(
+            f"--init {text!r} is neither random, a file nor a study ({choices(studies)}); {error}"
+        ) from None
+    return _short(run.name), run.experiment
+
+
+def _short(name: str) -> str:
+    """Return a run's name short enough for tables.
+
+    >>> _short("fashion_mnist-convnet-185e89c81b40bed4")
+    'fashion_mnist-convnet-185e89'
+    """
+    stem, dash, key = name.rpartition("-")
+    is_key = len(key) == 16 and all(digit in "0123456789abcdef" for digit in key)
+    return f"{stem}{dash}{key[:6]}" if is_key else name
+
+
+def _on_dataset(
+    base: Experiment, call: Call, data_dir: str | Path | None
+) -> tuple[Experiment, list[str]]:
+    """Return the experiment on the dataset, always with a validation set, and what was changed."""
+    data = call.data.model_copy(update={"sample": call.sample})
+    loaded = dataset_for(data, data_dir)
+    notes = []
+    if base.data.holdout is None:
+        holdout = Holdout(how="stratified", count=max(1, len(loaded.train) // 10))
+        base = base.model_copy(update={"data": base.data.model_copy(update={"holdout": holdout})})
+        notes.append(
+            f"Study {call.model} holds no validation set out; here {holdout.count:,} training "
+            "images are held out."
+        )
+    base = on_other_data(base, data, loaded)
+    own = base.data.model_copy(update={"sample": call.sample})
+    return base.model_copy(update={"data": own}), notes
+
+
+def _check_fractions(
+    fractions: Sequence[float], base: Experiment, data_dir: str | Path | None
+) -> None:
+    """Refuse two fractions that are the same images."""
+    if base.data.holdout is None:
+        raise CallError("data.holdout: none, but a learning curve needs a validation set")
+    labels = splits_for(base.data, data_dir).train.labels
+    counts: dict[int, float] = {}
+    for fraction in fractions:
+        count = len(nested_subset(labels, fraction, base.data.fraction_seed))
+        if count in counts:
+            raise CallError(
+                f"--fractions: {percent(counts[count])} and {percent(fraction)} of {len(labels):,} "
+                f"training images are the same {count:,}; leave one out"
+            )
+        counts[count] = fraction
+
+
+def _warm_start(
+    name: str, base: Experiment, source: Experiment, freeze: bool, data_dir: str | Path | None
+) -> WarmStart:
+    layers = shared_layers(base, source, data_dir)
+    if not layers:
+        raise CallError(
+            f"--init {name}: no layer but the output has the same name and shape of weights in "
+            "both models"
+        )
+    return WarmStart(source=source, layers=layers, frozen=freeze)
+
+
+def shared_layers(
+    base: Experiment, source: Experiment, data_dir: str | Path | None
+) -> tuple[str, ...]:
+    """Return the layers, but for the output, whose weights have equal shapes in both models."""
+    from kerascw.quiet import import_tensorflow
+
+    import_tensorflow()
+    from kerascw.models import build_model
+
+    shapes = []
+    for experiment in (base, source):
+        splits = splits_for(experiment.data, data_dir)
+        model = build_model(experiment.model, splits.train.shape, len(splits.class_names))
+        shapes.append(
+            {
+                layer.name: [tuple(weight.shape) for weight in layer.weights]
+                for layer in model.layers
+                if layer.weights and layer.name != "probabilities"
+            }
+        )
+    here, there = shapes
+    return tuple(name for name, weights in here.items() if there.get(name) == weights)
