@@ -27,7 +27,7 @@ from kerascw.data.sources import locate, remedies
 from kerascw.errors import DataError, KerascwError
 from kerascw.experiment.settings import augmentation_named
 from kerascw.quiet import import_tensorflow
-from kerascw.report.overview import draw_augmented, draw_grid, summarize
+from kerascw.report.figures import draw_augmented, draw_grid, summarize
 
 
 @click.group()

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from kerascw.experiment.arithmetic import fast_precision
+
 RECIPE_VERSION = 3
 """Raised whenever the same experiment would train differently, so also when a default changes; part
 of every run's key."""
@@ -564,11 +566,17 @@ class TrainingSpec(Spec):
     # step t keeps no more than t / (t + this), so that the initial weights are soon forgotten
     weight_average_warmup: float = Field(default=10.0, ge=0)
     # mixed: layers compute in 16 bits, weights and output layer keep 32; scored and exported as
-    # float32 either way
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    # float32 either way. auto is resolved as the spec is made, so that no experiment has it:
+    # mixed_bfloat16 where the processor has instructions for it, float32 elsewhere
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"] = "float32"
     # whose weights are kept: the epoch with the best of this figure, or the last epoch
     keep: Literal["validation_accuracy", "validation_loss", "last"] = "validation_accuracy"
     patience: int | None = Field(default=None, gt=0)  # epochs without a better kept figure
+
+    @field_validator("precision")
+    @classmethod
+    def _one_arithmetic(cls, precision: str) -> str:
+        return fast_precision() if precision == "auto" else precision
 
     @model_validator(mode="after")
     def _a_batch_to_mix(self) -> Self:
@@ -669,6 +677,11 @@ class Experiment(Spec):
         """
         return json.dumps(_stated(self), sort_keys=True, separators=(",", ":"))
 
+    @property
+    def recipe_version(self) -> int:
+        """RECIPE_VERSION; one more in bfloat16, which has been trained in shards since then."""
+        return RECIPE_VERSION + (self.training.precision == "mixed_bfloat16")
+
     def key(self, fingerprint: str) -> str:
         """Return the 16 hexadecimal digits that name this experiment on this data.
 
@@ -679,7 +692,7 @@ class Experiment(Spec):
             nowhere = self.data.folder.model_copy(update={"path": "", "bad_files": "fail"})
             data = self.data.model_copy(update={"folder": nowhere})
             experiment = self.model_copy(update={"data": data})
-        text = f"{RECIPE_VERSION}\n{fingerprint}\n{experiment.canonical_json()}"
+        text = f"{experiment.recipe_version}\n{fingerprint}\n{experiment.canonical_json()}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

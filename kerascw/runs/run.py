@@ -1,7 +1,6 @@
 """Run one experiment: train what is not trained yet, keep it, never lose it."""
 
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,6 @@ import numpy as np
 from kerascw.data import Dataset, Splits, split
 from kerascw.experiment.spec import (
     MAIN_HEAD,
-    RECIPE_VERSION,
     Autoencoder,
     DataSpec,
     Experiment,
@@ -20,7 +18,7 @@ from kerascw.experiment.spec import (
 from kerascw.models import check_model
 from kerascw.runs.environment import describe, have_threads
 from kerascw.runs.store import Run, Store, write_history, write_json
-from kerascw.training.events import RunEvents, event_of, scalar, session_end
+from kerascw.training.events import RunEvents
 from kerascw.training.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -149,7 +147,7 @@ def _train(
         {
             "key": working.name.rsplit("-", 1)[-1],
             "source": None if source is None else source.name,
-            "recipe_version": RECIPE_VERSION,
+            "recipe_version": experiment.recipe_version,
             "experiment": experiment.model_dump(mode="json"),
         },
     )
@@ -166,27 +164,8 @@ def _train(
         },
     )
     fitted.model.save(working / "model.keras", include_optimizer=False)
-    events.end(lambda: [final_event(metrics)])
+    events.end(metrics)
     return store.finish(working, scratch=CHECKPOINT)
-
-
-def final_event(metrics: dict[str, Any], seconds: float | None = None) -> Any:
-    """Return the TensorBoard event that ends a run: loss and accuracy of every split, its status.
-
-    It stands at the step of the epoch whose weights are kept. A figure that is not finite is null
-    in metrics.json. ``seconds`` is when the run ended, since 1970; None: now.
-    """
-    seconds = time.time() if seconds is None else seconds
-    heads = {"": metrics} | {f"{head}_": own for head, own in metrics.get("heads", {}).items()}
-    values = [
-        scalar(f"{head}final/{split}_{figure}", float("nan") if value is None else value)
-        for head, own in heads.items()
-        for split in ("train", "validation", "test")
-        for figure, value in own.get(split, {}).items()
-        if figure in ("loss", "accuracy")
-    ]
-    ended = session_end(metrics["status"] == "finished", seconds)
-    return event_of([*values, ended], metrics["kept_epoch"] or 0, seconds)
 
 
 def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec) -> dict[str, Any]:

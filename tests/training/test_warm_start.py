@@ -330,6 +330,21 @@ def test_labels_can_stay_the_datasets_own(sample: Dataset) -> None:
     np.testing.assert_array_equal(kept.test.images, numbered.test.images)
 
 
+def test_a_model_has_an_output_for_every_class_where_labels_stay(
+    sample: Dataset, store: Store, source: Run
+) -> None:
+    """Ten outputs, taking kernels of a model with three."""
+    data = SOURCE.data.model_copy(update={"classes": (0, 8), "relabel": False, "subset": "first"})
+    experiment = started(takes="kernels").model_copy(update={"data": data})
+    (run,) = run_many([experiment], store)
+    assert run.source == source.name
+    rows = run.metrics["test"]["per_class"]
+    assert (len(rows), run.model().output_shape) == (10, (None, 10))
+    assert [row["class"] for row in rows if row["examples"]] == [
+        sample.entry.class_names[label] for label in (0, 8)
+    ]
+
+
 # --- the printed settings of parts 4 and 5 --------------------------------------------------
 
 
