@@ -109,6 +109,8 @@ def tune(
             "KERASTUNER_TUNER_ID is set: tune trains side by side with --jobs or --cluster; for "
             "KerasTuner's chief and workers see tuning.hypermodel"
         )
+    check_writable(runs, "--runs")
+    check_writable(models, "--models")
     terminal, store = console(), Store(runs)
     plan = planned_search(
         space,
