@@ -23,7 +23,7 @@ from kerascw.console import console, next_step
 from kerascw.data.load import data_named
 from kerascw.errors import CallError
 from kerascw.runs.environment import command_line
-from kerascw.runs.store import Run, Store
+from kerascw.runs.store import Run, Store, check_writable
 from tuning.plan import planned_search
 from tuning.records import SearchResult, SearchSpec, TrialRecord
 from tuning.search import SearchWatcher, run_search, winning_runs
