@@ -103,8 +103,8 @@ def test_a_run_with_a_damaged_checkpoint_begins_anew_and_comes_to_the_same_end(
     content[-30] ^= 4  # in the zip's directory
     path.write_bytes(content)
     with pytest.warns(DamagedCheckpoint, match=name):
-        run = run_experiment(experiment, sample, store, draw=False)
-    whole = run_experiment(experiment, sample, Store(tmp_path / "whole"), draw=False)
+        run = run_experiment(experiment, sample, store)
+    whole = run_experiment(experiment, sample, Store(tmp_path / "whole"))
     assert run.history == whole.history
     for mine, theirs in zip(run.model().get_weights(), whole.model().get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
