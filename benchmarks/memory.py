@@ -2,19 +2,17 @@
 
     python benchmarks/memory.py [--runs 60] [--jobs 1] [--model mlp] [--output runs/memory.png]
 
-Trains so many small runs (one epoch on 60 pictures) into a folder that is thrown away. Whenever a
+Trains that many small runs (one epoch on 60 images) into a folder that is thrown away. Whenever a
 run is finished, the resident memory of the processes that train and of the study's own process is
 noted. A process trains RUNS_PER_PROCESS runs and is replaced. Prints a table, and draws it.
 """
 
-import argparse
 import tempfile
 from pathlib import Path
 
-from resident import Memory
+from harness import Memory, machine, options
 
 from kerascw.experiment.spec import Experiment
-from kerascw.runs.environment import processor
 from kerascw.runs.many import RUNS_PER_PROCESS, run_many
 from kerascw.runs.store import Run, Store
 from kerascw.training.watcher import Silent
@@ -41,30 +39,25 @@ class Watcher(Silent):
 
 def main() -> None:
     """Measure, print and draw."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = options(__doc__)
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--model", choices=MODELS, default="mlp")
     parser.add_argument("--output", type=Path, default=Path("runs/memory.png"))
-    options = parser.parse_args()
-    experiments = [
-        Experiment.model_validate(
-            {
-                "data": {"name": "fashion_mnist", "sample": True, "fraction": 0.01},
-                "model": MODELS[options.model],
-                "training": {"epochs": 1, "keep": "last"},
-                "seed": seed,
-            }
-        )
-        for seed in range(options.runs)
-    ]
+    given = parser.parse_args()
+    tree = {
+        "data": {"name": "fashion_mnist", "sample": True, "fraction": 0.01},
+        "model": MODELS[given.model],
+        "training": {"epochs": 1, "keep": "last"},
+    }
+    experiments = [Experiment.model_validate(tree | {"seed": s}) for s in range(given.runs)]
     watcher = Watcher()
     with tempfile.TemporaryDirectory() as folder:
-        run_many(experiments, Store(folder), jobs=options.jobs, watcher=watcher)
-    print(f"{processor()}; {options.runs} runs of {options.model}, --jobs {options.jobs}, "
+        run_many(experiments, Store(folder), jobs=given.jobs, watcher=watcher)
+    print(f"{machine()}; {given.runs} runs of {given.model}, --jobs {given.jobs}, "
           f"{RUNS_PER_PROCESS} runs a process")  # fmt: skip
     watcher.memory.print("run")
-    watcher.memory.draw(options.output, "runs finished")
+    watcher.memory.draw(given.output, "runs finished")
 
 
 if __name__ == "__main__":

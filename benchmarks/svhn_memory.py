@@ -82,7 +82,7 @@ def measure(folder: Path) -> None:
     for number in range(2):
         epoch.assign(number)
         for images, _ in batches.take(BATCHES):
-            assert images.shape == (BATCH_SIZE, 32, 32, 3), images.shape
+            assert images.shape[1:] == (32, 32, 3), images.shape
         step(f"epoch {number}: {BATCHES} batches of {BATCH_SIZE}")
     seen = sum(
         len(parts.validation.images[at : at + 1000]) for at in range(0, len(parts.validation), 1000)

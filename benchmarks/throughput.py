@@ -22,7 +22,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from in_turn import RESULTS, Contender, answers, gemm_peak, serve, spread
+from harness import RESULTS, Contender, answers, gemm_peak, serve, spread
 
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import ConvNet, Experiment

@@ -2,18 +2,16 @@
 
     python benchmarks/time_to_accuracy.py [--tasks digits,mnist] [--seeds 3] [--data-dir DIR]
 
-For every task and seed the report's recipe, as kerascw trains it, and the fast recipe are trained
-in turn (A B A B ...), on the same pictures, each to its end; the test set is scored once, there.
+For each task and seed the report's recipe, as kerascw trains it, and the fast recipe are trained
+in turn (A B A B ...), on the same images, each to its end; the test set is scored once, there.
 Seconds are of training and validation, as the run notes them, the tracing of the graphs included.
-What is kept in ``--runs`` is not trained again, so that a stopped benchmark goes on; whatever else
-the machine does meets both recipes of a seed, and the ratio of their times is taken seed by seed.
+Runs that are cached in ``--runs`` are not trained again, so that a stopped benchmark goes on; other
+work on the machine meets both recipes of a seed, and the ratio of their times is taken by seed.
 
-A recipe reaches the published figure if its mean over the seeds does. The table, a picture and the
-figures go to ``benchmarks/results/time_to_accuracy`` (.md, .png, .json).
+A recipe reaches the published figure if its mean over the seeds does. The table and the
+figures go to ``benchmarks/results/time_to_accuracy`` (.md, .json).
 """
 
-import argparse
-import json
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +19,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from harness import machine, markdown, options, save, spread
+
 from kerascw.console import console
 from kerascw.data import Dataset
 from kerascw.data.load import dataset_for
 from kerascw.data.sources import NotFoundError
-from kerascw.errors import CallError, choices
+from kerascw.errors import choices
 from kerascw.experiment.recipes import recipe_named
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
@@ -38,7 +38,6 @@ from kerascw.runs.store import Run, Store
 from kerascw.studies import study_named
 from kerascw.training.devices import cores
 
-RESULTS = Path(__file__).parent / "results"
 NAME = "time_to_accuracy"
 KINDS = ("report", "fast")
 GOAL = 0.25
@@ -202,14 +201,8 @@ def summary(runs: dict[str, dict[str, list[Run]]]) -> dict[str, Any]:
 
 
 def table(content: dict[str, Any]) -> str:
-    """Return the table in Markdown."""
-    lines = [
-        f"{content['processor']}, {content['cores']} cores, {content['date']}. "
-        f"Goal: {content['goal']}. Means over the seeds; of the ratio the median, and its range.",
-        "",
-        "| task | published | report's recipe | | fast recipe | | reached | time, fast/report's |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    """Lay out the table in Markdown."""
+    rows = []
     for row in content["tasks"].values():
         cells = [row["title"], f"{row['figure'].removeprefix('test.')} {row['published']:.4f}"]
         for kind in KINDS:
@@ -217,95 +210,46 @@ def table(content: dict[str, Any]) -> str:
             low, high = min(own["figures"]), max(own["figures"])
             cells += [f"{own['mean']:.4f} ({low:.4f} to {high:.4f})",
                       f"{statistics.fmean(own['seconds']):.1f} s"]  # fmt: skip
-        low, high = min(row["ratio"]["seeds"]), max(row["ratio"]["seeds"])
+        ratio = spread(row["ratio"]["seeds"])
         cells += ["yes" if row["fast"]["reached"] else "no",
-                  f"{row['ratio']['median']:.2f} ({low:.2f} to {high:.2f})"]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def draw(content: dict[str, Any], path: Path) -> None:
-    """Draw the seconds of every run, and the mean test figure beside them."""
-    from matplotlib.figure import Figure
-
-    rows = list(content["tasks"].values())
-    figure = Figure(figsize=(9, 0.9 + 0.95 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    styles = {"report": ("#0072B2", "o", "the report's recipe"), "fast": ("#D55E00", "s", "fast")}
-    for at, row in enumerate(rows):
-        for kind, (colour, marker, label) in styles.items():
-            own, y = row[kind], at + (-0.14 if kind == "report" else 0.14)
-            mean = statistics.fmean(own["seconds"])
-            axes.plot(own["seconds"], [y] * len(own["seconds"]), marker, color=colour, alpha=0.75,
-                      label=label if at == 0 else None)  # fmt: skip
-            reached = "" if own["reached"] else " (below)"
-            if row["figure"].endswith("error") and not own["reached"]:
-                reached = " (above)"
-            axes.annotate(
-                f"{own['mean']:.4f}{reached}",
-                (max(own["seconds"]), y),
-                xytext=(8, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # over the dashes
-            )
-            if kind == "report":
-                goal = GOAL * mean
-                axes.plot([goal, goal], [at - 0.32, at + 0.32], color="#555555", lw=1.2, ls="--",
-                          label="a quarter of the report's" if at == 0 else None)  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    low, high = axes.get_xlim()
-    axes.set_xlim(low, high * 2.2)
-    ticks = [n * 10**power for power in range(5) for n in (1, 2, 5)]
-    axes.set_xticks([tick for tick in ticks if low <= tick <= high * 2.2])
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.minorticks_off()
-    axes.set_yticks(range(len(rows)), [
-        f"{row['title'].replace(', ', chr(10), 1)}\n"
-        f"published {row['figure'].removeprefix('test.')} {row['published']:.4f}"
-        for row in rows
-    ], fontsize=8)  # fmt: skip
-    axes.set_xlabel("seconds of training, one point a seed; beside them the mean test figure")
-    axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
-    figure.savefig(path, dpi=150)
+                  f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"]  # fmt: skip
+        rows.append(cells)
+    header = ("task", "published", "report's recipe", "", "fast recipe", "", "reached",
+              "time, fast/report's")  # fmt: skip
+    return (
+        f"{content['processor']}, {content['cores']} cores, {content['date']}. Goal: "
+        f"{content['goal']}. Means over the seeds; of the ratio the median, and its range.\n\n"
+        f"{markdown(header, rows)}"
+    )
 
 
 def main() -> None:
     """Train, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = options(__doc__)
     parser.add_argument("--tasks", default=",".join(TASKS), help=choices(TASKS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="at most so many: to try this script")
-    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--epochs", type=int, help="at most this many: to try this script")
     parser.add_argument("--runs", type=Path, default=Path("runs") / NAME)
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    tasks = options.tasks.split(",")
-    try:
-        for name in tasks:
-            if name not in TASKS:
-                raise CallError(f"--tasks: {name!r} is none; choose {choices(TASKS)}")
-        for name in ("seeds", "epochs"):
-            if (value := getattr(options, name)) is not None and value < 1:
-                raise CallError(f"--{name}: {value} is less than 1")
-    except CallError as error:
-        parser.error(str(error))
+    given = parser.parse_args()
+    tasks = given.tasks.split(",")
+    for name in tasks:
+        if name not in TASKS:
+            parser.error(f"--tasks: {name!r} is none; choose {choices(TASKS)}")
+    for name in ("seeds", "epochs"):
+        if (value := getattr(given, name)) is not None and value < 1:
+            parser.error(f"--{name}: {value} is less than 1")
     terminal = console()
-    terminal.print(f"{processor()}, {cores()} cores")
+    terminal.print(machine())
     import_tensorflow()
-    store = Store(options.runs)
-    runs = train(tasks, options.seeds, store, options.data_dir, options.epochs, terminal.print)
+    runs = train(
+        tasks, given.seeds, Store(given.runs), given.data_dir, given.epochs, terminal.print
+    )
     if not runs:
         parser.error("no task's data are here; see --data-dir")
-    content = summary(runs) | ({"cut_to_epochs": options.epochs} if options.epochs else {})
-    options.results.mkdir(parents=True, exist_ok=True)
-    for suffix, text in ((".json", json.dumps(content, indent=2) + "\n"), (".md", table(content))):
-        (options.results / f"{NAME}{suffix}").write_text(text)
-    draw(content, options.results / f"{NAME}.png")
-    terminal.print(table(content), highlight=False, soft_wrap=True, markup=False)
+    content = summary(runs) | ({"cut_to_epochs": given.epochs} if given.epochs else {})
+    save(given.results, NAME, content)
+    (given.results / f"{NAME}.md").write_text(table(content))
+    terminal.print(table(content))
     for name, row in content["tasks"].items():
         if not row["goal_met"]:
             terminal.print(f"{name}: the goal is not met", style="yellow")

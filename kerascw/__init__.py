@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerascw.data import Dataset
+    from kerascw.data.load import Data
     from kerascw.experiment.settings import override
     from kerascw.experiment.spec import DataSpec, Experiment
     from kerascw.export.load import LoadedModel
@@ -46,7 +47,7 @@ def run(
     cluster: str | None = None,
     sample: bool = False,
     final: bool = False,
-    data: str | DataSpec | None = None,
+    data: Data | DataSpec | None = None,
     data_dir: str | Path | None = None,
     recipe: str | None = None,
     runs: str | Path = "runs",
@@ -69,7 +70,7 @@ def run(
     cluster : the address of a Dask scheduler whose workers train instead.
     sample : take the bundled sample of the dataset.
     final : then train on the validation set too, for the best number of epochs, and test that.
-    data : another dataset: its name, or ``folder:PATH``.
+    data : another dataset: a name, a path or a tuple of arrays, as for :func:`load_data`.
     data_dir : a folder with the dataset's files.
     recipe : the name of a recipe to train by, such as ``best`` (:mod:`kerascw.experiment.recipes`).
     runs : the folder that keeps the runs.
@@ -117,7 +118,7 @@ def run(
         seed=seed,
         folds=folds,
         sample=sample,
-        data=data_named(data) if isinstance(data, str) else data,
+        data=None if data is None else data_named(data),
         data_dir=data_dir,
         recipe=recipe,
         settings=changes,
@@ -140,7 +141,7 @@ def run(
 
 
 def load_data(
-    data: str | Path | tuple[Any, ...],
+    data: Data,
     *,
     data_dir: str | Path | None = None,
     sample: bool = False,
@@ -165,7 +166,9 @@ def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:
     from kerascw import models
     from kerascw.experiment.settings import validated
     from kerascw.experiment.spec import ModelSpec
+    from kerascw.quiet import import_tensorflow
 
+    import_tensorflow()  # before Keras does it, with its notices
     if isinstance(spec, dict):
         spec = validated(ModelSpec, spec, "model.")
     return models.build_model(spec, *arguments, **named)

@@ -60,3 +60,17 @@ def option(name: str, value: object = None) -> str:
         flag = f"--{name.replace('_', '-')}"
         return flag if value is None or value is True else f"{flag} {value}"
     return name if value is None else f"{name}={value!r}"
+
+
+def printable(text: str) -> str:
+    """Escape what would not print: line ends, control characters, odd bytes.
+
+    For names and texts from files, which could otherwise move the cursor or colour a terminal.
+
+    >>> printable("two lines" + chr(10) + ".png") == "two lines" + chr(92) + "n.png"
+    True
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -21,6 +21,7 @@ from kerascw.experiment.spec import (
     Holdout,
     TrainingSpec,
 )
+from kerascw.export.card import Card, Score
 from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.quiet import import_tensorflow
@@ -63,27 +64,31 @@ def small() -> Experiment:
 
 
 @pytest.fixture(scope="session")
-def tiny_model() -> Any:
-    """A live model, untrained, with all that differs between training and use."""
+def tiny_model(sample: Dataset) -> Any:
+    """A live model with all that differs between training and use, trained a little."""
     spec = ConvNet(
         filters=(4, 6),
         pool_after=(1, 2),
         batch_norm=True,
+        batch_norm_momentum=0.9,
         dropout=(Dropout(after="flatten", rate=0.5),),
         dense=(16,),
     )
-    return build_model(spec, seed=3)
+    model = build_model(spec, seed=3)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(sample.train.images, sample.train.labels, batch_size=32, epochs=2, verbose=0)
+    return model
 
 
 @pytest.fixture(scope="session")
-def card() -> dict[str, Any]:
-    return {"name": "tiny", "light_on_dark": True, "metrics": {"test": {"accuracy": 0.1}}}
+def card() -> Card:
+    return Card(run="tiny", light_on_dark=True, test=Score(examples=1000, accuracy=0.1))
 
 
 @pytest.fixture(scope="session")
 def exported(
     tiny_model: Any,
-    card: dict[str, Any],
+    card: Card,
     sample: Dataset,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:

@@ -1,25 +1,33 @@
 """``python -m kerascw data``: what datasets there are, where they are, what is in them."""
 
+import re
 import shlex
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
+from rich import box
+from rich.table import Table
 
 from kerascw.commands.options import (
     AUGMENT_HELP,
     AUGMENT_SYNTAX,
     bad_files_option,
     data_dir_option,
+    fit_option,
     sample_option,
     size_option,
 )
+from kerascw.console import console, next_step
+from kerascw.data import CATALOG, Dataset, data_named, load_for
+from kerascw.data.layout import sides
+from kerascw.data.names import shown
+from kerascw.data.sources import locate, remedies
 from kerascw.errors import DataError, KerascwError
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from kerascw.data import Dataset
+from kerascw.experiment.settings import augmentation_named
+from kerascw.quiet import import_tensorflow
+from kerascw.report.figures import draw_augmented, draw_grid, draw_image, summarize
 
 
 @click.group()
@@ -34,10 +42,7 @@ def list_datasets(data_dir: Path | None) -> None:
 
     Looks at names of files only, so it is quick and downloads nothing.
     """
-    from kerascw.data.catalogue import CATALOG
-    from kerascw.data.sources import locate, remedies
-
-    known = _table("name", "title", "classes", "training", "test", "picture")
+    known = _table("name", "title", "classes", "training", "test", "image")
     places = _table("name", "source", "where")
     for entry in CATALOG.values():
         known.add_row(
@@ -45,7 +50,7 @@ def list_datasets(data_dir: Path | None) -> None:
             entry.title,
             str(len(entry.class_names)),
             *(f"{count:,}" for count in entry.counts),
-            _size(entry.shape),
+            sides(entry.shape),
         )
         copies = locate(entry, data_dir)
         if all(kind == "sample" for kind, _ in copies):
@@ -55,8 +60,6 @@ def list_datasets(data_dir: Path | None) -> None:
                 entry.name,
                 *(("--sample", f"bundled {place}") if kind == "sample" else (kind, place)),
             )
-    from kerascw.console import console, next_step
-
     terminal = console()
     terminal.print(known)
     terminal.print()
@@ -64,52 +67,82 @@ def list_datasets(data_dir: Path | None) -> None:
     next_step(terminal, "data show NAME")
 
 
+def _own_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a dataset to a command."""
+    options = (data_dir_option, sample_option, size_option, fit_option, bad_files_option)
+    for option in reversed(options):
+        command = option(command)
+    return click.argument("name", metavar="NAME|PATH|tfds:NAME")(command)
+
+
 @data.command()
-@click.argument("name")
-@data_dir_option
-@sample_option
-@size_option
-@bad_files_option
+@_own_options
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the picture grid goes.  [default: runs/data/NAME.png]",
+    help="Where the grid of images goes.  [default: runs/data/NAME.png]",
+)
+@click.option(
+    "--image",
+    type=int,
+    help="Draw this training image too, from 0, with a colour bar of its values.",
 )
 @click.option(
     "--augment",
     metavar=AUGMENT_SYNTAX,
-    help=f"Draw augmented pictures too, beside the grid; {AUGMENT_HELP}",
+    help=f"Draw augmented images too, beside the grid; {AUGMENT_HELP}",
 )
 def show(
-    name: str,
-    data_dir: Path | None,
-    sample: bool,
-    size: int | None,
-    bad_files: str,
-    output: Path | None,
-    augment: str | None,
+    name: str, output: Path | None, image: int | None, augment: str | None, **options: Any
 ) -> None:
-    """Print figures of the dataset NAME, and draw ten pictures of every class."""
-    from kerascw.experiment.settings import augmentation_named
-    from kerascw.report.overview import draw_augmented, draw_grid, summarize
-
+    """Print figures of a dataset, and draw ten images of every class."""
     specs = None if augment is None else augmentation_named(augment)
-    dataset = _loaded(name, data_dir, sample, size, bad_files)
-    class_names = dataset.entry.class_names
-    parts = {"training": dataset.train, "test": dataset.test}
-    summaries = {label: summarize(part, len(class_names)) for label, part in parts.items()}
+    dataset = _loaded(name, options)
+    terminal = console()
+    terminal.print(_heading(dataset))
+    terminal.print(_standing(dataset)[1])
+    for table in _tables(dataset):
+        terminal.print()
+        terminal.print(table)
+    terminal.print()
+    suffix = "-sample" if dataset.source == "sample" else ""
+    stem = re.sub(r"[^\w.]+", "_", dataset.title) if dataset.entry.name == "folder" else name
+    file = output or Path("runs", "data", f"{stem}{suffix}.png")
+    augmented = file.with_name(f"{file.stem}-augmented.png")
+    try:
+        draw_grid(dataset, file)
+        if image is not None:
+            alone = file.with_name(f"{file.stem}-{image}.png")
+            draw_image(dataset, image, alone)
+        if specs is not None:
+            import_tensorflow()
+            draw_augmented(dataset, specs, augmented)
+    except OSError as error:
+        raise KerascwError(f"--output: {file} cannot be written ({error.strerror})") from None
+    terminal.print(f"images: {file}")
+    if image is not None:
+        terminal.print(f"image {image}: {alone}")
+    if specs is not None:
+        terminal.print(f"augmented images: {augmented}")
+    next_step(terminal, f"data check {_again(name, options)}")
 
+
+def _tables(dataset: Dataset) -> tuple[Table, Table, Table]:
+    """Tabulate a dataset's figures, the balance of its classes, and its hashes."""
+    class_names = dataset.entry.class_names
+    splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    parts = {name: part for name, part in splits.items() if part is not None}
+    summaries = {label: summarize(part, len(class_names)) for label, part in parts.items()}
     facts = _table("", *parts)
     for row, values in {
-        "pictures": [f"{len(part):,}" for part in parts.values()],
-        "shape": [_size(part.images.shape[1:]) for part in parts.values()],
+        "images": [f"{len(part):,}" for part in parts.values()],
+        "shape": [sides(part.images.shape[1:]) for part in parts.values()],
         "type": [str(part.images.dtype) for part in parts.values()],
         "pixel range": [f"{part.lowest} to {part.highest}" for part in summaries.values()],
         "mean": [_of_255(part.mean) for part in summaries.values()],
         "standard deviation": [_of_255(part.standard_deviation) for part in summaries.values()],
     }.items():
         facts.add_row(row, *values)
-
     balance = _table("class", "name", *parts)
     for label, class_name in enumerate(class_names):
         counts = [
@@ -117,60 +150,26 @@ def show(
             for summary, part in zip(summaries.values(), parts.values(), strict=True)
         ]
         balance.add_row(str(label), class_name, *counts)
-
     hashes = _table("array", "sha256")
     for array, digest in dataset.sha256.items():
         hashes.add_row(array, digest)
-
-    from kerascw.console import console, next_step
-
-    terminal = console()
-    terminal.print(_heading(dataset))
-    terminal.print(_standing(dataset)[1])
-    for table in (facts, balance, hashes):
-        terminal.print()
-        terminal.print(table)
-    terminal.print()
-    suffix = "-sample" if dataset.source == "sample" else ""
-    stem = dataset.entry.title if dataset.source == "folder" else name
-    file = output or Path("runs", "data", f"{stem}{suffix}.png")
-    augmented = file.with_name(f"{file.stem}-augmented.png")
-    try:
-        draw_grid(dataset, file)
-        if specs is not None:
-            from kerascw.quiet import import_tensorflow
-
-            import_tensorflow()
-            draw_augmented(dataset, specs, augmented)
-    except OSError as error:
-        raise KerascwError(f"--output: {file} cannot be written ({error.strerror})") from None
-    terminal.print(f"pictures: {file}")
-    if specs is not None:
-        terminal.print(f"augmented pictures: {augmented}")
-    option = " --sample" if sample else ""
-    next_step(terminal, f"data check {shlex.quote(name)}{option}")
+    return facts, balance, hashes
 
 
 @data.command()
-@click.argument("name")
-@data_dir_option
-@sample_option
-@size_option
-@bad_files_option
-def check(name: str, data_dir: Path | None, sample: bool, size: int | None, bad_files: str) -> None:
-    """Compare the dataset NAME with the published one, by SHA-256 of the decoded arrays.
+@_own_options
+def check(name: str, **options: Any) -> None:
+    """Compare a dataset with the published one, by SHA-256 of the decoded arrays.
 
     Exit code 0 if they are the same, or the same examples in another order (as TFDS has them);
     1 if anything differs.
     """
-    dataset = _loaded(name, data_dir, sample, size, bad_files)
+    dataset = _loaded(name, options)
     expected = _expected(dataset)
     table = _table("array", "", "sha256")
     for number, (array, digest) in enumerate(dataset.sha256.items()):
         same = digest in expected[number : number + 1]
         table.add_row(array, "ok" if same else "DIFFERENT" if expected else "", digest)
-    from kerascw.console import console, next_step
-
     terminal = console()
     terminal.print(_heading(dataset))
     terminal.print()
@@ -178,29 +177,41 @@ def check(name: str, data_dir: Path | None, sample: bool, size: int | None, bad_
     terminal.print()
     whole, standing = _standing(dataset)
     if not whole:
-        raise DataError(f"{dataset.location}: {standing}")
+        raise DataError(f"{shown(dataset.location)}: {standing}")
     terminal.print(standing)
-    option = " --sample" if sample else ""
-    next_step(terminal, f"run fashion --data {shlex.quote(name)}{option}")
+    next_step(terminal, f"run fashion --data {_again(name, options)}")
 
 
-def _loaded(
-    name: str, data_dir: Path | None, sample: bool, size: int | None, bad_files: str
-) -> "Dataset":
-    from kerascw.data import data_named, load_for
+def _loaded(name: str, options: Mapping[str, Any]) -> Dataset:
+    size = options["size"]
+    spec = data_named(
+        name,
+        size=(size, size) if size else None,
+        fit=options["fit"],
+        bad_files=options["bad_files"],
+    )
+    return load_for(spec, data_dir=options["data_dir"], sample=options["sample"])
 
-    spec = data_named(name, size=(size, size) if size else None, bad_files=bad_files)
-    return load_for(spec, data_dir=data_dir, sample=sample)
+
+def _again(name: str, options: Mapping[str, Any]) -> str:
+    """Write a dataset and its options for another command."""
+    words = [shlex.quote(name)] + ["--sample"] * options["sample"]
+    if options["data_dir"] is not None:
+        words.append(f"--data-dir {shlex.quote(str(options['data_dir']))}")
+    for option in ("size", "fit"):
+        if options[option] is not None:
+            words.append(f"--{option} {options[option]}")
+    return " ".join(words + ["--bad-files skip"] * (options["bad_files"] == "skip"))
 
 
-def _expected(dataset: "Dataset") -> tuple[str, ...]:
+def _expected(dataset: Dataset) -> tuple[str, ...]:
     is_sample = dataset.source == "sample"
     entry = dataset.entry
     return (entry.sample_sha256 if is_sample else entry.sha256) or ()
 
 
-def _standing(dataset: "Dataset") -> tuple[bool, str]:
-    """Return whether these are the published pictures, and a line that says so."""
+def _standing(dataset: Dataset) -> tuple[bool, str]:
+    """Return whether these are the published images, and a line that says so."""
     title = dataset.entry.title
     expected = _expected(dataset)
     if not expected:
@@ -210,21 +221,25 @@ def _standing(dataset: "Dataset") -> tuple[bool, str]:
             return True, f"the bundled sample of {title}, unaltered"
         return True, f"the published {title}, byte for byte"
     if dataset.is_reordered:
-        return True, f"the published {title}: same pictures and labels, other order"
+        return True, f"the published {title}: same images and labels, other order"
     different = [
         array
         for (array, digest), published in zip(dataset.sha256.items(), expected, strict=True)
         if digest != published
     ]
     what = f"bundled sample of {title}" if dataset.source == "sample" else f"published {title}"
-    counts = f"{len(dataset.train):,} and {len(dataset.test):,} pictures"
+    counts = f"{len(dataset.train):,} and {len(dataset.test):,} images"
     return False, f"not the {what} ({', '.join(different)} differ; {counts})"
 
 
-def _standing_of_files(dataset: "Dataset") -> str:
+def _standing_of_files(dataset: Dataset) -> str:
     title = dataset.entry.title
-    if dataset.source == "folder":
-        return "a folder of pictures, all of them readable"
+    if dataset.entry.name == "folder":
+        left_out = dataset.left_out
+        if not left_out:
+            return "your own images, none left out"
+        more = f" and {len(left_out) - 10:,} more" if len(left_out) > 10 else ""
+        return f"your own images; {len(left_out):,} left out: {', '.join(left_out[:10])}{more}"
     match dataset.official_files:
         case True:
             return f"the published {title}, by the MD5 of its files"
@@ -234,29 +249,22 @@ def _standing_of_files(dataset: "Dataset") -> str:
             return f"whole; no published hashes of {title} are known to compare these with"
 
 
-def _heading(dataset: "Dataset") -> str:
+def _heading(dataset: Dataset) -> str:
     if dataset.source == "sample":
         return f"{dataset.title}: {dataset.location}"
-    return f"{dataset.title}, {dataset.source}: {dataset.location}"
+    return f"{dataset.title}, {dataset.source}: {shown(dataset.location)}"
 
 
 def _of_255(value: float) -> str:
     return f"{value:.2f} ({value / 255:.4f} of 255)"
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(side) for side in shape)
-
-
-def _table(*columns: str) -> "Table":
-    from rich import box
-    from rich.table import Table
-
+def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in columns:
         table.add_column(
             name,
-            justify="right" if name in ("classes", "training", "test") else "left",
+            justify="right" if name in ("classes", "training", "validation", "test") else "left",
             no_wrap=name in ("name", "title"),
             overflow="fold",  # rich would cut a path or a hash that does not fit
         )

@@ -27,19 +27,19 @@ def command(
 ) -> None:
     """Export the model of RUN (a folder, a name or the beginning of a key).
 
-    Pixels are scaled inside: it takes raw pictures. Another process loads it with the format's own
-    runtime, and what it answers is compared with the live model before the export gets its name.
+    Pixels are scaled inside: it takes raw images. Another process loads it with the format's own
+    runtime, and its answers are compared with the live model's before the export gets its name.
 
     onnx and litert need: pip install 'kerascw[export]'.
     """
     from kerascw.console import console
-    from kerascw.export.run import export_run
+    from kerascw.export.run import export_run, run_label
     from kerascw.runs.store import Store, check_writable
 
     run = Store(runs).find(run_name)
-    folder = output or Path("models", run.name)
+    folder = output or Path("models", run_label(run))
     check_writable(folder, "--output")
     with console().status(f"exporting and proving {with_article(form)}"):
         path = export_run(run, folder, data_dir=data_dir, form=form)
     click.echo(f"{TITLES[form]}: {path}")
-    click.echo(f"next: python -m kerascw predict {path} PICTURE...", err=True)
+    click.echo(f"next: python -m kerascw predict {path} IMAGE...", err=True)

@@ -11,6 +11,7 @@ import click
 from kerascw.commands.options import (
     bad_files_option,
     data_dir_option,
+    fit_option,
     interruptible,
     jobs_option,
     runs_option,
@@ -55,6 +56,7 @@ _RESERVED = {"data.fraction": "--fractions", "seed": "--seeds", "start": "--init
 @click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
 @settings_option
 @size_option
+@fit_option
 @bad_files_option
 @data_dir_option
 @sample_option
@@ -65,6 +67,7 @@ def learning_curve(
     jobs: int,
     settings: tuple[str, ...],
     size: int | None,
+    fit: Any,
     bad_files: Any,
     data_dir: Path | None,
     runs: Path,
@@ -96,7 +99,8 @@ def learning_curve(
         if (option := _RESERVED.get(path) or _RESERVED.get(path.partition(".")[0])) is not None:
             raise CallError(f"--set {path}: use {option}")
     shares = fractions_of(fractions)
-    data = data_named(dataset, size=(size, size) if size else None, bad_files=bad_files)
+    side = (size, size) if size else None
+    data = data_named(dataset, size=side, fit=fit, bad_files=bad_files)
     call = Call(dataset=dataset, data=data, fractions=shares, **options)
     check_writable(runs, "--runs")
     terminal, store, studies = console(), Store(runs), all_studies()

@@ -23,8 +23,9 @@ runs_option = click.option(
 )
 data_option = click.option(
     "--data",
-    metavar="NAME|folder:PATH",
-    help="Another dataset (see data list), or a folder of images, with a folder for each class.",
+    metavar="NAME|PATH|tfds:NAME",
+    help="Another dataset: a name (see data list), a folder of images with a folder a class, a "
+    ".csv file of path,label[,split], an .npz file of arrays, or a dataset of TFDS.",
 )
 sample_option = click.option(
     "--sample", is_flag=True, help="Use the bundled sample, not the dataset."
@@ -44,14 +45,20 @@ saved_models_option = click.option(
     help="The folder of the models that come with the repository.",
 )
 size_option = click.option(
-    "--size", type=click.IntRange(min=1), help="folder: pixels a side. [default: auto]"
+    "--size", type=click.IntRange(min=1), help="Your images: pixels a side.  [default: auto]"
+)
+fit_option = click.option(
+    "--fit",
+    type=click.Choice(["pad", "crop", "stretch"]),
+    help="Your images, where they have another shape: fill up with black, cut off what is outside "
+    "the frame, or change the aspect ratio.  [default: crop; after folder: pad]",
 )
 bad_files_option = click.option(
     "--bad-files",
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="folder: what to do about images that cannot be read.",
+    help="Your images: what to do about files that cannot be read.",
 )
 AUGMENT_SYNTAX = "KIND[:VALUE...],..."
 AUGMENT_HELP = (

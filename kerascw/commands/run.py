@@ -11,6 +11,7 @@ from kerascw.commands.options import (
     bad_files_option,
     data_dir_option,
     data_option,
+    fit_option,
     interruptible,
     jobs_option,
     models_option,
@@ -72,6 +73,7 @@ from kerascw.training.devices import VARIABLE as DEVICES
 )
 @data_option
 @size_option
+@fit_option
 @bad_files_option
 @data_dir_option
 @sample_option
@@ -85,6 +87,7 @@ def command(
     devices: str,
     data: str | None,
     size: int | None,
+    fit: Any,
     bad_files: Any,
     or_sample: bool,
     settings: tuple[str, ...],
@@ -115,7 +118,8 @@ def command(
     if data is not None:
         from kerascw.data import data_named
 
-        options["data"] = data_named(data, size=(size, size) if size else None, bad_files=bad_files)
+        side = (size, size) if size else None
+        options["data"] = data_named(data, size=side, fit=fit, bad_files=bad_files)
     progress = StudyProgress(terminal, sample=options["sample"])
     with interruptible(progress):
         result = kerascw.run(

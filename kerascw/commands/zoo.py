@@ -15,7 +15,8 @@ import numpy as np
 
 from kerascw.commands.options import data_dir_option, runs_option, saved_models_option
 from kerascw.errors import CallError, choices
-from kerascw.export.load import EXTRA_FILE, LoadedModel
+from kerascw.export.card import Card
+from kerascw.export.load import EXTRA_FILE, LoadedModel, load_model, read_document, versions_in
 
 if TYPE_CHECKING:
     from kerascw.lab.plan import StudyResult
@@ -25,20 +26,22 @@ if TYPE_CHECKING:
 CARD = "README.md"
 """The card for people, in the model's folder; the same figures are in kerascw.json."""
 
+TEMPLATE = Path(__file__).with_name("card.md")
+
 
 @dataclass(frozen=True)
 class Check:
-    """Pictures that come with this package or scikit-learn, to check a kept model by."""
+    """Images that come with this package or scikit-learn, to check a kept model by."""
 
     data: str  # dataset
     parts: tuple[str, ...]
-    words: str  # what the pictures are
+    words: str  # what the images are
     sample: bool = False
 
 
 @dataclass(frozen=True)
 class ZooModel:
-    """A model of the zoo: where it comes from, and what its figures do not say."""
+    """A model of the zoo: where it comes from, and what its figures do not show."""
 
     name: str
     shows: str  # what it tells apart
@@ -53,7 +56,7 @@ class ZooModel:
 
     @property
     def command(self) -> str:
-        """The command that trains it: every seed, and each again on everything."""
+        """The command that trains it: all seeds, and each again on all training images."""
         changed = "".join(f" --set '{path}={value}'" for path, value in self.settings.items())
         return (
             f"python -m kerascw run {self.study} --budget {self.budget} --seeds {self.seeds}"
@@ -74,12 +77,12 @@ ZOO = {
             check=Check(
                 data="fashion_mnist",
                 parts=("test",),
-                words="the test part of the bundled sample, which is of Fashion-MNIST's test set",
+                words="the test set of the bundled sample, a part of Fashion-MNIST's test set",
                 sample=True,
             ),
             limits=(
-                "One article, whole, upright and alone on an empty ground, as a shop shows it: "
-                "photographs of people, of rooms or of several things were never seen.",
+                "It was trained on one article at a time, whole, upright and on an empty ground, "
+                "as a shop shows it; not on photographs of people, of rooms or of several things.",
             ),
         ),
         ZooModel(
@@ -93,14 +96,14 @@ ZOO = {
             check=Check(
                 data="digits",
                 parts=("train", "test"),
-                words="all of scikit-learn's digits, enlarged to 28 x 28 pixels by the fitting of "
-                "pictures that predict does: another domain, of other pens, without MNIST's empty "
-                "margin; it says how the model fares away from its data",
+                words="all of scikit-learn's digits, enlarged to 28 x 28 pixels as predict does "
+                "it: another domain, with other pens and without MNIST's empty margin; it shows "
+                "how the model does away from its own data",
             ),
             limits=(
-                "One digit, centred with an empty margin, as MNIST has it: numbers of several "
-                "digits, printed ones and digits that fill the picture were never seen; the check "
-                "has such.",
+                "It was trained on one digit at a time, centred with an empty margin; not on "
+                "numbers of several digits, printed digits, or digits that fill the image, as "
+                "those of the check do.",
             ),
         ),
         ZooModel(
@@ -110,10 +113,10 @@ ZOO = {
             variant="convnet",
             seeds=10,
             licence="CC BY 4.0 (UCI Machine Learning Repository; E. Alpaydin and C. Kaynak)",
-            check=Check(data="digits", parts=("test",), words="the dataset's test part"),
+            check=Check(data="digits", parts=("test",), words="the dataset's test set"),
             limits=(
-                "A teaching model: 1,350 pictures of 8 x 8 pixels. Of a larger picture so little "
-                "is left that mnist is the better choice.",
+                "A teaching model, trained on 1,350 images of 8 x 8 pixels. A larger image loses "
+                "so much detail at that size that mnist is the better choice.",
             ),
         ),
     )
@@ -125,25 +128,24 @@ def make(
 ) -> Path:
     """Export a model of the zoo from its kept runs, write its card, and return its folder.
 
-    Of the variant's seeds it is the one that did best on validation, trained again on everything.
-    What is exported already stays, and gets its card anew.
+    The chosen seed is the one with the highest validation accuracy, trained again on all training
+    images. A model that is exported already stays, and its card is written anew.
 
     Raises
     ------
     CallError
-        The study was not run as the zoo has it.
+        The study was not run as the zoo needs it.
     """
-    from kerascw.commands.card import write_card
-    from kerascw.export.load import load_model
-    from kerascw.export.run import card_of, export_run
+    from kerascw.export.card import card_of
+    from kerascw.export.run import export_run
     from kerascw.runs.store import write_json
 
     result = _kept(model, store)
     run = result.product
     version = export_run(run, saved_models / model.name, data_dir=data_dir)
-    document = json.loads((version / EXTRA_FILE).read_text())
+    document = kept_document(version)
     document["card"] = {
-        **card_of(run, data_dir),
+        **card_of(run).as_json(),
         "command": model.command,  # the run's own may have had places of its machine in it
         "zoo": {
             "name": model.name,
@@ -164,7 +166,7 @@ def make(
 
 
 def _kept(model: ZooModel, store: "Store") -> "StudyResult":
-    """Return the variant's runs, with those on everything."""
+    """Read the variant's runs from the store, with those on all training images."""
     from kerascw.lab.plan import FINAL, StudyResult, planned
     from kerascw.studies import recall, study_named
 
@@ -183,7 +185,7 @@ def _kept(model: ZooModel, store: "Store") -> "StudyResult":
 
 
 def _over_seeds(model: ZooModel, result: "StudyResult") -> dict[str, Any]:
-    """Return how the seed was chosen, and the spread of what all seeds came to."""
+    """Say which seed was chosen, and how the test accuracy varies over the seeds."""
     from kerascw.evaluation.statistics import over_seeds
     from kerascw.lab.plan import FINAL
 
@@ -209,9 +211,9 @@ def _over_seeds(model: ZooModel, result: "StudyResult") -> dict[str, Any]:
 
 
 def measure(check: Check, model: LoadedModel) -> dict[str, Any]:
-    """Return how many of a check's pictures an exported model gets right.
+    """Count how many images of a check an exported model gets right.
 
-    They go the way of every array that is given to predict.
+    They are read from a file, as any array that is given to predict.
     """
     from kerascw.data import load_data
     from kerascw.data.image_files import Picture, read_pictures
@@ -226,14 +228,96 @@ def measure(check: Check, model: LoadedModel) -> dict[str, Any]:
         images = [picture.array for picture in read if isinstance(picture, Picture)]
     correct = int((model.predict(np.stack(images)).class_ids == labels).sum())
     return {
-        "dataset": check.data,
-        "sample": check.sample,
-        "parts": list(check.parts),
-        "words": check.words,
-        "pictures": len(labels),
-        "correct": correct,
-        "accuracy": correct / len(labels),
+        **{"dataset": check.data, "sample": check.sample, "parts": list(check.parts)},
+        **{"words": check.words, "pictures": len(labels)},
+        **{"correct": correct, "accuracy": correct / len(labels)},
     }
+
+
+# --- the card -------------------------------------------------------------------------------
+
+
+def write_card(folder: Path) -> Path:
+    """Write README.md for the newest version of a model of the zoo, and return its path."""
+    temporary = folder / ".README.md.writing"
+    temporary.write_text(card_text(kept_document(kept_version(folder))))
+    return temporary.replace(folder / CARD)
+
+
+def kept_version(folder: Path) -> Path:
+    """Return the newest version of a model that has the card of the zoo.
+
+    Raises
+    ------
+    CallError
+        There is none.
+    """
+    versions = versions_in(folder) if folder.is_dir() else {}
+    for _, version in sorted(versions.items(), reverse=True):
+        if "zoo" in kept_document(version).get("card", {}):
+            return version
+    raise CallError(f"{folder}: no model of the zoo; next: python -m kerascw zoo")
+
+
+def kept_document(version: Path) -> dict[str, Any]:
+    """Read kerascw.json of a version of a SavedModel."""
+    return read_document(version / EXTRA_FILE)
+
+
+def card_text(document: Mapping[str, Any]) -> str:
+    """Fill the card's template; all figures in it are those of ``document``."""
+    from jinja2 import Environment, StrictUndefined
+
+    card = Card.model_validate(document["card"])
+    assert card.test is not None, "a kept model has test figures"
+    trained = {name: version for name, version in card.versions.items() if version}
+    versions = document["check"]["versions"] | trained
+    environment = Environment(  # Markdown, not HTML: nothing to escape
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
+    )
+    environment.filters |= {
+        "count": "{:,}".format,
+        "four": "{:.4f}".format,
+        "interval": lambda bounds: "{:.4f} to {:.4f}".format(*bounds),
+    }
+    return environment.from_string(TEMPLATE.read_text()).render(
+        card=card,
+        zoo=document["card"]["zoo"],
+        test=card.test,
+        shape=document["input_shape"],
+        names=document["class_names"],
+        confused=_most_confused(card.test.confusion),
+        recipe="\n".join(_settings(card.experiment)),
+        versions=", ".join(f"{name} {version}" for name, version in versions.items() if version),
+    )
+
+
+def _most_confused(
+    confusion: Sequence[Sequence[int]], how_many: int = 3
+) -> list[tuple[int, int, int]]:
+    """Return count, true and predicted class of the most frequent mistakes."""
+    pairs = [
+        (count, truth, guess)
+        for truth, row in enumerate(confusion)
+        for guess, count in enumerate(row)
+        if guess != truth and count
+    ]
+    return sorted(pairs, key=lambda pair: (-pair[0], *pair[1:]))[:how_many]
+
+
+def _settings(tree: Mapping[str, Any], path: str = "") -> list[str]:
+    """Write an experiment's fields as ``--set`` takes them, one a line; empty ones are left out.
+
+    >>> _settings({"model": {"kind": "mlp", "dense": [8], "dropout": []}, "seed": 0})
+    ['model.kind=mlp', 'model.dense=[8]', 'seed=0']
+    """
+    lines = []
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            lines += _settings(value, f"{path}{name}.")
+        elif value not in (None, [], ()):
+            lines.append(f"{path}{name}={value if isinstance(value, str) else json.dumps(value)}")
+    return lines
 
 
 # --- the command ----------------------------------------------------------------------------
@@ -261,7 +345,7 @@ def command(names: Sequence[str], data_dir: Path | None, saved_models: Path, run
         click.echo(f"{name}: {version}")
         click.echo(f"card: {version.parent / CARD}")
     for name in names[:1]:
-        click.echo(f"next: python -m kerascw predict {saved_models / name} PICTURE...", err=True)
+        click.echo(f"next: python -m kerascw predict {saved_models / name} IMAGE...", err=True)
 
 
 def _list(terminal: Any, saved_models: Path) -> None:

@@ -1,17 +1,25 @@
-"""Datasets: find them, check them, split them. Importing this loads NumPy and no TensorFlow."""
+"""Datasets: find them, check them, split them.
 
-from kerascw.data.catalogue import CATALOG
-from kerascw.data.dataset import (
-    LARGE,
-    Dataset,
-    Part,
-    Splits,
-    mean_and_deviation,
-    pixel_histogram,
-)
-from kerascw.data.load import FOLDER, data_label, data_named, dataset_for, load_data, load_for
-from kerascw.data.rows import Rows
-from kerascw.data.splits import nested_subset, split
+Importing this loads none of its modules: ``predict`` reads images (:mod:`kerascw.data.image_files`)
+in less than a second, without the specs, and Pydantic, that loading a dataset needs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kerascw.data.catalogue import CATALOG
+    from kerascw.data.dataset import (
+        LARGE,
+        Dataset,
+        Part,
+        Splits,
+        mean_and_deviation,
+        pixel_histogram,
+    )
+    from kerascw.data.load import FOLDER, data_label, data_named, dataset_for, load_data, load_for
+    from kerascw.data.rows import Rows
+    from kerascw.data.splits import nested_subset, split
 
 __all__ = [
     "CATALOG",
@@ -31,3 +39,18 @@ __all__ = [
     "pixel_histogram",
     "split",
 ]
+
+_MODULES = {
+    "catalogue": ("CATALOG",),
+    "dataset": ("LARGE", "Dataset", "Part", "Splits", "mean_and_deviation", "pixel_histogram"),
+    "load": ("FOLDER", "data_label", "data_named", "dataset_for", "load_data", "load_for"),
+    "rows": ("Rows",),
+    "splits": ("nested_subset", "split"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"kerascw.data.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,6 @@ drawn.
 
 import hashlib
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kerascw.data.cache import cache_folder
+from kerascw.data.cache import cache_folder, replacing
 from kerascw.data.dataset import Dataset
 from kerascw.data.image_files import Fit, fitted, of_pixels, read_npz
 from kerascw.data.listing import PARTS
@@ -82,14 +81,12 @@ def keep(data: tuple[Any, ...]) -> Path:
     for name, array in arrays.items():
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
-    file = cache_folder() / "arrays" / f"{digest.hexdigest()[:32]}.npz"
+    file = cache_folder() / "arrays" / f"arrays-{digest.hexdigest()[:16]}.npz"
     if file.is_file():
         return file
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as stream:
+        with replacing(file) as stream:
             np.savez(stream, allow_pickle=False, **arrays)
-        os.replace(stream.name, file)
     except OSError as error:
         raise DataError(f"{file}: cannot be written ({error.strerror})") from None
     return file

@@ -1,28 +1,45 @@
-"""Decoded pictures on disk, so that they are decoded once. What is there can be made anew."""
+"""Files that can be made anew, kept where the platform keeps such files."""
 
 import os
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from platformdirs import user_cache_path
 
 ENVIRONMENT_VARIABLE = "KERASCW_CACHE_DIR"
 
 
 def cache_folder() -> Path:
-    """Return the folder for it: ``KERASCW_CACHE_DIR``, or else where the platform keeps such."""
+    """Return the folder for it: ``KERASCW_CACHE_DIR``, or the platform's own."""
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         return Path(os.path.abspath(os.path.expanduser(named)))
-    from platformdirs import user_cache_path
-
     return user_cache_path("kerascw", appauthor=False)
 
 
+@contextmanager
+def replacing(file: Path) -> Iterator[Any]:
+    """Write a file that gets its name only once it is whole; raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f"{file.name.partition('-')[0]}-"
+    with tempfile.NamedTemporaryFile(
+        dir=file.parent, prefix=prefix, suffix=".tmp", delete=False
+    ) as stream:
+        try:
+            yield stream
+            stream.flush()
+            os.replace(stream.name, file)
+        except BaseException:
+            os.unlink(stream.name)
+            raise
+
+
 def read_cache(file: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, list[int]] | None:
-    """Return uint8 images of ``shape`` and the rows without a picture; None if not, or damaged."""
+    """Read uint8 images of ``shape`` and the rows without an image; None if not, or damaged."""
     try:
         with np.load(file, allow_pickle=False) as archive:
             images, unread = archive["images"], archive["unread"]
@@ -37,21 +54,9 @@ def read_cache(file: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, list[int
 
 def write_cache(file: Path, images: np.ndarray, bad: Iterable[int]) -> None:
     """Keep the arrays in place of what is kept of the same folder; not if that cannot be."""
-    scratch = None
     with suppress(OSError):
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            place = file.name.partition("-")[0]
-            with tempfile.NamedTemporaryFile(
-                dir=file.parent, prefix=f"{place}-", suffix=".tmp", delete=False
-            ) as stream:
-                scratch = stream.name
-                np.savez(stream, images=images, unread=np.array(sorted(bad), np.int64))
-            os.replace(scratch, file)
-            scratch = None
-            for old in file.parent.glob(f"{place}-*"):  # also what a killed process left
-                if old != file:
-                    old.unlink(missing_ok=True)
-        finally:
-            if scratch is not None:
-                os.unlink(scratch)
+        with replacing(file) as stream:
+            np.savez(stream, images=images, unread=np.array(sorted(bad), np.int64))
+        for old in file.parent.glob(f"{file.name.partition('-')[0]}-*"):
+            if old != file:  # also what a killed process left
+                old.unlink(missing_ok=True)

@@ -171,4 +171,6 @@ def entry_for(name: str) -> CatalogEntry:
     try:
         return CATALOG[name]
     except KeyError:
-        raise CallError(f"data.name: no dataset {name!r}; choose {choices(CATALOG)}") from None
+        raise CallError(
+            f"data.name: no dataset {name!r}; choose {choices(CATALOG, name)}, or a path"
+        ) from None

@@ -29,7 +29,7 @@ from kerascw.data.layout import sides
 from kerascw.data.listing import PARTS, ImageFile, Listing, list_folder, list_manifest
 from kerascw.data.names import is_text, shown
 from kerascw.data.own import LARGEST_SIDE, checked_fit, checked_size, own_dataset, usual_size
-from kerascw.errors import CallError, DataError, option
+from kerascw.errors import CallError, DataError, counted, option
 from kerascw.experiment.spec import Folder
 
 _CACHE_FORMAT = 2  # raised whenever the same files would be decoded to other arrays
@@ -111,11 +111,8 @@ def load_folder(spec: Folder) -> Dataset:
     if bad:
         warnings.warn(f"{where}: {of_all} and are left out: {_first(unread)}", stacklevel=2)
     if listing.left_out:
-        count = f"{len(listing.left_out):,} other file{'s' * (len(listing.left_out) != 1)}"
-        is_are = "is" if len(listing.left_out) == 1 else "are"
-        warnings.warn(
-            f"{where}: {count} {is_are} left out: {_first(listing.left_out)}", stacklevel=2
-        )
+        count = counted(len(listing.left_out), "other file is", "other files are")
+        warnings.warn(f"{where}: {count} left out: {_first(listing.left_out)}", stacklevel=2)
     labels = np.fromiter((file.label for file in listing.files), np.int32, len(listing.files))
     part_of = np.array([PARTS.index(file.part) for file in listing.files])
     readable = np.ones(len(labels), bool)

@@ -17,7 +17,7 @@ from kerascw.errors import CallError, DataError, choices, option
 from kerascw.experiment.spec import DataSpec, Folder
 
 FOLDER = "folder:"
-"""What may stand before the path of a folder: it is a folder then, whatever the catalogue has."""
+"""What may stand before a path: it is a path then, whatever the catalogue has."""
 
 Data = str | Path | tuple[Any, ...]
 """How a dataset is named: see :func:`load_data`."""
@@ -58,8 +58,8 @@ def load_data(
     return load_for(data_named(data, **options), data_dir=data_dir, sample=sample)
 
 
-def data_named(data: Data, **options: Any) -> DataSpec:
-    """Return the spec of a whole dataset, named as for :func:`load_data`.
+def data_named(data: Data | DataSpec, **options: Any) -> DataSpec:
+    """Return the spec of a whole dataset, named as for :func:`load_data`; a spec is returned.
 
     Arrays are written into the cache folder, so that other processes find them.
 
@@ -80,6 +80,8 @@ def data_named(data: Data, **options: Any) -> DataSpec:
     if unknown:
         known = ("data_dir", "sample", "size", "colour", "fit", "bad_files")
         raise CallError(f"{min(unknown)}: no such option of data; choose {choices(known)}")
+    if isinstance(data, DataSpec):
+        return data
     if isinstance(data, tuple):
         return _own(arrays.describe_arrays(arrays.keep(data), **options))
     if not isinstance(data, str | Path):
@@ -117,12 +119,15 @@ def _described(path: str, **options: Any) -> Folder:
 
 
 def data_label(spec: DataSpec) -> str:
-    """Return the name that :func:`data_named` takes for this dataset."""
+    """Name a dataset for people; :func:`data_named` takes that name, too.
+
+    >>> data_label(DataSpec(name="mnist"))
+    'mnist'
+    """
     if spec.folder is None:
         return spec.name
     path = spec.folder.path
-    is_folder = not path.startswith(tfds.PREFIX) and Path(path).suffix not in (".csv", ".npz")
-    return FOLDER + path if is_folder else path
+    return path if path.startswith(tfds.PREFIX) else FOLDER + path
 
 
 def load_for(

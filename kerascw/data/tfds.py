@@ -308,9 +308,11 @@ def _opened(path: str) -> tuple[Any, tuple[str, str]]:
         with _damage(folder):
             builder = tfds.builder_from_directory(folder)
             features = builder.info.features
+            if not isinstance(features, tfds.features.FeaturesDict):
+                raise DataError(f"{path}: its examples are no images with labels")
             images = _of_kind(features, tfds.features.Image)
             labels = _of_kind(features, tfds.features.ClassLabel)
-    held = ", ".join(features) if isinstance(features, dict) else type(features).__name__
+    held = ", ".join(features.keys())
     for kind, found, usual in (("image", images, "image"), ("label", labels, "label")):
         if usual not in found and len(found) != 1:
             raise DataError(

@@ -1,4 +1,4 @@
-"""Write a live model in each format that models are exported to; raw uint8 pictures in.
+"""Write a live model in each format that models are exported to; raw uint8 images in.
 
 Importing this loads no TensorFlow.
 """
@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from kerascw.errors import KerascwError
-from kerascw.export.runtimes import DOCUMENT, FILES, Format, missing, output_name, with_article
+from kerascw.export.runtimes import (
+    DOCUMENT,
+    FILES,
+    SIGNATURE,
+    Format,
+    missing,
+    output_name,
+    with_article,
+)
 from kerascw.models import by_head
 from kerascw.quiet import import_tensorflow, stderr_held_back
 
@@ -36,22 +44,19 @@ def check_installed(form: Format) -> None:
 def write(model: Any, path: Path, form: Format, document: Mapping[str, Any]) -> None:
     """Write ``model`` to the new folder ``path``, as one file or as a SavedModel.
 
-    ``document`` has ``class_names`` and ``input_shape``, and what else there is to know; the file
-    carries it, that of a SavedModel lies beside it.
+    ``document`` has ``class_names``, ``input_shape`` and further facts. A model that is one file
+    carries it inside; that of a SavedModel is written beside the model by the caller.
 
     Raises
     ------
     KerascwError
-        The format has no place for a part of the model.
+        The format has no equivalent for a part of the model, or the disk is full.
     """
     import_tensorflow()
-    if form == "saved_model":
-        _write_saved_model(model, path, document)
-        return
     path.mkdir()
     try:
-        _WRITERS[form](model, path / FILES[form], document)
-    # a converter that lacks an operation says so in a way of its own
+        _WRITERS[form](model, path, document)
+    # a converter that lacks an operation says so in a way of its own, and TensorFlow of a full disk
     except Exception as error:
         message = str(error).strip() or type(error).__name__
         raise KerascwError(
@@ -60,7 +65,7 @@ def write(model: Any, path: Path, form: Format, document: Mapping[str, Any]) -> 
 
 
 def _heads(model: Any) -> Callable[[Any], dict[str, Any]]:
-    """Return what gives float32 probabilities by output name for uint8 pictures: graph code."""
+    """Make the function from uint8 images to float32 probabilities by output name: graph code."""
     import tensorflow as tf
 
     def heads(images: Any) -> dict[str, Any]:
@@ -72,12 +77,9 @@ def _heads(model: Any) -> Callable[[Any], dict[str, Any]]:
     return heads
 
 
-# --- files ----------------------------------------------------------------------------------
-
-
 def _write_keras(model: Any, path: Path, document: Mapping[str, Any]) -> None:
-    model.save(path, include_optimizer=False)
-    _zip_in(path, document)
+    model.save(path / FILES["keras"], include_optimizer=False)
+    _zip_in(path / FILES["keras"], document)
 
 
 def _write_onnx(model: Any, path: Path, document: Mapping[str, Any]) -> None:
@@ -89,7 +91,7 @@ def _write_onnx(model: Any, path: Path, document: Mapping[str, Any]) -> None:
     function = tf.function(_heads(model), input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
     onnx.helper.set_model_props(proto, {DOCUMENT: json.dumps(document)})
-    onnx.save(proto, path)
+    onnx.save(proto, path / FILES["onnx"])
 
 
 def _write_litert(model: Any, path: Path, document: Mapping[str, Any]) -> None:
@@ -98,32 +100,20 @@ def _write_litert(model: Any, path: Path, document: Mapping[str, Any]) -> None:
 
     signature = [tf.TensorSpec((None, *document["input_shape"]), tf.uint8, "images")]
     # the names of inputs and outputs reach the converter only by way of a SavedModel
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+    with tempfile.TemporaryDirectory(dir=path) as scratch:
         archive = keras.export.ExportArchive()
         archive.track(model)
-        archive.add_endpoint("serving_default", _heads(model), signature)
+        archive.add_endpoint(SIGNATURE, _heads(model), signature)
         archive.write_out(scratch, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            scratch, signature_keys=["serving_default"]
-        )
+        converter = tf.lite.TFLiteConverter.from_saved_model(scratch, signature_keys=[SIGNATURE])
         with stderr_held_back():  # its notices come from C++
-            path.write_bytes(converter.convert())
-    _zip_in(path, document)  # behind the model, as TensorFlow Lite's own metadata is
+            (path / FILES["litert"]).write_bytes(converter.convert())
+    _zip_in(path / FILES["litert"], document)  # behind it, as TensorFlow Lite's own metadata is
 
 
 def _zip_in(path: Path, document: Mapping[str, Any]) -> None:
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(DOCUMENT, json.dumps(document))
-
-
-_WRITERS: dict[Format, Callable[[Any, Path, Mapping[str, Any]], None]] = {
-    "keras": _write_keras,
-    "onnx": _write_onnx,
-    "litert": _write_litert,
-}
-
-
-# --- SavedModel -----------------------------------------------------------------------------
 
 
 def _write_saved_model(model: Any, path: Path, document: Mapping[str, Any]) -> None:
@@ -135,7 +125,7 @@ def _write_saved_model(model: Any, path: Path, document: Mapping[str, Any]) -> N
 
     def classify(images: Any) -> dict[str, Any]:
         # TensorFlow 2.21's oneDNN convolution gives an empty batch the shape of its input, which
-        # fails in the next layer: no pictures become one black one, and its answer is cut off
+        # fails in the next layer: an empty batch becomes one black image, its answer is cut off
         count = tf.shape(images)[0]
         empty = tf.cast(count == 0, tf.int32)
         images = tf.pad(images, [[0, empty], [0, 0], [0, 0], [0, 0]])
@@ -156,17 +146,23 @@ def _write_saved_model(model: Any, path: Path, document: Mapping[str, Any]) -> N
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint(
-        "serving_default", classify, [tf.TensorSpec((None, *shape), tf.uint8, "images")]
-    )
+    archive.add_endpoint(SIGNATURE, classify, [tf.TensorSpec((None, *shape), tf.uint8, "images")])
     archive.add_endpoint(
         "encoded", classify_encoded, [tf.TensorSpec((None,), tf.string, "pictures")]
     )
     archive.write_out(str(path), verbose=False)
 
 
+_WRITERS: dict[Format, Callable[[Any, Path, Mapping[str, Any]], None]] = {
+    "saved_model": _write_saved_model,
+    "keras": _write_keras,
+    "onnx": _write_onnx,
+    "litert": _write_litert,
+}
+
+
 def decode(picture: Any, shape: tuple[int, ...]) -> Any:
-    """Return uint8 of ``shape`` for the bytes of a PNG or JPEG: graph code.
+    """Decode the bytes of a PNG or JPEG to uint8 of ``shape``: graph code.
 
     The arithmetic is that of :mod:`kerascw.data.image_files`; the two differ by rounding, at
     most by a level or two of 255.
@@ -189,7 +185,7 @@ def decode(picture: Any, shape: tuple[int, ...]) -> Any:
     floats = tf.ensure_shape(floats, (None, None, channels))
     size = tf.cast(tf.shape(floats)[:2], tf.float32)
     scale = tf.reduce_min([height, width] / size)
-    # tf.image.resize_with_pad would round the short side of a 1000 x 1 picture to 0, and fail
+    # tf.image.resize_with_pad would round the short side of a 1000 x 1 image to 0, and fail
     scaled = tf.maximum(1, tf.cast(tf.round(size * scale), tf.int32))
     floats = tf.image.resize(floats, scaled, antialias=True)
     top, left = tf.unstack(([height, width] - scaled) // 2)

@@ -1,20 +1,31 @@
-"""Load an exported model of any format, and predict with it.
+"""Load an exported model of any format, or a run's, and predict with it.
 
 Importing this loads no TensorFlow, nor does loading an ONNX or LiteRT model.
 """
 
-import json
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascw.errors import CallError, choices
-from kerascw.export.runtimes import DOCUMENT, FILES, Format, format_of, open_model
-from kerascw.quiet import import_tensorflow
+from kerascw.errors import CallError, DataError, choices
+from kerascw.export.runtimes import (
+    DOCUMENT,
+    FILES,
+    TITLES,
+    Format,
+    damaged,
+    format_of,
+    open_model,
+    read_json,
+)
+
+if TYPE_CHECKING:
+    from kerascw.export.card import Card
 
 __all__ = ["LoadedModel", "Predictions", "load_model"]
 
@@ -28,7 +39,7 @@ _BATCH = 1000
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model says of n pictures, in their order."""
+    """A model's answers for n images, in their order."""
 
     probabilities: np.ndarray  # float32 [n, k]
     class_ids: np.ndarray  # int64 [n], the most probable class
@@ -37,25 +48,47 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """An exported model, ready to predict."""
+    """An exported model, or a run's, ready to predict."""
 
     path: Path  # of the version's folder, or of the file where there is none
+    title: str  # its name and version, for people
     class_names: tuple[str, ...] | None  # None where it was not written by export()
     input_shape: tuple[int, int, int]  # height, width, channels
-    card: dict[str, Any]  # empty where it was not written by export()
     form: Format
+    _card: Mapping[str, Any] = field(repr=False)
     # uint8 [n, height, width, channels], n at least 0, to float32 [n, k]
     _probabilities: Callable[[np.ndarray], np.ndarray] = field(repr=False)
 
     @property
+    def card(self) -> "Card":
+        """The facts about it; all of them missing where it was not written by export().
+
+        Raises
+        ------
+        DataError
+            The card is damaged.
+        """
+        # here and not above: a small model predicts sooner without Pydantic
+        from pydantic import ValidationError
+
+        from kerascw.export.card import Card
+
+        try:
+            return Card.model_validate(self._card)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in ("card", *first["loc"]))
+            raise DataError(f"{self.path}: damaged card: {where}: {first['msg']}") from None
+
+    @property
     def light_on_dark(self) -> bool:
         """Whether it learned light things on black; False where the card does not say."""
-        return bool(self.card.get("light_on_dark", False))
+        return self._card.get("light_on_dark") is True
 
     def predict(self, images: np.ndarray) -> Predictions:
-        """Classify pictures, 1,000 at a time.
+        """Classify images, 1,000 at a time.
 
-        ``images`` is uint8 ``[n, h, w, c]`` or one picture ``[h, w, c]``; ``c`` may be left out
+        ``images`` is uint8 ``[n, h, w, c]`` or one image ``[h, w, c]``; ``c`` may be left out
         where it is 1.
 
         Raises
@@ -77,14 +110,13 @@ class LoadedModel:
     def _repr_html_(self) -> str:
         from kerascw.runs.summary import fragment
 
-        height, width, channels = self.input_shape
         rows = [
-            ("takes", f"images: uint8 [n, {height}, {width}, {channels}]"),
+            ("takes", f"images: {expected(self.input_shape)}"),
             ("classes", ", ".join(self.class_names or ()) or "not named"),
         ]
-        if "accuracy" in (test := self.card.get("test") or {}):
-            rows.append(("test accuracy", f"{test['accuracy']:.2%}"))
-        return fragment(None, str(self.path), rows)
+        if (test := self.card.test) is not None:
+            rows.append(("test accuracy", f"{test.accuracy:.2%}"))
+        return fragment(None, self.title, rows)
 
     def _stack(self, images: np.ndarray) -> np.ndarray:
         shape, stack = self.input_shape, images
@@ -101,7 +133,8 @@ class LoadedModel:
 def load_model(path: str | Path) -> LoadedModel:
     """Load an export: the folder of one version, or of all, of which the highest is taken.
 
-    A model that is one file (``.keras``, ``.onnx`` or ``.tflite``) may be named itself.
+    A model that is one file (``.keras``, ``.onnx`` or ``.tflite``) may be named itself. A run's
+    folder loads the run's ``model.keras``.
 
     Any SavedModel will do whose ``serving_default`` takes ``images`` uint8 ``[n, h, w, c]`` and
     gives ``probabilities`` float32 ``[n, k]``, and any file whose model does.
@@ -109,80 +142,40 @@ def load_model(path: str | Path) -> LoadedModel:
     Raises
     ------
     CallError
-        No such folder, no model in it, a damaged one, or one with another signature.
+        No such folder, no model in it, or one with another signature.
+    DataError
+        A damaged model or card.
     KerascwError
         What opens the format is not installed.
     """
     found, form = _find(Path(path))  # before TensorFlow, which takes seconds to import
-    if form == "saved_model":
-        return _load_saved_model(found)
-    version = found.parent
-    beside = _read_document(version / DOCUMENT)
+    version = found if form == "saved_model" else found.parent
+    where = version / document_beside(form)
+    if form == "keras" and (version / _MANIFEST).is_file() and not where.is_file():
+        title, document, where = *_of_run(version), version / "metrics.json"
+    else:
+        document = read_document(where)
+        _check_files(found, form, document)
+        title = _titled(version, form)
     opened = open_model(found, form)
-    extra = beside or _checked_document(opened.document, found)
-    names = _names(extra, opened.classes, version / DOCUMENT if beside else found)
+    if not document:
+        version, where = found, found
+        document, title = _checked_document(opened.document, found), str(found)
+    names = document.get("class_names")
+    if names is not None and opened.classes not in (None, len(names)):
+        raise DataError(f"{where}: {len(names)} class names for {opened.classes} classes")
     return LoadedModel(
-        path=version if beside else found,
-        class_names=names,
+        path=version,
+        title=title,
+        class_names=None if names is None else tuple(names),
         input_shape=opened.input_shape,
-        card=extra.get("card", {}),
         form=form,
+        _card=document.get("card", {}),
         _probabilities=lambda images: opened.outputs(images)["probabilities"],
     )
 
 
-def _load_saved_model(version: Path) -> LoadedModel:
-    extra = _read_document(version / EXTRA_FILE)
-    import_tensorflow()
-    import tensorflow as tf
-
-    try:
-        loaded = tf.saved_model.load(str(version))
-    # a damaged file shows as OSError, OpError, KeyError, DecodeError... as chance has it
-    except Exception as error:
-        message = str(error).strip() or type(error).__name__
-        raise CallError(
-            f"{version}: a damaged SavedModel: {message.splitlines()[0]:.200}"
-        ) from error
-    signature = getattr(loaded, "signatures", {}).get("serving_default")
-    if signature is None:
-        there = ", ".join(getattr(loaded, "signatures", {})) or "none"
-        raise CallError(f"{version}: no signature serving_default; it has {there}")
-    inputs = signature.structured_input_signature[1]
-    outputs = signature.structured_outputs
-    shape = _picture_shape(inputs, tf)
-    if shape is None:
-        raise CallError(
-            f"{version}: serving_default takes {_specs(inputs)}; "
-            "expected images uint8 [n, height, width, channels]"
-        )
-    probabilities = outputs.get("probabilities")
-    if probabilities is None or probabilities.dtype != tf.float32 or probabilities.shape.rank != 2:
-        raise CallError(
-            f"{version}: serving_default gives {_specs(outputs)}; "
-            "expected probabilities float32 [n, classes]"
-        )
-    names = _names(extra, probabilities.shape[1], version / EXTRA_FILE)
-
-    def classify(images: np.ndarray) -> np.ndarray:
-        # by way of ``loaded``: the variables go with that object
-        answer = loaded.signatures["serving_default"](images=tf.constant(images))
-        return np.asarray(answer["probabilities"])
-
-    return LoadedModel(
-        path=version,
-        class_names=names,
-        input_shape=shape,
-        card=extra.get("card", {}),
-        form="saved_model",
-        _probabilities=classify,
-    )
-
-
-def document_beside(form: Format) -> Path:
-    """Return where kerascw.json is, from the folder of a version."""
-    return EXTRA_FILE if form == "saved_model" else Path(DOCUMENT)
-
+# --- where the model is ---------------------------------------------------------------------
 
 _PARTS = ("saved_model.pb", *FILES.values())
 
@@ -193,17 +186,14 @@ def _find(path: Path) -> tuple[Path, Format]:
         form = format_of(path)
         if form is not None and os.path.isfile(path):
             return path, form
-        there = "a file" if os.path.exists(path) else "no such folder"
+        what = "a file" if os.path.exists(path) else "no such folder"
+        suffixes = choices(Path(name).suffix for name in FILES.values())
         raise CallError(
-            f"{path}: {there}; expected the folder of an exported model, or its .keras, .onnx or "
-            ".tflite file"
+            f"{path}: {what}; expected the folder of an exported model, or its {suffixes} file"
         )
     if found := _model_in(path):
         return found
-    try:
-        versions = versions_in(path)
-    except OSError as error:
-        raise CallError(f"{path}: {error.strerror}") from None
+    versions = versions_in(path)
     if not versions:
         forms = [form for form in FILES if os.path.isdir(path / form)]
         hint = f"; choose {choices(path / form for form in forms)}" if forms else ""
@@ -225,68 +215,8 @@ def _model_in(folder: Path) -> tuple[Path, Format] | None:
     return None
 
 
-def _read_document(path: Path) -> dict[str, Any]:
-    """Return what :func:`export` wrote beside the model; empty where it did not write it."""
-    if not path.is_file():
-        return {}
-    try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError):
-        raise CallError(_DAMAGED.format(path)) from None
-    return _checked_document(document, path)
-
-
-_DAMAGED = "{}: damaged; expected JSON with format, class_names and card"
-
-
-def _checked_document(document: Any, path: Path) -> dict[str, Any]:
-    """Return a document that has what is read of it; one of another program's file is empty."""
-    if document == {}:
-        return {}
-    try:
-        if document["format"] > DOCUMENT_VERSION:
-            raise CallError(
-                f"{path}: format {document['format']}, of a newer kerascw; this one reads "
-                f"{DOCUMENT_VERSION}"
-            )
-        names, card = document["class_names"], document["card"]
-        if not all(isinstance(name, str) for name in names) or not isinstance(card, dict):
-            raise TypeError
-    except (KeyError, TypeError):
-        raise CallError(_DAMAGED.format(path)) from None
-    return dict(document)
-
-
-def _names(document: Mapping[str, Any], classes: int | None, where: Path) -> tuple[str, ...] | None:
-    names = document.get("class_names")
-    if names is None:
-        return None
-    if classes not in (None, len(names)):
-        raise CallError(f"{where}: {len(names)} class names for {classes} classes")
-    return tuple(names)
-
-
-def _picture_shape(inputs: Mapping[str, Any], tf: Any) -> tuple[int, int, int] | None:
-    if list(inputs) != ["images"]:
-        return None
-    spec = inputs["images"]
-    if spec.dtype != tf.uint8 or spec.shape.rank != 4 or None in spec.shape[1:]:
-        return None
-    height, width, channels = spec.shape[1:]
-    return height, width, channels
-
-
-def _specs(specs: Mapping[str, Any]) -> str:
-    """Return ``name dtype [shape]`` of each tensor, as an error shows them."""
-    shown = []
-    for name, spec in specs.items():
-        sizes = "?" if spec.shape.rank is None else [size or "n" for size in spec.shape]
-        shown.append(f"{name} {spec.dtype.name} [{', '.join(map(str, sizes))}]")
-    return ", ".join(shown) or "nothing"
-
-
 def versions_in(folder: Path) -> dict[int, Path]:
-    """Return what has an integer for a name, as serving systems number versions."""
+    """Find what has an integer for a name, as serving systems number versions."""
     return {
         int(path.name): path
         for path in folder.iterdir()
@@ -294,9 +224,115 @@ def versions_in(folder: Path) -> dict[int, Path]:
     }
 
 
+def _titled(version: Path, form: Format) -> str:
+    """Name an export by its folder.
+
+    >>> _titled(Path("models/fashion/onnx/2"), "onnx")
+    'fashion, version 2, ONNX model (models/fashion/onnx/2)'
+    """
+    *_, name, number = version.absolute().parts
+    if name == form:
+        name = version.absolute().parent.parent.name
+    return f"{name}, version {number}, {TITLES[form]} ({version})"
+
+
+# --- the facts about it ---------------------------------------------------------------------
+
+_MANIFEST = "manifest.json"  # what a whole run has
+
+
+def document_beside(form: Format) -> Path:
+    """Return where kerascw.json is, from the folder of a version."""
+    return EXTRA_FILE if form == "saved_model" else Path(DOCUMENT)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read what :func:`export` wrote beside the model; empty where it did not write it.
+
+    Raises
+    ------
+    DataError
+        A damaged file, or one of a newer kerascw.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        return _checked_document(read_json(path.read_bytes()), path)
+    except (OSError, ValueError):
+        raise DataError(_DAMAGED.format(path)) from None
+
+
+_DAMAGED = "{}: damaged; expected JSON with format, class_names and card"
+
+
+def _checked_document(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return a document that has what is read of it; one of another program's file is empty."""
+    if not document:
+        return {}
+    version, names, card = (document.get(name) for name in ("format", "class_names", "card"))
+    if isinstance(version, int) and version > DOCUMENT_VERSION:
+        raise DataError(
+            f"{path}: format {version}, of a newer kerascw; this one reads {DOCUMENT_VERSION}"
+        )
+    kinds = (version, int), (names, list), (card, dict), (document.get("files", {}), dict)
+    if not all(isinstance(value, kind) for value, kind in kinds) or not all(
+        isinstance(name, str) for name in names or ()
+    ):
+        raise DataError(_DAMAGED.format(path))
+    return dict(document)
+
+
+def file_hashes(version: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a version by its place there, but for kerascw.json."""
+    return {
+        path.relative_to(version).as_posix(): _sha256(path)
+        for path in sorted(version.rglob("*"))
+        if path.is_file() and path.name != DOCUMENT
+    }
+
+
+def _check_files(found: Path, form: Format, document: Mapping[str, Any]) -> None:
+    """Compare the files with their hashes, where the document has any.
+
+    The runtimes do not see every fault: of 250 flipped bits in a LiteRT file, each alone, 57 were
+    an error and 46 gave other probabilities.
+    """
+    version = found if form == "saved_model" else found.parent
+    for name, digest in document.get("files", {}).items():
+        if not (version / name).is_file() or _sha256(version / name) != digest:
+            raise damaged(found, form, f"{name} is not as it was exported (SHA-256 differs)")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _of_run(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Return title and document of a run's own model."""
+    # here and not above: a small model predicts sooner without Pydantic
+    from kerascw.export.card import card_of
+    from kerascw.runs.store import Run, find_fault
+
+    if fault := find_fault(folder):
+        raise DataError(f"{folder}: a damaged run: {fault}")
+    run = Run(folder)
+    document = {"class_names": run.metrics["class_names"], "card": card_of(run).as_json()}
+    return f"run {run.name} ({folder})", document
+
+
+# --- arrays in messages ---------------------------------------------------------------------
+
+
 def described(array: np.ndarray) -> str:
+    """Show an array's dtype and shape.
+
+    >>> described(np.zeros((2, 3)))
+    'float64 [2, 3]'
+    """
     return f"{array.dtype} [{', '.join(map(str, array.shape))}]"
 
 
 def expected(shape: tuple[int, ...]) -> str:
+    """Show the dtype and shape that images must have."""
     return f"uint8 [n, {', '.join(map(str, shape))}]"

@@ -1,7 +1,9 @@
-"""The predict command: pictures in, labels out. Importing this is quick: ``--help`` reads it."""
+"""The predict command: images in, labels out. Importing this is quick: ``--help`` reads it."""
 
 import csv
 import json
+import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from kerascw.errors import CallError, choices
+from kerascw.errors import CallError, choices, printable
 
 if TYPE_CHECKING:
     from kerascw.data.image_files import Invert, Picture
@@ -24,7 +26,7 @@ _BATCH = 1000
 
 @dataclass(frozen=True)
 class Guess:
-    """One of the classes a picture may belong to, with its probability of 0 to 1."""
+    """One of the classes an image may belong to, with its probability of 0 to 1."""
 
     class_id: int
     label: str
@@ -33,7 +35,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says of one picture; the most probable class comes first."""
+    """The model's answer for one image; the most probable class comes first."""
 
     file: str
     predictions: list[Guess]
@@ -45,19 +47,21 @@ def predict_files(
     top: int = 3,
     output_format: str = "table",
     invert: "Invert" = "auto",
+    runs: Path = Path("runs"),
     out: TextIO | None = None,
     err: TextIO | None = None,
 ) -> int:
-    """Predict the pictures in ``files`` and write them to ``out``; return the exit code.
+    """Predict the images in ``files`` and write the answers to ``out``; return the exit code.
 
     It is 0, or 1 if a file could not be read: each of those gets a line on ``err``, and all
-    others are predicted.
+    others are predicted. The first line on ``err`` names the model and its version.
 
     Parameters
     ----------
-    model_path : see :func:`kerascw.export.load.load_model`.
+    model_path : see :func:`kerascw.export.load.load_model`; or the name of a run in ``runs``, or
+        the beginning of its key.
     files : see :func:`kerascw.data.image_files.read_pictures`, and there for ``invert``.
-    top : how many classes of each picture, the most probable first; all where there are fewer.
+    top : how many classes of each image, the most probable first; all where there are fewer.
     output_format : ``table`` to read, ``json`` (a list of file and predictions) or ``csv`` (one
         line a class, with a header).
     out, err : standard output and standard error if not given.
@@ -66,6 +70,8 @@ def predict_files(
     ------
     CallError
         A bad model or option; nothing is written then.
+    DataError
+        A damaged model.
     """
     out, err = out or sys.stdout, err or sys.stderr
     if top < 1:
@@ -77,7 +83,8 @@ def predict_files(
     from kerascw.data.image_files import Unreadable, read_pictures
     from kerascw.export.load import load_model
 
-    model = load_model(model_path)
+    model = load_model(_path_of(model_path, runs))
+    print(f"model: {printable(model.title)}", file=err)
     unreadable = 0
 
     def readable() -> Iterator["Picture"]:
@@ -87,22 +94,36 @@ def predict_files(
         ):
             if isinstance(picture, Unreadable):
                 unreadable += 1
-                print(f"kerascw: {_printable(picture.name)}: {picture.reason}", file=err)
+                print(f"kerascw: {printable(picture.name)}: {picture.reason}", file=err)
             else:
                 yield picture
 
     answers = list(_answers(model, readable(), top))
     WRITERS[output_format](answers, out)
     if output_format == "table" and answers and not unreadable:  # read by people, not by programs
-        command = f"python -m kerascw predict {model_path} FOLDER --format csv > answers.csv"
-        print(f"next: {command}", file=err)
+        words = f"predict {shlex.quote(str(model_path))} FOLDER --format csv > answers.csv"
+        print(f"next: python -m kerascw {words}", file=err)
     return 1 if unreadable else 0
 
 
-def _answers(model: "LoadedModel", pictures: Iterator["Picture"], top: int) -> Iterator[Answer]:
+def _path_of(model: str | Path, runs: Path) -> Path:
+    """Return the path of a model, or of the run that is meant where there is no such path."""
+    path = Path(model)
+    if os.path.exists(path) or len(path.parts) != 1 or not os.path.isdir(runs):
+        return path
+    # here and not above: a small model predicts sooner without the specs that runs need
+    from kerascw.runs.store import Store
+
+    try:
+        return Store(runs).find(str(model)).folder
+    except CallError as error:
+        raise CallError(f"{model}: no such file or folder, and {error}") from None
+
+
+def _answers(model: "LoadedModel", images: Iterator["Picture"], top: int) -> Iterator[Answer]:
     import numpy as np
 
-    while batch := list(islice(pictures, _BATCH)):
+    while batch := list(islice(images, _BATCH)):
         predictions = model.predict(np.stack([picture.array for picture in batch]))
         for picture, probabilities in zip(batch, predictions.probabilities, strict=True):
             order = np.argsort(-probabilities, kind="stable")[:top]
@@ -130,11 +151,11 @@ def _write_table(answers: list[Answer], out: TextIO) -> None:
     table.add_column("label", no_wrap=True)
     table.add_column("probability", justify="right", no_wrap=True)
     for answer in answers:
-        name = _printable(answer.file)
+        name = printable(answer.file)
         for guess in answer.predictions:
             # Text: a name with [brackets] is no markup
-            table.add_row(Text(name), Text(guess.label), f"{guess.probability:.1%}")
-            name = ""  # once a picture
+            table.add_row(Text(name), Text(printable(guess.label)), f"{guess.probability:.1%}")
+            name = ""  # once for each image
     console(out).print(table)
 
 
@@ -148,7 +169,18 @@ def _write_csv(answers: list[Answer], out: TextIO) -> None:
     writer.writerow(["file", "rank", "class_id", "label", "probability"])
     for answer in answers:
         for rank, guess in enumerate(answer.predictions, start=1):
-            writer.writerow([_printable(answer.file), rank, *astuple(guess)])
+            class_id, label, probability = astuple(guess)
+            writer.writerow([_cell(answer.file), rank, class_id, _cell(label), probability])
+
+
+def _cell(text: str) -> str:
+    """Escape a CSV cell that a spreadsheet would run as a formula, and what would not print.
+
+    >>> _cell("=1+1"), _cell("-")
+    ("'=1+1", '-')
+    """
+    formula = text[:1] in ("=", "+", "-", "@") and text != "-"  # - is standard input
+    return f"'{printable(text)}" if formula else printable(text)
 
 
 WRITERS: dict[str, Callable[[list[Answer], TextIO], None]] = {
@@ -159,20 +191,10 @@ WRITERS: dict[str, Callable[[list[Answer], TextIO], None]] = {
 INVERT = ("auto", "yes", "no")
 
 
-def _printable(name: str) -> str:
-    """Return the name with what would not print escaped: line ends, control codes, odd bytes.
-
-    >>> _printable("two lines" + chr(10) + ".png") == "two lines" + chr(92) + "n.png"
-    True
-    """
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in name
-    )
-
-
-@click.command("predict")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.command(
+    "predict", epilog="\b\npython -m kerascw predict saved_models/fashion photos/ --top 1"
+)
+@click.argument("model")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--top", type=int, default=3, show_default=True, help="How many classes to show.")
 @click.option("--format", "output_format", type=click.Choice(list(WRITERS)), default="table",
@@ -180,21 +202,25 @@ def _printable(name: str) -> str:
 @click.option("--invert", type=click.Choice(INVERT), default="auto", show_default=True,
               help="Make negatives: auto inverts what is dark on light for a model that learned "
               "light on dark, and leaves arrays alone.")  # fmt: skip
+@click.option("--runs", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
+              show_default=True, help="The folder that keeps the runs.")  # fmt: skip
 @click.pass_context
 def command(
     context: click.Context,
-    model: Path,
+    model: str,
     files: tuple[str, ...],
     top: int,
     output_format: str,
     invert: "Invert",
+    runs: Path,
 ) -> None:
-    """Classify pictures with an exported MODEL, such as saved_models/fashion.
+    """Classify images with an exported MODEL, such as saved_models/fashion.
 
-    MODEL is a folder that export wrote, or a .keras, .onnx or .tflite file of it. ONNX and LiteRT
-    models answer in a second, without TensorFlow: pip install 'kerascw[light]'.
+    MODEL is a folder that export wrote, or a .keras, .onnx or .tflite file of it; or a run: its
+    folder, its name or the beginning of its key. ONNX and LiteRT models answer in a second,
+    without TensorFlow: pip install 'kerascw[light]'.
 
-    FILE is a picture (PNG, JPEG, BMP, GIF), an array of them (.npy, .npz), a folder, or - for a
-    picture on standard input.
+    FILE is an image (PNG, JPEG, BMP, GIF), an array of them (.npy, .npz), a folder, or - for an
+    image on standard input. The first line on standard error names the model and its version.
     """
-    context.exit(predict_files(model, files, top, output_format, invert))
+    context.exit(predict_files(model, files, top, output_format, invert, runs))

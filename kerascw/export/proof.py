@@ -17,28 +17,28 @@ from typing import Any
 import numpy as np
 
 from kerascw.errors import KerascwError
-from kerascw.export.runtimes import FILES, Format, open_model, output_name
+from kerascw.export.runtimes import FILES, SIGNATURE, Format, open_model, output_name
 from kerascw.models import by_head
 
 TOLERANCE = 1e-5
 """How far a probability may be from the live model's. A convnet of 32, 64 and 64 filters on
 Fashion-MNIST came back from a SavedModel with no difference at all; other batch sizes moved its
 probabilities by 5e-7, which is float32 rounding, and pixels scaled by 1/256 in place of 1/255 by
-3e-3. One model of every kind that the studies have came back from ONNX Runtime and LiteRT with at
+3e-3. One model of each kind that the studies have came back from ONNX Runtime and LiteRT with at
 most 7e-7, a LeNet."""
 
 _NEAR_TIE = 2 * TOLERANCE  # two classes this close may change places within the tolerance
 
 _SINGLY = 16
-"""So many pictures are also given one at a time, to a format of any number of pictures."""
+"""How many images are also given one at a time, to a format that takes any number of images."""
 
 WAYS: dict[Format, tuple[str, ...]] = {
-    "saved_model": ("serving_default", "encoded"),  # its signatures
+    "saved_model": (SIGNATURE, "encoded"),  # its signatures
     "keras": ("together", "singly"),
     "onnx": ("together", "singly"),
     "litert": ("together", "singly"),
 }
-"""By format, the ways in which it is asked."""
+"""The ways in which each format is asked."""
 
 _PACKAGES: dict[Format, tuple[str, ...]] = {
     "saved_model": (),
@@ -46,7 +46,7 @@ _PACKAGES: dict[Format, tuple[str, ...]] = {
     "onnx": ("onnxruntime", "tf2onnx", "onnx"),
     "litert": ("ai-edge-litert",),
 }
-"""By format, what wrote and opened it beside TensorFlow and Keras."""
+"""What wrote and opened each format, beside TensorFlow and Keras."""
 
 
 def prove(
@@ -57,9 +57,9 @@ def prove(
     images: np.ndarray,
     folder: Path,
 ) -> dict[str, Any]:
-    """Return the comparison of the files in ``path`` with the live model.
+    """Compare the files in ``path`` with the live model, in another process.
 
-    The answers of the other process go beside ``path``; ``folder`` is what errors name.
+    That process writes its answers beside ``path``; ``folder`` is what errors name.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def prove(
         for head, values in by_head(model(images, training=False)).items()
     }
     np.save(path.parent / "images.npy", images)
-    package = str(Path(__file__).parent.parent)  # the process must find this very module
+    package = str(Path(__file__).parents[2])  # the process must find this very package
     paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-m", "kerascw.export.proof", form, path, path.parent],
@@ -85,29 +85,31 @@ def prove(
         raise KerascwError(f"{folder}: export refused, another process cannot use it: {last:.200}")
     result = _compare(path.parent, form, live, class_names)
     for way in WAYS[form]:
-        figures = result[way]
-        differences = {name: figures[name]["max_abs_difference"] for name in live}
-        difference = differences["probabilities"]
-        for output in ("class_id", "label"):
-            if figures[output]["differing"]:
-                raise KerascwError(
-                    f"{folder}: export refused, {way} gives another {output} than the live "
-                    f"model for {figures[output]['differing']} of {len(images)} pictures "
-                    f"(probabilities differ by up to {difference:.2g})"
-                )
-        for name, difference in differences.items():
-            if not difference <= TOLERANCE:  # also where it is not a number
-                raise KerascwError(
-                    f"{folder}: export refused, {way}'s {name} differ from the live "
-                    f"model's by up to {difference:.2g}, at most {TOLERANCE:g} is allowed"
-                )
+        _refuse_difference(result[way], tuple(live), f"{folder}: export refused, {way}")
     return result
+
+
+def _refuse_difference(figures: Mapping[str, Any], heads: Sequence[str], refused: str) -> None:
+    for output in ("class_id", "label"):
+        if differing := figures[output]["differing"]:
+            difference = figures["probabilities"]["max_abs_difference"]
+            raise KerascwError(
+                f"{refused} gives another {output} than the live model for {differing} images "
+                f"(probabilities differ by up to {difference:.2g})"
+            )
+    for name in heads:
+        difference = figures[name]["max_abs_difference"]
+        if not difference <= TOLERANCE:  # also where it is not a number
+            raise KerascwError(
+                f"{refused}'s {name} differ from the live model's by up to {difference:.2g}, at "
+                f"most {TOLERANCE:g} is allowed"
+            )
 
 
 def _compare(
     answers: Path, form: Format, live: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Return for each output, asked in each way, how far it is from the live model's."""
+    """Measure how far each output, asked in each way, is from the live model's."""
     main = live["probabilities"]
     top = np.sort(main, axis=-1)
     clear = (top[:, -1] - top[:, -2]) > _NEAR_TIE if main.shape[1] > 1 else np.full(len(main), True)
@@ -177,15 +179,15 @@ def _replay_saved_model(model: Path, images: np.ndarray, folder: Path) -> None:
     import tensorflow as tf
     from PIL import Image
 
-    pictures = []
+    files = []
     for image in images:
         stream = io.BytesIO()
         Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(stream, "PNG")
-        pictures.append(stream.getvalue())
+        files.append(stream.getvalue())
     signatures = tf.saved_model.load(str(model)).signatures
     for name, inputs in (
-        ("serving_default", {"images": tf.constant(images)}),
-        ("encoded", {"pictures": tf.constant(pictures)}),
+        (SIGNATURE, {"images": tf.constant(images)}),
+        ("encoded", {"pictures": tf.constant(files)}),
     ):
         outputs = {key: value.numpy() for key, value in signatures[name](**inputs).items()}
         outputs["label"] = np.asarray([label.decode() for label in outputs["label"]])

@@ -1,19 +1,23 @@
-"""Export a kept run, once a format."""
+"""Export a kept run, once for each format."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-from kerascw.data import split
-from kerascw.data.load import dataset_for
-from kerascw.errors import CallError
+from kerascw.data.load import splits_for
+from kerascw.errors import CallError, DataError
+from kerascw.export.card import card_of
 from kerascw.export.formats import check_installed
-from kerascw.export.load import document_beside
+from kerascw.export.load import document_beside, read_document
 from kerascw.export.runtimes import Format, with_article
-from kerascw.export.write import export
+from kerascw.export.write import exclusive, write_version
 from kerascw.runs.store import Run
 
-CHECK_PICTURES = 256
+CHECK_IMAGES = 256
+"""Test images on which an export is compared with the live model."""
+
+
+def run_label(run: Run) -> str:
+    """Name a run's export: dataset, model and key, and that it is of the sample where it is."""
+    return f"{run.name}-sample" if run.experiment.data.sample else run.name
 
 
 def export_run(
@@ -23,23 +27,24 @@ def export_run(
     data_dir: str | Path | None = None,
     form: Format = "saved_model",
 ) -> Path:
-    """Return ``folder/<version>/`` with the run's model, exporting it only if it is not there.
+    """Export the run's model to ``folder/<version>/``, or return where it is if it is there.
 
     Formats other than the SavedModel go to ``folder/<format>/<version>/``: a serving system takes
-    what is in ``folder`` for versions of a SavedModel. The export is proved on the first 256 test
-    pictures; see :func:`kerascw.export.write.export`.
+    what is in ``folder`` for versions of a SavedModel. Several processes that export the same run
+    at once make one version. The export is proved on the first 256 test images; see
+    :func:`kerascw.export.write.export`.
 
     Raises
     ------
     CallError
-        The run kept no weights, or it is no classifier's.
+        The run kept no weights, or its model is not a classifier.
     KerascwError
         The exported model does not answer as the live one does, or what writes or opens this
         format is not installed.
     """
     if run.experiment.reconstructs:
         raise CallError(
-            f"run {run.name}: an autoencoder gives pictures, not classes; {with_article(form)} for "
+            f"run {run.name}: an autoencoder gives images, not classes; {with_article(form)} for "
             "predict needs a classifier"
         )
     if run.metrics["kept_epoch"] is None:
@@ -47,36 +52,26 @@ def export_run(
     check_installed(form)  # before the model is loaded
     if form != "saved_model":
         folder = folder / form
-    for document in sorted(folder.glob(str("[0-9]*" / document_beside(form)))):
-        if json.loads(document.read_text()).get("card", {}).get("run") == run.name:
-            return folder / document.relative_to(folder).parts[0]
-    splits = split(dataset_for(run.experiment.data, data_dir), run.experiment.data)
-    return export(
-        run.model(),
-        folder,
-        class_names=splits.class_names,
-        card=card_of(run, data_dir),
-        check_images=splits.test.images[:CHECK_PICTURES],
-        form=form,
-    )
+    with exclusive(folder):
+        if found := _exported(run, folder, form):
+            return found
+        splits = splits_for(run.experiment.data, data_dir)
+        return write_version(
+            run.model(),
+            folder,
+            class_names=splits.class_names,
+            card=card_of(run),
+            check_images=splits.test.images[:CHECK_IMAGES],
+            form=form,
+        )
 
 
-def card_of(run: Run, data_dir: str | Path | None = None) -> dict[str, Any]:
-    """Return what there is to know of a run's model, as JSON has it."""
-    data, test = run.environment["data"], run.metrics["test"]
-    dataset = dataset_for(run.experiment.data, data_dir)
-    figures = (
-        *("examples", "accuracy", "accuracy_interval_95", "loss", "calibration_error"),
-        *("confusion", "per_class"),
-    )
-    return {
-        "run": run.name,
-        "experiment": run.experiment.model_dump(mode="json"),
-        "data": {name: data[name] for name in ("name", "title", "source", "fingerprint")},
-        "light_on_dark": dataset.entry.light_on_dark,
-        "parameters": run.metrics["parameters"],
-        "test": {name: test[name] for name in figures if name in test},
-        "command": run.environment["command"],
-        "commit": run.environment["commit"],
-        "versions": {"python": run.environment["python"]} | run.environment["packages"],
-    }
+def _exported(run: Run, folder: Path, form: Format) -> Path | None:
+    for path in sorted(folder.glob(str("[0-9]*" / document_beside(form)))):
+        try:
+            document = read_document(path)
+        except DataError:  # a damaged version is not this run's
+            continue
+        if document.get("card", {}).get("run") == run.name:
+            return folder / path.relative_to(folder).parts[0]
+    return None

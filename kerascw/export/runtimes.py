@@ -3,10 +3,11 @@
 ONNX and LiteRT files are opened without TensorFlow. Importing this loads no runtime.
 """
 
+import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from kerascw.errors import CallError, KerascwError
+from kerascw.errors import CallError, DataError, KerascwError, printable
 from kerascw.quiet import import_tensorflow, stderr_held_back
 
 Format = Literal["saved_model", "keras", "onnx", "litert"]
@@ -30,14 +31,20 @@ TITLES: dict[Format, str] = {
     "litert": "LiteRT model",
 }
 
-DOCUMENT = "kerascw.json"
-"""What there is to know of a model: beside its file, and without the proof inside of it."""
+SIGNATURE = "serving_default"
+"""The signature of SavedModels and LiteRT models that takes raw images."""
 
-_PACKAGES: dict[Format, dict[str, str]] = {
-    "onnx": {"onnxruntime": "onnxruntime"},
-    "litert": {"ai_edge_litert": "ai-edge-litert"},
+DOCUMENT = "kerascw.json"
+"""The facts about a model: beside its file, and without the proof inside it."""
+
+MOST_BYTES = 32 * 2**20
+"""A larger document is damaged: no zip archive may make the reader fill its memory."""
+
+_RUNTIMES: dict[Format, tuple[str, str]] = {
+    "onnx": ("onnxruntime", "onnxruntime"),
+    "litert": ("ai_edge_litert", "ai-edge-litert"),
 }
-"""By format, what opens it: module and package."""
+"""Module and package that open a format."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +52,14 @@ class Opened:
     """A model in its runtime."""
 
     input_shape: tuple[int, int, int]  # height, width, channels
-    classes: int
+    classes: int | None  # None where the model does not fix their number
     document: Mapping[str, Any]  # from inside the file; empty where export() did not write it
     # uint8 [n, height, width, channels], n at least 0, to float32 [n, classes] by output name
     outputs: Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 def with_article(form: Format) -> str:
-    """Return what a format's exports are called, in a sentence.
+    """Name a format's exports in a sentence.
 
     >>> with_article("onnx"), with_article("litert")
     ('an ONNX model', 'a LiteRT model')
@@ -61,28 +68,25 @@ def with_article(form: Format) -> str:
 
 
 def output_name(head: str) -> str:
-    """Return the name that a head's probabilities have among the outputs of an export."""
-    from kerascw.experiment.spec import (
-        MAIN_HEAD,  # not with this module: predict needs none of the specs
-    )
+    """Name the output of an export that holds a head's probabilities."""
+    # not imported with this module: predicting with a small file needs no specs, and no Pydantic
+    from kerascw.experiment.spec import MAIN_HEAD
 
     return head if head == MAIN_HEAD else f"{head}_probabilities"
 
 
 def format_of(path: Path) -> Format | None:
-    """Return the format that a file's suffix stands for, None for any other file.
+    """Tell a file's format by its suffix; None for any other file.
 
     >>> format_of(Path("somewhere/model.tflite"))
     'litert'
     """
-    for form, name in FILES.items():
-        if path.suffix.lower() == Path(name).suffix:
-            return form
-    return None
+    suffixes = {Path(name).suffix: form for form, name in FILES.items()}
+    return suffixes.get(path.suffix.lower())
 
 
 def open_model(path: Path, form: Format) -> Opened:
-    """Open a ``.keras``, ``.onnx`` or ``.tflite`` file in its runtime.
+    """Open a SavedModel's folder, or a ``.keras``, ``.onnx`` or ``.tflite`` file, in its runtime.
 
     Any model of these formats will do that takes ``images`` uint8 ``[n, h, w, c]`` and gives
     ``probabilities`` float32 ``[n, k]``.
@@ -90,74 +94,159 @@ def open_model(path: Path, form: Format) -> Opened:
     Raises
     ------
     CallError
-        A damaged file, or a model with other inputs or outputs.
+        A model with other inputs or outputs.
+    DataError
+        A damaged file, now or when the model first answers.
     KerascwError
         The runtime is not installed.
     """
-    try:
+    with _damage_named(path, form):
         opened = _OPENERS[form](path)
-    except KerascwError:
-        raise
-    # each runtime has errors of its own for a damaged file, and TypeError, KeyError and more
-    except Exception as error:
-        message = str(error).strip() or type(error).__name__
-        raise CallError(
-            f"{path}: a damaged {TITLES[form]}: {message.splitlines()[0]:.200}"
-        ) from error
 
     def outputs(images: np.ndarray) -> dict[str, np.ndarray]:
         # neither LiteRT nor TensorFlow's convolution takes an empty batch
         some = images if len(images) else np.zeros((1, *opened.input_shape), np.uint8)
-        return {name: values[: len(images)] for name, values in opened.outputs(some).items()}
+        with _damage_named(path, form):
+            return {name: values[: len(images)] for name, values in opened.outputs(some).items()}
 
     return Opened(opened.input_shape, opened.classes, opened.document, outputs)
 
 
-def runtime(form: Format) -> Any:
-    """Return the module that opens a format.
-
-    Raises
-    ------
-    KerascwError
-        It is not installed; the message says how to.
-    """
-    [(module, package)] = _PACKAGES[form].items()
+@contextmanager
+def _damage_named(path: Path, form: Format) -> Iterator[None]:
+    """Turn what a runtime raises for a damaged file into one line."""
     try:
-        return import_module(module)
-    except ImportError as error:
-        raise KerascwError(missing(f"to open {with_article(form)}", package, "light")) from error
+        yield
+    except KerascwError:
+        raise
+    # each runtime has errors of its own, and TypeError, KeyError, RecursionError as chance has it
+    except Exception as error:
+        message = str(error).strip() or type(error).__name__
+        raise damaged(path, form, message.splitlines()[0]) from error
+
+
+def damaged(path: Path, form: Format, reason: str) -> DataError:
+    """Say in one line that a model's files are damaged."""
+    return DataError(f"{path}: a damaged {TITLES[form]}: {printable(reason):.200}")
 
 
 def missing(purpose: str, package: str, extra: str) -> str:
-    """Return the line that says what to install."""
+    """Say in one line what to install."""
     return (
         f"{purpose}, {package} is needed, which is not installed; "
         f"next: pip install 'kerascw[{extra}]'"
     )
 
 
-def _open_onnx(path: Path) -> Opened:
-    onnxruntime = runtime("onnx")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what fails is raised all the same
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
+def read_json(text: str | bytes) -> dict[str, Any]:
+    """Parse a document.
+
+    Raises
+    ------
+    ValueError
+        It is not a JSON object, too deeply nested, or too large.
+    """
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES:,} bytes of JSON")
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError("JSON that is not an object")
+    return content
+
+
+# --- the runtimes ---------------------------------------------------------------------------
+
+
+def _runtime(form: Format) -> Any:
+    module, package = _RUNTIMES[form]
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise KerascwError(missing(f"to open {with_article(form)}", package, "light")) from error
+
+
+def _open_saved_model(path: Path) -> Opened:
+    import_tensorflow()
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    signatures = getattr(loaded, "signatures", {})
+    _check_signature(path, signatures)
+
+    def tensors(specs: Mapping[str, Any]) -> "_Tensors":
+        return {
+            name: (spec.dtype.name, None if spec.shape.rank is None else spec.shape.as_list())
+            for name, spec in specs.items()
+        }
+
+    signature = signatures[SIGNATURE]
     shape, classes = _checked(
         path,
-        {i.name: (_numpy_name(i.type), i.shape) for i in session.get_inputs()},
-        {o.name: (_numpy_name(o.type), o.shape) for o in session.get_outputs()},
+        tensors(signature.structured_input_signature[1]),
+        tensors(signature.structured_outputs),
     )
+
+    def outputs(images: np.ndarray) -> dict[str, np.ndarray]:
+        # by way of ``loaded``: the variables go with that object
+        answer = loaded.signatures[SIGNATURE](images=tf.constant(images))
+        return {name: value.numpy() for name, value in answer.items() if value.dtype == tf.float32}
+
+    return Opened(shape, classes, {}, outputs)
+
+
+def _open_keras(path: Path) -> Opened:
+    import_tensorflow()
+    import keras
+
+    from kerascw.models import by_head
+
+    def tensors(named: Iterable[tuple[str, Any]]) -> "_Tensors":
+        return {name: (tensor.dtype, list(tensor.shape)) for name, tensor in named}
+
+    model = keras.saving.load_model(path, compile=False)
+    # Keras renames the input of a Sequential as it likes
+    inputs = [("images", model.inputs[0])] + [(i.name, i) for i in model.inputs[1:]]
+    heads = by_head(model.outputs[0] if len(model.outputs) == 1 else model.output)
+    shape, classes = _checked(
+        path, tensors(inputs), tensors((output_name(head), out) for head, out in heads.items())
+    )
+
+    def outputs(images: np.ndarray) -> dict[str, np.ndarray]:
+        answers = by_head(model(images, training=False))
+        return {output_name(head): np.asarray(values) for head, values in answers.items()}
+
+    return Opened(shape, classes, _zipped_document(path), outputs)
+
+
+def _open_onnx(path: Path) -> Opened:
+    onnxruntime = _runtime("onnx")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what fails is raised all the same
+    with redirect_stdout(io.StringIO()):  # before it raises, it prints of a second attempt
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+
+    def tensors(nodes: Iterable[Any]) -> "_Tensors":
+        return {node.name: (_numpy_name(node.type), node.shape) for node in nodes}
+
+    inputs, results = tensors(session.get_inputs()), tensors(session.get_outputs())
+    shape, classes = _checked(path, inputs, results)
+    names = list(results)
     text = session.get_modelmeta().custom_metadata_map.get(DOCUMENT)
     return Opened(
         shape,
         classes,
-        json.loads(text) if text else {},
+        read_json(text) if text else {},
         lambda images: dict(zip(names, session.run(names, {"images": images}), strict=True)),
     )
 
 
 def _numpy_name(onnx_type: str) -> str:
-    """Return NumPy's name of a type.
+    """Translate ONNX's name of a type.
 
     >>> _numpy_name("tensor(float)"), _numpy_name("tensor(uint8)")
     ('float32', 'uint8')
@@ -167,25 +256,25 @@ def _numpy_name(onnx_type: str) -> str:
 
 
 def _open_litert(path: Path) -> Opened:
-    runtime("litert")
+    _runtime("litert")
     from ai_edge_litert.interpreter import Interpreter
 
     with stderr_held_back():  # it tells of its delegate
         interpreter = Interpreter(model_path=str(path))
-    signatures = interpreter.get_signature_list()
-    if "serving_default" not in signatures:
-        there = ", ".join(signatures) or "none"
-        raise CallError(f"{path}: no signature serving_default; it has {there}")
-    runner = interpreter.get_signature_runner("serving_default")
+    _check_signature(path, interpreter.get_signature_list())
+    runner = interpreter.get_signature_runner(SIGNATURE)
+
+    def tensors(details: Mapping[str, Any]) -> "_Tensors":
+        return {
+            name: (
+                np.dtype(one["dtype"]).name,
+                [None if size < 0 else size for size in one["shape_signature"].tolist()],
+            )
+            for name, one in details.items()
+        }
+
     shape, classes = _checked(
-        path,
-        *(
-            {
-                name: (np.dtype(d["dtype"]).name, _sizes(d["shape_signature"]))
-                for name, d in details.items()
-            }
-            for details in (runner.get_input_details(), runner.get_output_details())
-        ),
+        path, tensors(runner.get_input_details()), tensors(runner.get_output_details())
     )
     quiet: list[AbstractContextManager[None]] = [stderr_held_back()]  # for the first call
 
@@ -196,80 +285,65 @@ def _open_litert(path: Path) -> Opened:
     return Opened(shape, classes, _zipped_document(path), outputs)
 
 
-def _sizes(signature: np.ndarray) -> list[int | None]:
-    return [None if size < 0 else size for size in signature.tolist()]
-
-
-def _open_keras(path: Path) -> Opened:
-    import_tensorflow()
-    import keras
-
-    from kerascw.models import by_head
-
-    model = keras.saving.load_model(path, compile=False)
-    shape, classes = _checked(
-        path,
-        {  # Keras renames the input of a Sequential as it likes
-            "images" if number == 0 else f"input {number}": (tensor.dtype, list(tensor.shape))
-            for number, tensor in enumerate(model.inputs)
-        },
-        {
-            output_name(name): (tensor.dtype, list(tensor.shape))
-            for name, tensor in by_head(
-                model.outputs[0] if len(model.outputs) == 1 else model.output
-            ).items()
-        },
-    )
-    return Opened(
-        shape,
-        classes,
-        _zipped_document(path),
-        lambda images: {
-            output_name(name): np.asarray(values)
-            for name, values in by_head(model(images, training=False)).items()
-        },
-    )
-
-
 _OPENERS: dict[Format, Callable[[Path], Opened]] = {
+    "saved_model": _open_saved_model,
     "keras": _open_keras,
     "onnx": _open_onnx,
     "litert": _open_litert,
 }
 
-_Tensors = Mapping[str, tuple[str, list[Any]]]  # data type and sizes by name
-
-
-def _checked(path: Path, inputs: _Tensors, outputs: _Tensors) -> tuple[tuple[int, int, int], int]:
-    """Return the shape of a picture and the number of classes, or say what does not fit."""
-    kind, sizes = inputs.get("images", ("", []))
-    fits = len(inputs) == 1 and kind == "uint8" and len(sizes) == 4
-    if not fits or not all(isinstance(size, int) for size in sizes[1:]):
-        raise CallError(
-            f"{path}: it takes {_listed(inputs)}; "
-            "expected images uint8 [n, height, width, channels]"
-        )
-    output_kind, output_sizes = outputs.get("probabilities", ("", []))
-    if output_kind != "float32" or len(output_sizes) != 2 or not isinstance(output_sizes[1], int):
-        raise CallError(
-            f"{path}: it gives {_listed(outputs)}; expected probabilities float32 [n, classes]"
-        )
-    return (sizes[1], sizes[2], sizes[3]), output_sizes[1]
-
-
-def _listed(tensors: _Tensors) -> str:
-    shown = [
-        f"{name} {kind} [{', '.join(str(s) if isinstance(s, int) else 'n' for s in sizes)}]"
-        for name, (kind, sizes) in tensors.items()
-    ]
-    return ", ".join(shown) or "nothing"
-
 
 def _zipped_document(path: Path) -> dict[str, Any]:
-    """Return the document of a file that is a ZIP archive, or has one behind it."""
+    """Read the document of a file that is a ZIP archive, or has one behind it."""
     if not zipfile.is_zipfile(path):
         return {}
     with zipfile.ZipFile(path) as archive:
         if DOCUMENT not in archive.namelist():
             return {}
-        return dict(json.loads(archive.read(DOCUMENT)))
+        with archive.open(DOCUMENT) as file:
+            return read_json(file.read(MOST_BYTES + 1))
+
+
+# --- what is asked of a model ---------------------------------------------------------------
+
+_Tensors = Mapping[str, tuple[str, list[Any] | None]]
+"""Data type and sizes by name; no sizes where their number is unknown."""
+
+
+def _check_signature(path: Path, signatures: Iterable[str]) -> None:
+    if SIGNATURE not in signatures:
+        there = printable(", ".join(signatures)) or "none"
+        raise CallError(f"{path}: no signature {SIGNATURE}; it has {there}")
+
+
+def _checked(
+    path: Path, inputs: _Tensors, outputs: _Tensors
+) -> tuple[tuple[int, int, int], int | None]:
+    """Return the shape of an image and the number of classes, or say what does not fit."""
+    kind, sizes = inputs.get("images", ("", None))
+    if (
+        list(inputs) != ["images"]
+        or kind != "uint8"
+        or sizes is None
+        or len(sizes) != 4
+        or not all(isinstance(size, int) for size in sizes[1:])
+    ):
+        raise CallError(
+            f"{path}: it takes {_listed(inputs)}; "
+            "expected images uint8 [n, height, width, channels]"
+        )
+    kind, results = outputs.get("probabilities", ("", None))
+    if kind != "float32" or results is None or len(results) != 2:
+        raise CallError(
+            f"{path}: it gives {_listed(outputs)}; expected probabilities float32 [n, classes]"
+        )
+    classes = results[1] if isinstance(results[1], int) else None
+    return (sizes[1], sizes[2], sizes[3]), classes
+
+
+def _listed(tensors: _Tensors) -> str:
+    shown = []
+    for name, (kind, sizes) in tensors.items():
+        known = ["?"] if sizes is None else [s if isinstance(s, int) else "n" for s in sizes]
+        shown.append(f"{printable(name)} {kind} [{', '.join(map(str, known))}]")
+    return ", ".join(shown) or "nothing"

@@ -3,22 +3,34 @@
 Importing this loads no TensorFlow.
 """
 
-import errno
+import fcntl
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerascw.errors import CallError, choices
+from kerascw.errors import CallError, KerascwError, choices
+from kerascw.export.card import Card
 from kerascw.export.formats import check_installed, write
-from kerascw.export.load import DOCUMENT_VERSION, described, document_beside, expected, versions_in
+from kerascw.export.load import (
+    DOCUMENT_VERSION,
+    described,
+    document_beside,
+    expected,
+    file_hashes,
+    versions_in,
+)
 from kerascw.export.proof import prove
 from kerascw.export.runtimes import FORMATS, Format
+
+_UNPROVED = ".unproved-"
+"""How temporary folders begin. A process that is killed leaves its own behind."""
 
 
 def export(
@@ -26,50 +38,96 @@ def export(
     folder: str | Path,
     *,
     class_names: Sequence[str],
-    card: Mapping[str, Any],
+    card: Card | None = None,
     check_images: np.ndarray,
     form: Format = "saved_model",
 ) -> Path:
     """Write ``model`` to ``folder/<version>/`` once it is proved, and return that path.
 
     The version is the highest integer there plus 1. A SavedModel has two signatures, for any
-    number of pictures n, 0 included, both with the outputs ``probabilities`` float32 ``[n, k]``,
+    number of images n, 0 included, both with the outputs ``probabilities`` float32 ``[n, k]``,
     ``class_id`` int64 ``[n]`` and ``label`` string ``[n]``, and of a model with auxiliary heads
     ``aux1_probabilities`` and so on, float32 ``[n, k]``:
 
     - ``serving_default`` takes ``images`` uint8 ``[n, height, width, channels]``;
-    - ``encoded`` takes ``pictures`` string ``[n]``, each a PNG or JPEG file of any size. It is
-      fitted in as by :func:`kerascw.data.image_files.read_pictures`, but never inverted, nor
-      turned as EXIF says, and what is transparent gets black. One that cannot be decoded fails
-      the batch.
+    - ``encoded`` takes ``pictures`` string ``[n]``, each the bytes of a PNG or JPEG file of any
+      size. It is fitted in as by :func:`kerascw.data.image_files.read_pictures`, but never
+      inverted, nor turned as EXIF says, and transparent pixels become black. One file that cannot
+      be decoded fails the batch.
 
     ONNX (``model.onnx``) and LiteRT (``model.tflite``) take ``images`` alone and give the
-    probabilities alone, of every head, for n of at least 1. A Keras file (``model.keras``) is the
-    live model: raw pictures in, its heads by their names out.
+    probabilities alone, of all heads, for n of at least 1. A Keras file (``model.keras``) is the
+    live model: raw images in, its heads by their names out.
 
     Another process then loads the files with nothing but the format's own runtime, and every
     output is compared with the live model's. ``kerascw.json`` beside the model, in a SavedModel
-    below ``assets.extra/``, keeps the result with ``class_names``, input shape and ``card``; a
-    model that is one file carries these inside too.
+    below ``assets.extra/``, keeps the result with ``class_names``, input shape, ``card`` and the
+    SHA-256 of every file; a model that is one file carries names, shape and card inside too.
 
     Parameters
     ----------
     model : live Keras model; raw uint8 ``[n, height, width, channels]`` (1 or 3) to float32
         probabilities ``[n, k]``, or a dictionary of these by head.
     class_names : the k labels.
-    card : what there is to know of the model, as JSON has it; ``light_on_dark`` is read back.
+    card : the facts about the model; ``light_on_dark`` decides how ``predict`` reads images.
     check_images : uint8 ``[n, height, width, channels]``, n at least 1.
     form : ``saved_model``, ``keras``, ``onnx`` or ``litert``.
 
     Raises
     ------
     CallError
-        Class names or pictures that do not fit the model, or a folder that is a file.
+        Class names or images that do not fit the model, or a folder that is a file.
     KerascwError
-        The export differs from the live model, or cannot be loaded, or what writes or opens this
-        format is not installed. Nothing is left behind.
+        The export differs from the live model, or cannot be written or loaded, or what writes or
+        opens this format is not installed. Nothing is left behind.
     """
-    folder = Path(folder)
+    with exclusive(Path(folder)):
+        return write_version(
+            model,
+            Path(folder),
+            class_names=class_names,
+            card=card or Card(),
+            check_images=check_images,
+            form=form,
+        )
+
+
+def write_version(
+    model: Any,
+    folder: Path,
+    *,
+    class_names: Sequence[str],
+    card: Card,
+    check_images: np.ndarray,
+    form: Format,
+) -> Path:
+    """Do what :func:`export` does, for a caller that has ``folder`` to itself."""
+    _check_call(model, class_names, check_images, form)
+    document = {
+        "format": DOCUMENT_VERSION,
+        "class_names": list(class_names),
+        "input_shape": list(model.input_shape[1:]),
+        "card": card.as_json(),
+    }
+    json.dumps(document, allow_nan=False)  # better to fail now than after the proof
+    for abandoned in folder.glob(f"{_UNPROVED}*"):  # their processes are gone: this one has it all
+        shutil.rmtree(abandoned, ignore_errors=True)
+    # the model goes one level deeper: the temporary folder itself is for this user alone, and a
+    # serving system is another
+    with tempfile.TemporaryDirectory(prefix=_UNPROVED, dir=folder) as scratch:
+        unproved = Path(scratch, "model")
+        write(model, unproved, form, document)
+        document["check"] = prove(model, unproved, form, class_names, check_images, folder)
+        document["files"] = file_hashes(unproved)
+        beside = unproved / document_beside(form)
+        beside.parent.mkdir(exist_ok=True)
+        beside.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        return _publish(unproved, folder)
+
+
+def _check_call(
+    model: Any, class_names: Sequence[str], check_images: np.ndarray, form: Format
+) -> None:
     if form not in FORMATS:
         raise CallError(f"form: {form!r}; choose {choices(FORMATS)}")
     shape = tuple(model.input_shape[1:])
@@ -81,50 +139,61 @@ def export(
     if check_images.dtype != np.uint8 or check_images.shape[1:] != shape or not len(check_images):
         raise CallError(f"check_images: {described(check_images)}; expected {expected(shape)}")
     check_installed(form)
-    document = {
-        "format": DOCUMENT_VERSION,
-        "class_names": list(class_names),
-        "input_shape": list(shape),
-        "card": dict(card),
-    }
-    json.dumps(document, allow_nan=False)  # better to fail now than after the proof
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Make ``folder`` and have it to this process alone; remove it afterwards if it is empty.
+
+    Waits while another process exports to it. The lock is the system's, on the folder itself: it
+    goes with the process however that ends, and a serving system sees no file of ours.
+
+    Raises
+    ------
+    CallError
+        A file is in the way.
+    KerascwError
+        The folder cannot be made or written to, as on a full disk.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _locked(folder)
+        try:
+            yield
+        finally:
+            for made in missing:
+                with suppress(OSError):  # it holds the export: all is well
+                    made.rmdir()
+            os.close(descriptor)
     except (FileExistsError, NotADirectoryError):
         raise CallError(f"{folder}: cannot export there, a file is in the way") from None
-    try:
-        # the model goes one level deeper: the temporary folder itself is for this user alone,
-        # and a serving system is another
-        with tempfile.TemporaryDirectory(prefix=".unproved-", dir=folder) as scratch:
-            unproved = Path(scratch, "model")
-            write(model, unproved, form, document)
-            document["check"] = prove(model, unproved, form, class_names, check_images, folder)
-            beside = unproved / document_beside(form)
-            beside.parent.mkdir(exist_ok=True)
-            beside.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
-            return _publish(unproved, folder)
-    finally:
-        for made in missing:
-            with suppress(OSError):  # it holds the export: all is well
-                made.rmdir()
+    except OSError as error:
+        raise KerascwError(
+            f"{folder}: cannot export there: {error.strerror or error}; nothing was exported"
+        ) from error
+
+
+def _locked(folder: Path) -> int:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # who had it before may have removed it, and somebody else made it anew
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+                return descriptor
+        os.close(descriptor)
 
 
 def _publish(unproved: Path, folder: Path) -> Path:
-    """Give the export the next free version as its name, and return that path."""
+    """Give the export the next version as its name, and return that path."""
     for parent, _, files in os.walk(unproved):
         for name in (*files, "."):
             _sync(Path(parent, name))
-    while True:
-        final = folder / str(max(versions_in(folder), default=0) + 1)
-        try:
-            unproved.rename(final)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another export was quicker
-                continue
-            raise
-        _sync(folder)
-        return final
+    final = folder / str(max(versions_in(folder), default=0) + 1)
+    unproved.rename(final)
+    _sync(folder)
+    return final
 
 
 def _sync(path: Path) -> None:

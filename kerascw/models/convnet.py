@@ -119,7 +119,9 @@ def _norm(spec: ConvNet, name: str) -> keras.layers.Layer:
     """Return a batch normalisation."""
     from keras import layers as kl
 
-    return kl.BatchNormalization(momentum=spec.batch_norm_momentum, name=name)
+    return kl.BatchNormalization(
+        momentum=spec.batch_norm_momentum, epsilon=spec.batch_norm_epsilon, name=name
+    )
 
 
 def layers(spec: ConvNet) -> list[keras.layers.Layer]:

@@ -80,7 +80,7 @@ def pretty(content: Any) -> str:
 
 
 def said(value: Any) -> str:
-    """Return a value as a table of facts has it.
+    """Return a value as a table of facts shows it.
 
     >>> said(None), said(True), said(12345)
     ('-', 'yes', '12,345')

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kerascw.data.load import splits_for
-from kerascw.export.run import export_run
+from kerascw.export.run import export_run, run_label
 from kerascw.export.runtimes import Format
 from kerascw.lab.pictures import data_dir_of
 from kerascw.lab.plan import StudyResult
@@ -48,13 +48,15 @@ class Product(StudyResult):
             The exported model does not answer as the live one does, or what writes or opens this
             format is not installed.
         """
-        name = self.plan.export_name or self.product.name
+        name = self.plan.export_name or run_label(self.product)
         return export_run(self.product, Path(self.models, name), data_dir=self.data_dir, form=form)
 
     @property
     def exports(self) -> bool:
-        """Whether running the study exports its model, without being asked to."""
-        return self.plan.export_name is not None and not self.product.experiment.reconstructs
+        """Whether running the study exports its model: a classifier that kept weights."""
+        run = self.product
+        keeps = run.metrics["kept_epoch"] is not None and not run.experiment.reconstructs
+        return self.plan.export_name is not None and keeps
 
     def draw_product(self) -> Path:
         """Draw the page of the run to export, if it is missing."""

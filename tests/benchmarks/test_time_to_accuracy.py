@@ -1,4 +1,4 @@
-import importlib.util
+import importlib
 import json
 import statistics
 import sys
@@ -11,16 +11,10 @@ from kerascw.experiment.spec import Experiment
 from kerascw.runs.store import Store
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "time_to_accuracy.py"
-    spec = importlib.util.spec_from_file_location("time_to_accuracy", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    return importlib.import_module("time_to_accuracy")
 
 
 def test_it_trains_in_turn_keeps_its_runs_and_writes_what_they_say(
@@ -56,7 +50,6 @@ def test_it_trains_in_turn_keeps_its_runs_and_writes_what_they_say(
     text = (results / "time_to_accuracy.md").read_text()
     assert f"{row['fast']['mean']:.4f}" in text
     assert content["date"] in text
-    assert (results / "time_to_accuracy.png").read_bytes()[:4] == b"\x89PNG"
     benchmark.main()  # nothing is trained again
     again = json.loads((results / "time_to_accuracy.json").read_text())
     assert again["tasks"] == content["tasks"]

@@ -1,6 +1,7 @@
 """The models that are kept in git: each is reloaded by a clean process and checked by its card."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,21 @@ from click.testing import CliRunner
 from PIL import Image
 
 import kerascw
-from kerascw.commands.card import card_text, read_document
 from kerascw.commands.main import main
-from kerascw.commands.zoo import CARD, ZOO, Check, ZooModel, make, measure
+from kerascw.commands.zoo import (
+    CARD,
+    ZOO,
+    Check,
+    ZooModel,
+    card_text,
+    kept_document,
+    kept_version,
+    make,
+    measure,
+)
 from kerascw.data import load_data
 from kerascw.errors import CallError
-from kerascw.export.load import EXTRA_FILE, load_model, versions_in
+from kerascw.export.load import EXTRA_FILE, load_model
 from kerascw.lab.plan import FINAL, planned
 from kerascw.lab.run import run_study
 from kerascw.runs.store import Store
@@ -27,18 +37,26 @@ SAVED_MODELS = ROOT / "saved_models"
 
 PROGRAM = """
 import json, sys
+from pathlib import Path
+from kerascw.commands.zoo import ZOO, kept_version, measure
 from kerascw.export.load import load_model
-from kerascw.commands.zoo import ZOO, measure
-json.dump(
-    {name: measure(ZOO[name].check, load_model(f"saved_models/{name}")) for name in sys.argv[1:]},
-    sys.stdout,
-)
+found = {}
+for name in sys.argv[1:]:
+    model = load_model(kept_version(Path("saved_models", name)))
+    found[name] = measure(ZOO[name].check, model)
+json.dump(found, sys.stdout)
 """
 
 
 @pytest.fixture(scope="module")
-def documents():
-    return {name: read_document(SAVED_MODELS / name) for name in ZOO}
+def versions():
+    """The kept version of every model, whatever else somebody may have exported there."""
+    return {name: kept_version(SAVED_MODELS / name) for name in ZOO}
+
+
+@pytest.fixture(scope="module")
+def documents(versions):
+    return {name: kept_document(version) for name, version in versions.items()}
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +118,8 @@ def test_card_reads(documents, name):
     accuracy, check = card["test"]["accuracy"], card["zoo"]["check"]["accuracy"]
     for said in (
         f"# {name}\n",
-        f"python -m kerascw predict saved_models/{name} PICTURE...",
-        f"| test accuracy | {accuracy:.4f} | {card['test']['examples']:,} test pictures |",
+        f"python -m kerascw predict saved_models/{name} IMAGE...",
+        f"| test accuracy | {accuracy:.4f} | {card['test']['examples']:,} test images |",
         f"| check | {check:.4f} |",
         f"| expected calibration error, 15 bins | {card['test']['calibration_error']:.4f} |",
         f"| **{card['zoo']['seeds']['chosen']}** |",
@@ -114,8 +132,9 @@ def test_card_reads(documents, name):
         assert said in text
 
 
-def test_the_zoo_is_small_and_names_no_machine():
-    files = [p for name in ZOO for p in (SAVED_MODELS / name).rglob("*") if p.is_file()]
+def test_the_zoo_is_small_and_names_no_machine(versions):
+    files = [p for version in versions.values() for p in version.rglob("*") if p.is_file()]
+    files += [SAVED_MODELS / name / CARD for name in ZOO]
     assert sum(path.stat().st_size for path in files) < 8e6
     for path in files:
         for place in (b"/work/", b"/tmp/", b"/home/"):
@@ -123,7 +142,7 @@ def test_the_zoo_is_small_and_names_no_machine():
     index = (SAVED_MODELS / "README.md").read_text()
     for name in ZOO:
         assert f"[{name}]({name}/README.md)" in index
-        assert len(versions_in(SAVED_MODELS / name)) == 1  # an older one is not kept
+        assert ZOO[name].command in index
 
 
 @pytest.mark.parametrize(
@@ -131,8 +150,8 @@ def test_the_zoo_is_small_and_names_no_machine():
     [("fashion", "fashion_mnist", True, 0), ("mnist", "digits", False, 40),
      ("digits", "digits", False, 0)],
 )  # fmt: skip
-def test_predict_by_command_line(name, data, sample, margin, tmp_path):
-    """A picture as a user has it: a file, large, dark on light; a digit with a margin."""
+def test_predict_by_command_line(versions, name, data, sample, margin, tmp_path):
+    """An image as a user has it: a file, large, dark on light; a digit with a margin."""
     dataset = load_data(data, sample=sample)
     label = dataset.entry.class_names[3]
     pixels = dataset.test.images[dataset.test.labels == 3][0, ..., 0]
@@ -142,7 +161,7 @@ def test_predict_by_command_line(name, data, sample, margin, tmp_path):
     canvas.save(tmp_path / "picture.jpg")
     done = CliRunner().invoke(
         main,
-        ["predict", str(SAVED_MODELS / name), str(tmp_path / "picture.jpg"), "--format", "json"],
+        ["predict", str(versions[name]), str(tmp_path / "picture.jpg"), "--format", "json"],
     )
     assert done.exit_code == 0, done.output
     [answer] = json.loads(done.stdout)
@@ -161,7 +180,7 @@ TINY = ZooModel(
     budget="quick",
     settings={"training.epochs": "4"},
     licence="a licence",
-    check=Check(data="digits", parts=("test",), words="the test part"),
+    check=Check(data="digits", parts=("test",), words="the test set"),
     limits=("None to speak of.",),
 )
 
@@ -180,10 +199,10 @@ def store(tmp_path_factory):
 def test_make(store, tmp_path):
     version = make(TINY, store, tmp_path)
     assert version == tmp_path / "tiny" / "1"
-    document = read_document(tmp_path / "tiny")
+    document = kept_document(version)
     zoo, test = document["card"]["zoo"], document["card"]["test"]
     loaded = load_model(version)
-    assert loaded.card == document["card"]
+    assert loaded.card.test.accuracy == test["accuracy"]
     assert measure(TINY.check, loaded) == zoo["check"]
     # the check of this one is the whole test part, which the run was scored on
     assert zoo["check"]["correct"] == round(test["accuracy"] * test["examples"])
@@ -198,8 +217,8 @@ def test_make(store, tmp_path):
     assert {p: p.read_bytes() for p in (tmp_path / "tiny").rglob("*") if p.is_file()} == before
 
 
-def test_measure_fits_pictures_of_another_size():
-    model = load_model(SAVED_MODELS / "mnist")
+def test_measure_fits_images_of_another_size(versions):
+    model = load_model(versions["mnist"])
     part = measure(Check(data="digits", parts=("test",), words=""), model)
     every = measure(Check(data="digits", parts=("train", "test"), words=""), model)
     assert (part["pictures"], every["pictures"]) == (447, 1797)
@@ -227,10 +246,20 @@ def test_command_lists_and_refuses(tmp_path):
     done = CliRunner().invoke(main, ["zoo", "cats"])
     assert done.exit_code == 2
     assert done.stderr == "kerascw: zoo: no model 'cats'; choose fashion, mnist or digits\n"
-    with pytest.raises(CallError, match=r"kerascw.json: cannot be read; expected what export"):
-        read_document(tmp_path)
+    with pytest.raises(CallError, match="no model of the zoo; next: python -m kerascw zoo"):
+        kept_version(tmp_path)
 
 
 def test_a_plain_export_is_no_model_of_the_zoo(exported):
-    with pytest.raises(CallError, match="not a model of the zoo; next: python -m kerascw zoo"):
-        read_document(exported.parent)
+    with pytest.raises(CallError, match="no model of the zoo; next: python -m kerascw zoo"):
+        kept_version(exported.parent)
+
+
+def test_a_users_own_version_beside_the_kept_one(versions, tmp_path):
+    """Earlier versions of this program exported runs there, as version 2."""
+    shutil.copytree(versions["digits"], tmp_path / "1")
+    shutil.copytree(versions["digits"], tmp_path / "2")
+    document = kept_document(tmp_path / "2")
+    del document["card"]["zoo"]
+    (tmp_path / "2" / EXTRA_FILE).write_text(json.dumps(document))
+    assert kept_version(tmp_path) == tmp_path / "1"

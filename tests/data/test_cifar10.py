@@ -8,6 +8,7 @@ import pickle
 import resource
 import struct
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -490,3 +491,55 @@ def test_a_refused_pickle_leaves_nothing_behind_for_the_next():
             read_pickled(b"\x80\x04" + attack + state + b".", "some/file")
     planes, _ = read_pickled(published_pickle(ROWS, OF_BATCH), "some/file")
     np.testing.assert_array_equal(planes, PLANES[2 * COUNT : 3 * COUNT])
+
+
+# --- memory -----------------------------------------------------------------------------------
+
+
+def test_an_archive_takes_no_memory_for_what_no_batch_needs(tmp_path):
+    """Extended headers and long names of 100 MB each, and a file of 300 MB beside the batches."""
+    path = tmp_path / ARCHIVES[PYTHON]
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.REGTYPE):
+            member = tarfile.TarInfo(f"{PYTHON}/other")
+            member.type, member.size = kind, 10**8
+            archive.addfile(member, zeros(member.size))
+        for name, content in contents(PYTHON).items():
+            member = tarfile.TarInfo(f"{PYTHON}/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    assert path.stat().st_size < 2e6
+    tracemalloc.start()
+    images, _ = load(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(images, PICTURES)
+    assert peak < 20e6
+
+
+def zeros(size: int) -> io.BufferedIOBase:
+    """Return a stream of so many zero bytes, which takes no memory."""
+
+    class Zeros(io.RawIOBase):
+        left = size
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, into: memoryview) -> int:  # type: ignore[override]
+            count = min(len(into), self.left)
+            into[:count] = bytes(count)
+            self.left -= count
+            return count
+
+    return io.BufferedReader(Zeros())
+
+
+def test_an_archive_of_gigabytes_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / ARCHIVES[PYTHON]
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        member = tarfile.TarInfo(f"{PYTHON}/other")
+        member.size = 6 * 10**8
+        archive.addfile(member, zeros(member.size))
+    expected = f"{path}: more than 536,870,912 bytes unpacked, an archive of CIFAR-10 has 186 mil"
+    assert complaint(tmp_path).startswith(expected)

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -113,3 +114,23 @@ def test_damage_is_one_line_that_names_the_file(tmp_path, content, dimensions, c
 def test_a_folder_in_place_of_the_file(tmp_path):
     with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
         read_idx(tmp_path, 3)
+
+
+def test_no_more_is_read_than_the_header_states(tmp_path):
+    """A few hundred kilobytes that inflate to 200 MB, after a header of 30 bytes of data."""
+    path = tmp_path / "bomb-idx-ubyte.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(_HEADER)
+        for _ in range(200):
+            file.write(bytes(10**6))
+    assert path.stat().st_size < 2e6
+    tracemalloc.start()
+    with pytest.raises(DataError, match="more than 30 bytes of data, expected 30"):
+        read_idx(path, 3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5e6
+    stated = struct.pack(">4B3I", 0, 0, 8, 3, 60_000, 1000, 1000)
+    path.write_bytes(gzip.compress(stated + bytes(100)))
+    with pytest.raises(DataError, match="states 60,000,000,000 bytes of data"):
+        read_idx(path, 3)

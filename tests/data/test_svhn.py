@@ -2,13 +2,17 @@
 
 import hashlib
 import os
+import tracemalloc
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy.io import savemat
 
+from kerascw.commands.main import main
 from kerascw.data import CATALOG, load_data, split
 from kerascw.data.sources import NotFoundError, locate
 from kerascw.errors import DataError
@@ -265,3 +269,75 @@ def test_the_catalogue_has_the_published_facts():
     assert (svhn.counts, extra.counts) == ((73_257, 26_032), (604_388, 26_032))
     assert svhn.class_names == extra.class_names == tuple("0123456789")
     assert svhn.shape == extra.shape == (32, 32, 3)
+
+
+# --- hostile files ----------------------------------------------------------------------------
+
+
+def read_or_refused(directory: Path) -> bool:
+    """Return whether the files are read; if not, they are refused in one line."""
+    said = ""
+    try:
+        load_data("svhn", data_dir=directory)
+    except DataError as error:
+        said = str(error)
+    assert "\n" not in said
+    return not said
+
+
+def test_any_altered_byte_of_the_headers_is_read_or_refused(tmp_path):
+    """SciPy's reader ended the process with a segmentation fault on most of the type bytes."""
+    file = write(tmp_path, compressed=False) / "test_32x32.mat"
+    whole = bytearray(file.read_bytes())
+    pixels = whole.index(PARTS["test"][0][0].transpose(2, 1, 0).tobytes())
+    outcomes = set()
+    for at in (*range(124, pixels), *range(len(whole) - 80, len(whole))):
+        for value in (0, 14, 255):
+            changed = whole.copy()
+            changed[at] = value
+            file.write_bytes(changed)
+            outcomes.add(read_or_refused(tmp_path))
+    assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("value", [0, 1, 3, 14, 18, 200, 255])
+def test_an_altered_type_byte_ends_the_command_with_one_line(tmp_path, value):
+    file = write(tmp_path, compressed=False) / "train_32x32.mat"
+    raw = bytearray(file.read_bytes())
+    raw[136] = value  # of the first element of X: its flags
+    file.write_bytes(raw)
+    result = CliRunner().invoke(main, ["data", "check", "svhn", "--data-dir", str(tmp_path)])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert f"{file}: not a whole MATLAB file (an element of type {value} and" in result.stderr
+
+
+def test_a_compressed_variable_takes_no_more_memory_than_the_catalogue_s_sizes(tmp_path):
+    """200 MB of zeros behind the pixels, and a variable's name of 200 MB."""
+    file = write(tmp_path) / "train_32x32.mat"
+    packed = file.read_bytes()
+    size = int.from_bytes(packed[132:136], "little")
+    whole = zlib.decompress(packed[136 : 136 + size])
+    long_name = whole[:48] + b"\1\0\0\0" + (2 * 10**8).to_bytes(4, "little")
+    for content in (whole, long_name):
+        squeeze = zlib.compressobj(1)
+        bomb = squeeze.compress(content)
+        for _ in range(200):
+            bomb += squeeze.compress(bytes(10**6))
+        bomb += squeeze.flush()
+        element = b"\x0f\0\0\0" + len(bomb).to_bytes(4, "little") + bomb
+        file.write_bytes(packed[:128] + element + packed[136 + size :])
+        tracemalloc.start()
+        message = complaint(tmp_path, "svhn")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert message.startswith(f"{file}: not a whole MATLAB file (")
+        assert peak < 20e6
+
+
+def test_more_images_than_were_published_are_refused(tmp_path):
+    file = write(tmp_path, compressed=False) / "train_32x32.mat"
+    raw = bytearray(file.read_bytes())
+    for count in (73_258, 2**31 - 1):
+        raw[172:176] = count.to_bytes(4, "little")
+        file.write_bytes(raw)
+        assert f"{count:,} images, expected at most 73,257" in complaint(tmp_path, "svhn")

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -23,7 +24,7 @@ import kerascw
 import kerascw.export.proof as proving
 from kerascw.commands.main import main
 from kerascw.data import Dataset
-from kerascw.errors import CallError, KerascwError
+from kerascw.errors import CallError, DataError, KerascwError
 from kerascw.experiment.spec import (
     Autoencoder,
     ConvNet,
@@ -32,13 +33,14 @@ from kerascw.experiment.spec import (
     Holdout,
     TrainingSpec,
 )
+from kerascw.export.card import Card, card_of
 from kerascw.export.load import load_model
+from kerascw.export.run import export_run, run_label
 from kerascw.export.runtimes import FILES, FORMATS, TITLES, open_model, with_article
 from kerascw.export.write import export
-from kerascw.models import build_model, by_head
+from kerascw.models import by_head
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
-from kerascw.studies import lenet
 
 ROOT = Path(kerascw.__file__).parent.parent
 COLOURS = ("red", "grün", "blue")
@@ -46,54 +48,10 @@ LIGHT = ("onnx", "litert")
 HEADS = ("aux1_probabilities", "aux2_probabilities", "probabilities")
 
 
-@pytest.fixture(scope="module")
-def live(tiny_model):
-    """Live models by name: batch norm and dropout; auxiliary heads; three channels."""
-    return {
-        "tiny": tiny_model,
-        "heads": build_model(lenet.experiment("variant_2").model, seed=1),
-        "colour": keras.Sequential(
-            [
-                keras.Input((10, 6, 3), dtype="uint8"),
-                keras.layers.Rescaling(1 / 25.5),
-                keras.layers.GlobalAveragePooling2D(),
-                keras.layers.Softmax(),
-            ]
-        ),
-    }
-
-
-@pytest.fixture(scope="module")
-def images(sample):
-    colour = np.random.default_rng(0).integers(0, 256, (40, 10, 6, 3), np.uint8)
-    return {"tiny": sample.test.images, "heads": sample.test.images, "colour": colour}
-
-
-@pytest.fixture(scope="module")
-def made(live, images, sample, card, tmp_path_factory):
-    """Return the version of a model in a format, exported once."""
-    done: dict[tuple[str, str], Path] = {}
-    folder = tmp_path_factory.mktemp("formats")
-
-    def make(name: str, form: str) -> Path:
-        if (name, form) not in done:
-            done[name, form] = export(
-                live[name],
-                folder / name / form,
-                class_names=COLOURS if name == "colour" else sample.entry.class_names,
-                card=card,
-                check_images=images[name][:20],
-                form=form,
-            )
-        return done[name, form]
-
-    return make
-
-
 CASES = [
     *(("tiny", form) for form in ("keras", *LIGHT)),
     *(("heads", form) for form in ("keras", *LIGHT)),
-    *(("colour", form) for form in LIGHT),
+    ("colour", "onnx"),
 ]
 
 
@@ -177,6 +135,7 @@ def test_foreign_programs_find_their_way(made, sample):
     document = json.loads(properties["kerascw.json"])
     assert document["class_names"] == list(sample.entry.class_names)
     assert document["input_shape"] == [28, 28, 1]
+    assert "files" not in document
     with zipfile.ZipFile(made("heads", "litert") / "model.tflite") as archive:
         assert json.loads(archive.read("kerascw.json")) == document
     reloaded = keras.saving.load_model(made("heads", "keras") / "model.keras")
@@ -237,7 +196,6 @@ def test_refused_export_leaves_nothing(images, layer, form, said, tmp_path, capf
             model,
             tmp_path / "new" / form,
             class_names=COLOURS,
-            card={},
             check_images=images["colour"][:8],
             form=form,
         )
@@ -252,7 +210,6 @@ def test_an_unknown_format_names_the_choices(live, images, tmp_path):
             live["colour"],
             tmp_path / "new",
             class_names=COLOURS,
-            card={},
             check_images=images["colour"],
             form="pmml",
         )
@@ -274,7 +231,6 @@ def test_what_is_not_installed_is_named(
             live["colour"],
             tmp_path / "new",
             class_names=COLOURS,
-            card={},
             check_images=images["colour"],
             form=form,
         )
@@ -305,7 +261,7 @@ def test_damage_is_one_line(made, form, content, tmp_path, capfd):
     path = tmp_path / FILES[form]
     path.write_bytes(content(whole) if callable(content) else content)
     capfd.readouterr()
-    with pytest.raises(CallError) as error:
+    with pytest.raises(DataError) as error:
         load_model(path)
     assert str(error.value).startswith(f"{path}: a damaged {TITLES[form]}: ")
     assert "\n" not in str(error.value)
@@ -325,7 +281,7 @@ def test_damage_is_one_line(made, form, content, tmp_path, capfd):
 def test_damage_beside_the_model(made, content, said, tmp_path):
     path = shutil.copytree(made("tiny", "onnx"), tmp_path / "1")
     (path / "kerascw.json").write_bytes(content)
-    with pytest.raises(CallError) as error:
+    with pytest.raises(DataError) as error:
         load_model(tmp_path)
     assert str(error.value).startswith(str(path / "kerascw.json"))
     assert said in str(error.value)
@@ -352,7 +308,7 @@ def test_a_foreign_model_that_fits(tmp_path):
     foreign(tmp_path / "theirs.onnx")
     loaded = load_model(tmp_path / "theirs.onnx")
     assert loaded.class_names is None
-    assert loaded.card == {}
+    assert loaded.card == Card()
     assert loaded.input_shape == (4, 5, 1)
     pixels = np.zeros((4, 5), np.uint8)
     pixels[2] = 9
@@ -418,9 +374,10 @@ def test_export_and_predict(run, sample, tmp_path):
             assert done.exit_code == 0, done.output
             version = output / "1" if form == "saved_model" else output / form / "1"
             assert done.stdout.endswith(f": {version}\n")
-            assert done.stderr == f"next: python -m kerascw predict {version} PICTURE...\n"
+            assert done.stderr == f"next: python -m kerascw predict {version} IMAGE...\n"
         answers = command("predict", version, pictures, "--format", "csv", "--top", 10)
-        assert (answers.exit_code, answers.stderr) == (0, ""), answers.output
+        title = f"models, version 1, {TITLES[form]} ({version})"
+        assert (answers.exit_code, answers.stderr) == (0, f"model: {title}\n"), answers.output
         said.append(list(csv.DictReader(io.StringIO(answers.stdout))))
     assert sorted(path.name for path in output.iterdir()) == ["1", "keras", "litert", "onnx"]
     first, *others = said
@@ -430,9 +387,10 @@ def test_export_and_predict(run, sample, tmp_path):
             assert {**one, "probability": 0} == {**same, "probability": 0}
             assert float(same["probability"]) == pytest.approx(float(one["probability"]), abs=2e-6)
     card = load_model(output / "onnx").card
-    assert card["run"] == run.name
-    assert card["light_on_dark"] is True
-    assert card["test"]["accuracy"] == run.metrics["test"]["accuracy"]
+    assert card == card_of(run)
+    assert card.run == run.name
+    assert card.light_on_dark is True
+    assert card.test.accuracy == run.metrics["test"]["accuracy"]
 
 
 def test_export_says_what_is_wrong(run, sample, tmp_path):
@@ -461,7 +419,7 @@ def test_export_says_what_is_wrong(run, sample, tmp_path):
     done = command("export", pictures.folder, "--format", "litert", "--output", tmp_path / "x")
     assert done.exit_code == 2
     assert done.stderr == (
-        f"kerascw: run {pictures.name}: an autoencoder gives pictures, not classes; a LiteRT "
+        f"kerascw: run {pictures.name}: an autoencoder gives images, not classes; a LiteRT "
         "model for predict needs a classifier\n"
     )
     assert not (tmp_path / "x").exists()
@@ -483,14 +441,16 @@ finally:
     heavy = {{name.split(".")[0] for name in sys.modules}} & set({(*HEAVY, "pydantic")})
     assert not heavy, heavy
 """
-    arguments = [sys.executable, "-c", code, made("tiny", form), tmp_path / "a.png"]
-    label = load_model(made("tiny", form)).predict(sample.test.images[0]).labels[0]
+    version = made("tiny", form)
+    arguments = [sys.executable, "-c", code, version, tmp_path / "a.png"]
+    label = load_model(version).predict(sample.test.images[0]).labels[0]
     seconds = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.splitlines() == [f"model: {load_model(version).title}"]
         [answer] = csv.DictReader(io.StringIO(done.stdout))
         assert answer["label"] == label
         # of the processor's time: the clock's depends on who else is running
@@ -498,15 +458,114 @@ finally:
     assert min(seconds) < 1
 
 
-def test_predict_names_the_next_step_for_people_only(exported, sample, tmp_path):
+def test_predict_names_the_model_and_for_people_the_next_step(exported, sample, tmp_path):
     Image.fromarray(sample.test.images[0, ..., 0]).save(tmp_path / "a.png")
-    done = command("predict", exported, tmp_path / "a.png")
+    done = command("predict", exported.parent, tmp_path / "a.png")
     assert done.exit_code == 0
-    assert done.stderr == (
-        f"next: python -m kerascw predict {exported} FOLDER --format csv > answers.csv\n"
-    )
+    model = f"model: tiny, version 1, SavedModel ({exported})"
+    assert done.stderr.splitlines() == [
+        model,
+        f"next: python -m kerascw predict {exported.parent} FOLDER --format csv > answers.csv",
+    ]
     for form in ("csv", "json"):
-        assert command("predict", exported, tmp_path / "a.png", "--format", form).stderr == ""
+        shown = command("predict", exported.parent, tmp_path / "a.png", "--format", form).stderr
+        assert shown.splitlines() == [model]
+
+
+def test_predict_with_a_run(run, sample, tmp_path, monkeypatch):
+    """By its folder, its model, its name and the beginning of its key; with its classes' names."""
+    Image.fromarray(sample.test.images[0, ..., 0]).save(tmp_path / "a.png")
+    runs = run.folder.parent
+    key = run.name.rsplit("-", 1)[-1]
+    answers = set()
+    for model in (run.folder, run.folder / "model.keras", run.name, key[:6]):
+        done = command("predict", model, tmp_path / "a.png", "--format", "csv", "--runs", runs)
+        assert done.exit_code == 0, done.output
+        assert done.stderr == f"model: run {run.name} ({run.folder})\n"
+        answers.add(done.stdout)
+    [answer] = answers
+    labels = [row["label"] for row in csv.DictReader(io.StringIO(answer))]
+    probabilities = run.model()(sample.test.images[:1])[0].numpy()
+    best = np.argsort(-probabilities)[:3]
+    assert labels == [sample.entry.class_names[number] for number in best]
+    loaded = load_model(run.folder)
+    assert loaded.light_on_dark is True
+    assert loaded.card == card_of(run)
+    done = command("predict", "nope", tmp_path / "a.png", "--runs", runs)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"kerascw: nope: no such file or folder, and no run 'nope' in {runs}; "
+        f"there are {run.name}\n"
+    )
+    damaged = shutil.copytree(run.folder, tmp_path / run.name)
+    content = bytearray((damaged / "model.keras").read_bytes())
+    content[len(content) // 2] ^= 1
+    (damaged / "model.keras").write_bytes(content)
+    done = command("predict", damaged, tmp_path / "a.png")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"kerascw: {damaged}: a damaged run: model.keras has changed\n"
+
+
+def test_exports_of_one_run_at_once_make_one_version(run, tmp_path):
+    with ThreadPoolExecutor(4) as threads:
+        paths = list(threads.map(lambda _: export_run(run, tmp_path / "m", form="onnx"), range(4)))
+    assert set(paths) == {tmp_path / "m" / "onnx" / "1"}
+    assert list((tmp_path / "m" / "onnx").iterdir()) == [paths[0]]
+
+
+def test_a_damaged_version_is_not_taken_for_the_run(run, tmp_path):
+    folder = tmp_path / "m"
+    first = export_run(run, folder, form="onnx")
+    (first / "kerascw.json").write_text("[" * 10**5)
+    done = command("export", run.folder, "--format", "onnx", "--output", folder)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"ONNX model: {folder / 'onnx' / '2'}\n"
+
+
+def test_a_run_goes_to_models_under_a_name_that_says_it_is_of_the_sample(
+    run, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    version = export_run(run, Path("models", run_label(run)), form="onnx")
+    done = command("export", run.folder, "--format", "onnx")  # it is there: no second version
+    assert done.stdout == f"ONNX model: {version}\n"
+    assert version == Path("models", f"{run.name}-sample", "onnx", "1")
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
+
+
+@pytest.mark.parametrize("form", LIGHT)
+def test_a_flipped_bit_is_one_line(made, sample, form, tmp_path):
+    Image.fromarray(sample.test.images[0, ..., 0]).save(tmp_path / "a.png")
+    version = shutil.copytree(made("tiny", form), tmp_path / "1")
+    content = bytearray((version / FILES[form]).read_bytes())
+    content[len(content) // 3] ^= 16
+    (version / FILES[form]).write_bytes(content)
+    done = command("predict", version, tmp_path / "a.png")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"kerascw: {version / FILES[form]}: a damaged {TITLES[form]}: {FILES[form]} is not as it "
+        "was exported (SHA-256 differs)\n"
+    )
+
+
+def test_crafted_names_reach_no_terminal(made, sample, tmp_path):
+    """Class names that would colour a terminal, or be run by a spreadsheet."""
+    Image.fromarray(sample.test.images[0, ..., 0]).save(tmp_path / "a.png")
+    version = shutil.copytree(made("tiny", "onnx"), tmp_path / "1")
+    document = json.loads((version / "kerascw.json").read_text())
+    document["class_names"] = ["\x1b[31mred\x07\u2028"] * 5 + ["=1+1"] * 5
+    (version / "kerascw.json").write_text(json.dumps(document))
+    table = command("predict", version, tmp_path / "a.png", "--top", 10)
+    assert table.exit_code == 0, table.output
+    assert table.stdout.count("\\x1b[31mred\\x07\\u2028") == 5
+    assert all(character.isprintable() or character == "\n" for character in table.output)
+    shown = command("predict", version, tmp_path / "a.png", "--top", 10, "--format", "csv").stdout
+    rows = list(csv.DictReader(io.StringIO(shown)))
+    assert {row["label"] for row in rows} == {"\\x1b[31mred\\x07\\u2028", "'=1+1"}
+    foreign(tmp_path / "theirs.onnx", name="\x1b[31mred")
+    done = command("predict", tmp_path / "theirs.onnx", tmp_path / "a.png")
+    assert done.exit_code == 2
+    assert "it takes \\x1b[31mred uint8" in done.stderr
 
 
 def test_help_is_quick():

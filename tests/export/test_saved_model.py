@@ -1,3 +1,5 @@
+import json
+import shutil
 import subprocess
 import sys
 
@@ -5,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerascw.errors import CallError
+from kerascw.errors import CallError, DataError
+from kerascw.export.card import Card
 from kerascw.export.load import load_model
 
 
@@ -58,45 +61,102 @@ def test_predict_names_wrong_pictures(exported, images, shown):
     assert str(error.value) == f"images: {shown}; expected uint8 [n, 28, 28, 1]"
 
 
-def damaged(path, exported, file, content):
-    for source in exported.rglob("*"):
-        if source.is_file():
-            target = path / source.relative_to(exported)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
-    (path / file).write_bytes(content((path / file).read_bytes()))
-
-
 VARIABLES = "variables/variables.data-00000-of-00001"
 EXTRA = "assets.extra/kerascw.json"
 
 
+def damaged(path, exported, file, content, hashed=True):
+    """Copy an export and change one of its files; ``hashed``: keep the files' hashes."""
+    shutil.copytree(exported, path, dirs_exist_ok=True)
+    if not hashed:
+        document = json.loads((path / EXTRA).read_text())
+        (path / EXTRA).write_text(json.dumps({**document, "files": {}}))
+    (path / file).write_bytes(content((path / file).read_bytes()))
+    with pytest.raises(DataError) as error:
+        load_model(path)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content"),
     [
-        ("saved_model.pb", lambda data: b"garbage" * 9, "a damaged SavedModel: "),
-        ("saved_model.pb", lambda data: data[: len(data) // 2], "a damaged SavedModel: "),
-        ("saved_model.pb", lambda data: b"", "a damaged SavedModel: "),
-        (VARIABLES, lambda data: data[:100], "a damaged SavedModel: "),
-        (VARIABLES, lambda data: data[:-1] + b"?", "a damaged SavedModel: "),
-        (VARIABLES, lambda data: bytes(len(data)), "a damaged SavedModel: "),
-        (EXTRA, lambda data: data[:50], "kerascw.json: damaged; expected JSON with format"),
-        (EXTRA, lambda data: b"[]", "kerascw.json: damaged"),
-        (EXTRA, lambda data: b'{"format": 2}', "format 2, of a newer kerascw; this one reads 1"),
+        ("saved_model.pb", lambda data: b"garbage" * 9),
+        ("saved_model.pb", lambda data: data[: len(data) // 2]),
+        ("saved_model.pb", lambda data: b""),
+        (VARIABLES, lambda data: data[:100]),
+        (VARIABLES, lambda data: data[:-1] + b"?"),
+        (VARIABLES, lambda data: bytes(len(data))),
+    ],
+)
+def test_damage_is_one_line(exported, tmp_path, file, content):
+    said = damaged(tmp_path, exported, file, content, hashed=False)
+    assert said.startswith(f"{tmp_path}: a damaged SavedModel: ")
+
+
+@pytest.mark.parametrize("file", ["saved_model.pb", "fingerprint.pb", VARIABLES])
+def test_one_flipped_bit_is_found(exported, tmp_path, file):
+    def flip(data):
+        middle = len(data) // 2
+        return data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
+
+    said = damaged(tmp_path, exported, file, flip)
+    assert said == (
+        f"{tmp_path}: a damaged SavedModel: {file} is not as it was exported (SHA-256 differs)"
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"5",
+        b'"text"',
+        b"\xff\xfe",
+        b"[" * 10**5,
+        b'{"card": ' * 10**5,
+        b'{"format": 1}',
+        b'{"format": 1, "class_names": "ab", "card": {}}',
+        b'{"format": 1, "class_names": [1], "card": {}}',
+        b'{"format": 1, "class_names": ["a"], "card": []}',
+        b'{"format": 1, "class_names": ["a"], "card": {}, "files": 3}',
+    ],
+    ids=lambda content: content[:30].decode(errors="replace"),
+)
+def test_a_damaged_document_is_one_line(exported, tmp_path, content):
+    said = damaged(tmp_path, exported, EXTRA, lambda _: content)
+    assert said == f"{tmp_path / EXTRA}: damaged; expected JSON with format, class_names and card"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'{"format": 2}', "format 2, of a newer kerascw; this one reads 1"),
         (
-            EXTRA,
-            lambda data: b'{"format": 1, "class_names": ["a"], "card": {}}',
-            "kerascw.json: 1 class names for 10 classes",
+            b'{"format": 1, "class_names": ["a"], "card": {}}',
+            "1 class names for 10 classes",
         ),
     ],
 )
-def test_damage_is_one_line(exported, tmp_path, file, content, said):
-    damaged(tmp_path, exported, file, content)
-    with pytest.raises(CallError) as error:
-        load_model(tmp_path)
-    assert said in str(error.value)
-    assert str(error.value).startswith(str(tmp_path))
-    assert "\n" not in str(error.value)
+def test_a_document_that_does_not_fit(exported, tmp_path, content, expected):
+    said = damaged(tmp_path, exported, EXTRA, lambda _: content)
+    assert said == f"{tmp_path / EXTRA}: {expected}"
+
+
+def test_a_damaged_card_costs_no_prediction(exported, sample, tmp_path):
+    """It is named where it is read, which predicting does not."""
+    shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
+    document = json.loads((tmp_path / EXTRA).read_text())
+    document["card"]["test"]["accuracy"] = "high"
+    (tmp_path / EXTRA).write_text(json.dumps(document))
+    loaded = load_model(tmp_path)
+    assert len(loaded.predict(sample.test.images[:1]).labels) == 1
+    with pytest.raises(DataError, match=r"damaged card: card\.test\.accuracy: Input should be"):
+        loaded.card  # noqa: B018
 
 
 def test_nothing_there_is_said_without_tensorflow(tmp_path):
@@ -137,7 +197,7 @@ def test_foreign_model_that_fits(tmp_path):
     path = foreign(tmp_path / "1", classify, tf.TensorSpec([None, 8, 9, 1], tf.uint8, "images"))
     loaded = load_model(path)
     assert loaded.class_names is None
-    assert loaded.card == {}
+    assert loaded.card == Card()
     assert loaded.input_shape == (8, 9, 1)
     assert loaded.light_on_dark is False
     assert loaded.predict(np.full((8, 9), 250, np.uint8)).labels == ("1",)

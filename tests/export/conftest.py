@@ -1,0 +1,67 @@
+"""Exports that all files of this folder share: each is made and proved once in a session."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from kerascw.data import Dataset
+from kerascw.export.card import Card
+from kerascw.export.write import export
+from kerascw.models import build_model
+from kerascw.studies import lenet
+
+COLOURS = ("red", "grün", "blue")
+
+
+@pytest.fixture(scope="session")
+def live(tiny_model: Any) -> dict[str, Any]:
+    """Live models by name: batch norm and dropout; auxiliary heads; three channels."""
+    return {
+        "tiny": tiny_model,
+        "heads": build_model(lenet.experiment("variant_2").model, seed=1),
+        "colour": keras.Sequential(
+            [
+                keras.Input((10, 6, 3), dtype="uint8"),
+                keras.layers.Rescaling(1 / 25.5),
+                keras.layers.GlobalAveragePooling2D(),
+                keras.layers.Softmax(),
+            ]
+        ),
+    }
+
+
+@pytest.fixture(scope="session")
+def images(sample: Dataset) -> dict[str, np.ndarray]:
+    colour = np.random.default_rng(0).integers(0, 256, (40, 10, 6, 3), np.uint8)
+    return {"tiny": sample.test.images, "heads": sample.test.images, "colour": colour}
+
+
+@pytest.fixture(scope="session")
+def made(
+    live: dict[str, Any],
+    images: dict[str, np.ndarray],
+    sample: Dataset,
+    card: Card,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, str], Path]:
+    """Return the version of a model in a format, exported once."""
+    done: dict[tuple[str, str], Path] = {}
+    folder = tmp_path_factory.mktemp("formats")
+
+    def make(name: str, form: str) -> Path:
+        if (name, form) not in done:
+            done[name, form] = export(
+                live[name],
+                folder / name / form,
+                class_names=COLOURS if name == "colour" else sample.entry.class_names,
+                card=card,
+                check_images=images[name][:20],
+                form=form,
+            )
+        return done[name, form]
+
+    return make
