@@ -3,7 +3,7 @@
 Not imported by :mod:`kerascw.export.load`: a small model predicts sooner without Pydantic.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -56,6 +56,8 @@ class Card(Facts):
     experiment: dict[str, Any] = {}
     data: DataFacts | None = None
     light_on_dark: bool = False  # it learned light things on black
+    # how images of another shape were fitted; see kerascw.data.image_files.read_pictures
+    fit: Literal["pad", "crop", "stretch"] = "pad"
     parameters: int | None = None
     test: Score | None = None
     command: str | None = None

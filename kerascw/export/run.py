@@ -87,6 +87,7 @@ def card_of(run: Run) -> Card:
         experiment=run.experiment.model_dump(mode="json"),
         data=environment["data"],
         light_on_dark=data.folder is None and CATALOG[data.name].light_on_dark,
+        fit="pad" if data.folder is None else data.folder.fit,
         parameters=run.metrics["parameters"],
         test=run.metrics.get("test"),
         command=environment["command"],

