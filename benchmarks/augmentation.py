@@ -34,7 +34,7 @@ from kerascw.experiment.spec import AugmentationSpec
 from kerascw.models import build_model
 from kerascw.runs.environment import processor
 from kerascw.studies.lenet import experiment
-from kerascw.training.fit import STEPS_PER_EXECUTION
+from kerascw.training.prepare import STEPS_PER_EXECUTION
 
 BATCH = 32
 GOAL = 0.15

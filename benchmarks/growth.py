@@ -44,32 +44,25 @@ def convnet() -> Experiment:
 
 def by_size(count: int, data_dir: Path | None, sample: bool) -> dict[str, float | None]:
     """Measure the seconds of each part of the work on that many images, and the memory after."""
-    import keras
     import tensorflow as tf
 
     from kerascw.data import Part, load_data
-    from kerascw.data.pipeline import batch_sizes, training_batches
+    from kerascw.data.pipeline import training_batches
     from kerascw.models import build_model
-    from kerascw.training.fit import STEPS_PER_EXECUTION, Predictor
-    from kerascw.training.shards import thread_count, train_in_shards
+    from kerascw.training.fit import compiled
+    from kerascw.training.predictor import Predictor
+    from kerascw.training.prepare import device_for
 
     load = seconds_of(lambda: load_data("fashion_mnist", data_dir=data_dir, sample=sample))
     dataset = load_data("fashion_mnist", data_dir=data_dir, sample=sample)
     part = Part(dataset.train.images[:count], dataset.train.labels[:count])
     held = dataset.train.images[: count // 10]
     experiment = convnet()
-    model = build_model(experiment.model, seed=0)
+    network = build_model(experiment.model, seed=0, for_training=True)
     size = experiment.training.batch_size
-    train_in_shards(model, thread_count(), batch_sizes(count, size))
-    model.compile(
-        keras.optimizers.RMSprop(),
-        "categorical_crossentropy",
-        metrics=["accuracy"],
-        steps_per_execution=STEPS_PER_EXECUTION,
-        jit_compile=False,
-    )
+    model, _ = compiled(experiment, network, device_for("float32"), count)
     batches = training_batches(part, classes=10, batch_size=size, seed=0, epoch=tf.Variable(0))
-    predict = Predictor(model)
+    predict = Predictor(network)
 
     def shuffle() -> None:
         tf.random.experimental.stateless_shuffle(tf.range(count), tf.constant([0, 0])).numpy()

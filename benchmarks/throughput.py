@@ -1,13 +1,16 @@
 """Training images a second of five architectures: kerascw, plain Keras and PyTorch.
 
-    python benchmarks/throughput.py [--rounds 9] [--only lenet] [--seconds 0.7]
+    python benchmarks/throughput.py [--rounds 9] [--only "LeNet v4"] [--seconds 0.7]
 
-The contenders are kerascw as it fits; ``model.fit`` on float pictures in memory, as a notebook has
-it; and a PyTorch 2 loop, eager, with contiguous and with channels-last tensors. Each has a process
-of its own and all cores, and they train the same model on the same (random) pictures in turn, A B C
-D A B C D ..., for about ``--seconds`` each; the first time of each is not counted. Ratios are of
-medians. The share of the peak is of the arithmetic of convolutions and dense layers, forward and
-backward, in the rate of a large single-precision matrix product, measured in the same rounds.
+The contenders are kerascw as it fits; ``model.fit`` on float images in memory, as a notebook has
+it, and the same on a pipeline as Keras makes of such arrays, but with tf.data's autotuning off (see
+docs/speed.md: with it, epochs end late); and a PyTorch 2 loop, eager, with contiguous and with
+channels-last tensors. Each has a process of its own and all cores, and they train the same model on
+the same (random) images in turn, A B C D E A B C D E ..., for about ``--seconds`` each; the first
+time of each is not counted. Ratios are of medians, and are given to the better of the two Keras and
+the better of the two PyTorch. The share of the peak is of the arithmetic of convolutions and dense
+layers, forward and backward, in the rate of a large single-precision matrix product, measured in
+the same rounds.
 
 LeNet's idle auxiliary heads, augmentation and the digits' L2 are left out everywhere.
 """
@@ -29,14 +32,16 @@ from kerascw.studies import study_named
 from kerascw.studies.lenet import experiment as lenet
 from kerascw.training.devices import cores
 
-CONTENDERS = ("kerascw", "Keras", "PyTorch", "PyTorch, channels last")
-GOAL, GOAL_KERAS = 1.25, 1.5
+KERAS = ("Keras", "Keras, autotune off")
+PYTORCH = ("PyTorch", "PyTorch, channels last")
+CONTENDERS = ("kerascw", *KERAS, *PYTORCH)
+GOAL, GOAL_KERAS = 1.4, 2.0
 RATES = {"bag-cnn": 15e3, "test 1": 9e3, "LeNet v4": 4e3, "cifar-cnn": 10e3, "digits": 50e3}
 """About how many images a second, to choose how many one turn takes."""
 
 
 def architectures() -> dict[str, tuple[Experiment, tuple[int, int, int], int]]:
-    """Return experiment, picture shape and number of classes of each."""
+    """Return experiment, image shape and number of classes of each."""
     found = {
         "bag-cnn": (study_named("bag-cnn").variants()["bag-cnn"], (28, 28, 1), 5),
         "test 1": (study_named("mnist-convnet").variants()["convnet (test 1)"], (28, 28, 1), 10),
@@ -48,8 +53,8 @@ def architectures() -> dict[str, tuple[Experiment, tuple[int, int, int], int]]:
     return {name: (override(e, bare), *rest) for name, (e, *rest) in found.items()}
 
 
-def pictures(shape: tuple[int, int, int], classes: int, count: int) -> tuple[np.ndarray, ...]:
-    """Return random uint8 pictures and int32 labels."""
+def random_images(shape: tuple[int, int, int], classes: int, count: int) -> tuple[np.ndarray, ...]:
+    """Return random uint8 images and int32 labels."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, *shape), np.uint8)
     return images, random.integers(0, classes, count).astype(np.int32)
@@ -66,25 +71,16 @@ def ours(experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes
     import tensorflow as tf
 
     from kerascw.data import Part
-    from kerascw.data.pipeline import batch_sizes, training_batches
+    from kerascw.data.pipeline import training_batches
     from kerascw.models import build_model
     from kerascw.runs.environment import have_threads
-    from kerascw.training.fit import STEPS_PER_EXECUTION, _objective
-    from kerascw.training.optimizer import build_optimizer
-    from kerascw.training.shards import thread_count, train_in_shards
+    from kerascw.training.fit import compiled
+    from kerascw.training.prepare import device_for
 
     have_threads()
     spec = experiment.training
-    model = build_model(experiment.model, images.shape[1:], classes, seed=0, for_training=True)
-    optimizer = build_optimizer(spec, math.ceil(len(images) / spec.batch_size))
-    optimizer.build(model.trainable_variables)
-    train_in_shards(model, thread_count(), batch_sizes(len(images), spec.batch_size))
-    model.compile(
-        optimizer,
-        **_objective(experiment),
-        steps_per_execution=STEPS_PER_EXECUTION,
-        jit_compile=False,
-    )
+    network = build_model(experiment.model, images.shape[1:], classes, seed=0, for_training=True)
+    model, _ = compiled(experiment, network, device_for(spec.precision), len(images))
     batches = training_batches(
         Part(images, labels),
         classes=classes,
@@ -95,8 +91,10 @@ def ours(experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes
     return lambda: model.fit(batches, shuffle=False, verbose=0)
 
 
-def plain(experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int) -> Callable:
-    """Train as a notebook does."""
+def plain(
+    experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int, autotune: bool
+) -> Callable:
+    """Train as a notebook does; without ``autotune`` on a pipeline of our own, else Keras'."""
     from kerascw.quiet import import_tensorflow
 
     import_tensorflow()
@@ -135,7 +133,31 @@ def plain(experiment: Experiment, images: np.ndarray, labels: np.ndarray, classe
     )
     floats = images.astype("float32") / 255
     size = experiment.training.batch_size
-    return lambda: model.fit(floats, labels, batch_size=size, verbose=0)
+    if autotune:
+        return lambda: model.fit(floats, labels, batch_size=size, verbose=0)
+    batches = keras_batches(floats, labels, size)
+    return lambda: model.fit(batches, verbose=0)
+
+
+def keras_batches(images: np.ndarray, labels: np.ndarray, size: int) -> Any:
+    """Return shuffled batches as Keras makes them of arrays in memory, with autotuning off."""
+    import tensorflow as tf
+
+    from kerascw.data.pipeline import without_autotuning
+
+    given = tf.constant(images), tf.constant(labels)
+
+    def shuffled(_: Any) -> Any:
+        order = tf.random.shuffle(tf.range(len(images)))
+        return tf.data.Dataset.from_tensor_slices(order).batch(size)
+
+    def gathered(positions: Any) -> Any:
+        return tuple(tf.gather(array, positions) for array in given)
+
+    batches = tf.data.Dataset.range(1).flat_map(shuffled).map(gathered, num_parallel_calls=2)
+    steps = math.ceil(len(images) / size)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
+    return without_autotuning(batches.prefetch(2))
 
 
 def torch_loop(
@@ -211,7 +233,7 @@ def torch_model(spec: Any, shape: tuple[int, ...], classes: int) -> Any:
 
 
 def operations(spec: Any, shape: tuple[int, int, int], classes: int) -> int:
-    """Return the floating-point operations of one picture's step: two for a multiply-add.
+    """Return the floating-point operations of one image's step: two for a multiply-add.
 
     Backward there are as many for the weights and as many for the input, which the first layer
     does not need.
@@ -246,15 +268,15 @@ def measured(name: str, rounds: int, seconds: float) -> dict[str, Any]:
         contender.close()
     figures = {who: spread(values) for who, values in rates.items()}
     mine = figures["kerascw"]["median"]
-    torch = max(figures[who]["median"] for who in CONTENDERS[2:])
+    keras, torch = (max(figures[who]["median"] for who in kind) for kind in (KERAS, PYTORCH))
     needed = operations(experiment.model, shape, classes)
     return {
         "batch_size": size,
         "images": count,
         "rates": figures,
-        "to_keras": mine / figures["Keras"]["median"],
+        "to_keras": mine / keras,
         "to_pytorch": mine / torch,
-        "to_better": mine / max(torch, figures["Keras"]["median"]),
+        "to_better": mine / max(torch, keras),
         "operations_per_image": needed,
         "gemm_peak": spread(peaks),
         "share_of_peak": mine * needed / spread(peaks)["median"],
@@ -284,11 +306,13 @@ def main() -> None:
         to = answers()
         name, who, count = options.contender
         experiment, shape, classes = architectures()[name]
-        given = experiment, *pictures(shape, classes, int(count)), classes
+        given = experiment, *random_images(shape, classes, int(count)), classes
         if who.startswith("PyTorch"):
             serve(torch_loop(*given, last="last" in who), to)
+        elif who == "kerascw":
+            serve(ours(*given), to)
         else:
-            serve((ours if who == "kerascw" else plain)(*given), to)
+            serve(plain(*given, autotune="off" not in who), to)
         return
     print(f"{processor()}, {cores()} cores, {options.rounds} rounds", flush=True)
     found = {}

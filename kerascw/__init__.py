@@ -166,7 +166,9 @@ def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:
     from kerascw import models
     from kerascw.experiment.settings import validated
     from kerascw.experiment.spec import ModelSpec
+    from kerascw.quiet import import_tensorflow
 
+    import_tensorflow()  # before Keras does it, with its notices
     if isinstance(spec, dict):
         spec = validated(ModelSpec, spec, "model.")
     return models.build_model(spec, *arguments, **named)

@@ -31,11 +31,14 @@ def command(studies: tuple[str, ...], file: Path, into: Path | None, runs: Path)
     from kerascw.errors import CallError, counted
     from kerascw.report.page import replace_text
     from kerascw.report.results import add_results, markdown, read_results, replaced
-    from kerascw.runs.store import Store
+    from kerascw.runs.store import Store, check_writable
     from kerascw.studies import recall
 
+    if into is not None:
+        check_writable(into.parent, "--into")
     if studies:
         store = Store(runs)
+        check_writable(file.parent, "--file")
         add_results([recall(name, store) for name in studies], file)
     entries = read_results(file)
     if not entries:

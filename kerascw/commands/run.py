@@ -53,8 +53,9 @@ from kerascw.training.devices import VARIABLE as DEVICES
 @click.option("--augment", metavar=AUGMENT_SYNTAX, help=f"training.augmentation, {AUGMENT_HELP}")
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
-    help="training.precision: what layers compute in. [default: float32]",
+    type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16", "auto"]),
+    help="training.precision: what layers compute in; auto: bfloat16 where the processor has "
+    "instructions for it. [default: float32, or the recipe's]",
 )
 @settings_option
 @click.option(

@@ -1,20 +1,21 @@
 """``python -m kerascw tensorboard``: look at runs while they train, and after.
 
-Importing this is quick: ``--help`` reads it. Nor does serving import TensorFlow.
+Importing this is quick: ``--help`` reads it. Serving does not import TensorFlow; writing events
+that are missing does.
 """
 
 import contextlib
-import errno
 import io
 import json
+import os
 import re
 import signal
-import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -32,7 +33,10 @@ _STUDIES = ("studies",)
 """The folders of the store that hold a folder for each study as it was run."""
 
 _SHOWN = 10
-"""An error names at most so many of what there is."""
+"""An error names at most so many of the names that there are."""
+
+_LOOK = 2.0
+"""Seconds between two looks at the runs that a study has begun since."""
 
 
 @click.command("tensorboard")
@@ -50,31 +54,55 @@ def command(
 ) -> None:
     """Show STUDY, RUN or all runs in TensorBoard, also while they train. Ctrl-C ends it.
 
-    A study's runs go by the names of their variants.
+    The runs of a study are named by variant and seed.
     """
     from kerascw.console import runs_words
     from kerascw.runs.store import Store
 
     with contextlib.ExitStack() as stack:
-        shown = chosen(name, Store(runs), Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        written = catch_up(shown.kept, Store(runs), data_dir)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        shown = chosen(name, Store(runs), scratch)
+        shown.link()
+        written = catch_up(shown.kept(), data_dir)
         if written:
             click.echo(f"wrote the events of {written} run{'s' if written > 1 else ''}")
-        with _until_interrupted() as wait:
-            url = serve(shown.folder, host, port)
-            click.echo(f"TensorBoard with {shown.title}: {url}")
-            click.echo("Ctrl-C ends it.")
-            wait()
+        url = serve(shown.folder, host, port)
+        over = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: over.set())
+        click.echo(f"TensorBoard with {shown.title}: {url}")
+        click.echo("Ctrl-C ends it.")
+        while not over.wait(_LOOK):
+            shown.link()
         click.echo(f"next: python -m kerascw report --all --open{runs_words(runs)}")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shown:
-    """What TensorBoard is to show: a folder of events, and the kept runs among them."""
+    """What TensorBoard is to show: the folder that it reads, and how to name the runs in it."""
 
     title: str
     folder: Path
-    kept: list["Run"]
+    store: "Store"
+    links: Callable[[], dict[str, str]] | None = None  # link name to run name; None: all runs
+    _made: set[str] = field(default_factory=set)
+
+    def link(self) -> None:
+        """Make a link to the events of each run in the folder, where there is none yet."""
+        for name, run in (self.links() if self.links else {}).items():
+            if name in self._made:
+                continue
+            events = self.store.events_folder(run)
+            # TensorBoard complains at every look of a link to nothing
+            events.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).symlink_to(events.resolve(), target_is_directory=True)
+            self._made.add(name)
+
+    def kept(self) -> list["Run"]:
+        """Return the runs that are kept among those shown."""
+        names = set(self.links().values()) if self.links else None
+        return [run for run in self.store.all() if names is None or run.name in names]
 
 
 def chosen(name: str | None, store: "Store", scratch: Path) -> Shown:
@@ -87,55 +115,49 @@ def chosen(name: str | None, store: "Store", scratch: Path) -> Shown:
     CallError
         There is no such thing; the message lists what there is.
     """
-    from kerascw.lab.event_links import link_events
-
     if name is None:
         everything = store.events_folder("")
-        kept = store.all()
-        if not kept and not any(everything.glob("*/*tfevents*")):
+        if not store.all() and not any(everything.glob("*/*tfevents*")):
             raise CallError(f"no runs in {store.folder}; next: python -m kerascw run digits")
-        return Shown(f"all runs in {store.folder}", everything, kept)
+        return Shown(f"all runs in {store.folder}", everything, store)
     study = _study_folder(name, store)
     if study is not None:
-        return _shown_study(study, store)
+        return Shown(f"study {study.name}", scratch, store, lambda: link_names(study))
     run = _run_name(name, store)
-    link_events(scratch, store, {run: run})
-    return Shown(f"run {run}", scratch, _kept([run], store))
+    return Shown(f"run {run}", scratch, store, lambda: {run: run})
 
 
-def catch_up(runs: list["Run"], store: "Store", data_dir: Path | None) -> int:
-    """Write the events of kept runs that have none, such as older ones, and the pictures of all.
+def catch_up(runs: list["Run"], data_dir: Path | None) -> int:
+    """Write the events of kept runs that have none, and the images of all; return of how many.
 
-    Returns how many runs had no events. Pictures of the data are left out where there is no
-    copy of the data: nothing is downloaded.
+    Images of the data are left out where there is no copy of the data: nothing is downloaded.
     """
-    from kerascw.report.events import PICTURES_FILE, write_missing
+    from kerascw.report.events import lacks_events, write_missing
 
-    written = 0
-    for run in runs:
-        folder = store.events_folder(run.name)
-        if not any(folder.glob(f"*{PICTURES_FILE}")):
-            written += write_missing(run, folder, _splits_at_hand(run, data_dir))
-    return written
+    lacking = [run for run in runs if lacks_events(run)]
+    if lacking:
+        from kerascw.quiet import import_tensorflow
+
+        import_tensorflow()
+    return sum(write_missing(run, _splits_at_hand(run, data_dir)) for run in lacking)
 
 
 def serve(folder: Path, host: str, port: int | None) -> str:
     """Start TensorBoard in a thread of this process; return its address.
 
-    It goes without TensorFlow, which a page of it would import otherwise, with notices on standard
-    error: a module of that name is how TensorBoard's own builds say so (``tensorboard.compat``).
+    It runs without TensorFlow, which would print notices on standard error: a module of this name
+    is how TensorBoard's own builds say so (``tensorboard.compat``).
 
     Raises
     ------
     KerascwError
-        The port is taken, or the host is none of this machine's.
+        The port is taken, or the host is not an address of this machine.
     """
     without_tensorflow = "tensorboard.compat.notf"
     sys.modules.setdefault(without_tensorflow, ModuleType(without_tensorflow))
     from tensorboard import program
     from tensorboard.util import tb_logging
 
-    _check_address(host, port)
     tb_logging.get_logger().setLevel("ERROR")
     board = program.TensorBoard()
     board.configure(
@@ -145,44 +167,18 @@ def serve(folder: Path, host: str, port: int | None) -> str:
         reload_interval=5.0,  # seconds
         samples_per_plugin={"scalars": 10_000},  # epochs: of more it takes a sample
     )
+    said = io.StringIO()
     try:
-        # it says there that it reads with its own server, which is nothing to act on
-        with contextlib.redirect_stderr(io.StringIO()):
+        # it says there that it reads with its own server, which nobody has to act on
+        with contextlib.redirect_stderr(said):
             return str(board.launch())
-    except program.TensorBoardServerException as error:
-        raise KerascwError(error.msg) from None
-
-
-def _check_address(host: str, port: int | None) -> None:
-    """Say what TensorBoard's server would say on standard error before it ends the process."""
-    try:
-        family, *_, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
-        socket.create_server(address[:2], family=family).close()
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise KerascwError(
-                f"--port {port}: is taken; choose another, or 0 for a free one"
-            ) from None
-        reason = error.strerror or error
-        raise KerascwError(f"--host {host}, --port {port or 0}: {reason}") from None
-
-
-@contextlib.contextmanager
-def _until_interrupted() -> Iterator[Callable[[], None]]:
-    """Give a function that waits for Ctrl-C, or for the signal to terminate, and returns then."""
-    over = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: over.set()) for number in numbers]
-
-    def wait() -> None:
-        while not over.wait(0.5):  # a wait without end would not let Windows see the signal
-            pass
-
-    try:
-        yield wait
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+    except program.TensorBoardPortInUseError:
+        raise KerascwError(
+            f"--port {port}: is taken; choose another, or 0 for a free one"
+        ) from None
+    except (program.TensorBoardServerException, SystemExit) as error:
+        reason = said.getvalue().strip().splitlines()[-1:] or [str(error)]
+        raise KerascwError(f"--host {host}, --port {port or 0}: {reason[0]}") from None
 
 
 # --- what a name stands for -----------------------------------------------------------------
@@ -192,49 +188,49 @@ def _study_folder(name: str, store: "Store") -> Path | None:
     """Return the folder of a study as it was run, or of the study as it was run last."""
     from kerascw.studies import all_studies
 
+    label = re.compile(re.escape(name) + r"(-(full|quick)(-sample)?(-[0-9a-f]{6})?)?")
     folders = [
         folder
         for parent in _STUDIES
         for folder in store.folder.glob(f"{parent}/*")
-        if _begun(folder) is not None
+        if label.fullmatch(folder.name) and _begun(folder) is not None
     ]
-    exact = [folder for folder in folders if folder.name == name]
-    if name not in all_studies():
-        return exact[0] if exact else None
-    label = re.compile(re.escape(name) + r"-(full|quick)(-sample)?(-[0-9a-f]{6})?")
-    fit = exact or [folder for folder in folders if label.fullmatch(folder.name)]
-    if not fit:
+    if folders:
+        return max(folders, key=lambda folder: (folder.name == name, _begun(folder) or 0.0))
+    if name in all_studies():
         raise CallError(f"study {name} was not run yet; next: python -m kerascw run {name}")
-    return max(fit, key=lambda folder: _begun(folder) or 0.0)
+    return None
 
 
 def _begun(folder: Path) -> float | None:
-    """Return when the study in this folder was run last, None where none was."""
-    from kerascw.lab.event_links import EVENTS
+    """Return when the study in this folder was run last, None if it never was."""
+    from kerascw.lab.run import PLANNED
 
-    files = [path for path in (folder / EVENTS, folder / "study.json") if path.exists()]
+    files = [path for path in (folder / PLANNED, folder / "study.json") if path.exists()]
     return max((path.stat().st_mtime for path in files), default=None)
 
 
-def _shown_study(study: Path, store: "Store") -> Shown:
-    from kerascw.lab.event_links import EVENTS, link_events, link_names
+def link_names(study: Path) -> dict[str, str]:
+    """Return what each run of a study is called in TensorBoard: link name to run name."""
+    from kerascw.lab.run import PLANNED
 
-    links = study / EVENTS
-    if (study / "study.json").is_file():  # one that was run before there were links, too
-        remembered = json.loads((study / "study.json").read_text())["runs"]
-        named = link_names(
-            {
-                variant: [(run.experiment, run.name) for run in _kept(names, store)]
-                for variant, names in remembered.items()
-            }
-        )
-        link_events(links, store, named, more=True, begun=_begun(study))
-    names = [path.resolve().name for path in links.glob("*/*")]
-    return Shown(f"study {study.name}", links, _kept(names, store))
+    planned: dict[str, dict[str, str]]
+    if (study / PLANNED).is_file():
+        planned = json.loads((study / PLANNED).read_text())
+    else:  # run by an earlier version: runs stand for their seeds
+        kept = json.loads((study / "study.json").read_text())["runs"]
+        planned = {variant: {run: run for run in runs} for variant, runs in kept.items()}
+    links: dict[str, str] = {}
+    for variant, repeats in planned.items():
+        folder = variant.replace("/", "-").replace(os.sep, "-").strip(". ") or "variant"
+        for run, repeat in repeats.items():
+            names = (f"{folder}/{repeat}{f' ({n})' if n > 1 else ''}" for n in count(1))
+            links[next(name for name in names if name not in links)] = run
+    return links
 
 
 def _run_name(name: str, store: "Store") -> str:
-    """Return the name of the run that is meant, a kept one or one that is being trained."""
+    """Return the name of a run that is kept or being trained."""
     try:
         return store.find(name).name
     except CallError as error:
@@ -252,15 +248,8 @@ def _run_name(name: str, store: "Store") -> str:
     raise CallError(f"no study and no run {name!r} in {store.folder}; {among}")
 
 
-def _kept(names: list[str], store: "Store") -> list["Run"]:
-    from kerascw.runs.store import MANIFEST, Run
-
-    folders = [store.folder / name for name in names]
-    return [Run(folder) for folder in folders if (folder / MANIFEST).is_file()]
-
-
 def _splits_at_hand(run: "Run", data_dir: Path | None) -> "Splits | None":
-    """Return the run's data where a copy is at hand, with the same pictures; None elsewhere."""
+    """Return the run's data if a copy with the same images is on this machine, else None."""
     from kerascw.data import split
     from kerascw.data.catalogue import CATALOG
     from kerascw.data.load import dataset_for

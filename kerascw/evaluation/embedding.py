@@ -1,16 +1,10 @@
-"""Where a classifier puts its pictures: t-SNE of the layer before its output, and class neighbours.
+"""Where a classifier puts its images: t-SNE of the layer before its output, class neighbours."""
 
-The layer's activations are brought to two dimensions by openTSNE. A fixed seed makes that
-deterministic: the same activations, settings and library version on the same type of processor give
-the same bits.
-"""
-
-import hashlib
 import json
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -30,15 +24,15 @@ NEIGHBOURS = 10
 PERPLEXITY = 30.0
 """Of t-SNE, by default: roughly, how many neighbours a point is to stay close to."""
 
-GRADIENT = "bh"
-"""How openTSNE sums up repulsion: Barnes-Hut's tree."""
-
 SEED = 0
-"""Of t-SNE; the one random part is the solver of the principal components that it starts from."""
+"""Of t-SNE, and of every choice of points."""
+
+SAMPLE = 2_000
+"""Points that trustworthiness is measured on: scikit-learn's takes 2.1 GB for 10,000."""
 
 
 def penultimate(model: "keras.Model", images: np.ndarray | Rows) -> np.ndarray:
-    """Return what the layer before the main output gives: float32 ``[n, units]``.
+    """Return the output of the layer before the main output: float32 ``[n, units]``.
 
     Parameters
     ----------
@@ -56,9 +50,9 @@ def penultimate(model: "keras.Model", images: np.ndarray | Rows) -> np.ndarray:
 
 
 def default_perplexity(points: int) -> float:
-    """Return the perplexity if nothing else is asked: less where points are few.
+    """Return the default perplexity, which is smaller where there are few points.
 
-    One as large as a class lets the class fall together into a spot.
+    With one as large as a class, the points of the class would collapse.
 
     >>> default_perplexity(10_000), default_perplexity(60)
     (30.0, 6.0)
@@ -73,25 +67,21 @@ def largest_perplexity(points: int) -> float:
 
 @dataclass(frozen=True)
 class Embedding:
-    """Pictures in the plane, with how well that shows what the layer says."""
+    """Images in the plane, with measures of how well the plane shows the layer."""
 
     points: np.ndarray  # float32 [n, 2]
-    positions: np.ndarray  # int [n]: which pictures of the test part these are
-    settings: dict[str, Any]  # all that the points follow from
+    positions: np.ndarray  # int [n]: which images of the test set these are
+    settings: dict[str, Any]  # everything that the points follow from
     units: int  # of the layer
-    activations_sha256: str
     divergence: float  # Kullback-Leibler, in nats, of the plane's neighbourhoods from the layer's
-    trustworthiness: float | None
-    kept_neighbours: float  # share of the nearest neighbours in the layer that are so in the plane
+    trustworthiness: float  # NaN where there are too few points
     shares: np.ndarray  # float [classes, classes]: neighbour shares in the plane
     layer_shares: np.ndarray  # the same in the layer itself
 
     def save(self, path: Path) -> None:
-        """Write it to ``path`` under a temporary name first."""
+        """Write it to ``path``, under a temporary name first."""
         temporary = path.with_name(f".{path.stem}.{os.getpid()}.writing")
         content = {**vars(self), "settings": json.dumps(self.settings, sort_keys=True)}
-        if self.trustworthiness is None:
-            del content["trustworthiness"]
         try:
             with temporary.open("wb") as file:
                 np.savez_compressed(file, **content)
@@ -105,19 +95,11 @@ class Embedding:
         try:
             with np.load(path, allow_pickle=False) as kept:
                 content = {name: kept[name] for name in kept.files}
-            return cls(
-                content["points"],
-                content["positions"],
-                json.loads(str(content["settings"])),
-                int(content["units"]),
-                str(content["activations_sha256"]),
-                float(content["divergence"]),
-                float(content["trustworthiness"]) if "trustworthiness" in content else None,
-                float(content["kept_neighbours"]),
-                content["shares"],
-                content["layer_shares"],
-            )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            scalars = {name: content[name].item() for name in
+                       ("units", "divergence", "trustworthiness")}  # fmt: skip
+            settings = json.loads(str(content["settings"]))
+            return cls(**content | scalars | {"settings": settings})
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
 
 
@@ -128,70 +110,57 @@ def embed(
     positions: np.ndarray,
     settings: dict[str, Any],
 ) -> Embedding:
-    """Return the embedding of pictures with its measures.
+    """Return the embedding of images with its measures.
 
     Parameters
     ----------
     activations : float32 ``[n, units]``.
     labels : int ``[n]``, from 0 to ``classes`` - 1.
-    positions : int ``[n]``, of the pictures in the test part.
-    settings : all that the result follows from, ``perplexity`` among them.
+    positions : int ``[n]``, of the images in the test set.
+    settings : everything that the result follows from, ``perplexity`` among them.
     """
+    from sklearn.manifold import trustworthiness
+
     points, divergence = tsne(activations, settings["perplexity"])
-    in_plane, in_layer = neighbours(points), neighbours(activations)
+    sample = np.random.default_rng(SEED).permutation(len(points))[:SAMPLE]
+    trust = (
+        trustworthiness(activations[sample], points[sample], n_neighbors=NEIGHBOURS)
+        if len(sample) > 2 * NEIGHBOURS
+        else np.nan
+    )
     return Embedding(
         points,
         positions,
         settings,
         activations.shape[1],
-        hashlib.sha256(np.ascontiguousarray(activations).tobytes()).hexdigest(),
         divergence,
-        trustworthiness(activations, in_plane),
-        kept_neighbours(in_layer, in_plane),
-        neighbour_shares(in_plane, labels, classes),
-        neighbour_shares(in_layer, labels, classes),
+        float(trust),
+        neighbour_shares(neighbours(points), labels, classes),
+        neighbour_shares(neighbours(activations), labels, classes),
     )
 
 
 def tsne(activations: np.ndarray, perplexity: float = PERPLEXITY) -> tuple[np.ndarray, float]:
     """Return float32 ``[n, 2]`` and the Kullback-Leibler divergence that is left, in nats.
 
-    Early exaggeration 12 for 250 iterations, then 500 without; the rate is the number of points
-    over the exaggeration (Belkina et al., "Automated optimized parameters for t-distributed
-    stochastic neighbor embedding", 2019). Starts from the principal components (Kobak and Berens,
-    "The art of using t-SNE for single-cell transcriptomics", 2019).
-
-    Measured on 10,000 points of 140 activations, one thread, processor time with the search for
-    neighbours, divergence by one exact formula: openTSNE's Barnes-Hut gradient 37 s and 1.294
-    nats, its interpolated one 29 to 40 s and 1.314, scikit-learn's TSNE (1,000 iterations, its
-    default) 58 s and 1.305. All keep 0.495 to 0.496 of the 10 nearest neighbours.
+    scikit-learn's Barnes-Hut t-SNE from the principal components (Kobak and Berens, "The art of
+    using t-SNE for single-cell transcriptomics", 2019). The seed fixes the points on one machine;
+    another number of threads may change last digits, of which t-SNE makes much.
     """
-    from openTSNE import TSNE
-    from threadpoolctl import threadpool_limits
+    from sklearn.manifold import TSNE
 
-    # where one unit alone differs between pictures, or none, there are no two components to start
+    # where one unit alone differs between images, or none, there are no two components to start
     # from: a layer of one unit, or a dead one
     start = "pca" if (np.ptp(activations, axis=0) > 0).sum() > 1 else "random"
-    # One thread throughout. The principal components' last digits depend on how many the linear
-    # algebra has, and t-SNE makes much of them. Two for t-SNE wait for each other at every step:
-    # beside other work they took 1.4 times the processor time at 10,000 points, 12 times at 1,000.
-    with threadpool_limits(1):
-        fitted = TSNE(
-            perplexity=perplexity,
-            initialization=start,
-            neighbors="exact",
-            negative_gradient_method=GRADIENT,
-            random_state=SEED,
-            n_jobs=1,
-        ).fit(activations)
-    return np.asarray(fitted, np.float32), float(fitted.kl_divergence)
+    fitted = TSNE(perplexity=perplexity, init=start, random_state=SEED).fit(activations)
+    return np.asarray(fitted.embedding_, np.float32), float(fitted.kl_divergence_)
 
 
 # --- measures -------------------------------------------------------------------------------
 
 
 def neighbours(points: np.ndarray) -> np.ndarray:
-    """Return the positions of each point's nearest others, itself left out: int ``[n, k]``.
+    """Return the positions of each point's nearest others, without itself: int ``[n, k]``.
 
     ``k`` is :data:`NEIGHBOURS`, or all others where they are fewer.
     """
@@ -212,7 +181,7 @@ def neighbour_shares(near: np.ndarray, labels: np.ndarray, classes: int) -> np.n
 
     Parameters
     ----------
-    near : int ``[n, k]``, as :func:`neighbours` gives it.
+    near : int ``[n, k]``, as :func:`neighbours` returns it.
     labels : int ``[n]``.
 
     >>> near = np.array([[1, 2], [0, 2], [1, 0]])
@@ -227,53 +196,6 @@ def neighbour_shares(near: np.ndarray, labels: np.ndarray, classes: int) -> np.n
     return shares
 
 
-def kept_neighbours(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the share of the neighbours in ``one`` that are neighbours in ``other`` too.
-
-    Parameters
-    ----------
-    one, other : int ``[n, k]``, as :func:`neighbours` gives them.
-    """
-    return float((one[:, :, None] == other[:, None, :]).any(axis=2).mean())
-
-
-def trustworthiness(activations: np.ndarray, near: np.ndarray) -> float | None:
-    """Return whether neighbours in the plane are so in the layer: from 0 to 1, 1 if all are.
-
-    Each false neighbour costs by how far down it is among the point's neighbours in the layer
-    (Venna and Kaski, "Neighborhood preservation in nonlinear projection methods", 2001). None
-    where a point has no more than twice as many others as neighbours, as then it is not defined.
-
-    The figures are those of ``sklearn.manifold.trustworthiness``, which sorts all distances at once
-    and for that takes 2.1 GB at 10,000 points, and twice the time; this takes 0.15 GB.
-
-    Parameters
-    ----------
-    activations : float ``[n, units]``.
-    near : int ``[n, k]``: the neighbours in the plane.
-    """
-    from sklearn.metrics import pairwise_distances_chunked
-
-    n, k = near.shape
-    if 2 * k >= n:
-        return None
-
-    def too_far(distances: np.ndarray, start: int) -> np.ndarray:
-        rows = np.arange(len(distances))
-        # before its own column the point itself counts, as the nearest of all
-        ranks = [
-            (distances < distances[rows, at][:, None]).sum(axis=1)
-            for at in near[start : start + len(distances)].T
-        ]
-        return np.maximum(np.array(ranks) - k, 0).sum(axis=0)
-
-    chunks: Iterator[np.ndarray] = pairwise_distances_chunked(
-        activations, reduce_func=too_far, working_memory=64
-    )
-    penalty = sum(int(chunk.sum()) for chunk in chunks)
-    return 1 - 2 / (n * k * (2 * n - 3 * k - 1)) * penalty
-
-
 @dataclass(frozen=True)
 class Pair:
     """Two classes: how near they lie, and how often they are confused, both ways together."""
@@ -285,11 +207,11 @@ class Pair:
 
 
 def pairs(shares: np.ndarray, confusion: np.ndarray) -> list[Pair]:
-    """Return every two classes that have points and test pictures.
+    """Return every two classes that have points and test images.
 
     Parameters
     ----------
-    shares : float ``[classes, classes]``, as :func:`neighbour_shares` gives it.
+    shares : float ``[classes, classes]``, as :func:`neighbour_shares` returns it.
     confusion : int ``[classes, classes]``, rows are truths.
     """
     tested = confusion.sum(axis=1)
@@ -319,7 +241,7 @@ def most_confused(several: Sequence[Pair], most: int) -> list[Pair]:
 
 
 def rank_correlation(several: Sequence[Pair]) -> float | None:
-    """Return Spearman's between nearness and confusion over the pairs.
+    """Return Spearman's correlation of nearness and confusion over the pairs.
 
     None where it is not defined: fewer than three pairs, or no differences in one of the two.
     """
@@ -336,12 +258,12 @@ def among_the_mistaken(
 ) -> tuple[int, int]:
     """Return how many points are misclassified, and how many of them lie with the wrong class.
 
-    A point lies with the wrong class where more of its neighbours are of the class that it is taken
-    for than of its own.
+    A point lies with the wrong class if more of its neighbours belong to the predicted class than
+    to its own.
 
     Parameters
     ----------
-    near : int ``[n, k]``, as :func:`neighbours` gives it.
+    near : int ``[n, k]``, as :func:`neighbours` returns it.
     labels, guesses : int ``[n]``: true and predicted classes.
     """
     wrong = np.flatnonzero(labels != guesses)

@@ -1,6 +1,6 @@
-"""Figures of a classifier from its probabilities, and of an autoencoder from its pictures.
+"""Metrics of a classifier from its probabilities, and of an autoencoder from its reconstructions.
 
-Every one is of examples, never of batches.
+All are over examples, never over batches.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ CALIBRATION_BINS = 15
 def loss_and_accuracy(
     probabilities: np.ndarray, labels: np.ndarray, output: Output = "softmax"
 ) -> tuple[float, float]:
-    """Return the mean loss in nats, and the share of right answers.
+    """Return the mean loss in nats, and the accuracy.
 
     Parameters
     ----------
     probabilities : float ``[n, classes]``.
     labels : int ``[n]``.
-    output : of the model; ``softmax`` has the cross-entropy for a loss, ``sigmoid`` the mean over
-        the classes of each one's binary cross-entropy.
+    output : of the model. The loss of ``softmax`` is the cross-entropy, that of ``sigmoid`` the
+        mean over the classes of their binary cross-entropies.
     """
     truth = np.arange(len(labels)), labels
     # np.clip lets NaN through, so a diverged model has a loss of NaN and not a good one
@@ -71,11 +71,11 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def agreement(probabilities: Sequence[np.ndarray]) -> float:
-    """Return the share of examples for which all give the same class the most.
+    """Return the share of examples for which all predict the same class.
 
     Parameters
     ----------
-    probabilities : float ``[n, classes]`` each: of several heads, or models.
+    probabilities : float ``[n, classes]`` of each head, or model.
 
     >>> agreement([np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[0.8, 0.2], [0.7, 0.3]])])
     0.5
@@ -87,7 +87,7 @@ def agreement(probabilities: Sequence[np.ndarray]) -> float:
 def summary(
     probabilities: np.ndarray, labels: np.ndarray, output: Output = "softmax"
 ) -> dict[str, Any]:
-    """Return the short figures of one part of the data: count, loss, accuracy, error."""
+    """Return the metrics of one split: number of examples, loss, accuracy, error."""
     loss, accuracy = loss_and_accuracy(probabilities, labels, output)
     return {"examples": len(labels), "loss": loss, "accuracy": accuracy, "error": 1 - accuracy}
 
@@ -99,9 +99,9 @@ def full_report(
     output: Output = "softmax",
     most: int = 20,
 ) -> dict[str, Any]:
-    """Return all figures of the test set, ready for JSON.
+    """Return all metrics of the test set, ready for JSON.
 
-    ``most_confused`` counts ordered pairs (truth taken for prediction); positions in
+    ``most_confused`` counts ordered pairs (true class, prediction); positions in
     ``most_confident_mistakes`` are those in the test set as the experiment sees it.
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -160,13 +160,13 @@ def full_report(
 def reconstruction_errors(
     predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray | Rows, batch_size: int = 1000
 ) -> np.ndarray:
-    """Return every picture's mean squared error over its pixels in [0, 1]: float64 ``[n]``.
+    """Return the mean squared error of every image over its pixels in [0, 1]: float64 ``[n]``.
 
-    No more than a batch of reconstructions is there at a time.
+    Only one batch of reconstructions is in memory at a time.
 
     Parameters
     ----------
-    predict : from uint8 pictures to reconstructions of the same shape, where 1 is white.
+    predict : from uint8 images to reconstructions of the same shape, where 1 is white.
     images : uint8 ``[n, height, width, channels]``.
     """
     errors = np.empty(len(images))
@@ -178,14 +178,14 @@ def reconstruction_errors(
 
 
 def reconstruction_summary(errors: np.ndarray) -> dict[str, Any]:
-    """Return the figures of one part of the data from its pictures' errors: count and loss."""
+    """Return the metrics of one split from its images' errors: number of examples and loss."""
     return {"examples": len(errors), "loss": float(errors.mean())}
 
 
 def reconstruction_report(
     errors: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return all figures of the test set, ready for JSON; a class without pictures has no loss."""
+    """Return all metrics of the test set, ready for JSON; a class without images has no loss."""
     by_class = [errors[labels == label] for label in range(len(class_names))]
     return {
         **reconstruction_summary(errors),
@@ -201,7 +201,7 @@ def reconstruction_report(
 
 
 def first_of_each_class(labels: np.ndarray, most: int) -> np.ndarray:
-    """Return the positions of the first pictures of every class, class by class, ascending.
+    """Return the positions of the first images of every class, class by class, ascending.
 
     >>> first_of_each_class(np.array([1, 0, 1, 1, 0]), most=2)
     array([1, 4, 0, 2])
@@ -210,5 +210,5 @@ def first_of_each_class(labels: np.ndarray, most: int) -> np.ndarray:
 
 
 def as_pixels(reconstructions: np.ndarray) -> np.ndarray:
-    """Return pictures on a scale where 1 is white as uint8; what is out of [0, 1] is clipped."""
+    """Return images on a scale where 1 is white as uint8; values outside [0, 1] are clipped."""
     return np.round(np.clip(reconstructions, 0, 1) * 255).astype(np.uint8)

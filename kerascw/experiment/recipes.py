@@ -3,9 +3,9 @@
     python -m kerascw list --recipes
     python -m kerascw run fashion --recipe best
 
-A recipe sets the fields of the training part that it names, for every variant of the study, and
-its model takes the place of every variant's where it has one. The data stay the study's: what is
-held out, the classes, the scaling of the pixels. Settings (``--set``) go on top of the recipe.
+A recipe sets those fields of ``training`` that it names, for every variant of the study, and its
+model takes the place of every variant's where it has one. The data stay the study's: what is held
+out, the classes, the scaling of the pixels. Settings (``--set``) go on top of the recipe.
 """
 
 from collections.abc import Mapping
@@ -34,12 +34,12 @@ class Recipe:
     """A way to train.
 
     ``training`` has the fields of :class:`~kerascw.experiment.spec.TrainingSpec` that it sets; the
-    others stay as the study has them.
+    others stay as the study has them. ``measured`` says what came of it, over how many seeds.
     """
 
     name: str
     purpose: str
-    measured: str  # what came of it, on what machine
+    measured: str
     training: Mapping[str, Any]
     model: ConvNet | DenseNet | None = None
 
@@ -105,7 +105,7 @@ def _without_model() -> str:
 
 # --- the recipes ----------------------------------------------------------------------------
 
-# What each part earned, on Fashion-MNIST with 5,000 pictures held out. Selection looked at
+# What each part earned, on Fashion-MNIST with 5,000 images held out. Selection looked at
 # validation only; "images a second" are of one core's processor time (AVX-512, float32), other
 # programs running beside it, so that only their ratios mean something.
 #
@@ -135,12 +135,17 @@ def _without_model() -> str:
 #                                over the flagship's 12 epochs 0.0023 (kerascw/studies/fashion.py)
 # flips                          in 3 epochs they cost: 0.9318 without flips and mirror average,
 #                                0.9296 with them (batch 64, one seed), so `fastest` has neither
-# random erasing                 0.5 of the pictures, up to a fifth: -0.0042 after 6 epochs of the
+# random erasing                 0.5 of the images, up to a fifth: -0.0042 after 6 epochs of the
 #                                largest net (one seed; loss 0.2010 against 0.1954), so left out
 # batch 64 in place of 128       8 epochs 0.9384 where 10 epochs at 128, in as much time, give
 #                                0.9406; but in 3 epochs, of few steps, it is worth 0.0036 (a seed)
-# bfloat16                       1.45 times the rate on the largest net, where the processor has
-#                                avx512_bf16; not in a recipe, which must do elsewhere too
+# bfloat16                       in shards 1.24 to 1.65 times the rate of float32 on five convnets,
+#                                where the processor has avx512_bf16 (docs/speed.md); `fastest`, 3
+#                                seeds, validation: 0.9296 0.9228 0.9262, float32 0.9236 0.9264
+#                                0.9258. Elsewhere it is slower, so the recipes say `auto`
+
+_AUTO: dict[str, Any] = {"precision": "auto"}
+"""The fastest arithmetic of the processor; studies, which reproduce reports, stay in float32."""
 
 _TRAINING: dict[str, Any] = {
     "schedule": OneCycle(warmup=0.25),
@@ -152,7 +157,7 @@ _TRAINING: dict[str, Any] = {
 
 BEST = Recipe(
     name="best",
-    purpose="the highest accuracy in minutes, of pictures that mean the same in a mirror",
+    purpose="the highest accuracy in minutes, of images that mean the same in a mirror",
     measured="Fashion-MNIST, 1 seed: test 0.9441 (0.9394 to 0.9484)",
     model=ConvNet(
         filters=(32, 96, 96, 192, 192),
@@ -165,6 +170,7 @@ BEST = Recipe(
         mirror_average=True,
     ),
     training=_TRAINING
+    | _AUTO
     | {
         "epochs": 12,
         "batch_size": 128,
@@ -186,10 +192,11 @@ _FAST_MODEL = ConvNet(
 
 FAST = Recipe(
     name="fast",
-    purpose="a good accuracy in a minute, of pictures that mean the same in a mirror",
+    purpose="a good accuracy in a minute, of images that mean the same in a mirror",
     measured="Fashion-MNIST on all 60,000, 3 seeds: test 0.9310",
     model=_FAST_MODEL.model_copy(update={"mirror_average": True}),
     training=_TRAINING
+    | _AUTO
     | {
         "epochs": 8,
         "batch_size": 128,
@@ -205,6 +212,7 @@ FASTEST = Recipe(
     measured="3 seeds: Fashion-MNIST test 0.9200; MNIST, 1 epoch, 0.9930",
     model=_FAST_MODEL,
     training=_TRAINING
+    | _AUTO
     | {
         "epochs": 3,
         "batch_size": 64,

@@ -318,7 +318,7 @@ def _sha256(path: Path) -> str:
 def _of_run(folder: Path) -> tuple[str, dict[str, Any]]:
     """Return title and document of a run's own model."""
     # here and not above: a small model predicts sooner without Pydantic
-    from kerascw.export.run import card_of
+    from kerascw.export.card import card_of
     from kerascw.runs.store import Run, find_fault
 
     if fault := find_fault(folder):

@@ -234,6 +234,7 @@ def command(
     without TensorFlow: pip install 'kerascw[light]'.
 
     FILE is an image (PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF), an array of them (.npy, .npz), a
-    folder, or - for an image on standard input. The first line on standard error names the model and its version.
+    folder, or - for an image on standard input. The first line on standard error names the model
+    and its version.
     """
     context.exit(predict_files(model, files, top, output_format, invert, runs))

@@ -220,7 +220,7 @@ class Comparison:
 
     @property
     def has_intervals(self) -> bool:
-        """Whether any fraction has two seeds or more; else nothing can be significant."""
+        """Whether any fraction has enough seeds for one; else nothing can be significant."""
         return any(difference.spread.interval for difference in self.differences)
 
     @property

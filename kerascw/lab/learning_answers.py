@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from kerascw.evaluation.statistics import FEWEST
 from kerascw.lab.curves import (
     Comparison,
     Curve,
@@ -30,7 +31,10 @@ WIDEST_EXPONENT = 1.0
 WIDEST_FLOOR = 0.9
 """An interval of c that is as wide as this share of the error says nothing."""
 
-ONE_SEED = "With one seed there is no confidence interval, so no difference is significant."
+TOO_FEW = (
+    f"With fewer than {FEWEST} seeds there is no confidence interval, so no difference is called "
+    "significant."
+)
 
 
 def learning_curve_answers(runs: CurveRuns, figures: CurveFigures | None = None) -> list[Answer]:
@@ -109,7 +113,7 @@ def _who_is_better(compared: Comparison) -> str:
         parts += [f"neither at {_list(compared, ties)}"] if ties else []
         answer = f"Neither. The better mean has {'; '.join(parts)}."
     if not compared.has_intervals:
-        return f"{answer} {ONE_SEED}"
+        return f"{answer} {TOO_FEW}"
     significant = compared.significant
     if not significant:
         where = "at none of them"
@@ -155,7 +159,7 @@ def _where_they_cross(compared: Comparison) -> str:
 
 def _until_when(compared: Comparison) -> str:
     if not compared.has_intervals:
-        return ONE_SEED
+        return TOO_FEW
     last, first = compared.differences[-1], compared.not_significant_from
     if first is None:
         return (
@@ -210,7 +214,7 @@ def power_law_cautions(law: PowerLaw) -> list[str]:
     if len(law.measured) < FEWEST_POINTS:
         cautions.append(f"{len(law.measured)} fractions cannot test a law of three parameters")
     if law.is_flat:
-        cautions.append("the fall of the error, first to last fraction, is not significant at 95 %")
+        cautions.append("the error does not fall significantly from the first to the last fraction")
     if law.r_squared < LOWEST_R_SQUARED:
         cautions.append(
             f"R² {law.r_squared:.2f} is below {LOWEST_R_SQUARED}: the errors do not follow the law"

@@ -68,7 +68,8 @@ class PowerLaw:
 
     @property
     def a(self) -> float:
-        return _a(self.fitted, self.largest)
+        scale, b, _ = self.fitted
+        return float(scale * self.largest**b)
 
     @property
     def b(self) -> float:
@@ -83,9 +84,7 @@ class PowerLaw:
         return float(_law(images / self.largest, *self.fitted))
 
     def interval(self, name: str) -> Interval | None:
-        """Return the 95 % interval of ``a``, ``b`` or ``c``; None if nothing can be drawn."""
-        if name == "a":
-            return self._interval(lambda draw: _a(draw, self.largest))
+        """Return the 95 % interval of ``b`` or ``c``; None if nothing can be drawn."""
         at = ("scale", "b", "c").index(name)
         return self._interval(lambda draw: draw[at])
 
@@ -105,16 +104,16 @@ class PowerLaw:
 
     @property
     def is_flat(self) -> bool:
-        """Whether the fall of the error, first to last fraction, is not significant at 95 %."""
+        """Whether the error does not fall, first to last fraction, or not significantly."""
         first, *_, last = [point for point in self.curve.points if point.values]
         end = dict(zip(last.seeds, last.values, strict=True))
         start = zip(first.seeds, first.values, strict=True)
         pairs = [(end[seed], value) for seed, value in start if seed in end]
-        if len(pairs) < 2:
+        if not pairs:
             return False
         change = paired_difference(*zip(*pairs, strict=True))
-        is_better = (change.mean > 0) == higher_is_better(self.curve.figure)
-        return not (is_shown(change) and is_better)
+        falls = change.mean != 0 and (change.mean > 0) == higher_is_better(self.curve.figure)
+        return not falls or (change.interval is not None and not is_shown(change))
 
     def _interval(self, of: Callable[[Parameters], float]) -> Interval | None:
         if not self.draws:
@@ -234,11 +233,6 @@ def more_images(parameters: Parameters, gain: float) -> float:
         return math.inf
     exponent = math.log(scale / (scale - gain)) / b
     return math.expm1(exponent) if exponent < 700 else math.inf  # the largest float is e^709
-
-
-def _a(parameters: Parameters, largest: int) -> float:
-    scale, b, _ = parameters
-    return float(scale * largest**b)
 
 
 def _measured(curve: Curve) -> list[tuple[int, tuple[float, ...]]]:

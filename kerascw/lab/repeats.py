@@ -1,24 +1,31 @@
-"""What a variant's runs repeat: seeds, or the folds of a cross-validation."""
+"""What a variant's runs repeat: seeds, or the folds of a cross-validation.
+
+Statistics are over the folds where there are any. The runs of several seeds on one fold count as
+one figure, their mean, since they were scored on the same images.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from kerascw.errors import counted as numbered
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.verdict import figure_of
 
 if TYPE_CHECKING:
     from kerascw.runs.store import Run
 
+__all__ = ["Repeats", "counted", "numbered", "paired_values", "repeat_text", "repeats_of",
+           "values_of"]  # fmt: skip
+
+Place = tuple[int | None, int]
+"""Fold and seed."""
+
 
 @dataclass(frozen=True)
 class Repeats:
-    """Over how many seeds and folds a variant was run.
-
-    Statistics are over the folds where there are any: what several seeds gave on one fold is one
-    figure, their mean, for they were scored on the same pictures.
-    """
+    """Over how many seeds and folds a variant was run."""
 
     seeds: int
     folds: int | None = None  # None: no cross-validation
@@ -30,54 +37,45 @@ class Repeats:
 
     @property
     def count(self) -> int:
-        """How many figures statistics are over, where no run diverged."""
+        """How many figures statistics are over if no run diverged."""
         return self.seeds if self.folds is None else self.folds
 
     def __str__(self) -> str:
-        several = numbered(self.count, self.unit)
+        text = numbered(self.count, self.unit)
         if self.folds is None or self.seeds == 1:
-            return several
-        return f"{several}, each the mean of {self.seeds} seeds"
-
-
-def numbered(count: int, what: str) -> str:
-    """Return the count with its noun.
-
-    >>> numbered(1, "fold"), numbered(5, "fold")
-    ('1 fold', '5 folds')
-    """
-    return f"{count} {what}{'' if count == 1 else 's'}"
+            return text
+        return f"{text}, each the mean of {self.seeds} seeds"
 
 
 def repeats_of(runs: Sequence["Run"]) -> Repeats:
-    """Return what a variant's runs repeat."""
+    """Count the seeds and folds of a variant's runs."""
     folds = {fold for run in runs if (fold := run.experiment.fold) is not None}
     return Repeats(len({run.experiment.seed for run in runs}), len(folds) or None)
 
 
 def repeat_text(experiment: Experiment) -> str:
-    """Return which repeat an experiment is: ``seed 0``, or ``fold 2, seed 0``."""
+    """Name the repeat that an experiment is: ``seed 0``, or ``fold 2, seed 0``."""
     fold = experiment.fold
     return f"{'' if fold is None else f'fold {fold}, '}seed {experiment.seed}"
 
 
 def counted(count: int, runs: Sequence["Run"]) -> str:
-    """Return a count of runs in their own words: seeds, folds, or runs where they are both."""
+    """Count runs by what they are: seeds, folds, or runs if there are seeds of each fold."""
     repeats = repeats_of(runs)
     return numbered(count, repeats.unit if repeats.folds is None or repeats.seeds == 1 else "run")
 
 
 def values_of(runs: Sequence["Run"], figure: str) -> list[float]:
-    """Return one figure of every seed, or of every fold; what diverged is left out."""
+    """Return one figure of every seed, or of every fold; diverged runs are left out."""
     return list(_over_seeds_of_a_fold(_by_repeat(runs, figure)).values())
 
 
 def paired_values(
     runs: Sequence["Run"], baseline: Sequence["Run"], figure: str
 ) -> list[tuple[float, float]]:
-    """Return both variants' figure of every seed, or fold, that both have.
+    """Return both variants' figure for every seed, or fold, that both have.
 
-    Of several seeds on a fold, both means are over the seeds that both have.
+    With several seeds on a fold, both means are over the seeds that both have.
     """
     mine, theirs = _by_repeat(runs, figure), _by_repeat(baseline, figure)
     first, second = (
@@ -85,10 +83,6 @@ def paired_values(
         for values in (mine, theirs)
     )
     return [(value, second[unit]) for unit, value in first.items()]
-
-
-Place = tuple[int | None, int]
-"""Fold and seed."""
 
 
 def _by_repeat(runs: Sequence["Run"], figure: str) -> dict[Place, float]:
@@ -100,7 +94,7 @@ def _by_repeat(runs: Sequence["Run"], figure: str) -> dict[Place, float]:
 
 
 def _over_seeds_of_a_fold(values: Mapping[Place, float]) -> dict[Place, float]:
-    """Return a value for each fold, in their order; what has no folds as it is."""
+    """Return one value for each fold, in their order; without folds, one for each seed."""
     units: dict[Place, list[float]] = {}
     for (fold, seed), value in values.items():
         units.setdefault((fold, seed if fold is None else 0), []).append(value)

@@ -1,6 +1,6 @@
 """Run a planned study, keep which runs it consists of, and read that back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,17 @@ from kerascw.errors import CallError, KerascwError, counted
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import finals_of, repeated
-from kerascw.lab.event_links import EVENTS, link_events, link_names
 from kerascw.lab.plan import FINAL, Plan, StudyResult
+from kerascw.lab.repeats import repeat_text
 from kerascw.lab.study import Study
 from kerascw.lab.table import spread_text
 from kerascw.runs.environment import command_line
 from kerascw.runs.many import StudyWatcher, run_many
 from kerascw.runs.store import MANIFEST, Run, Store, write_json
 from kerascw.runs.summary import Summary, read_json, write_summary
+
+PLANNED = "planned.json"
+"""In a study's folder, before anything is trained: variant to run name to seed or fold."""
 
 KEPT = "study.json"
 """Which runs a study consists of, and how it was run: in the study's folder."""
@@ -52,8 +55,7 @@ def run_study(
         def link(names: Sequence[str]) -> None:
             left = iter(names)
             named = {v: [(e, next(left)) for e in own] for v, own in experiments.items()}
-            folder = store.study_folder(plan.label) / EVENTS
-            link_events(folder, store, link_names(named), more=more)
+            announce(store.study_folder(plan.label), named, more=more)
 
         done = iter(
             run_many(
@@ -81,6 +83,25 @@ def run_study(
     result = StudyResult(plan, runs)
     _remember(result, store)
     return result
+
+
+def announce(
+    folder: Path, named: Mapping[str, Iterable[tuple[Experiment, str]]], *, more: bool = False
+) -> None:
+    """Write which runs a study is about to train, so that they can be watched by name.
+
+    Parameters
+    ----------
+    named : for every variant its experiments, each with the name of its run.
+    more : these come in addition to those written before.
+    """
+    planned = {variant: {run: repeat_text(e) for e, run in own} for variant, own in named.items()}
+    if more and (folder / PLANNED).is_file():
+        planned = read_json(folder / PLANNED) | planned
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{PLANNED}.writing"
+    write_json(temporary, planned)
+    temporary.replace(folder / PLANNED)
 
 
 def _remember(result: StudyResult, store: Store) -> None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from kerascw.experiment.spec import Experiment
-from kerascw.lab.pictures import PictureSpec
 from kerascw.lab.published import Published
 
 if TYPE_CHECKING:
+    from kerascw.lab.pictures import PictureSpec
     from kerascw.runs.store import Run
 
 Budget = Literal["quick", "full"]

@@ -4,28 +4,36 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import altair as alt
-import numpy as np
+
+from kerascw.report.page import readable
 
 BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#767676",
 )  # fmt: skip
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY)
-"""Okabe and Ito's, but grey for black, which a dark page would swallow."""
+"""Okabe and Ito's, but grey for black, which cannot be seen on a dark page."""
 
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2))
 INK = "currentColor"
 HEAT = "#00507E"
-"""A darker blue, that white letters can be read on."""
+"""A darker blue, on which white letters can be read."""
 
 DIGITS = 6
-"""Significant digits of what is drawn: a pixel is worth three."""
+"""Significant digits of what is drawn: a pixel needs three."""
 
 HEIGHT = 260
-"""Pixels of a panel with a scale upwards."""
+"""Pixels of a panel with a vertical scale."""
+
+_PROTOTYPE = (
+    "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__",
+    "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString",
+    "toString", "valueOf",
+)  # fmt: skip
+"""What every JavaScript object has: Vega takes it for the value of a class of that name."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Chart:
 
     panels: tuple[Any, ...]  # of alt.Chart or alt.LayerChart
     series: tuple[Series, ...] = ()
-    numbers: str = ""  # for who cannot see it
+    numbers: str = ""  # for readers who cannot see the figure
     widest: int | None = None  # pixels on a page
     file_width: int = 360  # pixels of a panel in a file
 
@@ -66,6 +74,10 @@ class Chart:
             specs.append(spec)
         return specs
 
+    def page_series(self) -> tuple[Series, ...]:
+        """Return what can be switched by the names that the specifications have."""
+        return tuple(replace(key, name=_drawable(key.name)) for key in self.series)
+
     def file_spec(self) -> dict[str, Any]:
         """Return one specification of all panels, of fixed size and with a legend."""
         panels = [panel.properties(width=self.file_width) for panel in self.panels]
@@ -80,8 +92,8 @@ class Chart:
 class Line:
     """A line with a band: ``x`` and ``y`` of one length, ``low`` and ``high`` too or left out.
 
-    What is not finite is left out. Lines that share a name share its colour and are switched
-    together; ``own`` says which of them a line is.
+    Values that are not finite are left out. Lines of one name share its colour and are switched
+    together; ``own`` tells them apart.
     """
 
     name: str
@@ -93,8 +105,17 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """A dotted line across a panel at a value of its ``x`` or ``y`` axis, with its label."""
+
+    axis: str
+    value: float
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Dot:
-    """One figure with its interval, each value it is the mean of, and a published one."""
+    """One figure with its interval, the values that it is the mean of, and a published one."""
 
     name: str
     value: float | None
@@ -102,6 +123,9 @@ class Dot:
     high: float | None = None
     each: tuple[float, ...] = ()
     published: float | None = None
+
+
+# --- rows and keys --------------------------------------------------------------------------
 
 
 def series(names: Iterable[str], shape: str = "stroke") -> tuple[Series, ...]:
@@ -117,9 +141,6 @@ def series(names: Iterable[str], shape: str = "stroke") -> tuple[Series, ...]:
     )
 
 
-# --- rows and keys --------------------------------------------------------------------------
-
-
 def short(value: float) -> float:
     """Return the value with as many digits as can be seen: pages are half as large."""
     return float(f"{float(value):.{DIGITS}g}")
@@ -133,57 +154,43 @@ def data_of(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
 def colour_of(keys: Sequence[Series], symbol: str | None = "stroke") -> alt.Color:
     """Return the colour of a mark by its field ``line``."""
     scale = alt.Scale(domain=[key.name for key in keys], range=[key.colour for key in keys])
-    return alt.Color("line:N", scale=scale, legend=_legend(symbol, len(keys)))
+    return alt.Color("line:N", scale=scale, legend=legend_of(symbol, len(keys)))
 
 
-def dash_of(keys: Sequence[Series]) -> alt.StrokeDash:
-    """Return the dashes of a line by its field ``line``."""
-    scale = alt.Scale(domain=[key.name for key in keys], range=[list(key.dash) for key in keys])
-    return alt.StrokeDash("line:N", scale=scale, legend=_legend("stroke", len(keys)))
-
-
-def _legend(symbol: str | None, entries: int) -> alt.Legend:
+def legend_of(symbol: str | None, entries: int) -> alt.Legend:
     """Return the legend of a file; a stroke is long enough to show its dashes."""
     kind = {} if symbol is None else {"symbolType": symbol}
     size = {"symbolSize": 320, "rowPadding": 0} if symbol == "stroke" else {}
     return alt.Legend(title=None, labelLimit=320, columns=-(-entries // 14), **kind, **size)
 
 
-# --- numbers in words -----------------------------------------------------------------------
-
-
-def said_of_lines(several: Sequence[Line], x: str = "epoch") -> str:
-    """Return where every line begins and ends, for who cannot see it."""
-    said = []
-    for line in several:
-        there = [(a, b) for a, b in zip(line.x, line.y, strict=True) if np.isfinite(b)]
-        if there:
-            (first, begin), (last, end) = there[0], there[-1]
-            name = f"{line.name}, {line.own}" if line.own else line.name
-            word = f"{name} {begin:.4g} at {x} {first:g}"
-            said.append(word if last == first else f"{word}, {end:.4g} at {x} {last:g}")
-    return "; ".join(said)
-
-
-def said_of_dots(several: Sequence[Dot]) -> str:
-    """Return every figure with its interval and the published one."""
-    said = []
-    for dot in several:
-        word = f"{dot.name} -" if dot.value is None else f"{dot.name} {dot.value:.4f}"
-        if dot.low is not None and dot.high is not None:
-            word += f" ({dot.low:.4f} to {dot.high:.4f})"
-        said.append(word if dot.published is None else f"{word}, published {dot.published:.4g}")
-    return "; ".join(said)
-
-
 # --- specifications -------------------------------------------------------------------------
 
 
 def _plain(chart: Any) -> dict[str, Any]:
-    """Return the specification without what only an online editor needs."""
+    """Return the specification with names that can be drawn, without the schema's address."""
     spec: dict[str, Any] = chart.to_dict(validate=False)  # validating takes longer than drawing
     spec.pop("$schema", None)
-    return spec
+    made: dict[str, Any] = _all_drawable(spec)
+    return made
+
+
+def _all_drawable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _all_drawable(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_all_drawable(each) for each in value]
+    return _drawable(value) if isinstance(value, str) else value
+
+
+def _drawable(name: str) -> str:
+    """Return a name that Vega and SVG take: no control character, no JavaScript built-in.
+
+    Control characters end the process of vl-convert 1.9 or make an SVG that cannot be read. A class
+    named "constructor" gets a trailing space of fixed width, which is not seen.
+    """
+    name = readable(name)
+    return f"{name}\u00a0" if name in _PROTOTYPE else name
 
 
 def _with_data(spec: dict[str, Any]) -> list[dict[str, Any]]:
@@ -206,7 +213,7 @@ def _config(font: str) -> dict[str, Any]:
     return {
         "font": font,
         "background": None,
-        "aria": False,  # the figure has one description, not one a mark
+        "aria": False,  # the figure has one description, not one for each mark
         "view": {"stroke": None},
         "axis": text | {"gridColor": "#808080", "gridOpacity": 0.25, "domainColor": "#808080",
                         "tickColor": "#808080", "titlePadding": 8, "labelOverlap": True},

@@ -1,108 +1,89 @@
 """Interactive figures: from plain numbers to Vega-Lite, by Altair.
 
 One :class:`Chart` is one figure. On a page (:mod:`kerascw.report.page`) it is drawn by the browser:
-its lines are switched on and off, and pointing reads a value off. The same chart is saved as PNG
+its lines are switched on and off, and values are shown on hover. The same chart is saved as PNG
 and SVG (:mod:`kerascw.report.figure_files`).
 
 How to use it::
 
     from kerascw.report import charts
 
-    chart = charts.Chart(
-        panels=(charts.line_panel([charts.Line("first", x=[1, 2, 3], y=[0.9, 0.5, 0.4])],
-                                  x="epoch", y="loss (nats)", log_y=True),),
-        series=charts.series(["first"]),
-        numbers="first 0.9 at epoch 1, 0.4 at epoch 3",
-    )
+    first = charts.Line("first", x=[1, 2, 3], y=[0.9, 0.5, 0.4])
+    chart = charts.lines([first], y="loss (nats)", log_y=True)
     drawn = {"loss": (chart, "loss against epochs")}   # name: figure and what it shows
     figures = figure_files.write_figures(drawn, folder / "figures")   # PNG, SVG, and for the page
 
-or, in one step, :func:`lines`, :func:`dots`, :func:`bars`, :func:`heat`, :func:`scatter`.
-
-A panel is one Vega-Lite view, so that it can fit the width that it is given; panels stand beside
-one another where there is room. Data is a list of rows; the name that is switched is its field
-``line``. Colours are Okabe and Ito's, told apart by colour-blind readers, and dashes or shapes say
-the same again. Text, axes and neutral marks are ``currentColor``: the page's ink, light or dark.
+Builders are :func:`lines`, :func:`dots`, :func:`bars`, :func:`groups`, :func:`confusion` and
+:func:`scatter`. A figure of several panels is a ``Chart`` of :func:`line_panel` or
+:func:`heat_panel`. A panel is one Vega-Lite view, so that it can fit the width that it is given;
+panels stand side by side where there is room. Data is a list of rows; the name that is switched is
+their field ``line``. Colours are Okabe and Ito's, told apart by colour-blind readers, and dashes or
+shapes repeat them. Text, axes and neutral marks are ``currentColor``: the page's ink, light or
+dark.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import altair as alt
 import numpy as np
 
 from kerascw.report.chart_parts import (
-    AMBER,
     BLUE,
     COLOURS,
-    DASHES,
-    DIGITS,
     GREEN,
     GREY,
     HEAT,
     HEIGHT,
     INK,
     ORANGE,
-    PURPLE,
     SKY,
     Chart,
     Dot,
     Line,
+    Rule,
     Series,
     colour_of,
-    dash_of,
     data_of,
-    said_of_dots,
-    said_of_lines,
+    legend_of,
     series,
     short,
 )
 
+# --- figures --------------------------------------------------------------------------------
 
-def lines(
-    several: Sequence[Line], *, numbers: str | None = None, x: str = "epoch", **panel: Any
-) -> Chart:
-    """Return one panel of lines that can be switched; ``panel`` is as in :func:`line_panel`."""
+
+def lines(several: Sequence[Line], *, x: str = "epoch", **panel: Any) -> Chart:
+    """Draw one panel of lines that can be switched; ``panel`` is as in :func:`line_panel`."""
     keys = series(line.name for line in several)
-    return Chart(
-        (line_panel(several, keys=keys, x=x, **panel),),
-        keys,
-        said_of_lines(several, x) if numbers is None else numbers,
-    )
+    return Chart((line_panel(several, keys=keys, x=x, **panel),), keys, said_of_lines(several, x))
 
 
 def line_panel(
     several: Sequence[Line],
     *,
-    x: str = "epoch",
     y: str,
+    x: str = "epoch",
     keys: Sequence[Series] | None = None,
     title: str = "",
     log_x: bool = False,
     log_y: bool = False,
-    whole_x: bool = True,
     top: float | None = None,
+    rules: Sequence[Rule] = (),
     points: bool | None = None,
-    rules_x: Mapping[str, float] | None = None,
-    rules_y: Mapping[str, float] | None = None,
-    stepped: bool = False,
 ) -> Any:
-    """Return a panel of lines with bands; pointing reads the nearest value off.
+    """Draw a panel of lines with bands; hover shows the nearest value.
+
+    Along x are whole numbers, such as epochs.
 
     Parameters
     ----------
-    keys : of all lines of the figure, where they are more than this panel's.
-    whole_x : the places along x are whole numbers.
+    keys : of all lines of the figure, where it has more panels than this.
     top : where y is cut off, if a line goes beyond.
     points : mark every value; by default where a line has fewer than three.
-    rules_x, rules_y : dotted lines across the panel, by what is written at them.
-    stepped : a value holds until the next.
     """
     keys = keys or series(line.name for line in several)
     rows = [row for line in several for row in _rows(line, log_y=log_y)]
-    if points is None:
-        points = max((len(line.x) for line in several), default=0) < 3
     reach = [row["x"] for row in rows]
     x_scale = alt.Scale(type="log") if log_x else alt.Scale(zero=False, nice=False, padding=8)
     if len(set(reach)) == 1:
@@ -110,66 +91,60 @@ def line_panel(
     beyond = top is not None and any(row.get("high", row["y"]) > top for row in rows)
     y_kind: dict[str, Any] = {"type": "log", "nice": False} if log_y else {"zero": False}
     y_scale = alt.Scale(**y_kind, **({"domainMax": top} if beyond else {}))
-    x_axis = alt.Axis(format="~g", **({"values": _whole(reach)} if whole_x else {}))
-    place = alt.X("x:Q", title=x, scale=x_scale, axis=x_axis)
+    ticks = alt.Axis(format="~g", **({} if log_x else {"values": _whole(reach)}))
+    place = alt.X("x:Q", title=x, scale=x_scale, axis=ticks)
     height = alt.Y("y:Q", title=y, scale=y_scale, axis=alt.Axis(format="~g", tickCount=6))
-    colour, dash = colour_of(keys), dash_of(keys)
+    colour = colour_of(keys)
+    dash_scale = alt.Scale(domain=[k.name for k in keys], range=[list(k.dash) for k in keys])
+    dash = alt.StrokeDash("line:N", scale=dash_scale, legend=legend_of("stroke", len(keys)))
     base = alt.Chart(data_of(rows))
     layers = []
-    if any("low" in row for row in rows):
-        band = base.mark_area(opacity=0.16, clip=True, **_step(stepped))
-        layers.append(
-            band.encode(x=place, y=alt.Y("low:Q", title=y, scale=y_scale), y2="high:Q",
-                        color=colour)
-        )  # fmt: skip
-    mark = base.mark_line(strokeWidth=2, clip=True, **_step(stepped))
+    banded = any("low" in row for row in rows)
+    if banded:
+        low = alt.Y("low:Q", title=y, scale=y_scale)
+        band = base.mark_area(opacity=0.16, clip=True)
+        layers.append(band.encode(x=place, y=low, y2="high:Q", color=colour))
     apart = {"detail": alt.Detail("own:N")} if any("own" in row for row in rows) else {}
+    mark = base.mark_line(strokeWidth=2, clip=True)
     layers.append(mark.encode(x=place, y=height, color=colour, strokeDash=dash, **apart))
-    # names of their own: Altair numbers parameters by what else the process has drawn
+    # a name of its own: Altair numbers parameters by what else the process has drawn
     near = alt.selection_point(
-        name=f"near_{_word(title or y)}", nearest=True, on="pointerover", clear="pointerout",
-        encodings=["x", "y"], empty=False,
+        name="near_" + "".join(c if c.isalnum() else "_" for c in title or y), nearest=True,
+        on="pointerover", clear="pointerout", encodings=["x", "y"], empty=False,
     )  # fmt: skip
-    range_ = [
-        alt.Tooltip(f"{end}:Q", title=said, format=".5~g")
-        for end, said in (("low", "from"), ("high", "to"))
-        if any("low" in row for row in rows)
-    ]
-    dots_ = base.mark_point(filled=True, size=60, clip=True).encode(
-        x=place, y=height, color=colour,
+    told = [alt.Tooltip("line:N"), *([alt.Tooltip("own:N", title="of")] if apart else []),
+            alt.Tooltip("x:Q", title=x), _told("y", y),
+            *([_told("low", "from"), _told("high", "to")] if banded else [])]  # fmt: skip
+    if points is None:  # a line of one point or two is hardly seen
+        points = max((len(line.x) for line in several), default=0) < 3
+    marks = base.mark_point(filled=True, size=60, clip=True).encode(
+        x=place, y=height, color=colour, tooltip=told,
         opacity=alt.when(near).then(alt.value(1)).otherwise(alt.value(0.9 if points else 0)),
-        tooltip=[alt.Tooltip("line:N", title="line"),
-                 *([alt.Tooltip("own:N", title="of")] if apart else []),
-                 alt.Tooltip("x:Q", title=x),
-                 alt.Tooltip("y:Q", title=y, format=".5~g"), *range_],
     )  # fmt: skip
-    layers.append(dots_.add_params(near))
-    for said, value in (rules_x or {}).items():
-        # written where there is room
-        layers += _rule("x", value, said, left=value > (min(reach) + max(reach)) / 2)
-    for said, value in (rules_y or {}).items():
-        layers += _rule("y", value, said)
-    return _titled(alt.layer(*layers), title)
+    layers.append(marks.add_params(near))
+    for rule in rules:
+        left = rule.axis == "x" and rule.value > (min(reach) + max(reach)) / 2
+        layers += _rule(rule, left=left)  # the label goes where there is room
+    panel = alt.layer(*layers).properties(height=HEIGHT)
+    return panel.properties(title=title) if title else panel
 
 
 def dots(
     several: Sequence[Dot],
     *,
     x: str,
-    value: str = "mean, 95 % t-interval",
+    value: str = "mean, 95 % CI",
     each: str = "each seed",
-    published: str = "published (corrected where it needs it)",
+    published: str = "published (corrected where needed)",
     numbers: str | None = None,
     zero: bool = False,
-    rule: float | None = None,
 ) -> Chart:
-    """Return a row a name: each value, the mean with its interval, and the published figure.
+    """Draw a row for each name: its values, their mean with its interval, the published figure.
 
     Parameters
     ----------
     x : what is measured, at the axis.
     value, each, published : the names of the three kinds of marks, which can be switched.
-    rule : a place along x that the figures are to be held against, such as no difference.
     """
     names = [dot.name for dot in several]
     rows = []
@@ -183,44 +158,34 @@ def dots(
             })  # fmt: skip
         if dot.published is not None:
             rows.append({"name": dot.name, "line": published, "value": short(dot.published)})
-    there = {row["line"] for row in rows}
-    keys = tuple(
-        key for key in (Series(value, BLUE, shape="circle"), Series(each, GREY, shape="tick"),
-                        Series(published, ORANGE, shape="diamond"))
-        if key.name in there
-    )  # fmt: skip
-    row_axis = alt.Axis(title=None, grid=False, ticks=False, domain=False, labelLimit=260)
-    row = alt.Y("name:N", sort=names, axis=row_axis, scale=alt.Scale(domain=names))
-    axis = alt.Axis(format="~g", tickCount=8)
-    place = alt.X("value:Q", title=x, scale=alt.Scale(zero=zero), axis=axis)
+    kinds = (Series(value, BLUE, shape="circle"), Series(each, GREY, shape="tick"),
+             Series(published, ORANGE, shape="diamond"))  # fmt: skip
+    keys = tuple(key for key in kinds if any(row["line"] == key.name for row in rows))
+    row = _down(names)
+    place = alt.X("value:Q", title=x, scale=alt.Scale(zero=zero), axis=_numbers(8))
     colour, base = colour_of(keys, symbol="circle"), alt.Chart(data_of(rows))
     told = [alt.Tooltip("name:N", title="of"), alt.Tooltip("line:N", title="what"),
-            alt.Tooltip("value:Q", title=x, format=".5~g")]  # fmt: skip
-    interval = [alt.Tooltip("low:Q", title="from", format=".5~g"),
-                alt.Tooltip("high:Q", title="to", format=".5~g")]  # fmt: skip
-
-    def of(kind: str) -> Any:
-        return base.transform_filter(alt.datum.line == kind)
-
-    # a layer without a row would leave the axis without an end
+            _told("value", x)]  # fmt: skip
+    interval = [*told, _told("low", "from"), _told("high", "to")]
+    marks = {
+        each: (base.mark_tick(thickness=1.5, size=13), told),
+        value: (base.mark_point(filled=True, size=75, opacity=1), interval),
+        published: (base.mark_point(filled=True, size=85, shape="diamond", opacity=1), told),
+    }
     layers: list[Any] = []
-    if each in there:
-        mark = of(each).mark_tick(thickness=1.5, size=13)
-        layers.append(mark.encode(x=place, y=row, color=colour, tooltip=told))
-    if value in there:
-        low = alt.X("low:Q", title=x)
-        mark = of(value).mark_rule(strokeWidth=2.5)
-        layers.append(mark.encode(x=low, x2="high:Q", y=row, color=colour, tooltip=told + interval))
-        mark = of(value).mark_point(filled=True, size=75, opacity=1)
-        layers.append(mark.encode(x=place, y=row, color=colour, tooltip=told + interval))
-    if published in there:
-        mark = of(published).mark_point(filled=True, size=85, shape="diamond", opacity=1)
-        layers.append(mark.encode(x=place, y=row, color=colour, tooltip=told))
-    if rule is not None:
-        layers = [*_rule("x", rule, ""), *layers]
+    for kind, (mark, told_of_it) in marks.items():
+        if all(key.name != kind for key in keys):
+            continue  # a layer without a row would leave the axis without an end
+        of_kind = {"x": place, "y": row, "color": colour, "tooltip": told_of_it}
+        if kind == value:
+            span = base.mark_rule(strokeWidth=2.5).encode(
+                **of_kind | {"x": alt.X("low:Q", title=x)}, x2="high:Q"
+            )
+            layers.append(span.transform_filter(alt.datum.line == kind))
+        layers.append(mark.encode(**of_kind).transform_filter(alt.datum.line == kind))
     panel = alt.layer(*layers).properties(height=_tall(several))
     said = said_of_dots(several) if numbers is None else numbers
-    return Chart((panel,), keys, said, file_width=520)
+    return Chart((panel,), keys, said, widest=860, file_width=520)
 
 
 def bars(
@@ -229,55 +194,54 @@ def bars(
     *,
     x: str,
     each: Sequence[Sequence[float]] | None = None,
-    each_said: str = "each seed",
-    rule: float | None = None,
-    rule_said: str = "",
+    rule: Rule | None = None,
 ) -> Chart:
-    """Return a bar a name, with the values that each is the mean of as ticks, where given."""
+    """Draw a bar for each name, and as ticks the seeds' values that it is the mean of, if given."""
     rows: list[dict[str, Any]] = [
         {"name": name, "value": short(value)}
         for name, value in zip(names, values, strict=True)
         if value is not None and np.isfinite(value)
     ]
-    row_axis = alt.Axis(title=None, grid=False, ticks=False, labelLimit=260)
-    row = alt.Y("name:N", sort=list(names), scale=alt.Scale(domain=list(names)), axis=row_axis)
-    told = [alt.Tooltip("name:N", title="of"), alt.Tooltip("value:Q", title=x, format=".5~g")]
-    place = alt.X("value:Q", title=x, axis=alt.Axis(format="~g", tickCount=6))
+    row = _down(names)
+    told = [alt.Tooltip("name:N", title="of"), _told("value", x)]
+    place = alt.X("value:Q", title=x, axis=_numbers(6))
     shade = {"color": BLUE, "opacity": 0.55 if each is not None else 1}
     layers = [alt.Chart(data_of(rows)).mark_bar(**shade).encode(x=place, y=row, tooltip=told)]
     if each is not None:
         ticks = [
-            {"name": name, "value": short(one), "what": each_said}
+            {"name": name, "value": short(one), "what": "each seed"}
             for name, several in zip(names, each, strict=True)
             for one in several
         ]
         mark = alt.Chart(data_of(ticks)).mark_tick(thickness=1.5, size=13, color=INK)
-        told = [told[0], alt.Tooltip("what:N", title="what"), told[1]]
-        layers.append(mark.encode(x=place, y=row, tooltip=told))
-    if rule is not None:
-        layers += _rule("x", rule, rule_said)
+        layers.append(mark.encode(x=place, y=row, tooltip=[*told, alt.Tooltip("what:N")]))
+    layers += [] if rule is None else _rule(rule)
     said = ", ".join(f"{row['name']} {row['value']:.4g}" for row in rows)
     panel = alt.layer(*layers).properties(height=_tall(names))
-    return Chart((panel,), numbers=said, file_width=520)
+    return Chart((panel,), numbers=said, widest=860, file_width=520)
 
 
 def groups(names: Sequence[str], values: Mapping[str, Sequence[float]], *, y: str) -> Chart:
-    """Return bars side by side: for every name one of each group, which can be switched."""
+    """Draw bars side by side: for every name one of each group, which can be switched."""
     rows = [
         {"name": name, "line": group, "value": short(value)}
         for group, several in values.items()
         for name, value in zip(names, several, strict=True)
     ]
-    keys = tuple(replace(key, shape="square") for key in series(values))
+    keys = series(values, "square")
     across = alt.X("name:N", title=None, sort=list(names), axis=alt.Axis(labelAngle=-30))
-    height = alt.Y("value:Q", title=y, axis=alt.Axis(format="~s", tickCount=6))
-    told = [alt.Tooltip("name:N", title="of"), alt.Tooltip("line:N", title="in"),
-            alt.Tooltip("value:Q", title=y, format=",")]  # fmt: skip
-    bars_ = alt.Chart(data_of(rows)).mark_bar()
-    beside = alt.XOffset("line:N", sort=[key.name for key in keys])
-    panel = bars_.encode(
-        x=across, xOffset=beside, y=height, color=colour_of(keys, "square"), tooltip=told
-    )
+    panel = (
+        alt.Chart(data_of(rows))
+        .mark_bar()
+        .encode(
+            x=across,
+            xOffset=alt.XOffset("line:N", sort=[key.name for key in keys]),
+            y=alt.Y("value:Q", title=y, axis=alt.Axis(format="~s", tickCount=6)),
+            color=colour_of(keys, "square"),
+            tooltip=[alt.Tooltip("name:N", title="of"), alt.Tooltip("line:N", title="in"),
+                     alt.Tooltip("value:Q", title=y, format=",")],
+        )
+    )  # fmt: skip
     said = "; ".join(
         f"{group}: {', '.join(f'{n} {v:,}' for n, v in zip(names, several, strict=True))}"
         for group, several in values.items()
@@ -285,129 +249,85 @@ def groups(names: Sequence[str], values: Mapping[str, Sequence[float]], *, y: st
     return Chart((panel.properties(height=200),), keys, said, file_width=max(360, 60 * len(names)))
 
 
-def heat(
-    matrix: np.ndarray, names: Sequence[str], *, row: str = "truth", column: str = "prediction"
-) -> Chart:
-    """Return a matrix of counts: shades by the share of the row, counts and shares written.
+def confusion(matrix: np.ndarray, names: Sequence[str]) -> Chart:
+    """Draw a confusion matrix, int ``[n, n]`` with a row for each true class.
 
-    Parameters
-    ----------
-    matrix : int ``[n, n]``; of a confusion matrix, rows are truths.
+    Cells are shaded by the share of the row; counts and shares are written where there is room.
     """
-    n, totals = len(names), np.maximum(matrix.sum(axis=1), 1)
-    rows = [
-        {
-            "row": names[at], "column": names[to], "count": int(matrix[at, to]),
-            "share": short(matrix[at, to] / totals[at]),
-            # the square root lets a share of one per cent be seen beside one of ninety
-            "shade": short(float(np.sqrt(matrix[at, to] / totals[at]))),
-        }
-        for at, to in np.ndindex(matrix.shape)
-        if matrix[at, to] or n <= 20  # of many classes most pairs are never confused
-    ]  # fmt: skip
-    bare: dict[str, Any] = {"grid": False, "ticks": False, "domain": False}
-    slanted = alt.Axis(labelAngle=-45, labelOverlap=n > 20, **bare)
-    every = alt.Scale(domain=list(names))
-    across = alt.X("column:N", sort=list(names), title=column, axis=slanted, scale=every)
-    down = alt.Y("row:N", sort=list(names), title=row, axis=alt.Axis(**bare), scale=every)
-    told = [
-        alt.Tooltip("row:N", title=row), alt.Tooltip("column:N", title=column),
-        alt.Tooltip("count:Q", title="pictures", format=","),
-        alt.Tooltip("share:Q", title=f"share of this {row}", format=".2%"),
-    ]  # fmt: skip
-    base = alt.Chart(data_of(rows)).encode(x=across, y=down)
-    # opacity, not a scale of colours: nothing is the page's own paper, light or dark
-    cells = base.mark_rect(color=HEAT, stroke="#808080", strokeOpacity=0.25).encode(
-        opacity=alt.Opacity("shade:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
-        tooltip=told,
-    )
-    ink = alt.when(alt.datum.shade > 0.72).then(alt.value("white")).otherwise(alt.value(INK))
-    roomy = f"width / {n} >= 46"
-    font = alt.ExprRef(f"max(6, min(12, width / {n} / 2.9))")
-    counts = base.transform_filter(alt.datum.count > 0).mark_text(
-        fontSize=font, dy=alt.ExprRef(f"{roomy} ? -6 : 0"),
-        opacity=alt.ExprRef(f"width / {n} >= 17 ? 1 : 0"),
-    ).encode(text="count:Q", color=ink, tooltip=told)  # fmt: skip
-    shares = base.transform_filter(alt.datum.count > 0).mark_text(
-        fontSize=9, dy=8, opacity=alt.ExprRef(f"{roomy} ? 0.9 : 0")
-    ).encode(text=alt.Text("share:Q", format=".1%"), color=ink, tooltip=told)  # fmt: skip
-    step = 36 if n <= 20 else max(9, 720 // n)
-    panel = alt.layer(cells, counts, shares).properties(height=step * n)
+    n, shares = len(names), matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    texts = np.where(matrix > 0, matrix.astype(str), "")
+    panel = heat_panel(shares, names, names, texts, row="truth", column="prediction",
+                       shares=shares, title="")  # fmt: skip
     right = ", ".join(f"{names[k]} {matrix[k, k]} of {matrix[k].sum()}" for k in range(n))
     said = f"on the diagonal {right}"
     return Chart((panel,), numbers=said, widest=210 + 66 * n, file_width=min(60 * n, 900))
 
 
-def scatter(
-    rows: Sequence[Mapping[str, Any]],
+def heat_panel(
+    shades: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    texts: np.ndarray,
     *,
-    x: str,
-    y: str,
-    group: str | None = None,
-    told: Sequence[str] = (),
-    x_title: str | None = None,
-    y_title: str | None = None,
-    log_x: bool = False,
-    log_y: bool = False,
-    numbers: str | None = None,
-) -> Chart:
-    """Return a point a row; those of each ``group`` can be switched.
+    row: str,
+    column: str,
+    shares: np.ndarray | None = None,
+    title: str = "",
+) -> Any:
+    """Draw a matrix of shaded cells with a text in each.
 
     Parameters
     ----------
-    rows : fields by name; numbers or words.
-    told : further fields that pointing shows.
+    shades : float ``[rows, columns]`` from 0, the page's own paper, to 1; NaN is left out.
+    texts : str ``[rows, columns]``; an empty one leaves a cell of 0 out where there are many.
+    row, column : what the rows and columns are, at the axes.
+    shares : float ``[rows, columns]``, written in per cent below the texts.
     """
-    values: list[dict[str, Any]] = [
-        {name: short(v) if isinstance(v, float) else v for name, v in row.items()}
-        | {"line": str(row[group]) if group else ""}
-        for row in rows
-    ]
-    keys = tuple(
-        replace(key, shape=_SHAPES[number % len(_SHAPES)])
-        for number, key in enumerate(series(dict.fromkeys(row["line"] for row in values)))
-    )
-    place = [
-        kind(f"{_field(name)}:Q", title=title or name, axis=alt.Axis(format="~g"),
-             scale=alt.Scale(type="log") if log else alt.Scale(zero=False))
-        for kind, name, title, log in (
-            (alt.X, x, x_title, log_x), (alt.Y, y, y_title, log_y)
-        )
+    n = len(columns)
+    cells = [
+        {
+            "row": rows[at], "column": columns[to], "text": str(texts[at, to]),
+            # the square root lets a share of one per cent be seen beside one of ninety
+            "shade": short(float(np.sqrt(max(float(shades[at, to]), 0.0)))),
+            **({} if shares is None else {"share": short(float(shares[at, to]))}),
+        }
+        for at, to in np.ndindex(shades.shape)
+        if not np.isnan(shades[at, to]) and (texts[at, to] or n <= 20)
     ]  # fmt: skip
-    shown = dict.fromkeys([*([group] if group else []), *told, x, y])
-    kinds = {
-        name: "Q" if all(isinstance(row.get(name), int | float | None) for row in values) else "N"
-        for name in shown
-    }
-    marks: dict[str, Any] = {}
-    if group:
-        domain = [key.name for key in keys]
-        marks["color"] = colour_of(keys, symbol=None)
-        marks["shape"] = alt.Shape(
-            "line:N", scale=alt.Scale(domain=domain, range=[key.shape for key in keys]),
-            legend=alt.Legend(title=None),
-        )  # fmt: skip
-    panel = alt.Chart(data_of(values)).mark_point(
-        filled=True, size=70, opacity=0.85, **({} if group else {"color": BLUE})
-    ).encode(
-        *place, **marks,
-        tooltip=[alt.Tooltip(f"{_field(name)}:{kind}", title=name,
-                             **({"format": ".5~g"} if kind == "Q" else {}))
-                 for name, kind in kinds.items()],
-    ).properties(height=HEIGHT + 40)  # fmt: skip
-    if numbers is None:
-        ends = [
-            f"{name} from {min(there):.4g} to {max(there):.4g}"
-            for name in (x, y)
-            if (there := [row[name] for row in values if row.get(name) is not None])
-        ]
-        numbers = ", ".join([f"{len(values)} points", *ends])
-    return Chart((panel,), keys if group else (), numbers)
+    bare: dict[str, Any] = {"grid": False, "ticks": False, "domain": False}
+    slanted = alt.Axis(labelAngle=-45, labelOverlap=n > 20, **bare)
+    across = alt.X("column:N", sort=list(columns), title=column, axis=slanted,
+                   scale=alt.Scale(domain=list(columns)))  # fmt: skip
+    down = alt.Y("row:N", sort=list(rows), title=row, axis=alt.Axis(labelLimit=200, **bare),
+                 scale=alt.Scale(domain=list(rows)))  # fmt: skip
+    told = [alt.Tooltip("row:N", title=row), alt.Tooltip("column:N", title=column),
+            alt.Tooltip("text:N", title="value")]  # fmt: skip
+    if shares is not None:
+        told.append(alt.Tooltip("share:Q", title="share of the row", format=".2%"))
+    base = alt.Chart(data_of(cells)).encode(x=across, y=down, tooltip=told)
+    # opacity, not a scale of colours: zero is the page's own paper, light or dark
+    opacity = alt.Opacity("shade:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None)
+    squares = base.mark_rect(color=HEAT, stroke="#808080", strokeOpacity=0.25)
+    ink = alt.when(alt.datum.shade > 0.72).then(alt.value("white")).otherwise(alt.value(INK))
+    roomy = "false" if shares is None else f"width / {n} >= 46"
+    written = base.transform_filter("datum.text != ''")
+    layers = [
+        squares.encode(opacity=opacity),
+        written.mark_text(
+            fontSize=alt.ExprRef(f"max(6, min(12, width / {n} / 2.9))"),
+            dy=alt.ExprRef(f"{roomy} ? -6 : 0"),
+            opacity=alt.ExprRef(f"width / {n} >= 17 ? 1 : 0"),
+        ).encode(text="text:N", color=ink),
+    ]
+    if shares is not None:
+        below = written.mark_text(fontSize=9, dy=8, opacity=alt.ExprRef(f"{roomy} ? 0.9 : 0"))
+        layers.append(below.encode(text=alt.Text("share:Q", format=".1%"), color=ink))
+    step = 36 if len(rows) <= 20 else max(9, 720 // len(rows))
+    panel = alt.layer(*layers).properties(height=step * len(rows))
+    return panel.properties(title=title) if title else panel
 
 
-# --- parts ----------------------------------------------------------------------------------
-
-_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+# --- rows and rules -------------------------------------------------------------------
 
 
 def _rows(line: Line, *, log_y: bool) -> list[dict[str, Any]]:
@@ -427,7 +347,7 @@ def _rows(line: Line, *, log_y: bool) -> list[dict[str, Any]]:
 
 
 def _whole(reach: Sequence[float]) -> list[int]:
-    """Return about eight whole places between the ends: Vega would write 1, 2, 2, 3.
+    """Return about eight whole numbers between the ends: Vega would write 1, 2, 2, 3.
 
     >>> _whole([1, 3]), _whole([1, 40])
     ([1, 2, 3], [1, 5, 10, 15, 20, 25, 30, 35, 40])
@@ -442,53 +362,75 @@ def _whole(reach: Sequence[float]) -> list[int]:
     return sorted({first, *range(first - first % step + step, last + 1, step)})
 
 
-def _rule(axis: str, value: float, said: str, *, left: bool = False) -> list[Any]:
-    """Return a dotted line across the panel at ``value``, and what is written at it."""
-    data = data_of([{axis: short(value)}])
-    rule = alt.Chart(data).mark_rule(color=GREY, strokeDash=[3, 3], strokeWidth=1.3)
-    if axis == "x":
-        layers = [rule.encode(x=alt.X("x:Q"))]
+def _rule(rule: Rule, *, left: bool = False) -> list[Any]:
+    """Draw a dotted line across the panel, and its label."""
+    data = data_of([{rule.axis: short(rule.value)}])
+    mark = alt.Chart(data).mark_rule(color=GREY, strokeDash=[3, 3], strokeWidth=1.3)
+    if rule.axis == "x":
+        layers = [mark.encode(x=alt.X("x:Q"))]
         place = {"x": alt.X("x:Q"), "y": alt.value(8)}
         align, dx, dy = ("right", -4, 0) if left else ("left", 4, 0)
     else:
-        layers = [rule.encode(y=alt.Y("y:Q"))]
+        layers = [mark.encode(y=alt.Y("y:Q"))]
         place = {"x": alt.value("width"), "y": alt.Y("y:Q")}
         align, dx, dy = "right", -2, -6
-    if said:
+    if rule.text:
         text = alt.Chart(data).mark_text(color=INK, fontSize=11, align=align, dx=dx, dy=dy)
-        layers.append(text.encode(text=alt.value(said), **place))
+        layers.append(text.encode(text=alt.value(rule.text), **place))
     return layers
 
 
-def _step(stepped: bool) -> dict[str, Any]:
-    return {"interpolate": "step"} if stepped else {}
+def _told(name: str, title: str) -> alt.Tooltip:
+    return alt.Tooltip(f"{name}:Q", title=title, format=".5~g")
 
 
-def _titled(panel: Any, title: str) -> Any:
-    sized = panel.properties(height=HEIGHT)
-    return sized.properties(title=title) if title else sized
+def _numbers(ticks: int) -> alt.Axis:
+    return alt.Axis(format="~g", tickCount=ticks)
+
+
+def _down(names: Sequence[str]) -> alt.Y:
+    """Return an axis down the panel, with a row for each name."""
+    axis = alt.Axis(title=None, grid=False, ticks=False, domain=False, labelLimit=260)
+    return alt.Y("name:N", sort=list(names), axis=axis, scale=alt.Scale(domain=list(names)))
 
 
 def _tall(rows: Sequence[Any]) -> int:
-    """Return the height of a panel with a row each, in pixels.
+    """Return the height in pixels of a panel with a row for each name.
 
     Vega-Lite's own steps would do, but it warns of them where the width is the page's.
     """
     return 24 * max(len(rows), 2)
 
 
-def _word(text: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in text)
+# --- numbers in words -----------------------------------------------------------------------
 
 
-def _field(name: str) -> str:
-    """Return a field's name as Vega-Lite reads it: a dot or bracket would be a path."""
-    return "".join("\\" + letter if letter in ".[]:" else letter for letter in name)
+def said_of_lines(several: Sequence[Line], x: str = "epoch") -> str:
+    """Return where every line begins and ends, for readers who cannot see it."""
+    said = []
+    for line in several:
+        there = [(a, b) for a, b in zip(line.x, line.y, strict=True) if np.isfinite(b)]
+        if there:
+            (first, begin), (last, end) = there[0], there[-1]
+            name = f"{line.name}, {line.own}" if line.own else line.name
+            word = f"{name} {begin:.4g} at {x} {first:g}"
+            said.append(word if last == first else f"{word}, {end:.4g} at {x} {last:g}")
+    return "; ".join(said)
+
+
+def said_of_dots(several: Sequence[Dot]) -> str:
+    """Return every figure with its interval and the published one."""
+    said = []
+    for dot in several:
+        word = f"{dot.name} -" if dot.value is None else f"{dot.name} {dot.value:.4f}"
+        if dot.low is not None and dot.high is not None:
+            word += f" ({dot.low:.4f} to {dot.high:.4f})"
+        said.append(word if dot.published is None else f"{word}, published {dot.published:.4g}")
+    return "; ".join(said)
 
 
 __all__ = [
-    "AMBER", "BLUE", "COLOURS", "DASHES", "DIGITS", "GREEN", "GREY", "HEIGHT", "INK", "ORANGE",
-    "PURPLE", "SKY", "Chart", "Dot", "Line", "Series", "bars", "colour_of", "dash_of", "data_of",
-    "dots", "groups", "heat", "line_panel", "lines", "said_of_dots", "said_of_lines", "scatter",
-    "series", "short",
+    "BLUE", "COLOURS", "GREEN", "GREY", "HEIGHT", "INK", "ORANGE", "SKY", "Chart", "Dot", "Line",
+    "Rule", "Series", "bars", "colour_of", "confusion", "data_of", "dots", "groups", "heat_panel",
+    "line_panel", "lines", "said_of_dots", "said_of_lines", "series", "short",
 ]  # fmt: skip

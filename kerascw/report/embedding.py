@@ -1,4 +1,4 @@
-"""The embedding of a run's test pictures: kept beside the run, and put into sentences."""
+"""The embedding of a run's test images: kept beside the run, drawn, and put into sentences."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from kerascw.data import split
 from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.evaluation.embedding import (
-    GRADIENT,
     NEIGHBOURS,
     SEED,
     Embedding,
@@ -32,21 +31,17 @@ from kerascw.experiment.spec import Experiment
 from kerascw.lab.pictures import EmbeddingMap, splits_of
 from kerascw.lab.study import Answer, Study
 from kerascw.lab.table import spread_text
-from kerascw.report.embedding_figures import (
-    PAIRS,
-    figure_of_pair,
-    heat_maps,
-    pair_name,
-    ranked_pairs,
-    scatter,
-)
+from kerascw.report.embedding_figures import neighbour_maps, scatter
 from kerascw.runs.store import MANIFEST, Run
 
 FILE = "embedding.npz"
 """In the run's folder, for the settings that were asked for last."""
 
 FEWEST = 30
-"""Test pictures that an embedding needs."""
+"""Test images that an embedding needs."""
+
+PAIRS = 5
+"""How many pairs of classes are named."""
 
 
 # --- options, and what is kept --------------------------------------------------------------
@@ -63,7 +58,7 @@ def check_embedding(options: EmbeddingMap, study: Study, experiment: Experiment)
     there = len(split(dataset_for(data, options.data_dir), data).test)
     if there < FEWEST:
         raise CallError(
-            f"data.name: {data.name} has {there} test pictures; an embedding needs {FEWEST}"
+            f"data.name: {data.name} has {there} test images; an embedding needs {FEWEST}"
         )
     if options.points is not None and not FEWEST <= options.points <= there:
         raise CallError(f"pictures.points: {options.points}; choose from {FEWEST} to {there}")
@@ -76,9 +71,9 @@ def check_embedding(options: EmbeddingMap, study: Study, experiment: Experiment)
 
 
 def embedding_of(run: Run, options: EmbeddingMap) -> Embedding:
-    """Return the embedding of the run's test pictures, computed only if it is not kept.
+    """Return the embedding of the run's test images, computed only if it is not kept.
 
-    It is no part of the run's result, so not in its manifest; it follows from that.
+    It follows from the run's result and is not part of it, so it is not in the manifest.
     """
     there = run.metrics["test"]["examples"]
     points = options.points or there
@@ -86,30 +81,25 @@ def embedding_of(run: Run, options: EmbeddingMap) -> Embedding:
         "perplexity": options.perplexity or default_perplexity(points),
         "points": points,
         "seed": SEED,
-        "gradient": GRADIENT,
         "neighbours": NEIGHBOURS,
-        "openTSNE": version("openTSNE"),
+        "scikit-learn": version("scikit-learn"),
         "model_sha256": _model_sha256(run),
     }
     kept = Embedding.load(run.folder / FILE)
     if kept is not None and kept.settings == settings:
         return kept
     test, classes = splits_of(run, options).test, len(run.metrics["class_names"])
-    # of fewer than all, as many of each class as there are among all
-    positions = np.arange(there) if points == there else _spread(test.labels, points)
-    computed = embed(
-        penultimate(run.model(), test.images[positions]),
-        test.labels[positions],
-        classes,
-        positions,
-        settings,
-    )
+    # of fewer than all, every class with its share: evenly spaced in the order of the classes
+    order = np.argsort(test.labels, kind="stable")
+    positions = np.sort(order[np.linspace(0, there - 1, points).round().astype(int)])
+    activations = penultimate(run.model(), test.images[positions])
+    computed = embed(activations, test.labels[positions], classes, positions, settings)
     computed.save(run.folder / FILE)
     return computed
 
 
 def last_embedding_of(run: Run) -> Embedding:
-    """Return the embedding that was asked for last; that of all test pictures if none was."""
+    """Return the embedding that was computed last; if there is none, that of all test images."""
     kept = Embedding.load(run.folder / FILE)
     if kept is not None and kept.settings.get("model_sha256") == _model_sha256(run):
         return kept
@@ -121,15 +111,7 @@ def _model_sha256(run: Run) -> str:
     return digest
 
 
-def _spread(labels: np.ndarray, points: int) -> np.ndarray:
-    """Return so many sorted positions, every class with its share of them."""
-    order = np.argsort(labels, kind="stable")
-    return np.sort(order[np.linspace(0, len(order) - 1, points).round().astype(int)])
-
-
-def pairs_of(run: Run, embedding: Embedding, *, in_layer: bool = False) -> list[Pair]:
-    """Return every two classes, with their nearness and how often the run confuses them."""
-    shares = embedding.layer_shares if in_layer else embedding.shares
+def _pairs_of(run: Run, shares: np.ndarray) -> list[Pair]:
     return pairs(shares, np.array(run.metrics["test"]["confusion"]))
 
 
@@ -144,28 +126,43 @@ def _guesses(run: Run, embedding: Embedding) -> tuple[np.ndarray, np.ndarray]:
 
 
 def embedding_answers(runs: Sequence[Run]) -> list[Answer]:
-    """Return whether near classes are confused ones, over the seeds, and how far to trust that.
+    """Say whether near classes are confused ones, over the seeds, and how far to trust the plane.
 
-    The answers are of the embeddings that were drawn last.
+    The answers are about the embeddings that were drawn last.
     """
     embeddings = [last_embedding_of(run) for run in runs]
+    run, first = runs[0], embeddings[0]
+    labels, guesses = _guesses(run, first)
+    wrong, with_guess = among_the_mistaken(neighbours(first.points), labels, guesses)
+    share = f" ({with_guess / wrong:.0%})" if wrong else ""
+    trust = "not defined for so few points" if np.isnan(first.trustworthiness) else (
+        f"{first.trustworthiness:.4f} of 1"
+    )  # fmt: skip
     return [
         _near_and_confused(runs, embeddings),
-        _where_mistakes_lie(runs[0], embeddings[0]),
-        _how_faithful(runs[0], embeddings[0]),
+        Answer(
+            "Do misclassified images lie with the class that they are taken for?",
+            f"{with_guess:,} of {wrong:,}{share} have more neighbours of the predicted class than "
+            f"of their own (seed {run.experiment.seed}).",
+        ),
+        Answer(
+            "How far can the plane be trusted?",
+            f"Trustworthiness {trust}: how seldom neighbours in the plane are far apart in the "
+            f"layer. Divergence {first.divergence:.3f} nats. ({_described(run, first)}.)",
+        ),
     ]
 
 
 def _near_and_confused(runs: Sequence[Run], embeddings: Sequence[Embedding]) -> Answer:
     names = runs[0].metrics["class_names"]
-    several = pairs_of(runs[0], embeddings[0])
+    several = _pairs_of(runs[0], embeddings[0].shares)
     plane, layer = (
         [
             rho
             for run, embedding in zip(runs, embeddings, strict=True)
-            if (rho := rank_correlation(pairs_of(run, embedding, in_layer=in_layer))) is not None
+            if (rho := rank_correlation(_pairs_of(run, getattr(embedding, shares)))) is not None
         ]
-        for in_layer in (False, True)
+        for shares in ("shares", "layer_shares")
     )
     if plane and layer:
         seeds = "one seed" if len(plane) == 1 else f"mean over {len(plane)} seeds"
@@ -177,39 +174,18 @@ def _near_and_confused(runs: Sequence[Run], embeddings: Sequence[Embedding]) -> 
     else:
         said = f"No rank correlation is defined over the {len(several)} pairs of classes."
     near, wrong = nearest(several, PAIRS), most_confused(several, PAIRS)
-
-    def listed(chosen: Sequence[Pair], figure: str) -> str:
-        return ", ".join(
-            f"{pair_name(pair, names)} ({figure_of_pair(pair, figure)})" for pair in chosen
-        )
-
+    listed_near = ", ".join(f"{_named(pair, names)} ({pair.nearness:.1%})" for pair in near)
+    listed_wrong = ", ".join(f"{_named(pair, names)} ({pair.mistakes:,})" for pair in wrong)
     both = len({pair.classes for pair in near} & {pair.classes for pair in wrong})
     return Answer(
         "Are the classes that lie nearest also those confused most?",
-        f"{said} Of seed {runs[0].experiment.seed}, nearest: {listed(near, 'nearness') or 'none'}; "
-        f"confused most: {listed(wrong, 'mistakes') or 'none'}; {both} of these are on both lists.",
+        f"{said} Of seed {runs[0].experiment.seed}, nearest: {listed_near or 'none'}; "
+        f"confused most: {listed_wrong or 'none'}; {both} of these are on both lists.",
     )
 
 
-def _where_mistakes_lie(run: Run, embedding: Embedding) -> Answer:
-    wrong, with_guess = among_the_mistaken(neighbours(embedding.points), *_guesses(run, embedding))
-    share = f" ({with_guess / wrong:.0%})" if wrong else ""
-    return Answer(
-        "Do misclassified pictures lie with the class that they are taken for?",
-        f"{with_guess:,} of {wrong:,}{share} have more neighbours of that class than of their own "
-        f"(seed {run.experiment.seed}).",
-    )
-
-
-def _how_faithful(run: Run, embedding: Embedding) -> Answer:
-    trust = embedding.trustworthiness
-    said = "not defined for so few points" if trust is None else f"{trust:.4f}"
-    return Answer(
-        "How far is the plane to be trusted?",
-        f"Trustworthiness {said}; {embedding.kept_neighbours:.0%} of each point's {NEIGHBOURS} "
-        f"nearest neighbours in the layer are so in the plane; divergence "
-        f"{embedding.divergence:.3f} nats. ({_described(run, embedding)}.)",
-    )
+def _named(pair: Pair, names: Sequence[str]) -> str:
+    return " and ".join(names[label] for label in pair.classes)
 
 
 def _described(run: Run, embedding: Embedding) -> str:
@@ -217,10 +193,10 @@ def _described(run: Run, embedding: Embedding) -> str:
     there = run.metrics["test"]["examples"]
     of_all = "all " if settings["points"] == there else ""
     return (
-        f"t-SNE of {of_all}{settings['points']:,} test pictures, {embedding.units} activations of "
-        f"the layer before the output, perplexity {settings['perplexity']:.3g}, openTSNE "
-        f"{settings['openTSNE']}, seed {run.experiment.seed} of the model, {settings['seed']} of "
-        "the embedding; distances between far groups mean little"
+        f"t-SNE of {of_all}{settings['points']:,} test images, {embedding.units} activations of "
+        f"the layer before the output, perplexity {settings['perplexity']:.3g}, scikit-learn "
+        f"{settings['scikit-learn']}, seed {run.experiment.seed} of the model, {settings['seed']} "
+        "of the embedding; distances between far groups mean little"
     )
 
 
@@ -230,33 +206,26 @@ def _described(run: Run, embedding: Embedding) -> str:
 def embedding_pictures(
     runs: Sequence[Run], options: EmbeddingMap | None
 ) -> dict[str, tuple[Any, str]]:
-    """Return the figures of the first run's embedding by name, with what each shows.
+    """Draw the first run's embedding: figures by name, with what each shows.
 
-    Those of the others are computed too: answers are over all seeds.
+    The embeddings of the other runs are computed too: answers are over all seeds.
     """
     options, run = options or EmbeddingMap(), runs[0]
     embedding, *_ = [embedding_of(run, options) for run in runs]
     names = run.metrics["class_names"]
     labels, guesses = _guesses(run, embedding)
     test = splits_of(run, options).test.take(embedding.positions)
-    several = pairs_of(run, embedding)
-    confusion = np.array(run.metrics["test"]["confusion"])
     return {
         "embedding": (
             scatter(embedding.points, test, guesses, names),
-            f"the test pictures by t-SNE, a colour a true class, {int((labels != guesses).sum()):,}"
-            " misclassified ones ringed; some pictures at their points in a frame of their class, "
-            f"dashed where misclassified; {_described(run, embedding)}",
+            f"the test images by t-SNE, a colour for each true class, "
+            f"{int((labels != guesses).sum()):,} misclassified ones ringed; some images at their "
+            "points in a frame of their class, dashed where misclassified; "
+            f"{_described(run, embedding)}",
         ),
         "class_neighbours": (
-            heat_maps(embedding.shares, confusion, names),
-            f"left, the classes of the {NEIGHBOURS} nearest neighbours in the plane; right, what "
-            "the pictures of each class are taken for; the diagonals hold the rest",
-        ),
-        "nearest_and_confused_classes": (
-            ranked_pairs(several, names),
-            f"the {PAIRS} pairs of classes that share most neighbours, by mean neighbour share, "
-            f"beside the {PAIRS} confused most, by mistakes both ways; a line joins a pair to "
-            "itself",
+            neighbour_maps(embedding.shares, np.array(run.metrics["test"]["confusion"]), names),
+            f"left, the classes of the {NEIGHBOURS} nearest neighbours in the plane; right, the "
+            "predictions for the images of each class; both in per cent of the row",
         ),
     }

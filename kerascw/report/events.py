@@ -1,12 +1,6 @@
-"""TensorBoard events of a kept run: its pictures, and the rest where a run has no events at all.
-
-A run writes its figures as it trains (:mod:`kerascw.training.events`), and never draws. So its
-pictures are in an events file of their own, written when somebody looks.
-"""
+"""Images among a run's TensorBoard events, drawn from what is kept of the run."""
 
 import json
-import socket
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,91 +8,78 @@ from typing import Any
 import numpy as np
 
 from kerascw.data import Splits
-from kerascw.runs.run import final_event
-from kerascw.runs.store import Run
-from kerascw.training.events import PATTERN, Event, RunEvents, event_of, image
+from kerascw.evaluation.metrics import first_of_each_class
+from kerascw.runs.store import Run, Store
+from kerascw.training.events import IMAGES, PATTERN, RunEvents, write_images
 
-PICTURES = 30
-"""About so many test images are shown with their predictions, equally many of each class."""
-
-PICTURES_FILE = ".pictures"
-"""Ends the name of an events file that has only pictures."""
+EXAMPLES = 30
+"""About so many test images are shown with their predictions, as many of every class."""
 
 
-def picture_event(run: Run, splits: Splits | None, seconds: float | None = None) -> Event:
-    """Draw confusion matrices, and test images with what the model made of them.
+def lacks_events(run: Run) -> bool:
+    """Return whether a run has no events, or none of its images."""
+    return not (any(folder_of(run).glob(PATTERN)) and any(folder_of(run).glob(f"*{IMAGES}")))
 
-    They stand at the step of the epoch whose weights are kept; a run that kept none has none.
+
+def write_missing(run: Run, splits: Splits | None) -> bool:
+    """Write what a kept run's events lack; return whether it could be written.
+
+    Images stand at the epoch whose weights are kept.
 
     Parameters
     ----------
-    splits : the splits of the run's experiment; without them no images of the data are shown.
-    seconds : when the run ended, since 1970; None: now.
+    splits : the data of the run's experiment; without them only confusion matrices are drawn.
     """
-    from kerascw.report import event_pictures as draw
-
-    metrics, pictures = run.metrics, {}
-    if metrics["kept_epoch"] is not None:
-        with np.load(run.folder / "predictions.npz") as file:
-            arrays = dict(file)
-        names = tuple(metrics["class_names"])
-        for part in ("validation", "test"):
-            if f"{part}_probabilities" in arrays:
-                probabilities, labels = arrays[f"{part}_probabilities"], arrays[f"{part}_labels"]
-                pictures[f"confusion/{part}"] = draw.confusion(
-                    _confusion(probabilities, labels, len(names)), names
-                )
-        if splits is not None and "test_probabilities" in arrays:
-            shown = _some_of_each_class(splits.test.labels, len(names))
-            pictures["predictions/test"] = draw.predictions(
-                splits.test.images[shown],
-                arrays["test_probabilities"][shown],
-                splits.test.labels[shown],
-                names,
-            )
-        if splits is not None and "test_reconstructed" in arrays:
-            shown = arrays["test_reconstructed"]
-            pictures["reconstructions/test"] = draw.reconstructions(
-                splits.test.images[shown], arrays["test_reconstructions"]
-            )
-    values = [image(tag, *draw.png(picture)) for tag, picture in pictures.items()]
-    seconds = time.time() if seconds is None else seconds
-    return event_of(values, metrics["kept_epoch"] or 0, seconds)
-
-
-def write_missing(run: Run, folder: Path, splits: Splits | None) -> bool:
-    """Write what a kept run's events lack into ``folder``; return whether all of them did."""
-    ended = (run.folder / "metrics.json").stat().st_mtime
-    had_none = not any(folder.glob(PATTERN))
-    if had_none:
+    folder = folder_of(run)
+    if not any(folder.glob(PATTERN)):
         with zipfile.ZipFile(run.folder / "model.keras") as file:
             config = json.loads(file.read("config.json"))["config"]
         events = RunEvents(folder, run.experiment)
-        events.begin(lambda: config, run.history, run.environment["training_seconds"], now=ended)
-        events.end(lambda: [final_event(run.metrics, ended)])
+        events.begin(lambda: config, run.history, run.environment["training_seconds"])
+        events.end(run.metrics)
         if events.failed:
             return False
-    if not any(folder.glob(f"*{PICTURES_FILE}")):
-        _write_pictures(folder, picture_event(run, splits, ended))
-    return had_none
+    if not any(folder.glob(f"*{IMAGES}")):
+        write_images(folder, event_images(run, splits), run.metrics["kept_epoch"] or 0)
+    return True
 
 
-def _write_pictures(folder: Path, event: Any) -> None:
-    from tensorboard.summary.writer.record_writer import RecordWriter
-
-    name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}{PICTURES_FILE}"
-    temporary = folder / f".{name.replace('tfevents', 'writing')}"
-    with temporary.open("wb") as file:
-        RecordWriter(file).write(event.SerializeToString())
-    temporary.rename(folder / name)
+def folder_of(run: Run) -> Path:
+    """Return where the events of a run are."""
+    return Store(run.folder.parent).events_folder(run.name)
 
 
-def _confusion(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    counts = np.bincount(labels * classes + probabilities.argmax(axis=1), minlength=classes**2)
-    return counts.reshape(classes, classes)
+def event_images(run: Run, splits: Splits | None) -> dict[str, bytes]:
+    """Draw confusion matrices, and test images with predictions or reconstructions: PNG by tag.
 
+    A run that diverged before any weights were kept has none.
+    """
+    from kerascw.report import figures
+    from kerascw.report.charts import confusion
+    from kerascw.report.figure_files import png_of
 
-def _some_of_each_class(labels: np.ndarray, classes: int) -> np.ndarray:
-    from kerascw.evaluation.metrics import first_of_each_class
-
-    return first_of_each_class(labels, max(1, PICTURES // classes))[: 2 * PICTURES]
+    if run.metrics["kept_epoch"] is None:
+        return {}
+    with np.load(run.folder / "predictions.npz") as file:
+        arrays = dict(file)
+    names = tuple(run.metrics["class_names"])
+    drawn: dict[str, Any] = {}
+    for split in ("validation", "test"):
+        if f"{split}_probabilities" in arrays:
+            labels, guesses = arrays[f"{split}_labels"], arrays[f"{split}_probabilities"].argmax(1)
+            counts = np.bincount(labels * len(names) + guesses, minlength=len(names) ** 2)
+            drawn[f"confusion/{split}"] = confusion(counts.reshape(len(names), -1), names)
+    if splits is not None and "test_probabilities" in arrays:
+        shown = first_of_each_class(splits.test.labels, max(1, EXAMPLES // len(names)))
+        drawn["predictions/test"] = figures.predictions(
+            splits.test, arrays["test_probabilities"], names, shown[: 2 * EXAMPLES], columns=10
+        )
+    if splits is not None and "test_reconstructed" in arrays:
+        shown = arrays["test_reconstructed"]
+        drawn["reconstructions/test"] = figures.reconstructions(
+            np.asarray(splits.test.images[shown]),
+            arrays["test_reconstructions"],
+            splits.test.labels[shown],
+            names,
+        )
+    return {tag: png_of(figure) for tag, figure in drawn.items()}

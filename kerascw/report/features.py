@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerascw.data import Splits, split
 from kerascw.data.load import dataset_for
@@ -13,9 +12,16 @@ from kerascw.errors import CallError
 from kerascw.experiment.spec import ConvNet, Experiment
 from kerascw.lab.pictures import FeatureMaps, splits_of
 from kerascw.lab.study import Answer, Study
+from kerascw.report import charts
+from kerascw.report.figure_files import file_name
+from kerascw.report.figures import Tile, grid
 from kerascw.runs.store import Run
 
 CHANNELS = 6
+"""How many channels of each layer are drawn, if none are asked for."""
+
+LEAST_ACCURACY = 0.6
+"""On the test set, before anything is concluded from what a network has learned."""
 
 
 def check_features(options: FeatureMaps, study: Study, experiment: Experiment) -> None:
@@ -33,7 +39,9 @@ def check_features(options: FeatureMaps, study: Study, experiment: Experiment) -
 
 
 def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
-    """Return every conv layer's output after its ReLU, before pooling.
+    """Return every conv layer's output after its activation, before pooling.
+
+    Of a layer with batch norm, after that too. A layer without an activation has negative values.
 
     Parameters
     ----------
@@ -41,23 +49,30 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
 
     Returns
     -------
-    One float32 array ``[n, height, width, filters]`` a conv layer.
+    One float32 array ``[n, height, width, filters]`` for each conv layer.
     """
     import keras
 
     model = run.model()
-    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    inner = keras.Model(model.inputs[0], [layer.output for layer in convolutions])
-    # the model pools before its ReLU (the same values, cheaper), so the ReLU is applied here
+    activation = getattr(run.experiment.model, "activation", "relu")
+    layers = {layer.name: layer for layer in model.layers}
+    outputs = []
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.Conv2D):
+            continue
+        output = layer.output
+        # the model pools before these (the same values, cheaper), so they are applied here
+        for following in (f"{layer.name}_norm", f"{layer.name}_{activation}"):
+            if following in layers:
+                output = layers[following](output)
+        outputs.append(output)
+    inner = keras.Model(model.inputs[0], outputs)
     batches = [inner(images[at : at + 500], training=False) for at in range(0, len(images), 500)]
-    return [
-        np.concatenate([np.maximum(batch[number], 0) for batch in batches])
-        for number in range(len(convolutions))
-    ]
+    return [np.concatenate([batch[k] for batch in batches]) for k in range(len(outputs))]
 
 
 def feature_pictures(run: Run, options: FeatureMaps | None) -> dict[str, tuple[Any, str]]:
-    """Return the figures of part 3: maps for a picture of each class, and their statistics.
+    """Draw the feature maps of an image of each class, and statistics of every layer.
 
     Raises
     ------
@@ -74,35 +89,42 @@ def feature_pictures(run: Run, options: FeatureMaps | None) -> dict[str, tuple[A
         chosen = [options.image]
     maps = feature_maps(run, splits.train.images[chosen])
     layers = _chosen_layers(options, len(maps))
-    pictures: dict[str, tuple[Any, str]] = {}
+    drawn: dict[str, tuple[Any, str]] = {}
     for at, position in enumerate(chosen):
         name = names[labels[position]]
-        rows = [
-            (layer, maps[layer - 1][at], _channels(options, maps[layer - 1].shape[-1]))
-            for layer in layers
-        ]
-        key = f"feature maps, {name}".replace("/", " or ")
-        pictures[key] = (
-            _grid(splits.train.images[position], rows),
-            f"{name}, training picture {position}: a row a conv layer after its ReLU, a column a "
-            "channel; the brightest value of each map is written above it",
+        rows = [[Tile(splits.train.images[position])] + [
+            Tile(own := maps[layer - 1][at, ..., channel], f"{channel}: {_reach(own)}")
+            for channel in _channels(options, maps[layer - 1].shape[-1])
+        ] for layer in layers]  # fmt: skip
+        drawn[file_name(f"feature maps, {name}")] = (
+            grid(rows, [f"conv {layer}" for layer in layers], side=1.3),
+            f"{name}, training image {position}: a row for each conv layer after its activation, a "
+            "column for each channel, with its number and the range of its values; each map has a "
+            "colour scale of its own, from 0 to its largest value, or, where there are negative "
+            "values, orange below zero, white at zero and purple above",
         )
-    pictures["activity"] = (
+    drawn["activity"] = (
         _activity(activity(run, splits), names),
         "mean activation and share of active units on the test set, by layer and class",
     )
-    return pictures
+    return drawn
+
+
+def _reach(values: np.ndarray) -> str:
+    """Return the ends of a map's values; of one without negative values, the largest."""
+    low, high = float(values.min()), float(values.max())
+    return f"{high:.3g}" if low >= 0 else f"{low:.2g} to {high:.2g}"
 
 
 def example_maps(runs: Sequence[Run], options: FeatureMaps | None) -> dict[str, Any]:
-    """Return the feature maps of one picture, the first to train on if none is asked for."""
+    """Draw the feature maps of one image, the first training image if none is asked for."""
     options = options or FeatureMaps()
     trained = [run for run in runs if run.metrics["kept_epoch"]]
     if not trained:
         return {}
     chosen = options.model_copy(update={"image": options.image or 0})
     drawn = feature_pictures(trained[0], chosen)
-    return {name: picture for name, picture in drawn.items() if name != "activity"}
+    return {name: figure for name, figure in drawn.items() if name != "activity"}
 
 
 def _chosen_layers(options: FeatureMaps, there: int) -> list[int]:
@@ -127,28 +149,13 @@ def _channels(options: FeatureMaps, there: int) -> tuple[int, ...]:
     return options.channels
 
 
-def _grid(picture: np.ndarray, rows: list[tuple[int, np.ndarray, tuple[int, ...]]]) -> Figure:
-    columns = 1 + max(len(channels) for *_, channels in rows)
-    figure = Figure(figsize=(1.35 * columns, 1.6 * len(rows)), layout="constrained")
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for line, (layer, maps, channels) in zip(grid, rows, strict=True):
-        line[0].imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray")
-        line[0].set_title(f"conv {layer}", fontsize=8)
-        for axes, channel in zip(line[1:], channels, strict=False):
-            axes.imshow(maps[..., channel], cmap="viridis", vmin=0)
-            axes.set_title(f"{channel}: {maps[..., channel].max():.3g}", fontsize=8)
-    return figure
-
-
 @dataclass(frozen=True)
 class Activity:
     """Of every layer, over the test set: ``[classes]`` and ``[classes, filters]`` arrays."""
 
     mean: list[np.ndarray]
     active: list[np.ndarray]  # share of units above zero
-    per_channel: list[np.ndarray]  # mean activation of each channel
+    per_channel: list[np.ndarray]  # mean activation of each channel, of values above zero
 
     def selectivity(self, layer: int) -> np.ndarray:
         """Return each channel's class selectivity, 0 (none) to 1 (one class alone).
@@ -171,37 +178,46 @@ def activity(run: Run, splits: Splits) -> Activity:
     return Activity(
         [np.array([maps[k].mean() for maps in by_class]) for k in layers],
         [np.array([(maps[k] > 0).mean() for maps in by_class]) for k in layers],
-        [np.array([maps[k].mean(axis=(0, 1, 2)) for maps in by_class]) for k in layers],
+        [
+            np.array([np.maximum(maps[k], 0).mean(axis=(0, 1, 2)) for maps in by_class])
+            for k in layers
+        ],
     )
 
 
-def _activity(measured: Activity, names: Sequence[str]) -> Figure:
-    layers = len(measured.mean)
-    figure = Figure(figsize=(9, 1.2 + 0.55 * layers), layout="constrained")
-    for axes, values, title in zip(
-        figure.subplots(1, 2),
-        (np.array(measured.mean), np.array(measured.active)),
-        ("mean activation", "share of active units"),
-        strict=True,
+def _activity(measured: Activity, names: Sequence[str]) -> charts.Chart:
+    layers = [f"conv {number}" for number in range(1, len(measured.mean) + 1)]
+    panels, said = [], []
+    for values, title in (
+        (np.array(measured.mean), "mean activation"),
+        (np.array(measured.active), "share of active units"),
     ):
         # rows of different scale: each is shaded by its own largest value
-        largest = np.maximum(values.max(axis=1, keepdims=True), 1e-12)  # a layer may be dead
-        axes.imshow(values / largest, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        for (layer, label), value in np.ndenumerate(values):
-            dark = value > 0.6 * values[layer].max()
-            axes.text(label, layer, f"{value:.3g}", ha="center", va="center", fontsize=8,
-                      color="white" if dark else "black")  # fmt: skip
-        axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
-        axes.set_yticks(range(layers), [f"conv {k + 1}" for k in range(layers)])
-        axes.set_title(title, fontsize=10)
-    return figure
+        largest = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-12)  # or a dead layer
+        texts = np.char.mod("%.3g", values)
+        panels.append(charts.heat_panel(np.abs(values) / largest, layers, names, texts,
+                                        row="layer", column="class", title=title))  # fmt: skip
+        said += [f"{title} of {layer}: {', '.join(row)}"
+                 for layer, row in zip(layers, texts, strict=True)]  # fmt: skip
+    return charts.Chart(tuple(panels), numbers="; ".join(said))
 
 
 def selectivity_answers(runs: Sequence[Run]) -> list[Answer]:
-    """Return the most class-selective channels of each layer of the first seed's model."""
-    run = runs[0]
+    """Say which channels of each layer are the most class-selective, for the first seed.
+
+    Channels of a network that has learned little say nothing: below an accuracy of
+    :data:`LEAST_ACCURACY` none are named.
+    """
+    run, question = runs[0], "Which channels are the most class-selective?"
+    accuracy = run.metrics["test"]["accuracy"]
+    if accuracy < LEAST_ACCURACY:
+        said = (
+            f"None are named: the network classifies only {accuracy:.0%} of the test images "
+            f"correctly, and channels are judged from {LEAST_ACCURACY:.0%} on."
+        )
+        return [Answer(question, said)]
     splits = splits_of(run, FeatureMaps())
-    measured, said = activity(run, splits), []
+    measured, of_layers = activity(run, splits), []
     for layer, per_channel in enumerate(measured.per_channel):
         index = measured.selectivity(layer)
         best = np.argsort(-index)[:3]
@@ -209,11 +225,11 @@ def selectivity_answers(runs: Sequence[Run]) -> list[Answer]:
             f"{at} ({splits.class_names[per_channel[:, at].argmax()]}, {index[at]:.2f})"
             for at in best
         )
-        said.append(f"conv {layer + 1}: {channels}; median {np.median(index):.2f}")
+        of_layers.append(f"conv {layer + 1}: {channels}; median {np.median(index):.2f}")
     return [
         Answer(
-            "Which channels are the most class-selective?",
-            f"{'. '.join(said)}. (Selectivity index on the test set, 0 none to 1 one class alone; "
-            f"seed {run.experiment.seed}.)",
+            question,
+            f"{'. '.join(of_layers)}. (Selectivity index on the test set, from 0, none, to 1, one "
+            f"class alone; seed {run.experiment.seed}, test accuracy {accuracy:.1%}.)",
         )
     ]

@@ -1,10 +1,9 @@
-"""Figures as files (PNG and SVG) and as parts of a page, whoever draws them.
+"""Figures as files (PNG and SVG) and as parts of a page.
 
 A figure is a :class:`kerascw.report.charts.Chart`, which the page draws anew for its reader, or a
-still matplotlib Figure (grids of pictures).
+matplotlib Figure (grids of images), which the page shows as SVG in its own colours.
 """
 
-import base64
 import io
 import json
 import re
@@ -12,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from kerascw.report.page import readable
 
 if TYPE_CHECKING:
     from kerascw.report.charts import Chart, Series
@@ -24,15 +25,15 @@ SUFFIXES = (".png", ".svg")
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure as a page has it: specifications to draw from, or a picture."""
+    """A figure as a page has it: specifications to draw from, or an image."""
 
     name: str
     says: str  # what it shows, a phrase
-    numbers: str = ""  # and its numbers, for who cannot see it
+    numbers: str = ""  # and its numbers, for readers who cannot see it
     specs: tuple[str, ...] = ()  # JSON, one a panel
     series: tuple["Series", ...] = ()
     widest: int | None = None  # pixels
-    picture: str = ""  # PNG, base64
+    svg: str = ""  # of a still figure
 
     @property
     def alt(self) -> str:
@@ -46,25 +47,41 @@ class Shown:
 def write_figures(drawn: Drawn, folder: Path, *, dpi: int = 110) -> dict[str, Shown]:
     """Write ``NAME.png`` and ``NAME.svg`` of every figure, and return what a page needs.
 
-    ``folder`` is made; what else it has stays (see :func:`clear_figures`).
+    The folder is made where it is missing; other files in it stay (see :func:`clear_figures`).
     """
     folder.mkdir(parents=True, exist_ok=True)
     shown = {}
     for name, (figure, says) in drawn.items():
-        for suffix, content in render(figure, dpi=dpi).items():
-            (folder / f"{name}{suffix}").write_bytes(content)
+        content = render(figure, dpi=dpi)
+        for suffix, data in content.items():
+            (folder / f"{name}{suffix}").write_bytes(data)
         if is_still(figure):
-            shown[name] = shown_picture(name, folder / f"{name}.png", says)
+            svg = inline_svg(content[".svg"].decode(), name)
+            shown[name] = Shown(name, readable(says), svg=svg)
         else:
             shown[name] = shown_chart(name, figure, says)
     return shown
 
 
+def file_name(text: str) -> str:
+    """Return a figure's name without what a file's name must not have, such as in a class's name.
+
+    >>> file_name("feature maps, T-shirt/top")
+    'feature maps, T-shirt or top'
+    """
+    return re.sub(r"[^\w ,()+-]", "_", readable(text).replace("/", " or "))[:80]
+
+
 def clear_figures(folder: Path) -> None:
-    """Remove the figures of an earlier drawing."""
+    """Remove the figures that an earlier call drew."""
     for suffix in SUFFIXES:
         for stale in folder.glob(f"*{suffix}"):
             stale.unlink()
+
+
+def png_of(figure: Any) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
+    return render(figure)[".png"]
 
 
 def render(figure: Any, *, dpi: int = 110) -> dict[str, bytes]:
@@ -86,6 +103,32 @@ def render(figure: Any, *, dpi: int = 110) -> dict[str, bytes]:
     svg = _renumbered(vl_convert.vegalite_to_svg(figure.file_spec()))
     png: bytes = vl_convert.svg_to_png(svg, scale=2)
     return {".png": png, ".svg": svg.encode()}
+
+
+_PAGE_COLOURS = {
+    "fill: #ffffff": "fill: none", "stroke: #ffffff": "stroke: var(--paper)",
+    "#000000": "currentColor", "#007a5e": "var(--right)", "#b5303c": "var(--wrong)",
+    "#767676": "var(--soft)",
+}  # fmt: skip
+"""What of a still figure follows the page, light or dark: the paper is left out."""
+
+
+def inline_svg(text: str, name: str) -> str:
+    """Return matplotlib's SVG as part of a page: without a background, in the page's colours.
+
+    Its identifiers get the figure's name, because those of two figures would meet; its style sheet,
+    which would apply to the whole page, is left out.
+    """
+    svg = text[text.index("<svg") :]
+    svg = re.sub(
+        r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", svg, flags=re.S
+    )
+    word = re.sub(r"\W", "_", name)
+    svg = re.sub(r'\bid="', f'id="{word}.', svg)
+    svg = re.sub(r'(href="|url\()#', rf"\g<1>#{word}.", svg)
+    for drawn, on_page in _PAGE_COLOURS.items():
+        svg = svg.replace(drawn, on_page)
+    return svg
 
 
 def _renumbered(svg: str) -> str:
@@ -110,9 +153,5 @@ def shown_chart(name: str, chart: "Chart", says: str) -> Shown:
         json.dumps(spec, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
         for spec in chart.page_specs()
     )
-    return Shown(name, says, chart.numbers, specs, chart.series, chart.widest)
-
-
-def shown_picture(name: str, file: Path, says: str, numbers: str = "") -> Shown:
-    """Return a PNG file as a page has it."""
-    return Shown(name, says, numbers, picture=base64.b64encode(file.read_bytes()).decode())
+    return Shown(name, readable(says), readable(chart.numbers), specs, chart.page_series(),
+                 chart.widest)  # fmt: skip

@@ -1,109 +1,264 @@
-"""Still pictures of one run, as matplotlib Figures without pyplot's global state.
+"""Grids of images, as matplotlib Figures without pyplot's global state.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers.
+Colours are Okabe and Ito's, told apart by colour-blind readers; on a page they follow light and
+dark (:func:`kerascw.report.figure_files.inline_svg`).
 """
 
+import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kerascw.data import Part
+from kerascw.data import Dataset, Part, mean_and_deviation, pixel_histogram
+from kerascw.errors import CallError
+from kerascw.experiment.spec import AugmentationSpec
+from kerascw.report.page import readable
 
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#D55E00", "#007A5E", "#B5303C", "#767676"
+BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#d55e00", "#007a5e", "#b5303c", "#767676"
+
+GAP = 0.06
+"""Inches between two images."""
+
+LINE = 0.145
+"""Inches of a line of text of 8 points."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of a grid: uint8 ``[height, width, 1 or 3]``, or a feature map; and a text above.
+
+    A feature map is float ``[height, width]``. One without negative values is drawn from 0 up; one
+    with them is signed: zero is white, negative values are orange, positive ones purple.
+    """
+
+    image: np.ndarray
+    text: str = ""
+    colour: str = "black"
+
+
+def grid(
+    rows: Sequence[Sequence[Tile]],
+    names: Sequence[str] = (),
+    *,
+    side: float = 1.2,
+    across: float | None = None,
+    heading: Sequence[str] = (),
+) -> Figure:
+    """Draw rows of images, each with its text above it and each row with its name at the left.
+
+    Parameters
+    ----------
+    side : inches of an image's longer side.
+    across : inches from one image to the next, where texts need more than the image.
+    heading : a title and lines below it.
+    """
+    shape = next(tile for row in rows for tile in row).image.shape[:2]
+    height, width = (side * pixels / max(shape) for pixels in shape)
+    across = across or width + GAP
+    lines = max((1 + t.text.count("\n") for row in rows for t in row if t.text), default=0)
+    down = height + GAP + LINE * lines
+    # 10 points take about 0.09 inches a letter
+    left = 0.25 + 0.09 * max(map(len, names)) if names else 0.0
+    top = 0.5 + 0.18 * len(heading[1:]) if heading else 0.0
+    size = (left + across * max(map(len, rows)) + (0.24 if names else 0), top + down * len(rows))
+    figure = Figure(figsize=size)
+    # one pair of axes, in inches: a pair for each image takes five times as long
+    axes = figure.add_axes((0, 0, 1, 1))
+    for number, row in enumerate(rows):
+        bottom = top + (number + 1) * down - GAP / 2
+        if names:
+            write(axes, left - 0.12, bottom - height / 2, names[number], size=10, ha="right",
+                  va="center")  # fmt: skip
+        for column, tile in enumerate(row):
+            middle = left + (column + 0.5) * across
+            _show(axes, tile.image, (middle - width / 2, middle + width / 2, bottom,
+                                     bottom - height))  # fmt: skip
+            write(axes, middle, bottom - height - 0.02, tile.text, colour=tile.colour)
+    for number, line in enumerate(heading):
+        if number == 0:
+            write(axes, 0.2, 0.12, line, size=14, weight="bold", ha="left", va="top")
+        else:
+            write(axes, 0.2, 0.26 + 0.18 * number, line, colour=GREY, size=10, ha="left", va="top")
+    axes.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect="auto")
+    axes.axis("off")
+    return figure
+
+
+def write(
+    axes: Axes,
+    x: float,
+    y: float,
+    text: str,
+    *,
+    colour: str = "black",
+    size: float = 8,
+    ha: Literal["left", "center", "right"] = "center",
+    va: Literal["top", "center", "bottom"] = "bottom",
+    weight: str = "normal",
+) -> None:
+    """Write a text as it is: a class's name may have dollar signs or control characters."""
+    shown = "\n".join(readable(line) for line in text.split("\n"))
+    axes.text(x, y, shown, color=colour, fontsize=size, ha=ha, va=va, weight=weight,
+              parse_math=False)  # fmt: skip
+
+
+def _show(axes: Axes, image: np.ndarray, extent: tuple[float, float, float, float]) -> None:
+    """Draw one image at its place: left, right, bottom, top."""
+    if image.dtype == np.uint8:
+        # grey in all three colours, as it is: a colour map would round
+        shown = np.broadcast_to(image, (*image.shape[:2], 3))
+        axes.imshow(shown, extent=extent, interpolation="nearest")
+        return
+    largest = float(np.abs(image).max()) or 1.0  # a map may be dead
+    signed = bool((image < 0).any())
+    axes.imshow(image, cmap="PuOr" if signed else "viridis", vmin=-largest if signed else 0,
+                vmax=largest, extent=extent, interpolation="nearest")  # fmt: skip
 
 
 def predictions(
     part: Part,
     probabilities: np.ndarray,
     class_names: Sequence[str],
-    positions: Sequence[int],
+    positions: Sequence[int] | np.ndarray,
     columns: int = 8,
 ) -> Figure:
-    """Return a grid of pictures titled ``prediction (truth)``, green where right, red where not."""
-    across, down, side = 1.45, 1.62, 1.2  # inches: a place, and a picture's longer side
-    rows = -(-len(positions) // columns)
-    size = (across * columns, down * rows)
-    figure = Figure(figsize=size)
-    # one pair of axes, in inches: a pair a picture takes five times as long
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.axis("off")
-    height, width = (side * pixels / max(part.shape[:2]) for pixels in part.shape[:2])
-    for number, at in enumerate(positions):
-        middle, bottom = (number % columns + 0.5) * across, (number // columns + 1) * down - 0.04
+    """Draw images titled with the prediction, and the truth in brackets; green right, red wrong.
+
+    Parameters
+    ----------
+    probabilities : float ``[n, classes]`` of all images of the split.
+    positions : which of them are drawn.
+    """
+    tiles = []
+    for at in positions:
         guess, truth = int(probabilities[at].argmax()), int(part.labels[at])
-        left = middle - width / 2
-        show_picture(axes, part.images[at], (left, left + width, bottom, bottom - height))
-        axes.text(
-            middle, bottom - height - 0.03,
-            f"{class_names[guess]} {probabilities[at, guess]:.0%}\n({class_names[truth]})",
-            color=GREEN if guess == truth else RED, fontsize=8, ha="center", va="bottom",
-        )  # fmt: skip
-    axes.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect="auto")
-    return figure
+        guessed, true = (textwrap.shorten(readable(class_names[k]), 18, placeholder="…")
+                         for k in (guess, truth))  # fmt: skip
+        text = f"{guessed} {probabilities[at, guess]:.0%}\n({true})"
+        tiles.append(Tile(part.images[at], text, GREEN if guess == truth else RED))
+    rows = [tiles[at : at + columns] for at in range(0, len(tiles), columns)]
+    return grid(rows, across=1.45)
 
 
 def reconstructions(
     originals: np.ndarray, reconstructed: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> Figure:
-    """Return a grid: for every class a row of pictures, and below each what became of it.
+    """Draw for every class a row of images, and below it a row of their reconstructions.
 
     Parameters
     ----------
     originals, reconstructed : uint8 ``[n, height, width, 1 or 3]``.
-    labels : int ``[n]``; a class that has no picture is left out.
+    labels : int ``[n]``; a class that has no image is left out.
     """
-    shown = [label for label in range(len(class_names)) if (labels == label).any()]
-    columns = max(int((labels == label).sum()) for label in shown)
-    height, width = originals.shape[1:3]
-    gap = max(1, round(width / 14))
-    between = 2 * gap  # a pair of rows from the next
-    pair = 2 * height + gap + between
-    canvas = np.full((len(shown) * pair - between, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for row, label in enumerate(shown):
-        for column, at in enumerate(np.flatnonzero(labels == label)):
-            left, top = column * (width + gap), row * pair
-            canvas[top : top + height, left : left + width] = originals[at]  # grey: to all three
-            top += height + gap
-            canvas[top : top + height, left : left + width] = reconstructed[at]
-    # inches: each picture 0.75 wide; 9 pt takes about 0.075 a letter
-    drawn_width, drawn_height = (0.75 / width * pixels for pixels in canvas.shape[1::-1])
-    margin = 0.1
-    names = 0.2 + 0.075 * max(len(name) for name in ("reconstructed", *class_names))
-    size = (names + drawn_width + margin, drawn_height + 2 * margin)
-    figure = Figure(figsize=size)
-    axes = figure.add_axes(
-        (names / size[0], margin / size[1], drawn_width / size[0], drawn_height / size[1])
+    rows, names = [], []
+    for label in np.unique(labels):
+        own = labels == label
+        rows += [[Tile(image) for image in images[own]] for images in (originals, reconstructed)]
+        names += [class_names[label], "reconstructed"]
+    return grid(rows, names, side=0.75)
+
+
+# --- datasets -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures over all pixels (0 to 255) and labels of one split."""
+
+    lowest: int
+    highest: int
+    mean: float
+    standard_deviation: float
+    class_counts: tuple[int, ...]
+
+
+def summarize(part: Part, classes: int) -> Summary:
+    """Return the figures of a split with ``classes`` classes, exact to double precision."""
+    present = np.flatnonzero(pixel_histogram(part.images))
+    mean, deviation = mean_and_deviation(part.images)
+    counts = np.bincount(part.labels, minlength=classes)
+    return Summary(
+        int(present[0]), int(present[-1]), mean, deviation, tuple(int(c) for c in counts)
     )
-    axes.imshow(canvas, interpolation="nearest", aspect="auto")
-    axes.axis("off")
-    for row, label in enumerate(shown):
-        for offset, text, colour in (
-            (0.5 * height, class_names[label], "black"),
-            (1.5 * height + gap, "reconstructed", GREY),
-        ):
-            axes.text(-gap, row * pair + offset, text, ha="right", va="center", fontsize=9,
-                      color=colour)  # fmt: skip
-    return figure
 
 
-def show_picture(
-    axes: Axes, picture: np.ndarray, extent: tuple[float, float, float, float] | None = None
-) -> None:
-    """Draw one uint8 picture ``[height, width, 1 or 3]`` as it is, without axes.
+def draw_image(dataset: Dataset, image: int, file: Path) -> None:
+    """Write a PNG of one training image with a colour bar of its values, 0 to 255.
 
-    ``extent`` is its place, left, right, bottom, top; all of the axes by default.
+    One in colour is drawn as it is, without a bar. Raises OSError where the file cannot be written.
     """
-    grey = picture.shape[-1] == 1
-    shown = picture[..., 0] if grey else picture
-    axes.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=extent)
-    axes.axis("off")
+    train = dataset.train
+    if not 0 <= image < len(train):
+        raise CallError(f"--image: {image}; choose from 0 to {len(train) - 1}")
+    pixels = np.asarray(train.images[image])
+    figure = Figure(figsize=(4.6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    if pixels.shape[-1] == 1:
+        drawn = axes.imshow(pixels[..., 0], cmap="viridis", vmin=0, vmax=255)
+        figure.colorbar(drawn, ax=axes, label="value")
+    else:
+        axes.imshow(pixels)
+    axes.set_title(f"{dataset.entry.class_names[train.labels[image]]}, training image {image}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)
 
 
-def plain(axes: Axes, grid: Literal["x", "y"] = "y") -> None:
-    """Take the frame away and draw thin grid lines behind."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
+def draw_grid(dataset: Dataset, file: Path, examples: int = 10) -> None:
+    """Write a PNG of the first training images of every class: a row for each, with its name.
+
+    A class with fewer than ``examples`` images leaves its row short. The file's folder is
+    made where it is missing. Raises OSError where the file cannot be written.
+    """
+    height, width, _ = dataset.entry.shape
+    train = dataset.train
+    rows = [train.images[np.flatnonzero(train.labels == label)[:examples]]
+            for label in range(len(dataset.entry.class_names))]  # fmt: skip
+    line = (
+        f"The first {examples} training images of each class"
+        f"   ·   {len(train):,} training, {len(dataset.test):,} test"
+        f"   ·   {width} x {height} pixels"
+    )
+    _draw_rows(rows, dataset.entry.class_names, (dataset.title, line), file)
+
+
+def draw_augmented(
+    dataset: Dataset, specs: tuple[AugmentationSpec, ...], file: Path, *, draws: int = 9
+) -> None:
+    """Write a PNG of one training image of every class, and beside it what training may see.
+
+    The images are one batch, so mixup and cutmix mix the classes; the draws are those of seeds
+    (0, 0) to (0, ``draws - 1``). Raises OSError where the file cannot be written.
+    """
+    from kerascw.data.augmentation import augment
+    from kerascw.experiment.settings import augmentation_text
+
+    names, train = dataset.entry.class_names, dataset.train
+    shown = [label for label in range(len(names)) if (train.labels == label).any()]
+    first = [int((train.labels == label).argmax()) for label in shown]
+    originals = np.asarray(train.images[np.array(first)])
+    versions = [augment(originals, None, specs, (0, draw))[0].numpy() for draw in range(draws)]
+    rows = [np.stack(row) for row in zip(originals, *versions, strict=True)]
+    line = f"Left the original, then {draws} draws of: {augmentation_text(specs)}"
+    heading = (f"{dataset.title}, augmented", line)
+    _draw_rows(rows, [names[label] for label in shown], heading, file)
+
+
+def _draw_rows(
+    rows: Sequence[np.ndarray], names: Sequence[str], heading: tuple[str, str], file: Path
+) -> None:
+    """Write a PNG of rows of images, each pixel a whole number of the file's pixels large."""
+    dpi, pixels = 100, next(row for row in rows if len(row)).shape[1:3]
+    scale = max(1, round(84 / pixels[1]))
+    wide = scale * pixels[1] * max(map(len, rows)) / dpi
+    lines = textwrap.wrap(heading[1], max(40, int(wide * 15)))  # 10 points: 15 letters an inch
+    tiles = [[Tile(image.repeat(scale, 0).repeat(scale, 1)) for image in row] for row in rows]
+    figure = grid(tiles, names, side=scale * max(pixels) / dpi, heading=(heading[0], *lines))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.writing")
+    figure.savefig(temporary, format="png", dpi=dpi)
+    temporary.replace(file)

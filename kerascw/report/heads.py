@@ -4,60 +4,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from kerascw.experiment.spec import MAIN_HEAD
-from kerascw.lab.pictures import splits_of
-from kerascw.report.figures import GREEN, GREY, RED, plain, show_picture
+from kerascw.evaluation.metrics import first_of_each_class
+from kerascw.lab.pictures import PictureSpec, splits_of
+from kerascw.report import charts
 from kerascw.runs.store import Run
 
-SHOWN = 8
-"""Test pictures in a figure of heads: the first of each class, as many as these."""
 
-
-def heads_side_by_side(run: Run, options: Any = None) -> Figure:
-    """Return a row for each of some test pictures: the picture, and what each head makes of it."""
-    splits = splits_of(run, options)
-    names, test = splits.class_names, splits.test
+def heads_side_by_side(run: Run, pictures: PictureSpec | None = None) -> charts.Chart:
+    """Draw the probabilities that each head gives the first test image of every class."""
+    splits = splits_of(run, pictures)
+    names, shown = splits.class_names, first_of_each_class(splits.test.labels, 1)
+    truths = [names[label] for label in splits.test.labels[shown]]
     with np.load(run.folder / "predictions.npz") as kept:
         heads = {
-            head: kept[f"test_{head}_probabilities"] for head in run.metrics.get("heads", {})
-        } | {MAIN_HEAD: kept["test_probabilities"]}
-    present = [label for label in range(len(names)) if (test.labels == label).any()]
-    shown = [int(np.flatnonzero(test.labels == label)[0]) for label in present][:SHOWN]
-    figure = Figure(
-        figsize=(1.5 + 2.4 * len(heads), 0.5 + 0.16 * len(names) * len(shown)),
-        layout="constrained",
-    )
-    grid = figure.subplots(
-        len(shown), 1 + len(heads), squeeze=False, width_ratios=[1.2, *[2] * len(heads)]
-    )
-    for number, (row, at) in enumerate(zip(grid, shown, strict=True)):
-        truth = int(test.labels[at])
-        show_picture(row[0], test.images[at])
-        row[0].axis("off")
-        row[0].set_title(names[truth], fontsize=9)
-        for axes, (head, probabilities) in zip(row[1:], heads.items(), strict=True):
-            guess = int(probabilities[at].argmax())
-            colours = [GREY] * len(names)
-            colours[guess] = GREEN if guess == truth else RED
-            axes.barh(range(len(names)), probabilities[at], color=colours)
-            axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5))
-            axes.set_yticks(
-                range(len(names)), names if axes is row[1] else [""] * len(names), fontsize=6.5
-            )
-            last = number == len(shown) - 1
-            axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"] if last else [""] * 3)
-            plain(axes, "x")
-            if number == 0:
-                axes.set_title("main head" if head == MAIN_HEAD else head, fontsize=10)
-    return figure
+            head: kept[f"test_{head}_probabilities"][shown] for head in run.metrics.get("heads", {})
+        } | {"main head": kept["test_probabilities"][shown]}
+    panels, said = [], []
+    for head, probabilities in heads.items():
+        texts = np.where(probabilities >= 0.01, np.char.mod("%.2f", probabilities), "")
+        panels.append(charts.heat_panel(probabilities, truths, names, texts, row="true class",
+                                        column="class", title=head))  # fmt: skip
+        guesses = zip(truths, probabilities.argmax(axis=1), strict=True)
+        said.append(f"{head}: {', '.join(f'{true} as {names[guess]}' for true, guess in guesses)}")
+    return charts.Chart(tuple(panels), numbers="; ".join(said))
 
 
 def rate_curves(runs: Mapping[str, Sequence[Run]]) -> Any:
-    """Return the learning rate of every epoch, a line for all variants that share it."""
-    from kerascw.report import charts
-
+    """Draw the learning rate of every epoch, one line for all variants that share it."""
     lines: dict[tuple[float, ...], list[str]] = {}
     for name, several in runs.items():
         rates = tuple(row["learning_rate"] for row in several[0].history)
@@ -66,21 +40,19 @@ def rate_curves(runs: Mapping[str, Sequence[Run]]) -> Any:
         charts.Line(", ".join(names), list(range(1, len(rates) + 1)), rates)
         for rates, names in lines.items()
     ]
-    return charts.lines(several_, y="learning rate", log_y=True, points=True, stepped=True)
+    return charts.lines(several_, y="learning rate", log_y=True)
 
 
 def confusion_before_and_after(
     before: Sequence[Run], after: Sequence[Run], name: str
 ) -> dict[str, tuple[Any, str]]:
-    """Return the test confusion of two variants, summed over seeds, and how their recalls differ.
+    """Draw the test confusion of two variants, summed over seeds, and how their recalls differ.
 
     Parameters
     ----------
     before, after : runs of the same seeds; those without a test figure are left out.
     name : of the first; the second is it, retrained.
     """
-    from kerascw.report import charts
-
     matrices = {
         said: np.sum([run.metrics["test"]["confusion"] for run in tested], axis=0)
         for said, several in ((name, before), (f"{name}, retrained", after))
@@ -91,7 +63,7 @@ def confusion_before_and_after(
     names = before[0].metrics["class_names"]
     pictures = {
         f"confusion of {said}": (
-            charts.heat(matrix, names),
+            charts.confusion(matrix, names),
             f"confusion matrix of {said} on the test set, summed over the seeds",
         )
         for said, matrix in matrices.items()
@@ -112,7 +84,7 @@ def confusion_before_and_after(
                 differences.mean(axis=0).tolist(),
                 x="recall after retraining minus recall before",
                 each=differences.T.tolist(),
-                rule=0,
+                rule=charts.Rule("x", 0),
             ),
             "what retraining changes in each class's recall on the test set, mean (bar) and each "
             "seed (tick)",

@@ -75,7 +75,7 @@ def learning_curves(panels: Mapping[str, Mapping[str, Curve]]) -> Chart:
         means = [mean for line in lines for mean in line.y]
         name = next(iter(curves.values())).figure
         is_log = name.endswith("loss") and min(means) > 0 and max(means) > LOG_FROM * min(means)
-        drawn.append(_panel(lines, keys, y=_plainly(name), title=title, log_y=is_log))
+        drawn.append(_panel(lines, keys, y=_plainly(name), title=title, is_log=is_log))
         numbers.append(f"{title}: {charts.said_of_lines(lines, IMAGES)}")
     return Chart(tuple(drawn), keys, ". ".join(numbers))
 
@@ -109,8 +109,8 @@ def paired_differences(compared: Sequence[Comparison]) -> Chart:
     name = baseline.figure
     side = "above" if higher_is_better(name) else "below"
     y = f"{_plainly(name)} minus that of {baseline.name}"
-    better = {f"{side}: better than {baseline.name}": 0.0}
-    panel = _panel(lines, keys, y=y, rules_y=better)
+    better = charts.Rule("y", 0.0, f"{side}: better than {baseline.name}")
+    panel = _panel(lines, keys, y=y, rules=[better])
     return Chart((panel,), keys, charts.said_of_lines(lines, IMAGES), file_width=460)
 
 
@@ -131,7 +131,8 @@ def extrapolation(laws: Sequence[PowerLaw]) -> Chart:
     lines = [_law_line(name, law, end, lowest) for name, law in zip(names, laws, strict=True)]
     keys = charts.series(names)
     y = f"{laws[0].curve.figure.partition('.')[0].replace('_', ' ')} accuracy"
-    panel = _panel(lines, keys, y=y, points=False, rules_x={f"measured to {largest:,}": largest})
+    end_of_data = charts.Rule("x", largest, f"measured to {largest:,}")
+    panel = _panel(lines, keys, y=y, points=False, rules=[end_of_data])
     seeds = alt.Chart(charts.data_of(measured)).mark_point(filled=True, size=32, opacity=0.75)
     told = [alt.Tooltip("line:N"), alt.Tooltip("x:Q", title=IMAGES, format=","),
             alt.Tooltip("y:Q", title=y, format=".4f")]  # fmt: skip
@@ -156,7 +157,7 @@ def _law_line(name: str, law: PowerLaw, end: float, lowest: float) -> Line:
 
 def _panel(lines: Sequence[Line], keys: Sequence[charts.Series], **options: Any) -> Any:
     given: dict[str, Any] = {"points": True} | options
-    return charts.line_panel(lines, keys=keys, x=IMAGES, log_x=True, whole_x=False, **given)
+    return charts.line_panel(lines, keys=keys, x=IMAGES, log_x=True, **given)
 
 
 def _plainly(figure: str) -> str:

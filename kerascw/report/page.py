@@ -27,6 +27,7 @@ import json
 import os
 import re
 import tempfile
+import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -79,8 +80,26 @@ def pretty(content: Any) -> str:
     return re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
 
 
+def readable(text: str) -> str:
+    r"""Return a text with its control characters written out: classes are named by their folders.
+
+    Line and paragraph separators and what is not a character at all are written out too.
+
+    >>> readable("a\u2028b \x1b[31m")
+    'a\\u2028b \\x1b[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        else character
+        for character in text
+    )
+
+
 def said(value: Any) -> str:
-    """Return a value as a table of facts has it.
+    """Return a value as a table of facts shows it.
 
     >>> said(None), said(True), said(12345)
     ('-', 'yes', '12,345')

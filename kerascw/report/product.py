@@ -53,8 +53,10 @@ class Product(StudyResult):
 
     @property
     def exports(self) -> bool:
-        """Whether running the study exports its model, without being asked to."""
-        return self.plan.export_name is not None and not self.product.experiment.reconstructs
+        """Whether running the study exports its model: a classifier that kept weights."""
+        run = self.product
+        keeps = run.metrics["kept_epoch"] is not None and not run.experiment.reconstructs
+        return self.plan.export_name is not None and keeps
 
     def draw_product(self) -> Path:
         """Draw the page of the run to export, if it is missing."""

@@ -198,8 +198,6 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
             f"{_plainly(compared)} of every variant over {unit_of(alike, 's')}"
             f"{', with the published one' if _printed(alike, compared) else ''}",
         )
-    if (folds := study_figures.every_fold(result, study.published())) is not None:
-        drawn["folds"] = folds
     curves = study_figures.every_curve(result.runs)
     drawn |= curves
     drawn |= own

@@ -1,4 +1,4 @@
-"""Tables of a page: sorted by a click there, and files beside it in CSV and LaTeX.
+"""Tables of a page: sorted there by a click, and written beside it in CSV and LaTeX.
 
 How to use it::
 
@@ -6,8 +6,8 @@ How to use it::
                   rows=(("cnn", number(0.9123)), ("mlp", number(None))))
     write_tables([table], folder / "tables")     # variants.csv, variants.tex
 
-and in a template ``{{ sortable(table) }}``. A cell is a word, or a :class:`Cell`: what is read,
-and the value that sorts and that the CSV file has, unrounded.
+and in a template ``{{ sortable(table) }}``. A cell is a word, or a :class:`Cell`: the text to read,
+and the unrounded value to sort by and to write to the CSV file.
 """
 
 import csv
@@ -16,10 +16,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kerascw.report.page import readable
+
 
 @dataclass(frozen=True)
 class Cell:
-    """What is read, and the value that it stands for; None where there is none."""
+    """A text, and the value that it shows; None where there is none."""
 
     text: str
     value: float | int | None = None
@@ -74,29 +76,49 @@ def percent(value: float | None) -> Cell:
 
 
 def csv_of(table: Table) -> str:
-    """Return the table as CSV: values as they are where there are any, else what is read."""
+    """Return the table as CSV: the values where there are any, else the texts."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.columns)
+    writer.writerow([unformulated(column) for column in table.columns])
     for row in [*table.cells, *table.foot_cells]:
-        writer.writerow([cell.text if cell.value is None else cell.value for cell in row])
+        writer.writerow(
+            [unformulated(cell.text) if cell.value is None else cell.value for cell in row]
+        )
     return out.getvalue()
+
+
+def unformulated(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula, such as a class's name.
+
+    A quote before it says that it is text; numbers and a lone dash stay as they are.
+
+    >>> unformulated("=1+1"), unformulated("@x"), unformulated("-0.5"), unformulated("-")
+    ("'=1+1", "'@x", '-0.5', '-')
+    """
+    text = readable(text)
+    if text == "-" or not text.startswith(("=", "+", "-", "@")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 _ESCAPES = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}",
+    "±": r"$\pm$", "<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "*": "{*}",
 })  # fmt: skip
 
 
 def escaped(text: str) -> str:
-    r"""Return the text as LaTeX has to read it.
+    r"""Return the text as LaTeX has to read it; after a row's end it would read [ and * otherwise.
 
     >>> escaped("0.91 ± 0.01, 5 % of a_b")
     '0.91 $\\pm$ 0.01, 5 \\% of a\\_b'
     """
-    return " ".join(text.split()).translate(_ESCAPES)
+    return " ".join(readable(text).split()).translate(_ESCAPES)
 
 
 def latex_of(table: Table) -> str:

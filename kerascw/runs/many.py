@@ -24,7 +24,7 @@ from kerascw.models import build_model, check_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import set_threads
 from kerascw.runs.processes import Trainers
-from kerascw.runs.run import history_so_far, run_experiment, run_name, train_until
+from kerascw.runs.run import history_so_far, run_name, train_until
 from kerascw.runs.store import Run, Store
 from kerascw.training.devices import cores
 from kerascw.training.watcher import Watcher
@@ -101,7 +101,9 @@ def run_many(
         watcher.planned(len(wanted), len(kept), jobs)
     if here:
         ((name, task),) = missing.items()
-        kept[name] = _train(task, store, data_dir, watcher)
+        run = _train(task, store, data_dir, watcher)
+        assert run is not None, "a task without a number of epochs does not pause"
+        kept[name] = run
     elif missing:
         with _trainers(cluster, jobs, trainers) as (side_by_side, train):
             if watcher is not None:
@@ -118,35 +120,39 @@ def run_many(
 
 
 def train_all_until(
-    experiments: Sequence[Experiment],
-    epochs: int,
+    experiments: Sequence[tuple[Experiment, int]],
     store: Store,
-    trainers: "Trainers[Task]",
     *,
     data_dir: str | Path | None = None,
-) -> list[tuple[str, list[dict[str, float]]]]:
-    """Return each run's name and the history of its first ``epochs`` epochs.
+    jobs: int = 1,
+    cluster: str | None = None,
+    trainers: "Trainers[Task] | None" = None,
+) -> None:
+    """Train each experiment's first epochs, as many as stand beside it, where they are missing.
 
     Below the experiment's full number the run stays unfinished: it goes on from there when more
     epochs are asked for, to the same end, bit for bit, as a run that never stopped.
+    :func:`kerascw.runs.run.history_so_far` reads what was trained.
 
     Raises
     ------
     CallError, DataError, Died
-        As :func:`run_many`.
+        As :func:`run_many`, which explains the parameters.
     """
-    tasks = [prepare(experiment, store, data_dir) for experiment in experiments]
-    sources = [experiment.start.source for experiment in experiments if experiment.start]
+    sources = [experiment.start.source for experiment, _ in experiments if experiment.start]
     if sources:
-        run_many(sources, store, data_dir=data_dir, trainers=trainers)
-    missing = {
-        task.name: replace(task, threads=trainers.threads, epochs=epochs)
-        for task in tasks
-        if store.get(task.name) is None and len(history_so_far(task.name, store)) < epochs
-    }
-    for _ in trainers.train(missing):
-        pass
-    return [(task.name, history_so_far(task.name, store)[:epochs]) for task in tasks]
+        run_many(sources, store, data_dir=data_dir, jobs=jobs, cluster=cluster, trainers=trainers)
+    threads = max(1, cores() // jobs) if trainers is None else trainers.threads
+    missing: dict[str, Task] = {}
+    for experiment, epochs in experiments:
+        task = replace(prepare(experiment, store, data_dir), threads=threads, epochs=epochs)
+        most = max(epochs, missing[task.name].epochs or 0) if task.name in missing else epochs
+        if store.get(task.name) is None and len(history_so_far(task.name, store)) < most:
+            missing[task.name] = replace(task, epochs=most)
+    if missing:
+        with _trainers(cluster, jobs, trainers) as (_, train), closing(train(missing)) as finished:
+            for _ in finished:
+                pass
 
 
 # --- an experiment becomes a task -----------------------------------------------------------
@@ -194,11 +200,6 @@ def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -
         str(store.folder.resolve()),
         None if data_dir is None else str(Path(data_dir).resolve()),
     )
-
-
-def name_of(experiment: Experiment, data_dir: str | Path | None) -> str:
-    """Return the name of an experiment's run, whether it is kept or not."""
-    return prepare(experiment, Store(), data_dir).name
 
 
 Architecture = tuple[ModelSpec, tuple[int, int, int], int]
@@ -305,43 +306,45 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def train_in_worker(task: Task) -> str:
-    """Train one run in a worker process; return its name."""
+    """Train one run in a worker process; return its name.
+
+    Raises
+    ------
+    DataError
+        The worker finds other data than the process that made the task.
+    """
     warnings.simplefilter("ignore", UserWarning)  # about the data: the command printed it
     import_tensorflow()
     # every model is traced anew, as it must be; TensorFlow warns of that from the fifth on
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _ONE_AT_A_TIME:
         set_threads(task.threads)
+        experiment = Experiment.model_validate_json(task.experiment)
+        dataset = dataset_for(experiment.data, task.data_dir)
+        if run_name(experiment, dataset, task.source) != task.name:
+            raise DataError(
+                f"a worker on {socket.gethostname()} found other data ({dataset.source}, "
+                f"{dataset.location}) than the command; give --data-dir with a folder that both "
+                "see"
+            )
         _train(task, Store(task.runs), task.data_dir)
     return task.name
 
 
 def _train(
     task: Task, store: Store, data_dir: str | Path | None, watcher: StudyWatcher | None = None
-) -> Any:
-    """Train a task's run in this process; return it, or None where it pauses.
-
-    Raises
-    ------
-    DataError
-        This process finds other data than the one that made the task.
-    KerascwError
-        The run that a warm start begins with is not kept, or diverged before it had weights.
-    """
+) -> Run | None:
+    """Train a task's run in this process; return it, or None if it pauses before its end."""
     experiment = Experiment.model_validate_json(task.experiment)
-    dataset = dataset_for(experiment.data, data_dir)
-    if run_name(experiment, dataset, task.source) != task.name:
-        raise DataError(
-            f"a worker on {socket.gethostname()} found other data ({dataset.source}, "
-            f"{dataset.location}) than the command; give --data-dir with a folder that both see"
-        )
-    source = None if task.source is None else _source(task.source, store)
-    splits = splits_for(experiment.data, data_dir)
-    if task.epochs is not None:
-        return train_until(
-            task.epochs, experiment, dataset, store, watcher, source=source, splits=splits
-        )
-    return run_experiment(experiment, dataset, store, watcher, source=source, splits=splits)
+    return train_until(
+        task.epochs or experiment.training.epochs,
+        experiment,
+        dataset_for(experiment.data, data_dir),
+        store,
+        watcher,
+        source=None if task.source is None else _source(task.source, store),
+        splits=splits_for(experiment.data, data_dir),
+    )
 
 
 def _source(name: str, store: Store) -> Run:

@@ -1,26 +1,24 @@
 """Run one experiment: train what is not trained yet, keep it, never lose it."""
 
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascw.data import Dataset, Splits, split
+from kerascw.data import Dataset, Part, Splits, split
 from kerascw.experiment.spec import (
     MAIN_HEAD,
-    RECIPE_VERSION,
     Autoencoder,
     DataSpec,
     Experiment,
-    ModelSpec,
     Output,
 )
 from kerascw.models import check_model
+from kerascw.models.summary import layer_table
 from kerascw.runs.environment import describe, have_threads
 from kerascw.runs.store import Run, Store, write_history, write_json
-from kerascw.training.events import RunEvents, event_of, scalar, session_end
+from kerascw.training.events import RunEvents
 from kerascw.training.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -149,12 +147,13 @@ def _train(
         {
             "key": working.name.rsplit("-", 1)[-1],
             "source": None if source is None else source.name,
-            "recipe_version": RECIPE_VERSION,
+            "recipe_version": experiment.recipe_version,
             "experiment": experiment.model_dump(mode="json"),
         },
     )
-    write_history(working / "history.csv", fitted.history)
-    metrics = _evaluate(fitted, splits, working, experiment.model)
+    first = [] if fitted.untrained is None else [{"epoch": 0} | fitted.untrained]
+    write_history(working / "history.csv", first + fitted.history)
+    metrics = _evaluate(fitted, splits, working, experiment)
     write_json(working / "metrics.json", metrics)
     images = len(splits.train) * len(fitted.history)
     write_json(
@@ -166,31 +165,17 @@ def _train(
         },
     )
     fitted.model.save(working / "model.keras", include_optimizer=False)
-    events.end(lambda: [final_event(metrics)])
+    events.end(metrics)
     return store.finish(working, scratch=CHECKPOINT)
 
 
-def final_event(metrics: dict[str, Any], seconds: float | None = None) -> Any:
-    """Return the TensorBoard event that ends a run: loss and accuracy of every split, its status.
+def _evaluate(
+    fitted: "Fitted", splits: Splits, working: Path, experiment: Experiment
+) -> dict[str, Any]:
+    """Score the kept weights: the parts that selection saw, then the test set, once.
 
-    It stands at the step of the epoch whose weights are kept. A figure that is not finite is null
-    in metrics.json. ``seconds`` is when the run ended, since 1970; None: now.
+    A test set that was trained on is not scored.
     """
-    seconds = time.time() if seconds is None else seconds
-    heads = {"": metrics} | {f"{head}_": own for head, own in metrics.get("heads", {}).items()}
-    values = [
-        scalar(f"{head}final/{split}_{figure}", float("nan") if value is None else value)
-        for head, own in heads.items()
-        for split in ("train", "validation", "test")
-        for figure, value in own.get(split, {}).items()
-        if figure in ("loss", "accuracy")
-    ]
-    ended = session_end(metrics["status"] == "finished", seconds)
-    return event_of([*values, ended], metrics["kept_epoch"] or 0, seconds)
-
-
-def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec) -> dict[str, Any]:
-    """Score the kept weights: the parts that selection saw, then the test set, once."""
     from kerascw.training.predictor import Predictor
 
     metrics: dict[str, Any] = {
@@ -203,6 +188,7 @@ def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec)
         "non_trainable_parameters": sum(
             int(np.prod(weight.shape)) for weight in fitted.model.non_trainable_weights
         ),
+        "layers": layer_table(fitted.model),
         "class_names": splits.class_names,
         "scored_on_test": 0,
     }
@@ -210,12 +196,15 @@ def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec)
         metrics["reason"] = f"a figure of epoch {len(fitted.history)} is not finite"
     predictions: dict[str, np.ndarray] = {}
     if fitted.kept_epoch is not None:
-        predict = Predictor(fitted.model)
+        predict, model = Predictor(fitted.model), experiment.model
+        parts = splits.parts()
+        if experiment.data.test_in_training:
+            del parts["test"]
         if isinstance(model, Autoencoder):
             figures, predictions = _score_pictures(predict, splits)
         else:
-            figures, predictions = _score_classes(predict, splits, model.output)
-        metrics |= figures | {"scored_on_test": 1}
+            figures, predictions = _score_classes(predict, parts, splits.class_names, model.output)
+        metrics |= figures | {"scored_on_test": int("test" in figures)}
     with (working / "predictions.npz").open("wb") as file:
         np.savez_compressed(file, **predictions)  # type: ignore[arg-type]
     return metrics
@@ -225,13 +214,15 @@ Scores = tuple[dict[str, Any], dict[str, np.ndarray]]
 """The figures of each part, and the arrays that predictions.npz keeps."""
 
 
-def _score_classes(predict: "Predictor", splits: Splits, output: Output) -> Scores:
+def _score_classes(
+    predict: "Predictor", parts: dict[str, Part], class_names: tuple[str, ...], output: Output
+) -> Scores:
     from kerascw.evaluation.metrics import agreement, full_report, summary
 
     figures: dict[str, Any] = {}
     heads: dict[str, dict[str, Any]] = {}
     predictions: dict[str, np.ndarray] = {}
-    for name, part in splits.parts().items():
+    for name, part in parts.items():
         every = predict.every_head(part.images)
         main = every.pop(MAIN_HEAD)
         for head, probabilities in every.items():
@@ -242,7 +233,7 @@ def _score_classes(predict: "Predictor", splits: Splits, output: Output) -> Scor
             if name == "test":
                 predictions[f"test_{head}_probabilities"] = probabilities
         if name == "test":
-            figures["test"] = full_report(main, part.labels, splits.class_names, output)
+            figures["test"] = full_report(main, part.labels, class_names, output)
         else:
             figures[name] = summary(main, part.labels, output)
         if every:

@@ -1,12 +1,12 @@
-"""Where LeNet's best variant puts the test pictures: t-SNE of the layer before its output.
+"""Where LeNet's best variant puts the test images: t-SNE of the layer before its output.
 
     python -m kerascw run lenet-embedding
     python -m kerascw run lenet-embedding --set pictures.perplexity=50
     python -m kerascw run lenet-embedding --budget full --jobs 2
 
-At full budget the runs are those of ``lenet-variants``, variant 4: trained once for both. Each
-seed's embedding is kept beside its run, so that ``report`` draws it again at once; the figures show
-that of the first seed.
+At full budget the runs are those of ``lenet-variants``, variant 4, and are trained once for both.
+Each seed's embedding is kept beside its run, so that ``report`` draws it again at once; the figures
+show that of the first seed.
 """
 
 from collections.abc import Sequence
@@ -28,13 +28,13 @@ def variants() -> dict[str, Experiment]:
 
 
 def published() -> dict[str, dict[str, Published]]:
-    """Return the variant's figures; of the embedding none is printed."""
+    """Return the variant's published figures; none is printed of the embedding."""
     every = lenet.variants_published()[VARIANT]
     return {VARIANT: {name: figure for name, figure in every.items() if name in FIGURES}}
 
 
 def pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    """Return the embedding, and near classes beside confused ones."""
+    """Draw the embedding, and near classes beside confused ones."""
     from kerascw.report.embedding import embedding_pictures
 
     trained = _trained(runs)
@@ -42,7 +42,7 @@ def pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
 
 def answers(runs: Runs) -> list[Answer]:
-    """Return whether the classes that lie nearest are those confused most."""
+    """Say whether the classes that lie nearest are those confused most."""
     from kerascw.report.embedding import embedding_answers
 
     trained = _trained(runs)
@@ -63,7 +63,11 @@ STUDY = Study(
     quick=Quick(epochs=4, fraction=0.2, seeds=2),
     figures=FIGURES,
     published=published,
-    deviations=("what the report embeds and how is not printed; the layer before the output here",),
+    deviations=(
+        "the report embeds the layer before the output, as here, and prints neither perplexity nor "
+        "which images",
+        *lenet.ASSUMED,
+    ),
     answers=answers,
     pictures=pictures,
     shows=EmbeddingMap(),

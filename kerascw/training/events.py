@@ -1,15 +1,13 @@
-"""TensorBoard events of a run, written while it trains.
+"""Write a run's TensorBoard events while it trains, with ``tf.summary``.
 
-They are a function of the experiment, its model and its history: whoever goes on with a run, or
-finds one without events, writes them anew. So nothing is lost with them. Written with TensorBoard's
-own protocol buffers, which need no TensorFlow.
+Events are a function of the experiment, its model and its history: a run that is resumed, or that
+has no events, gets them anew. Nothing is lost with them.
 """
 
 import functools
 import hashlib
 import json
 import re
-import socket
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,20 +16,20 @@ from typing import Any
 
 from kerascw.experiment.spec import Experiment
 
-Event = Any
-"""A ``tensorboard.compat.proto.event_pb2.Event``; its package has no types."""
-
 PATTERN = "*tfevents*"
-"""Of the file names that TensorBoard reads events from."""
+"""The names of the files that TensorBoard reads."""
+
+IMAGES = ".images"
+"""How the name of the file of a run's images ends; they are drawn after training."""
 
 
 def _never_ends_training(method: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(method)
-    def call(self: "RunEvents", *args: Any, **options: Any) -> None:
+    def call(self: "RunEvents", *args: Any) -> None:
         if self.failed:
             return
         try:
-            method(self, *args, **options)
+            method(self, *args)
         except Exception as error:
             self.give_up(error)
 
@@ -39,16 +37,16 @@ def _never_ends_training(method: Callable[..., None]) -> Callable[..., None]:
 
 
 class RunEvents:
-    """The events of one run in a folder of their own: one file, begun anew at every sitting.
+    """Write the events of one run to a folder of its own: one file, begun anew at every start.
 
-    Whatever keeps them from being written is said once, as a warning, and ends no training; what
-    was written by then is removed, so that events that are there are whole or still growing.
+    An error is reported once, as a warning, and does not end training. The events written so far
+    are then removed, so that events that exist are whole or still growing.
     """
 
     def __init__(self, folder: Path, experiment: Experiment) -> None:
         self.folder, self.experiment = folder, experiment
         self.failed = False
-        self._file: Any = None
+        self._writer: Any = None
 
     @_never_ends_training
     def begin(
@@ -56,73 +54,94 @@ class RunEvents:
         model_config: Callable[[], Mapping[str, Any]],
         history: Sequence[Mapping[str, float]] = (),
         seconds: float = 0.0,
-        now: float | None = None,
     ) -> None:
-        """Write the model's graph, the hyperparameters and all epochs so far.
+        """Write the graph of the model, the hyperparameters and the epochs trained so far.
 
         Parameters
         ----------
         model_config : the model's ``get_config``.
-        history : the epochs that are behind us.
-        seconds : that they took; each epoch's event is given its share.
-        now : when the last of them ended, in seconds since 1970; None: now.
+        history : the epochs trained so far.
+        seconds : how long these took.
         """
-        now = time.time() if now is None else now
-        began = now - seconds
+        import tensorflow as tf
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
         self.folder.mkdir(parents=True, exist_ok=True)
-        # TensorBoard keeps its place in a file that it has opened. One of another name it reads
-        # from the beginning, and takes what it says of a step for what it read of that step before
-        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}"
-        temporary = self.folder / f".{name.replace('tfevents', 'writing')}"
-        self._file = temporary.open("wb", buffering=0)
-        self._write(
-            [
-                _version(began),
-                event_of(
-                    [_hyperparameters(self.experiment, began), _charts(self.experiment)], 0, began
-                ),
-                _graph(model_config(), began),
-                *(
-                    _scalars(row, began + seconds * number / len(history))
-                    for number, row in enumerate(history, start=1)
-                ),
-            ]
-        )
-        for old in (*self.folder.glob(PATTERN), *self.folder.glob(".*writing*")):
-            if old != temporary:
-                old.unlink(missing_ok=True)
-        temporary.rename(self.folder / name)
+        old = list(self.folder.glob(PATTERN))
+        self._writer = tf.summary.create_file_writer(str(self.folder))
+        flat = flat_hyperparameters(self.experiment)
+        # HParams groups the runs of one trial: the seeds of an experiment
+        digest = hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:6]
+        trial = f"{self.experiment.model.kind} {digest}"
+        with self._writer.as_default(step=0):
+            begun = hparams_pb(flat, trial, time.time() - seconds)
+            tf.summary.experimental.write_raw_pb(begun.SerializeToString())
+            tf.summary.graph(_graph(model_config()))
+        for row in history:
+            self._scalars(row)
+        self._writer.flush()
+        for file in old:
+            file.unlink(missing_ok=True)
 
     @_never_ends_training
     def epoch(self, row: Mapping[str, float]) -> None:
-        """Write one epoch's line of the history."""
-        self._write([_scalars(row, time.time())])
+        """Write one row of the history."""
+        self._scalars(row)
+        self._writer.flush()
 
     @_never_ends_training
-    def end(self, closing: Callable[[], Iterable[Event]]) -> None:
-        """Write what is known only when all is over, and close the file."""
-        self._write(closing())
-        self._file.close()
+    def end(self, metrics: Mapping[str, Any]) -> None:
+        """Write the figures of the kept weights and the status of the run; close the file.
+
+        Parameters
+        ----------
+        metrics : as in the run's metrics.json. The figures stand at the epoch whose weights are
+            kept; a run that diverged before any were has none.
+        """
+        import tensorflow as tf
+        from tensorboard.plugins.hparams.api_pb2 import Status
+        from tensorboard.plugins.hparams.summary import session_end_pb
+
+        kept = metrics["kept_epoch"]
+        status = "STATUS_SUCCESS" if metrics["status"] == "finished" else "STATUS_FAILURE"
+        with self._writer.as_default(step=kept or 0):
+            for tag, value in _final_figures(metrics) if kept is not None else ():
+                tf.summary.scalar(tag, value)
+            ended = session_end_pb(Status.Value(status))
+            tf.summary.experimental.write_raw_pb(ended.SerializeToString())
+        self._writer.close()
 
     def give_up(self, error: Exception) -> None:
-        """Say it once, and leave nothing behind."""
+        """Warn once, and remove what was written."""
         self.failed = True
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         warnings.warn(f"no TensorBoard events of {self.folder.name}: {reason}", stacklevel=2)
         try:
-            if self._file is not None:
-                self._file.close()
-            for file in (*self.folder.glob(PATTERN), *self.folder.glob(".*writing*")):
+            if self._writer is not None:
+                self._writer.close()
+            for file in self.folder.glob(PATTERN):
                 file.unlink(missing_ok=True)
         except OSError:
             pass
 
-    def _write(self, events: Iterable[Event]) -> None:
-        from tensorboard.summary.writer.record_writer import RecordWriter
+    def _scalars(self, row: Mapping[str, float]) -> None:
+        import tensorflow as tf
 
-        writer = RecordWriter(self._file)
-        for event in events:
-            writer.write(event.SerializeToString())
+        with self._writer.as_default(step=int(row["epoch"])):
+            for name in row:
+                if name != "epoch":
+                    tf.summary.scalar(tag_of(name), row[name])
+
+
+def write_images(folder: Path, images: Mapping[str, bytes], step: int) -> None:
+    """Write PNG files by their tags into a file of their own, beside a run's other events."""
+    import tensorflow as tf
+
+    writer = tf.summary.create_file_writer(str(folder), filename_suffix=IMAGES)
+    with writer.as_default(step=step):
+        for tag, png in images.items():
+            tf.summary.image(tag, tf.io.decode_png(png, channels=3)[tf.newaxis])
+    writer.close()
 
 
 # --- what is written ------------------------------------------------------------------------
@@ -138,25 +157,35 @@ def tag_of(column: str) -> str:
     return f"{found[1] or ''}{found[3]}/{found[2]}" if found else column
 
 
-def flat_hyperparameters(experiment: Experiment) -> dict[str, float | bool | str]:
-    """Return all fields but seed and fold by their dotted names, as HParams can take them.
+def _final_figures(metrics: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
+    """Yield tag and value of each split's loss and accuracy, of every head.
 
-    Runs that differ in nothing else have the same, and HParams takes them together.
+    A figure that is not finite is null in metrics.json.
+    """
+    heads = {"": metrics} | {f"{head}_": own for head, own in metrics.get("heads", {}).items()}
+    for head, own in heads.items():
+        for split in ("train", "validation", "test"):
+            for figure in ("loss", "accuracy"):
+                if figure in own.get(split, {}):
+                    value = own[split][figure]
+                    yield f"{head}final/{split}_{figure}", float("nan") if value is None else value
+
+
+def flat_hyperparameters(experiment: Experiment) -> dict[str, float | bool | str]:
+    """Return all fields but seed and fold by their dotted names, as HParams takes them.
+
+    Runs that differ only in seed or fold have the same, so that HParams groups them. What is
+    neither a number nor a word is JSON; a warm start is the name of what it starts from.
     """
     tree = experiment.model_dump(mode="json")
     del tree["seed"]
     if tree["data"]["holdout"]:
         tree["data"]["holdout"].pop("fold", None)
-    if experiment.data.folder is not None:  # as a whole: where it lies is not what it is
-        folder = experiment.data.folder
-        tree["data"]["folder"] = f"{Path(folder.path).name} {folder.height}x{folder.width}"
+    if tree["data"]["folder"]:  # where the folder lies does not matter
+        tree["data"]["folder"]["path"] = Path(tree["data"]["folder"]["path"]).name
     start = experiment.start
-    if start is None:
-        tree["start"] = "random"
-    else:
-        source = f"{start.source.data.name} {start.source.model.kind}"
-        frozen = ", frozen" if start.frozen else ""
-        tree["start"] = f"{source} ({', '.join(start.layers)}{frozen})"
+    if start is not None:
+        tree["start"] = f"{start.source.data.name} {start.source.model.kind}"
     return dict(_leaves(tree))
 
 
@@ -165,86 +194,18 @@ def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, floa
         if isinstance(value, dict):
             yield from _leaves(value, f"{path}{name}.")
         else:
-            yield f"{path}{name}", value if isinstance(value, bool | int | float) else _text(value)
+            plain = isinstance(value, bool | int | float | str)
+            yield f"{path}{name}", value if plain else json.dumps(value)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(_text(item) for item in value) or "none"
-    if isinstance(value, dict):
-        return " ".join(f"{name}={_text(item)}" for name, item in value.items())
-    return "none" if value is None else str(value)
+def _graph(model_config: Mapping[str, Any]) -> Any:
+    """Return the graph of the layers.
 
-
-def event_of(values: Iterable[Any], step: int, seconds: float) -> Event:
-    """Return an event of these ``Summary.Value`` at a step (an epoch), at a time since 1970."""
-    from tensorboard.compat.proto import event_pb2, summary_pb2
-
-    summary = summary_pb2.Summary(value=values)
-    return event_pb2.Event(wall_time=seconds, step=step, summary=summary)
-
-
-def scalar(tag: str, figure: float) -> Any:
-    """Return a ``Summary.Value`` of one figure, which TensorBoard keeps as float32."""
-    from tensorboard.compat.proto import summary_pb2
-
-    return summary_pb2.Summary.Value(tag=tag, simple_value=figure)
-
-
-def image(tag: str, png: bytes, width: int, height: int) -> Any:
-    """Return a ``Summary.Value`` of one picture."""
-    from tensorboard.compat.proto import summary_pb2
-
-    picture = summary_pb2.Summary.Image(
-        encoded_image_string=png, width=width, height=height, colorspace=3
-    )
-    return summary_pb2.Summary.Value(tag=tag, image=picture)
-
-
-def session_end(succeeded: bool, seconds: float) -> Any:
-    """Return the ``Summary.Value`` that ends a run for the HParams page."""
-    from tensorboard.compat.proto import summary_pb2
-    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
-
-    status = api_pb2.Status.Value("STATUS_SUCCESS" if succeeded else "STATUS_FAILURE")
-    content = plugin_data_pb2.HParamsPluginData(
-        session_end_info=plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=seconds)
-    )
-    return summary_pb2.Summary.Value(
-        tag=metadata.SESSION_END_INFO_TAG,
-        tensor=metadata.NULL_TENSOR,
-        metadata=metadata.create_summary_metadata(content),
-    )
-
-
-def _version(seconds: float) -> Event:
-    from tensorboard.compat.proto import event_pb2
-
-    return event_pb2.Event(wall_time=seconds, file_version="brain.Event:2")
-
-
-def _scalars(row: Mapping[str, float], seconds: float) -> Event:
-    values = [scalar(tag_of(name), float(row[name])) for name in row if name != "epoch"]
-    return event_of(values, int(row["epoch"]), seconds)
-
-
-def _hyperparameters(experiment: Experiment, seconds: float) -> Any:
-    """Return the value that begins a run; HParams takes the seeds of one experiment together."""
-    from tensorboard.plugins.hparams.summary_v2 import hparams_pb
-
-    flat = flat_hyperparameters(experiment)
-    digest = hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:6]
-    return hparams_pb(flat, f"{experiment.model.kind} {digest}", seconds).value[0]
-
-
-def _graph(model_config: Mapping[str, Any], seconds: float) -> Event:
-    """Return the event of the graph of the layers.
-
-    Written as the run's own graph: what Keras' callback writes, a ``conceptual graph`` beside one
-    of TensorFlow's operations, TensorBoard does not show until one chooses it, and without the
-    other it says "Malformed GraphDef" first.
+    It is written as the run's own graph: the "conceptual graph" that Keras' callback writes is not
+    shown by TensorBoard until it is chosen, and without another graph beside it TensorBoard says
+    "Malformed GraphDef" first.
     """
-    from tensorboard.compat.proto import event_pb2
+    import tensorflow as tf
     from tensorboard.plugins.graph.keras_util import keras_model_to_graph_def
 
     config = {**model_config, "name": ""}  # else all layers are in one box, which is closed
@@ -253,38 +214,5 @@ def _graph(model_config: Mapping[str, Any], seconds: float) -> Event:
     graph = keras_model_to_graph_def({"config": config})
     for node in graph.node:
         node.op = node.attr["keras_class"].s.decode()
-    return event_pb2.Event(wall_time=seconds, graph_def=graph.SerializeToString())
-
-
-def _charts(experiment: Experiment) -> Any:
-    """Return the value that lays out the page of custom scalars: both parts in one chart."""
-    from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
-    from tensorboard.plugins.custom_scalar import layout_pb2, metadata
-
-    figures = ["loss"] if experiment.reconstructs else ["loss", "accuracy"]
-    heads = [f"{head}_" for head in getattr(experiment.model, "auxiliary_heads", ())]
-    layout = layout_pb2.Layout(
-        category=[
-            layout_pb2.Category(
-                title="training and validation",
-                chart=[
-                    layout_pb2.Chart(
-                        title=f"{head}{figure}",
-                        multiline=layout_pb2.MultilineChartContent(tag=[f"^{head}{figure}/"]),
-                    )
-                    for head in ("", *heads)
-                    for figure in figures
-                ],
-            )
-        ]
-    )
-    tensor = tensor_pb2.TensorProto(
-        dtype=types_pb2.DT_STRING,
-        string_val=[layout.SerializeToString()],
-        tensor_shape=tensor_shape_pb2.TensorShapeProto(),
-    )
-    return summary_pb2.Summary.Value(
-        tag=metadata.CONFIG_SUMMARY_TAG,
-        tensor=tensor,
-        metadata=metadata.create_summary_metadata(),
-    )
+    # TensorBoard's own class is not TensorFlow's
+    return tf.compat.v1.GraphDef.FromString(graph.SerializeToString())

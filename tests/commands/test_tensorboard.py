@@ -1,7 +1,6 @@
 """TensorBoard itself reads what runs write, as variants of a study, through its HTTP API."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -17,20 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from kerascw.commands.event_links import link_events, link_names
 
 from kerascw.commands.main import main
+from kerascw.commands.tensorboard import chosen, link_names
 from kerascw.data import Dataset, split
 from kerascw.errors import Interrupted
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment, WarmStart
 from kerascw.lab.plan import Plan, StudyResult
-from kerascw.lab.run import run_study
+from kerascw.lab.run import announce, run_study
 from kerascw.lab.study import Quick, Study
-from kerascw.report import event_pictures
+from kerascw.report.events import event_images, lacks_events, write_missing
 from kerascw.runs.run import CHECKPOINT, run_experiment, run_name
 from kerascw.runs.store import Run, Store
-from kerascw.training.events import PATTERN, RunEvents, flat_hyperparameters, tag_of
+from kerascw.training.events import IMAGES, PATTERN, RunEvents, flat_hyperparameters, tag_of
 from kerascw.training.watcher import Silent
 
 PATIENCE = 120  # seconds
@@ -79,7 +78,7 @@ class StopAfter(Silent):
 def result(
     sample: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[StudyResult, Store, list[str]]:
-    """A study of two variants, one of which was stopped twice and went on."""
+    """A study of two variants, one of which was stopped twice and resumed; its images are drawn."""
     store = Store(tmp_path_factory.mktemp("runs"))
     stopped = tiny("convnet")
     files = []
@@ -99,7 +98,12 @@ def result(
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("error", UserWarning)  # events that could not be written
         patch.setattr("kerascw.report.product.DRAWN", 0)  # reports take longer than the runs
-        return run_study(plan, store), store, files
+        made = run_study(plan, store)
+        for run in made.every_run:
+            assert lacks_events(run)  # training draws nothing
+            assert write_missing(run, split(sample, run.experiment.data))
+            assert not lacks_events(run)
+        return made, store, files
 
 
 class Board:
@@ -188,16 +192,6 @@ def test_scalars_are_the_history_of_every_variant_each_epoch_once(
              for part in ("train", "validation")}  # fmt: skip
     assert heads < set(tags["1-2 convnet/seed 0"])
     assert "aux1_loss/train" not in tags["dense only/seed 0"]
-
-
-def test_training_and_validation_are_in_one_chart_too(board: Board) -> None:
-    (category,) = board.get("plugin/custom_scalars/layout")["category"]
-    charts = {chart["title"]: chart["multiline"]["tag"] for chart in category["chart"]}
-    assert charts["loss"] == ["^loss/"]
-    assert set(charts) == {"loss", "accuracy", "aux1_loss", "aux1_accuracy"}
-    drawn = board.get("plugin/custom_scalars/scalars", run=LINKS[0], tag=charts["aux1_loss"][0])
-    assert set(drawn["tag_to_events"]) == {"aux1_loss/train", "aux1_loss/validation"}
-    assert all(len(events) == 3 for events in drawn["tag_to_events"].values())
 
 
 def test_final_figures_are_those_of_the_kept_weights(
@@ -291,8 +285,7 @@ def test_it_follows_a_run_live_and_a_run_that_goes_on_in_another_process(
     served, store, _ = result
     experiment = tiny("mlp", seed=2, epochs=4)
     name = run_name(experiment, sample)
-    folder = store.study_folder(served.plan.label) / "tensorboard"
-    link_events(folder, store, {"late/seed 2": name}, more=True)
+    announce(store.study_folder(served.plan.label), {"late": [(experiment, name)]}, more=True)
     with pytest.raises(Interrupted):
         run_experiment(experiment, sample, store, StopAfter(2))
     board.wait_for("loss/train", runs=4)
@@ -313,14 +306,16 @@ def test_ctrl_c_ends_it_with_exit_code_0_and_no_word(board: Board) -> None:
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Return the scalars of a folder's event files, in the order in which they were written."""
-    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+    from tensorboard.util.tensor_util import make_ndarray
 
     read: dict[str, list[tuple[int, float]]] = {}
     for file in sorted(folder.glob(PATTERN)):
-        for event in LegacyEventFileLoader(str(file)).Load():
+        for event in EventFileLoader(str(file)).Load():
             for value in event.summary.value:
-                if value.HasField("simple_value"):
-                    read.setdefault(value.tag, []).append((event.step, value.simple_value))
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    figure = float(make_ndarray(value.tensor))
+                    read.setdefault(value.tag, []).append((event.step, figure))
     return read
 
 
@@ -329,10 +324,11 @@ def test_a_run_that_goes_on_has_one_file_with_every_epoch_once(
 ) -> None:
     served, store, before = result
     (run,) = served.runs["1/2 convnet"]
-    (file,) = store.events_folder(run.name).iterdir()
-    assert file.name not in before
-    assert before[0] < before[1] < file.name  # in TensorBoard's order
-    assert [step for step, _ in read(file.parent)["loss/train"]] == [1, 2, 3]
+    folder = store.events_folder(run.name)
+    trained = [file.name for file in folder.iterdir() if not file.name.endswith(IMAGES)]
+    assert len(trained) == 1
+    assert not {*before} & {*trained}
+    assert [step for step, _ in read(folder)["loss/train"]] == [1, 2, 3]
 
 
 def test_events_are_no_part_of_the_run(result: tuple[StudyResult, Store, list[str]]) -> None:
@@ -344,32 +340,37 @@ def test_events_are_no_part_of_the_run(result: tuple[StudyResult, Store, list[st
     assert "tensorboard" not in {run.name for run in store.all()}
 
 
-def test_a_study_has_links_to_its_runs_and_only_these(
+def test_a_study_is_shown_by_links_to_its_runs(
     result: tuple[StudyResult, Store, list[str]], tmp_path: Path
 ) -> None:
     served, store, _ = result
-    folder = store.study_folder(served.plan.label) / "tensorboard"
+    shown = chosen(served.plan.label, store, tmp_path)
+    shown.link()
+    shown.link()  # again and again while it is served
+    made = sorted(str(link.relative_to(tmp_path)) for link in tmp_path.glob("*/*"))
+    assert [link for link in made if not link.startswith("late")] == LINKS
     for link in LINKS:
-        assert (folder / link).is_symlink()
-        assert not os.path.isabs(os.readlink(folder / link))
-        run = run_of(result, link)
-        assert (folder / link).resolve() == store.events_folder(run.name).resolve()
-    other = Store(tmp_path)
-    experiments = variants()
-    named = link_names({"v": [(experiments["dense only"], "a"), (experiments["dense only"], "b")]})
-    assert named == {"v/seed 0": "a", "v/seed 0 (2)": "b"}
-    folded = override(
-        tiny("mlp"), {"data.holdout": {"how": "fold", "folds": 3, "fold": 2, "seed": 0}}
-    )
-    assert link_names({"..": [(folded, "a")]}) == {"variant/seed 0, fold 2": "a"}
-    link_events(tmp_path / "study", other, named)
-    link_events(tmp_path / "study", other, {"w/seed 0": "b"}, more=True)
-    found = lambda: sorted(str(p.relative_to(tmp_path / "study"))  # noqa: E731
-                           for p in (tmp_path / "study").glob("*/*"))  # fmt: skip
-    assert found() == ["v/seed 0", "v/seed 0 (2)", "w/seed 0"]
-    link_events(tmp_path / "study", other, {"w/seed 0": "a"})
-    assert found() == ["w/seed 0"]
-    assert (tmp_path / "study/w/seed 0").resolve() == other.events_folder("a").resolve()
+        events = store.events_folder(run_of(result, link).name)
+        assert (tmp_path / link).is_symlink()
+        assert (tmp_path / link).resolve() == events.resolve()
+    # of a study that was run before its plan was written, what is kept is shown
+    study = store.study_folder(served.plan.label)
+    planned = link_names(study)
+    (study / "planned.json").rename(study / "elsewhere")
+    assert sorted(link_names(study).values()) == sorted(planned.values())
+    (study / "elsewhere").rename(study / "planned.json")
+
+
+def test_links_have_names_of_their_own(tmp_path: Path) -> None:
+    one = tiny("mlp")
+    folded = override(one, {"data.holdout": {"how": "fold", "folds": 3, "fold": 2, "seed": 0}})
+    announce(tmp_path, {"v": [(one, "a"), (one, "b")]})
+    announce(tmp_path, {"..": [(folded, "c")]}, more=True)
+    assert link_names(tmp_path) == {
+        "v/seed 0": "a", "v/seed 0 (2)": "b", "variant/fold 2, seed 0": "c",
+    }  # fmt: skip
+    announce(tmp_path, {"w": [(one, "a")]})
+    assert link_names(tmp_path) == {"w/seed 0": "a"}
 
 
 def test_deleted_events_are_written_again_when_they_are_looked_at(
@@ -397,18 +398,18 @@ def test_hyperparameters_leave_out_seed_and_fold_alone() -> None:
     one = flat_hyperparameters(tiny("mlp"))
     assert flat_hyperparameters(tiny("mlp", seed=5)) == one
     assert one["data.name"] == "fashion_mnist"
-    assert one["model.dense"] == "8"
-    assert one["start"] == "random"
+    assert one["model.dense"] == "[8]"
+    assert one["start"] == "null"
     folds = [
         override(tiny("mlp"), {"data.holdout": {"how": "fold", "folds": 3, "fold": n, "seed": 0}})
         for n in (0, 1)
     ]
     assert flat_hyperparameters(folds[0]) == flat_hyperparameters(folds[1])
     augmented = override(tiny("mlp"), {"training.augmentation": [{"kind": "flip"}]})
-    assert flat_hyperparameters(augmented)["training.augmentation"].startswith("kind=flip")
+    assert '"kind": "flip"' in flat_hyperparameters(augmented)["training.augmentation"]
     start = WarmStart(source=tiny("mlp"), layers=("dense_1",))
     warm = tiny("mlp").model_copy(update={"start": start})
-    assert flat_hyperparameters(warm)["start"] == "fashion_mnist mlp (dense_1)"
+    assert flat_hyperparameters(warm)["start"] == "fashion_mnist mlp"
 
 
 def test_what_cannot_be_written_warns_once_and_ends_no_training(
@@ -428,8 +429,8 @@ def test_what_fails_in_between_leaves_no_events_behind(tiny_model: Any, tmp_path
     events.begin(tiny_model.get_config)
     events.epoch({"epoch": 1, "train_loss": 0.5})
     assert read(tmp_path / "run") == {"loss/train": [(1, 0.5)]}
-    with pytest.warns(UserWarning, match="no TensorBoard events of run: ValueError: no pictures"):
-        events.end(lambda: (_ for _ in ()).throw(ValueError("no pictures")))
+    with pytest.warns(UserWarning, match="no TensorBoard events of run: KeyError: 'kept_epoch'"):
+        events.end({})
     events.epoch({"epoch": 2, "train_loss": 0.5})  # as if nothing were
     assert list((tmp_path / "run").iterdir()) == []
 
@@ -448,27 +449,6 @@ def test_a_diverged_run_has_its_epochs_and_a_failed_session(
     assert [step for step, _ in scalars["loss/train"]] == [row["epoch"] for row in run.history]
     (file,) = store.events_folder(run.name).iterdir()
     assert b"session_end_info" in file.read_bytes()
-
-
-def test_pictures_show_counts_and_mistakes(sample: Dataset) -> None:
-    matrix = np.array([[3, 1], [0, 4]])
-    picture = np.asarray(event_pictures.confusion(matrix, ["cat", "dog"]))
-    blue = (picture == event_pictures.BLUE).all(axis=-1)
-    assert blue.any()  # the whole of a row
-    names, test = sample.entry.class_names, sample.test
-    right = np.eye(10)[test.labels[:4]]
-    wrong = np.roll(right, 1, axis=1)
-    reds = []
-    for probabilities in (right, wrong):
-        drawn = event_pictures.predictions(
-            np.asarray(test.images[:4]), probabilities, test.labels[:4], names
-        )
-        reds.append(int((np.asarray(drawn) == event_pictures.RED).all(axis=-1).sum()))
-    assert reds[0] == 0 < reds[1]
-    many = event_pictures.confusion(np.eye(150, dtype=int), [f"class {n}" for n in range(150)])
-    assert max(many.size) < 900
-    colour = np.zeros((3, 8, 8, 3), np.uint8)
-    assert event_pictures.reconstructions(colour, colour).size[1] > 2 * 48
 
 
 @pytest.mark.parametrize(
@@ -503,18 +483,13 @@ def test_no_runs_is_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_closing_events_without_the_data_have_no_pictures_of_it(
+def test_images_without_the_data_are_confusion_matrices(
     result: tuple[StudyResult, Store, list[str]], sample: Dataset
 ) -> None:
-    from kerascw.report.events import closing_events
-
     run = result[0].runs["dense only"][0]
-    splits = split(sample, run.experiment.data)
-
-    def tags(*arguments: Any) -> set[str]:
-        (event,) = closing_events(run, *arguments)
-        return {value.tag for value in event.summary.value if value.HasField("image")}
-
-    assert tags(None) == {"confusion/validation", "confusion/test"}
-    assert tags(splits) - tags(None) == {"predictions/test"}
+    alone = event_images(run, None)
+    assert set(alone) == {"confusion/validation", "confusion/test"}
+    whole = event_images(run, split(sample, run.experiment.data))
+    assert set(whole) - set(alone) == {"predictions/test"}
+    assert all(png.startswith(b"\x89PNG") for png in whole.values())
     assert CHECKPOINT not in {path.name for path in run.folder.iterdir()}

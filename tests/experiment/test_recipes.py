@@ -1,5 +1,6 @@
 """Named recipes: what they change, what they leave, who cannot take them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ from click.testing import CliRunner, Result
 import kerascw
 from kerascw.commands.main import main
 from kerascw.errors import CallError
+from kerascw.experiment.arithmetic import fast_precision
 from kerascw.experiment.recipes import Recipe, all_recipes, recipe_named
-from kerascw.experiment.spec import Autoencoder, Experiment
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import RECIPE_VERSION, Autoencoder, Experiment
 from kerascw.lab.plan import planned
 from kerascw.runs.store import Store
 from kerascw.studies import all_studies, recall, study_named
@@ -57,7 +60,48 @@ def test_a_recipe_changes_training_and_model_and_nothing_else(name: str) -> None
     assert changed.model == (recipe.model or own.model)
     for field, value in changed.training:
         expected = recipe.training.get(field, getattr(own.training, field))
-        assert value == expected, field
+        assert value == (fast_precision() if expected == "auto" else expected), field
+
+
+WITH = frozenset({"avx2", "avx512_bf16"})
+
+
+@pytest.mark.parametrize("name", all_recipes())
+def test_recipes_compute_in_what_the_processor_is_fast_in_and_the_key_says_which(
+    name: str, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Only recipes: what reproduces a report is float32 everywhere."""
+    recipe, own = recipe_named(name), study_named("bag-cnn").variants()["bag-cnn"]
+    found = {}
+    for flags in (frozenset(), WITH):
+        monkeypatch.setattr("kerascw.experiment.arithmetic.processor_flags", lambda f=flags: f)
+        changed = recipe.of(own)
+        assert "auto" not in changed.canonical_json()
+        assert study_named("bag-cnn").variants()["bag-cnn"] == own
+        exact = override(changed, {"training.precision": "float32"})
+        found[flags] = (changed.training.precision, changed.key("data") == exact.key("data"))
+    own_arithmetic = name == "one-cycle"
+    assert found[frozenset()] == ("float32", True)
+    assert found[WITH] == (("float32", True) if own_arithmetic else ("mixed_bfloat16", False))
+    assert own.training.precision == "float32"
+    assert not recwarn.list
+
+
+def test_auto_is_resolved_before_anything_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("kerascw.experiment.arithmetic.processor_flags", lambda: WITH)
+    words = ["run", "digits", "--precision", "auto", "--epochs", "1", "--seeds", "1"]
+    done = call(*words, "--set", "data.fraction=0.1", "--runs", str(tmp_path),
+                "--models", str(tmp_path / "models"))  # fmt: skip
+    assert done.exit_code == 0, done.output
+    for run in Store(tmp_path).all():
+        kept = json.loads((run.folder / "experiment.json").read_text())
+        assert kept["experiment"]["training"]["precision"] == "mixed_bfloat16"
+        assert kept["recipe_version"] == RECIPE_VERSION + 1
+    # and a processor without such instructions reads the same run as what it is
+    monkeypatch.setattr("kerascw.experiment.arithmetic.processor_flags", frozenset)
+    assert {r.experiment.training.precision for r in Store(tmp_path).all()} == {"mixed_bfloat16"}
 
 
 def test_what_cannot_take_a_recipe_says_why_in_one_line() -> None:

@@ -240,10 +240,11 @@ def test_where_curves_cross() -> None:
     better, cross, until = answers_of(warm, random)
     assert better == (
         "Neither. The better mean has warm at 5 %, 10 %, 50 % and 100 %; random at 20 %. "
-        "With one seed there is no confidence interval, so no difference is significant."
+        "With fewer than 3 seeds there is no confidence interval, so no difference is called "
+        "significant."
     )
     assert cross == "The mean curves cross between 10 % and 20 % and between 20 % and 50 %."
-    assert until.startswith("With one seed there is no confidence interval")
+    assert until.startswith("With fewer than 3 seeds there is no confidence interval")
 
 
 def test_a_tie_is_no_crossing_unless_the_sides_change_around_it() -> None:
@@ -285,8 +286,8 @@ def test_with_one_seed_nothing_is_significant() -> None:
     assert comparison.not_significant_from is None
     better, _, until = answers_of(comparison.curve, comparison.baseline)
     assert better == (
-        "warm has the better mean at all 2 fractions. With one seed there is no confidence "
-        "interval, so no difference is significant."
+        "warm has the better mean at all 2 fractions. With fewer than 3 seeds there is no "
+        "confidence interval, so no difference is called significant."
     )
     assert until in better
 
@@ -405,7 +406,7 @@ def test_flat_errors_are_no_law() -> None:
     assert law.error(50) == pytest.approx(0.4, abs=0.02)
     assert law.error(1000) == pytest.approx(0.4, abs=0.02)
     said = power_law_answer(law).answer
-    assert "Caution: the fall of the error, first to last fraction, is not significant" in said
+    assert "Caution: the error does not fall significantly from the first to the last" in said
     assert "is below 0.9: the errors do not follow the law" in said
     same = fitted(means("random", 0.6, 0.6, 0.6, 0.6, 0.6, figure="test.accuracy"))
     assert same.images_for().images == math.inf

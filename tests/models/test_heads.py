@@ -21,6 +21,7 @@ from kerascw.lab.plan import planned
 from kerascw.lab.run import run_study
 from kerascw.lab.verdict import figure_of
 from kerascw.models import build_model
+from kerascw.report.heads import heads_side_by_side
 from kerascw.report.run import draw_run
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
@@ -286,6 +287,17 @@ def test_page_and_terminal_show_every_head(together: Run, sample: Dataset, store
     assert shown.exit_code == 0
     line = next(line for line in shown.output.splitlines() if line.startswith("aux1"))
     assert f"{100 * together.metrics['heads']['aux1']['test']['accuracy']:.2f} %" in line
+
+
+def test_the_heads_side_by_side_say_what_each_predicts(together: Run) -> None:
+    chart = heads_side_by_side(together)
+    assert len(chart.panels) == 3
+    with np.load(together.folder / "predictions.npz") as kept:
+        labels, main = kept["test_labels"], kept["test_probabilities"].argmax(axis=1)
+    names = together.metrics["class_names"]
+    first = [int(np.flatnonzero(labels == label)[0]) for label in range(10)]
+    said = ", ".join(f"{names[labels[at]]} as {names[main[at]]}" for at in first)
+    assert chart.numbers.endswith(f"main head: {said}")
 
 
 # --- the studies ----------------------------------------------------------------------------

@@ -5,11 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from kerascw.report import charts
+from kerascw.experiment.spec import ConvNet
+from kerascw.models import build_model
+from kerascw.report import charts, figures
+from kerascw.report.features import feature_maps
 from kerascw.report.figure_files import clear_figures, render, write_figures
 from kerascw.report.page import page, pretty
 from kerascw.report.study import compared_figure, headline
@@ -55,6 +59,20 @@ def test_a_table_is_a_csv_file_of_what_was_measured() -> None:
     ]
 
 
+def test_no_cell_is_a_formula_or_a_latex_command() -> None:
+    names = ("=1+1", "@SUM(A1)", "+a", "-b", "a\u2028\x1b[1m", "[x]", "*", "-0.5", "-")
+    table = Table("t", ("class", "difference"), [(name, number(-0.25)) for name in names])
+    rows = list(csv.reader(csv_of(table).splitlines()))[1:]
+    assert [row[0] for row in rows] == [
+        "'=1+1", "'@SUM(A1)", "'+a", "'-b", r"a\u2028\x1b[1m", "[x]", "*", "-0.5", "-",
+    ]  # fmt: skip
+    assert {row[1] for row in rows} == {"-0.25"}  # a number stays one
+    body = latex_of(table).split("\\midrule\n")[1].splitlines()
+    assert [line.partition(" & ")[0] for line in body[4:7]] == [
+        r"a\textbackslash{}u2028\textbackslash{}x1b{[}1m", "{[}x]", "{*}",
+    ]  # fmt: skip
+
+
 # --- charts ---------------------------------------------------------------------------------
 
 
@@ -88,7 +106,7 @@ def test_the_same_chart_is_the_same_file(tmp_path: Path) -> None:
     from matplotlib.figure import Figure
 
     still = Figure(figsize=(1, 1))
-    still.subplots().imshow(np.eye(3))
+    still.subplots().text(0.5, 0.5, "word", color="black")
     drawn = {"loss": (loss(), "loss of each"), "still": (still, "a picture")}
     shown = write_figures(drawn, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -98,6 +116,11 @@ def test_the_same_chart_is_the_same_file(tmp_path: Path) -> None:
         for suffix, content in render(figure).items():
             assert (tmp_path / f"{name}{suffix}").read_bytes() == content
     assert shown["loss"].caption == "Loss of each."
+    # on a page it has no paper of its own, no style for the whole page, and the page's ink
+    assert "#ffffff" not in shown["still"].svg
+    assert "<style" not in shown["still"].svg
+    assert "currentColor" in shown["still"].svg
+    assert b"#ffffff" in (tmp_path / "still.svg").read_bytes()
     assert "</script>" not in shown["loss"].specs[0]  # it would end its element
     text = page("base.html", shown)
     assert text.count("window.vegaEmbed = ") <= 1
@@ -111,14 +134,16 @@ def test_the_same_chart_is_the_same_file(tmp_path: Path) -> None:
     [
         charts.dots([charts.Dot("a", 0.9, 0.8, 1.0, (0.85, 0.95), 0.7), charts.Dot("b", None)],
                     x="accuracy"),
-        charts.dots([charts.Dot("a", None, published=0.5)], x="accuracy", rule=0),
-        charts.bars(["a", "b"], [0.1, None], x="error", rule=0.1, rule_said="all"),
+        charts.dots([charts.Dot("a", None, published=0.5)], x="accuracy"),
+        charts.bars(["a", "b"], [0.1, None], x="error", rule=charts.Rule("x", 0.1, "all")),
         charts.bars(["a"], [0.1], x="error", each=[[0.0, 0.2]]),
-        charts.groups(["a", "b"], {"training": [1, 2], "test": [3, 0]}, y="pictures"),
-        charts.heat(np.array([[3, 1], [0, 4]]), ["a", "b"]),
-        charts.scatter([{"rate": 0.1, "score": 0.9, "kind": "x", "n.b": "word"}], x="rate",
-                       y="score", group="kind", told=["n.b"], log_x=True),
-        charts.lines([charts.Line("a", [1], [0.5])], y="loss", rules_y={"test": 0.4}),
+        charts.groups(["a", "b"], {"training": [1, 2], "test": [3, 0]}, y="images"),
+        charts.confusion(np.array([[3, 1], [0, 4]]), ["a", "b"]),
+        charts.Chart((charts.heat_panel(np.array([[0.5, np.nan]]), ["r"], ["a", "b"],
+                                        np.array([["x", ""]]), row="layer", column="class"),),
+                     numbers="x"),
+        charts.lines([charts.Line("a", [1], [0.5])], y="loss",
+                     rules=[charts.Rule("y", 0.4, "test")]),
     ],
 )  # fmt: skip
 def test_every_kind_of_chart_is_drawn(chart: charts.Chart) -> None:
@@ -205,3 +230,32 @@ def test_a_report_needs_no_tensorflow(run: Run, runs: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- grids of images ------------------------------------------------------------------------
+
+
+def test_maps_with_negative_values_are_drawn_signed() -> None:
+    signed, positive = np.array([[-2.0, 1.0]]), np.array([[0.0, 3.0]])
+    figure = figures.grid([[figures.Tile(signed, "a $b"), figures.Tile(positive)]], ["conv 1"])
+    first, second = figure.axes[0].images
+    assert first.get_clim() == (-2, 2)  # zero is in the middle, white
+    assert first.get_cmap().name == "PuOr"
+    assert second.get_clim() == (0, 3)
+    words = [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+    assert words == ["conv 1", "a $b"]
+
+
+def test_feature_maps_of_linear_convolutions_keep_their_signs() -> None:
+    spec = ConvNet(filters=(4,), pool_after=(1,), activation="linear")
+    shown = {}
+    for name in ("linear", "relu"):
+        model = spec.model_copy(update={"activation": name})
+        built = build_model(model, (8, 8, 1), 3, seed=0)
+        run = SimpleNamespace(
+            model=lambda built=built: built, experiment=SimpleNamespace(model=model)
+        )
+        images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
+        (shown[name],) = feature_maps(run, images)
+    assert shown["linear"].min() < 0
+    np.testing.assert_allclose(shown["relu"], np.maximum(shown["linear"], 0), atol=1e-5)

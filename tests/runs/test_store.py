@@ -85,7 +85,7 @@ def test_a_damaged_run_is_set_aside_and_trained_again(
     store = copy_of(kept, tmp_path)
     damage(tmp_path / kept.name)  # type: ignore[operator]
     with pytest.warns(UserWarning, match=said):
-        again = run_experiment(kept.experiment, sample, store, draw=False)
+        again = run_experiment(kept.experiment, sample, store)
     assert find_fault(again.folder) is None
     assert again.history == kept.history
     assert [path.name for path in (tmp_path / ".damaged").iterdir()] == [f"{kept.name}.1"]
@@ -104,9 +104,7 @@ def _train(experiment: str, runs: str, results: "multiprocessing.Queue[tuple[int
 
     count = Count()
     data = load_data("fashion_mnist", sample=True)
-    run = run_experiment(
-        Experiment.model_validate_json(experiment), data, Store(runs), count, draw=False
-    )
+    run = run_experiment(Experiment.model_validate_json(experiment), data, Store(runs), count)
     results.put((count.epochs, run.name))
 
 

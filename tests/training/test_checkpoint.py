@@ -103,8 +103,8 @@ def test_a_run_with_a_damaged_checkpoint_begins_anew_and_comes_to_the_same_end(
     content[-30] ^= 4  # in the zip's directory
     path.write_bytes(content)
     with pytest.warns(DamagedCheckpoint, match=name):
-        run = run_experiment(experiment, sample, store, draw=False)
-    whole = run_experiment(experiment, sample, Store(tmp_path / "whole"), draw=False)
+        run = run_experiment(experiment, sample, store)
+    whole = run_experiment(experiment, sample, Store(tmp_path / "whole"))
     assert run.history == whole.history
     for mine, theirs in zip(run.model().get_weights(), whole.model().get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -114,7 +114,7 @@ def test_a_run_with_a_damaged_checkpoint_begins_anew_and_comes_to_the_same_end(
 
 def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "kerascw", "run", "digits", "--epochs", "2"]
-    words += ["--runs", str(tmp_path / "runs"), "--saved-models", str(tmp_path / "models")]
+    words += ["--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
     words += ["--seeds", "2", "--jobs", "2"]
     whole = subprocess.run(words, capture_output=True, text=True)
     assert (whole.returncode, whole.stderr) == (0, "")

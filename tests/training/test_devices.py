@@ -98,10 +98,11 @@ def test_mixed_precision_trains_and_is_scored_in_float32(tmp_path: Path, precisi
     )
 
 
-def test_mixed_precision_goes_on_where_it_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_goes_on_where_it_stopped(tmp_path: Path, precision: str) -> None:
     from kerascw.runs.run import train_until
 
-    one = experiment(precision="mixed_float16", weight_average=0.9, epochs=3)
+    one = experiment(precision=precision, weight_average=0.9, epochs=3)
     whole = on_one(tmp_path / "whole", one)
     dataset, store = load_data("fashion_mnist", sample=True), Store(tmp_path / "stopped")
     assert train_until(2, one, dataset, store) is None
@@ -120,4 +121,4 @@ def test_wrong_calls_are_refused() -> None:
     wrong = CliRunner().invoke(main, ["run", "digits", "--set", "training.precision=float8"])
     assert wrong.exit_code == 2
     assert "training.precision" in wrong.output
-    assert "'float32', 'mixed_float16' or 'mixed_bfloat16'" in wrong.output
+    assert "'float32', 'mixed_float16', 'mixed_bfloat16' or 'auto'" in wrong.output

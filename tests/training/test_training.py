@@ -177,6 +177,22 @@ def test_sigmoid_outputs_have_the_mean_binary_cross_entropy(
     assert run.history[0]["train_loss"] < 0.6  # ln 2 is that of knowing nothing
 
 
+def test_autotuning_is_off_and_changes_not_a_bit(
+    sample: Dataset, small: Experiment, numbered: Part, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    batches = training_batches(numbered, classes=10, batch_size=8, seed=0, epoch=tf.Variable(0))
+    assert not batches.options().autotune.enabled
+    small = override(small, {"training.epochs": 2})
+    without = run_experiment(small, sample, Store(tmp_path / "without"), draw=False)
+    seen = []
+    monkeypatch.setattr(
+        "kerascw.data.pipeline.without_autotuning", lambda dataset: seen.append(1) or dataset
+    )
+    assert_same(without, run_experiment(small, sample, Store(tmp_path / "with"), draw=False))
+    assert seen
+
+
 def test_pictures_that_are_too_many_to_copy_give_the_same_batches(
     sample: Dataset, small: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

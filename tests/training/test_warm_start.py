@@ -27,7 +27,7 @@ from kerascw.lab.curves import place_of
 from kerascw.lab.derive import with_seed
 from kerascw.lab.plan import planned
 from kerascw.models import build_model
-from kerascw.runs.many import name_of, run_many
+from kerascw.runs.many import prepare, run_many
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
 from kerascw.studies import bag_learning, study_named
@@ -163,7 +163,7 @@ def test_the_source_is_trained_once_and_for_whom_it_is_asked(tmp_path: Path) -> 
     assert notes.plans == [(2, 0), (3, 0)]
     assert len(notes.names) == len(set(notes.names)) == 5
     assert len({run.source for run in runs}) == 2
-    assert [run.name for run in runs] == [name_of(e, None) for e in experiments]
+    assert [run.name for run in runs] == [prepare(e, store, None).name for e in experiments]
     again = Notes()
     assert run_many(experiments, store, watcher=again) == runs
     assert again.names == []
@@ -328,6 +328,21 @@ def test_labels_can_stay_the_datasets_own(sample: Dataset) -> None:
     assert numbered.class_names == (kept.class_names[8], kept.class_names[1])
     np.testing.assert_array_equal(np.array([8, 1])[numbered.test.labels], kept.test.labels)
     np.testing.assert_array_equal(kept.test.images, numbered.test.images)
+
+
+def test_a_model_has_an_output_for_every_class_where_labels_stay(
+    sample: Dataset, store: Store, source: Run
+) -> None:
+    """Ten outputs, taking kernels of a model with three."""
+    data = SOURCE.data.model_copy(update={"classes": (0, 8), "relabel": False, "subset": "first"})
+    experiment = started(takes="kernels").model_copy(update={"data": data})
+    (run,) = run_many([experiment], store)
+    assert run.source == source.name
+    rows = run.metrics["test"]["per_class"]
+    assert (len(rows), run.model().output_shape) == (10, (None, 10))
+    assert [row["class"] for row in rows if row["examples"]] == [
+        sample.entry.class_names[label] for label in (0, 8)
+    ]
 
 
 # --- the printed settings of parts 4 and 5 --------------------------------------------------

@@ -34,7 +34,7 @@ for (const figure of document.querySelectorAll("figure[data-name]")) {
   Promise.all(views).then(() => { figure.dataset.drawn = views.length; });
 }
 
-// Tables: every header is a button that sorts by its column; what has no value stays last.
+// Tables: every header is a button that sorts by its column; rows without a value stay last.
 function order(column) {
   const cells = column.map((cell) => {
     const text = cell.textContent.trim();
@@ -71,6 +71,21 @@ for (const table of document.querySelectorAll("table.sortable")) {
       header.setAttribute("aria-sort", down ? "descending" : "ascending");
     });
   });
+}
+
+// What is wider than the window fades out at its right edge, and says that it can be scrolled.
+for (const box of document.querySelectorAll(".scroll")) {
+  const hint = document.createElement("p");
+  hint.className = "aside";
+  hint.textContent = "Scroll sideways for the rest.";
+  hint.hidden = true;
+  box.after(hint);
+  const look = () => {
+    hint.hidden = box.scrollWidth <= box.clientWidth + 1;
+    box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+  };
+  box.addEventListener("scroll", look);
+  new ResizeObserver(look).observe(box);
 }
 
 // The index: rows that have every word of the search box, and are of the chosen kind.

@@ -1,0 +1,123 @@
+"""What an epoch takes beside its steps, with tf.data's autotuning on and off.
+
+    python benchmarks/epoch_overhead.py [--images 1000 10000 60000] [--epochs 50]
+
+Trains bag-cnn's model as :func:`kerascw.training.fit.fit` does, on random images, once with the
+pipeline as it is and once with autotuning on again, as TensorFlow has it by default. An epoch lasts
+from its beginning to the next one's; its steps from when they are called to when they return. The
+rest is the overhead: iterators made and destroyed, metrics read, callbacks. Validation and the
+checkpoint are left out. The first epoch, which traces the step, is not counted.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerascw.quiet import import_tensorflow
+
+import_tensorflow()
+
+import keras
+import tensorflow as tf
+
+from kerascw.data import Part
+from kerascw.data.pipeline import training_batches
+from kerascw.models import build_model
+from kerascw.runs.environment import have_threads, processor
+from kerascw.runs.store import write_json
+from kerascw.studies import study_named
+from kerascw.training.devices import cores
+from kerascw.training.fit import compiled
+from kerascw.training.prepare import device_for
+
+RESULTS = Path(__file__).parent / "results"
+GOAL, GOAL_SLOWEST = 0.03, 1.1
+"""Of every epoch's share of overhead; of the slowest epoch to the median one."""
+
+
+class Clock(keras.callbacks.Callback):
+    """Notes when each epoch begins, and the seconds in its steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begins: list[float] = []
+        self.steps: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.begins.append(time.perf_counter())
+        self.steps.append(0.0)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.steps[-1] += time.perf_counter() - self._began
+
+
+def measured(count: int, epochs: int, *, autotune: bool) -> dict[str, float]:
+    """Train that many epochs on ``count`` images; return seconds and shares of overhead."""
+    experiment = study_named("bag-cnn").variants()["bag-cnn"]
+    spec = experiment.training
+    random = np.random.default_rng(0)
+    part = Part(
+        random.integers(0, 256, (count, 28, 28, 1), np.uint8),
+        random.integers(0, 5, count, np.int32),
+    )
+    network = build_model(experiment.model, part.shape, 5, seed=0, for_training=True)
+    model, _ = compiled(experiment, network, device_for("float32"), count)
+    batches = training_batches(
+        part, classes=5, batch_size=spec.batch_size, seed=0, epoch=tf.Variable(0)
+    )
+    if autotune:
+        options = tf.data.Options()
+        options.autotune.enabled = True
+        batches = batches.with_options(options)
+    assert batches.options().autotune.enabled == autotune
+    clock = Clock()
+    model.fit(batches, epochs=epochs + 1, shuffle=False, verbose=0, callbacks=[clock])
+    ends = [*clock.begins[1:], time.perf_counter()]
+    seconds = [end - begin for begin, end in zip(clock.begins, ends, strict=True)][1:]
+    shares = [1 - step / whole for step, whole in zip(clock.steps[1:], seconds, strict=True)]
+    return {
+        "steps": statistics.median(clock.steps[1:]),
+        "epoch": statistics.median(seconds),
+        "slowest": max(seconds),
+        "share": 1 - sum(clock.steps[1:]) / sum(seconds),
+        "largest_share": max(shares),
+        "epochs_within_goal": sum(share < GOAL for share in shares),
+    }
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--images", type=int, nargs="+", default=[1_000, 10_000, 60_000])
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    have_threads()
+    print(f"{processor()}, {cores()} cores, {given.epochs} epochs each")
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for count in given.images:
+        found[str(count)] = {}
+        for name, autotune in (("autotune on", True), ("autotune off", False)):
+            one = measured(count, given.epochs, autotune=autotune)
+            found[str(count)][name] = one
+            print(
+                f"{count:>7,} images, {name:<12}  steps {one['steps']:.3f} s, epoch "
+                f"{one['epoch']:.3f} s (slowest {one['slowest'] / one['epoch']:.2f} times), beside "
+                f"steps {one['share']:.1%} (at most {one['largest_share']:.1%}; under {GOAL:.0%} "
+                f"in {one['epochs_within_goal']} epochs)",
+                flush=True,
+            )
+    print(f"goal: under {GOAL:.0%} in every epoch, none beyond {GOAL_SLOWEST} times the median")
+    given.results.mkdir(parents=True, exist_ok=True)
+    write_json(given.results / "epoch_overhead.json", {"epochs": given.epochs, "images": found})
+
+
+if __name__ == "__main__":
+    main()
