@@ -27,7 +27,7 @@ from kerascw.data.sources import locate, remedies
 from kerascw.errors import DataError, KerascwError
 from kerascw.experiment.settings import augmentation_named
 from kerascw.quiet import import_tensorflow
-from kerascw.report.figures import draw_augmented, draw_grid, summarize
+from kerascw.report.figures import draw_augmented, draw_grid, draw_image, summarize
 
 
 @click.group()
@@ -83,11 +83,18 @@ def _own_options(command: Callable[..., None]) -> Callable[..., None]:
     help="Where the grid of images goes.  [default: runs/data/NAME.png]",
 )
 @click.option(
+    "--image",
+    type=int,
+    help="Draw this training image too, from 0, with a colour bar of its values.",
+)
+@click.option(
     "--augment",
     metavar=AUGMENT_SYNTAX,
     help=f"Draw augmented images too, beside the grid; {AUGMENT_HELP}",
 )
-def show(name: str, output: Path | None, augment: str | None, **options: Any) -> None:
+def show(
+    name: str, output: Path | None, image: int | None, augment: str | None, **options: Any
+) -> None:
     """Print figures of a dataset, and draw ten images of every class."""
     specs = None if augment is None else augmentation_named(augment)
     dataset = _loaded(name, options)
@@ -104,12 +111,17 @@ def show(name: str, output: Path | None, augment: str | None, **options: Any) ->
     augmented = file.with_name(f"{file.stem}-augmented.png")
     try:
         draw_grid(dataset, file)
+        if image is not None:
+            alone = file.with_name(f"{file.stem}-{image}.png")
+            draw_image(dataset, image, alone)
         if specs is not None:
             import_tensorflow()
             draw_augmented(dataset, specs, augmented)
     except OSError as error:
         raise KerascwError(f"--output: {file} cannot be written ({error.strerror})") from None
     terminal.print(f"images: {file}")
+    if image is not None:
+        terminal.print(f"image {image}: {alone}")
     if specs is not None:
         terminal.print(f"augmented images: {augmented}")
     next_step(terminal, f"data check {_again(name, options)}")

@@ -15,6 +15,7 @@ _COMMANDS = {
     "compare": "kerascw.commands.compare:command",
     "data": "kerascw.commands.data:data",
     "export": "kerascw.commands.export:command",
+    "fidelity": "kerascw.commands.fidelity:command",
     "learning-curve": "kerascw.commands.learning_curve:learning_curve",
     "list": "kerascw.commands.list:command",
     "predict": "kerascw.export.predict:command",

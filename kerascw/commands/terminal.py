@@ -153,6 +153,8 @@ def show_run(run: Run, console: Console) -> None:
     ]
     print_table(ReportTable("splits", ("split", "images", *figures), rows), console)
     tables, test = run_tables(run), metrics.get("test")
+    if tables["layers"].rows:
+        print_table(tables["layers"], console)
     if test and experiment.reconstructs:
         console.print("The loss is the mean squared error per pixel; test set scored once.")
     elif test:

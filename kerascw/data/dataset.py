@@ -137,13 +137,13 @@ class Splits:
         return self.train.labels[: len(self.train) - self.also]
 
 
-def mean_and_deviation(images: np.ndarray | Rows) -> tuple[float, float]:
-    """Return mean and standard deviation of all pixels, exact to double precision.
+def mean_and_deviation(*several: np.ndarray | Rows) -> tuple[float, float]:
+    """Return mean and standard deviation of all pixels of these images, to double precision.
 
     >>> mean_and_deviation(np.array([[0, 2], [4, 6]], np.uint8))
     (3.0, 2.23606797749979)
     """
-    histogram = pixel_histogram(images)
+    histogram = np.sum([pixel_histogram(images) for images in several], axis=0)
     values, n = np.arange(256), histogram.sum()
     mean = float((histogram * values).sum() / n)
     return mean, float((histogram * (values - mean) ** 2).sum() / n) ** 0.5

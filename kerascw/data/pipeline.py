@@ -43,9 +43,12 @@ def training_batches(
     seed: int,
     epoch: tf.Variable,
     augmentation: tuple[AugmentationSpec, ...] = (),
+    shuffle: bool = True,
     heads: tuple[str, ...] = (),
 ) -> tf.data.Dataset:
     """Return the batches of one epoch, in an order drawn from ``seed`` and ``epoch``.
+
+    Without ``shuffle`` the order is that of ``part``, in every epoch.
 
     Every iteration reads ``epoch`` anew, so one dataset (and one traced training step) serves all
     epochs, and the epoch after a resume has the order it would have had. Each example comes once;
@@ -75,7 +78,9 @@ def training_batches(
     # AutoGraph has nothing to convert here; its conversion writes temporary Python files
     @tf.autograph.experimental.do_not_convert
     def ordered(_: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(tf.range(n), tf.stack([seed, epoch]))
+        order = tf.range(n)
+        if shuffle:
+            order = tf.random.experimental.stateless_shuffle(order, tf.stack([seed, epoch]))
         batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
         return batches.enumerate()
 

@@ -14,6 +14,8 @@ from kerascw.experiment.spec import DataSpec, Holdout
 def split(dataset: Dataset, spec: DataSpec) -> Splits:
     """Split as ``spec`` says: hold out for validation, then select classes, then a fraction.
 
+    With ``spec.test_in_training`` the training set is the dataset's with its test set after it.
+
     Folds are scikit-learn's ``StratifiedKFold(folds, shuffle=True, random_state=seed)`` over the
     whole training set, so that every selection of classes holds out the same images of each
     class. Where the dataset has a validation set of its own and another one is asked for, its own
@@ -98,6 +100,9 @@ def _others(
 
 def _hold_out(dataset: Dataset, spec: DataSpec) -> tuple[Part, Part | None]:
     train, holdout = dataset.train, spec.holdout
+    if spec.test_in_training:
+        images = np.concatenate([np.asarray(train.images), np.asarray(dataset.test.images)])
+        return Part(images, np.concatenate([train.labels, dataset.test.labels])), None
     if holdout is None:
         return train, None
     if holdout.how == "own":
@@ -117,12 +122,17 @@ def _hold_out(dataset: Dataset, spec: DataSpec) -> tuple[Part, Part | None]:
         held[n - count :] = True
     elif holdout.how == "random":
         held[np.random.default_rng(holdout.seed).permutation(n)[:count]] = True
+    elif holdout.how == "numpy":
+        # the legacy generator: np.random.seed(seed) and np.random.choice draw from the same stream
+        order = np.random.RandomState(holdout.seed).choice(n, n, replace=False)
+        held[order[n - count :]] = True
     else:
         from sklearn.model_selection import train_test_split
 
+        stratify = train.labels if holdout.how == "stratified" else None
         try:
             _, chosen = train_test_split(
-                np.arange(n), test_size=count, stratify=train.labels, random_state=holdout.seed
+                np.arange(n), test_size=count, stratify=stratify, random_state=holdout.seed
             )
         except ValueError as error:
             raise CallError(f"data.holdout.count: {count:,}: {error}") from None

@@ -19,7 +19,10 @@ RECIPE_VERSION = 3
 of every run's key."""
 
 Activation = Literal["relu", "tanh", "sigmoid", "elu", "gelu", "linear"]
-Initializer = Literal["glorot_uniform", "he_uniform", "he_normal", "torch"]
+Initializer = Literal["glorot_uniform", "he_uniform", "he_normal", "torch", "normal_0.01"]
+"""Of kernels. Biases begin at 0, with ``torch`` as PyTorch has them. ``normal_0.01`` is a normal
+distribution with mean 0 and standard deviation 0.01."""
+
 Output = Literal["softmax", "sigmoid"]
 """Of the output layer, which decides the loss: cross-entropy over the classes, or the mean over the
 classes of each one's binary cross-entropy (one against the rest)."""
@@ -70,16 +73,22 @@ def kinds_of(union: Any) -> tuple[type[Spec], ...]:
 
 
 class Holdout(Spec):
-    """Which part of the training set is held out for validation.
+    """Which examples of the training set are held out for validation.
 
     ``first`` and ``last`` take that many examples in the order of the source; ``stratified``
     draws them so that every class keeps its share, ``random`` whatever their class, both from
-    ``seed``. ``own`` is the validation part that the dataset comes with, and needs no count.
+    ``seed``. Two more are not stratified either and draw what a published program drew:
+    ``sklearn`` is ``train_test_split(test_size=count, random_state=seed)`` of scikit-learn, and
+    ``numpy`` the last ``count`` of NumPy's ``choice(n, n, replace=False)`` after
+    ``random.seed(seed)``. ``own`` is the validation set that the dataset comes with, and needs no
+    count.
     ``fold`` is one of as many stratified ``folds``, drawn from ``seed``, and takes no count: a
     study repeats it over all of them (:func:`kerascw.lab.derive.repeated`).
     """
 
-    how: Literal["first", "last", "stratified", "random", "own", "fold"] = "first"
+    how: Literal["first", "last", "stratified", "random", "sklearn", "numpy", "own", "fold"] = (
+        "first"
+    )
     count: int = Field(default=1, gt=0)
     seed: int = Field(default=0, ge=0)
     folds: int | None = Field(default=None, ge=2)
@@ -144,13 +153,26 @@ class DataSpec(Spec):
     # which images the fraction has: a stratified draw from fraction_seed, or the first ones
     subset: Literal["stratified", "first"] = "stratified"
     also: tuple[Also, ...] = ()  # added to the training part, after the fraction
-    # unit: [0, 1]; raw: 0..255 as they are; standard: training mean 0, standard deviation 1
+    # unit: [0, 1]; raw: 0..255 as they are; standard: mean 0, standard deviation 1
     scaling: Literal["unit", "raw", "standard"] = "unit"
+    # which images standard takes mean and standard deviation of
+    standard_of: Literal["training", "training_and_validation"] = "training"
+    # train on the test set too, after the training images: to repeat a published program that did.
+    # Such a run has no test figures
+    test_in_training: bool = False
 
     @model_validator(mode="after")
     def _folder_has_its_name(self) -> Self:
         if (self.name == "folder") != (self.folder is not None):
             raise ValueError("name folder and the field folder need each other")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_trained_on_selects_nothing(self) -> Self:
+        if self.test_in_training and (self.holdout is not None or self.also):
+            raise ValueError("test_in_training goes with holdout none and no also")
+        if self.standard_of != "training" and self.scaling != "standard":
+            raise ValueError(f"standard_of: {self.standard_of}, but scaling is {self.scaling}")
         return self
 
     @field_validator("classes")
@@ -207,6 +229,7 @@ class ConvNet(Spec):
     dense_batch_norm: bool = False  # after every hidden dense layer, before its activation
     bias_before_norm: bool = False  # keep the biases that a batch norm's own offset makes needless
     batch_norm_momentum: float = Field(default=0.99, gt=0, lt=1)  # of the moving statistics
+    batch_norm_epsilon: float = Field(default=1e-3, gt=0)  # added to the variance
     # after the pooling and not before it, where there are a quarter of the values to normalise
     norm_after_pool: bool = False
     dropout: tuple[Dropout, ...] = ()
@@ -306,14 +329,23 @@ class SGD(Spec):
 
 
 class RMSprop(Spec):
+    """Gradients over the root of a moving average of their squares (Tieleman and Hinton, 2012)."""
+
     kind: Literal["rmsprop"] = "rmsprop"
     learning_rate: Rate = 1e-3
     momentum: float = Field(default=0.0, ge=0, lt=1)
+    rho: float = Field(default=0.9, ge=0, lt=1)  # the share of the average that a step keeps
+    epsilon: float = Field(default=1e-7, gt=0)
+    # Keras adds epsilon to the average, within the root, and PyTorch to the root
+    epsilon_in_root: bool = True
 
 
 class Adam(Spec):
+    """Adam (Kingma and Ba, 2015)."""
+
     kind: Literal["adam"] = "adam"
     learning_rate: Rate = 1e-3
+    epsilon: float = Field(default=1e-7, gt=0)
 
 
 class AdamW(Spec):
@@ -329,6 +361,7 @@ class Adamax(Spec):
 
     kind: Literal["adamax"] = "adamax"
     learning_rate: Rate = 1e-3
+    epsilon: float = Field(default=1e-7, gt=0)
 
 
 OptimizerSpec = Annotated[SGD | RMSprop | Adam | AdamW | Adamax, Field(discriminator="kind")]
@@ -356,11 +389,16 @@ class Halving(Spec):
 
 
 class InverseTime(Spec):
-    """After every ``every`` epochs the rate times ``1 / (1 + decay * epoch)``, epoch from 0."""
+    """After every ``every`` epochs the rate times ``1 / (1 + decay * epoch)``.
+
+    ``epoch``, counted from 0, is the epoch that begins with the new rate (``next``) or the one that
+    has just ended (``last``).
+    """
 
     kind: Literal["inverse_time"] = "inverse_time"
     every: Epochs = 1
     decay: float = Field(default=0.1, ge=0)
+    epoch: Literal["next", "last"] = "next"
 
 
 class Cosine(Spec):
@@ -552,6 +590,13 @@ class TrainingSpec(Spec):
     # into the gradients and not into any loss that is reported
     l2: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    # what is minimised of ten sigmoids' binary cross-entropies: their mean, or their sum, whose
+    # gradient is ten times that. The loss that is reported is the mean either way
+    loss_over_outputs: Literal["mean", "sum"] = "mean"
+    # a new order of the training images for every epoch; false: the order of the dataset, always
+    shuffle: bool = True
+    # score the validation set with the initial weights too, as epoch 0
+    evaluate_first: bool = False
     # of each auxiliary head's loss, one for all or one a head; the main head's is 1, and 0 leaves
     # a head as it was initialised
     auxiliary_weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
@@ -625,6 +670,11 @@ class Experiment(Spec):
         return isinstance(self.model, Autoencoder)
 
     @property
+    def output(self) -> Output | None:
+        """What the output layer is; None of an autoencoder."""
+        return None if isinstance(self.model, Autoencoder) else self.model.output
+
+    @property
     def folds(self) -> int | None:
         """Of how many folds it holds one out; None where it holds out no fold."""
         holdout = self.data.holdout
@@ -661,6 +711,10 @@ class Experiment(Spec):
             raise ValueError("data.also: pictures of other classes are for an autoencoder only")
         elif self.model.output == "sigmoid" and self.training.label_smoothing:
             raise ValueError("training.label_smoothing needs model.output softmax")
+        if self.training.loss_over_outputs == "sum" and self.output != "sigmoid":
+            raise ValueError("training.loss_over_outputs: sum needs model.output sigmoid")
+        if self.training.evaluate_first and self.data.holdout is None:
+            raise ValueError("training.evaluate_first needs data.holdout: there is no validation")
         heads = len(self.model.auxiliary) if isinstance(self.model, ConvNet) else 0
         weights = self.training.auxiliary_weights
         if len(weights) not in (1, heads) or (not heads and any(weights)):

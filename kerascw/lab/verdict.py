@@ -15,9 +15,11 @@ def figure_of(run: Run, name: str) -> float | None:
     """Return one figure of a run, None if it has none (diverged, or fewer epochs).
 
     ``test.accuracy`` and the like are those of the kept weights, ``aux1.test.accuracy`` that of an
-    auxiliary head; ``epoch_5.train_accuracy`` is that of the history's fifth row,
-    ``last_epoch.train_error`` that of its last, ``lowest.validation_loss`` the lowest of all rows,
-    and ``lowest_validation_loss.train_accuracy`` that of the row with the lowest validation loss.
+    auxiliary head. Of the history, ``epoch_5.train_accuracy`` is that of the fifth epoch,
+    ``epoch_0.validation_loss`` that of the initial weights where the run scored them,
+    ``last_epoch.train_error`` that of the last epoch, ``kept_epoch.train_loss`` that of the epoch
+    whose weights are kept, ``lowest.validation_loss`` the lowest of all epochs, and
+    ``lowest_validation_loss.train_accuracy`` that of the epoch with the lowest validation loss.
     An error is 1 minus the accuracy.
     """
     *head, part, figure = name.split(".")
@@ -28,21 +30,30 @@ def figure_of(run: Run, name: str) -> float | None:
         return None
     if part == "lowest":
         return min((row[figure] for row in run.history if figure in row), default=None)
-    if part == "last_epoch":
-        part = f"epoch_{len(run.history)}"
-    if part == "lowest_validation_loss":
-        row = min(run.history, key=lambda row: row.get("validation_loss", math.inf))
-        part = f"epoch_{int(row['epoch'])}"
-    if part.startswith("epoch_"):
-        at = int(part.removeprefix("epoch_")) - 1
-        if at >= len(run.history):
-            return None
-        if figure.endswith("_error"):
-            accuracy = run.history[at].get(figure.removesuffix("error") + "accuracy")
-            return None if accuracy is None else 1 - accuracy
-        return run.history[at].get(figure)
+    if part.startswith(("epoch_", "last_epoch", "kept_epoch", "lowest_")):
+        return _of_row(_row_of(run, part), figure)
     value = run.metrics.get(part, {}).get(figure)
     return None if value is None else float(value)
+
+
+def _row_of(run: Run, which: str) -> dict[str, float]:
+    """Return the row of the history that a figure's name begins with, empty if there is none."""
+    if which == "lowest_validation_loss":
+        return min(run.history, key=lambda row: row.get("validation_loss", math.inf))
+    epoch = {"last_epoch": len(run.history), "kept_epoch": run.metrics["kept_epoch"]}.get(which)
+    if which.startswith("epoch_"):
+        epoch = int(which.removeprefix("epoch_"))
+    if epoch is None or epoch > len(run.history):
+        return {}
+    return run.history[epoch - 1] if epoch else run.untrained or {}
+
+
+def _of_row(row: dict[str, float], figure: str) -> float | None:
+    if figure.endswith("_error"):
+        accuracy = row.get(figure.removesuffix("error") + "accuracy")
+        return None if accuracy is None else 1 - accuracy
+    value = row.get(figure)
+    return value if value is not None and math.isfinite(value) else None
 
 
 def bounds_of(name: str) -> tuple[float, float]:

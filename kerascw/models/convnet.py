@@ -53,6 +53,7 @@ def stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
 
     from kerascw.models.parts import activation, dense, dropout, kernel_initializer
 
+    statistics = {"momentum": spec.batch_norm_momentum, "epsilon": spec.batch_norm_epsilon}
     every: list[list[keras.layers.Layer]] = []
     for number, filters in enumerate(spec.filters, start=1):
         stack: list[keras.layers.Layer] = []
@@ -72,7 +73,7 @@ def stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
             )
         )
         norm: list[keras.layers.Layer] = (
-            [kl.BatchNormalization(momentum=spec.batch_norm_momentum, name=f"conv_{number}_norm")]
+            [kl.BatchNormalization(**statistics, name=f"conv_{number}_norm")]
             if spec.batch_norm
             else []
         )
@@ -103,9 +104,7 @@ def stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
             bias = spec.bias_before_norm
             head += [
                 dense(units, "linear", spec.initializer, number, bias=bias),
-                kl.BatchNormalization(
-                    momentum=spec.batch_norm_momentum, name=f"dense_{number}_norm"
-                ),
+                kl.BatchNormalization(**statistics, name=f"dense_{number}_norm"),
                 *activation(act, f"dense_{number}_{act}"),
             ]
         else:

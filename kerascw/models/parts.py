@@ -17,6 +17,8 @@ def kernel_initializer(name: Initializer) -> keras.initializers.Initializer:
     """
     if name == "torch":
         return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+    if name == "normal_0.01":
+        return keras.initializers.RandomNormal(stddev=0.01)
     return keras.initializers.get(name)
 
 

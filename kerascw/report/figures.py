@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kerascw.data import Dataset, Part, mean_and_deviation, pixel_histogram
+from kerascw.errors import CallError, printable
 from kerascw.experiment.spec import AugmentationSpec
-from kerascw.report.page import readable
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#d55e00", "#007a5e", "#b5303c", "#767676"
 
@@ -101,7 +101,7 @@ def write(
     weight: str = "normal",
 ) -> None:
     """Write a text as it is: a class's name may have dollar signs or control characters."""
-    shown = "\n".join(readable(line) for line in text.split("\n"))
+    shown = "\n".join(printable(line) for line in text.split("\n"))
     axes.text(x, y, shown, color=colour, fontsize=size, ha=ha, va=va, weight=weight,
               parse_math=False)  # fmt: skip
 
@@ -136,7 +136,7 @@ def predictions(
     tiles = []
     for at in positions:
         guess, truth = int(probabilities[at].argmax()), int(part.labels[at])
-        guessed, true = (textwrap.shorten(readable(class_names[k]), 18, placeholder="…")
+        guessed, true = (textwrap.shorten(printable(class_names[k]), 18, placeholder="…")
                          for k in (guess, truth))  # fmt: skip
         text = f"{guessed} {probabilities[at, guess]:.0%}\n({true})"
         tiles.append(Tile(part.images[at], text, GREEN if guess == truth else RED))
@@ -184,6 +184,27 @@ def summarize(part: Part, classes: int) -> Summary:
     return Summary(
         int(present[0]), int(present[-1]), mean, deviation, tuple(int(c) for c in counts)
     )
+
+
+def draw_image(dataset: Dataset, image: int, file: Path) -> None:
+    """Write a PNG of one training image with a colour bar of its values, 0 to 255.
+
+    One in colour is drawn as it is, without a bar. Raises OSError where the file cannot be written.
+    """
+    train = dataset.train
+    if not 0 <= image < len(train):
+        raise CallError(f"--image: {image}; choose from 0 to {len(train) - 1}")
+    pixels = np.asarray(train.images[image])
+    figure = Figure(figsize=(4.6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    if pixels.shape[-1] == 1:
+        drawn = axes.imshow(pixels[..., 0], cmap="viridis", vmin=0, vmax=255)
+        figure.colorbar(drawn, ax=axes, label="value")
+    else:
+        axes.imshow(pixels)
+    axes.set_title(f"{dataset.entry.class_names[train.labels[image]]}, training image {image}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)
 
 
 def draw_grid(dataset: Dataset, file: Path, examples: int = 10) -> None:

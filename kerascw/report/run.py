@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _STILL = {
     "reconstructions": "test images of each class, and below each its reconstruction",
-    "predictions": "the first test images, titled with prediction and truth, green if right and "
-    "red if wrong",
+    "predictions": "test images drawn at random, titled with prediction and truth, green if right "
+    "and red if wrong",
     "mistakes": "the most confident mistakes on the test set, titled with prediction and truth",
 }
 """Figures that are drawn once, by matplotlib."""
@@ -52,8 +52,9 @@ def draw_run(run: Run, splits: Splits, studies: Studies | None = None) -> Path:
     elif "test" in metrics:
         with np.load(run.folder / "predictions.npz") as kept:
             probabilities = kept["test_probabilities"]
-        first = range(min(40, len(splits.test)))
-        drawn["predictions"] = figures.predictions(splits.test, probabilities, names, first)
+        drawn["predictions"] = figures.predictions(
+            splits.test, probabilities, names, some_of(len(splits.test)), columns=5
+        )
         worst = [mistake["position"] for mistake in metrics["test"]["most_confident_mistakes"]]
         if worst:
             drawn["mistakes"] = figures.predictions(splits.test, probabilities, names, worst[:16])
@@ -66,6 +67,20 @@ def draw_run(run: Run, splits: Splits, studies: Studies | None = None) -> Path:
     write_tables(run_tables(run).values(), run.folder / "tables")
     write_run_fragment(run, shown)
     return replace_text(run.folder / "report.html", run_html(run, shown, studies))
+
+
+SHOWN_AT_RANDOM = 15
+"""Test images with their predictions, as the convnet lab shows them."""
+
+
+def some_of(there: int) -> list[int]:
+    """Return the positions of the test images that are shown: random ones, always the same.
+
+    >>> some_of(3)
+    [0, 1, 2]
+    """
+    chosen = np.random.default_rng(0).choice(there, min(SHOWN_AT_RANDOM, there), replace=False)
+    return sorted(int(position) for position in chosen)
 
 
 def _said(run: Run, name: str) -> str:
@@ -123,7 +138,7 @@ def run_html(run: Run, figures: Mapping[str, "Shown"], catalogue: Studies | None
 
 def run_tables(run: Run) -> dict[str, Table]:
     """Return the tables of a run's page, those it has, by name."""
-    metrics, tables = run.metrics, [_epochs(run)]
+    metrics, tables = run.metrics, [_epochs(run), _layers(run)]
     if "test" not in metrics:
         pass
     elif run.experiment.reconstructs:
@@ -153,13 +168,24 @@ def run_tables(run: Run) -> dict[str, Table]:
     return {table.name: table for table in tables}
 
 
+def _layers(run: Run) -> Table:
+    """Return the model's layers; none of a run that was kept before they were."""
+    rows: list[tuple[str | Cell, ...]] = [
+        (layer["name"], layer["type"], " x ".join(map(str, layer["output"])),
+         count(layer["parameters"]))
+        for layer in run.metrics.get("layers", ())
+    ]  # fmt: skip
+    columns = ("layer", "type", "output", "parameters")
+    return Table("layers", columns, rows, text=(0, 1, 2))
+
+
 def _epochs(run: Run) -> Table:
     """Return the history, a row an epoch."""
     names = [name for name in run.history[0] if name != "epoch"]
     forms = {name: ".3g" if name == "learning_rate" else ".4f" for name in names}
     rows = [
-        (count(int(row["epoch"])), *(number(row[name], forms[name]) for name in names))
-        for row in run.history
+        (count(int(row["epoch"])), *(number(row.get(name), forms[name]) for name in names))
+        for row in ([run.untrained] if run.untrained else []) + run.history
     ]
     columns = ("epoch", *(name.replace("_", " ") for name in names))
     return Table("epochs", columns, rows, text=())

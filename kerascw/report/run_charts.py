@@ -25,7 +25,7 @@ def run_charts(run: Run) -> dict[str, tuple[Chart, str]]:
     kept = f"; epoch {metrics['kept_epoch']} is kept" if metrics["kept_epoch"] else ""
     drawn = {
         "curves": (
-            curves(run.history, metrics["kept_epoch"]),
+            curves(run.history, metrics["kept_epoch"], run.untrained),
             f"{of} against epochs, training and validation{kept}",
         )
     }
@@ -59,11 +59,17 @@ def run_charts(run: Run) -> dict[str, tuple[Chart, str]]:
     return drawn
 
 
-def curves(history: Sequence[Mapping[str, float]], kept_epoch: int | None) -> Chart:
-    """Draw loss and, of a classifier, accuracy against epochs, training and validation."""
+def curves(
+    history: Sequence[Mapping[str, float]],
+    kept_epoch: int | None,
+    untrained: Mapping[str, float] | None = None,
+) -> Chart:
+    """Draw loss and, of a classifier, accuracy against epochs, training and validation.
+
+    ``untrained`` has the validation figures of epoch 0, before any training.
+    """
     figures = [name for name in ("loss", "accuracy") if f"train_{name}" in history[0]]
     labels = {"accuracy": "accuracy", "loss": loss_label(reconstructs="accuracy" not in figures)}
-    epochs = [row["epoch"] for row in history]
     splits = {
         label: split
         for label, split in ((TRAINING, "train"), ("validation", "validation"))
@@ -71,10 +77,11 @@ def curves(history: Sequence[Mapping[str, float]], kept_epoch: int | None) -> Ch
     }
     keys, panels, said = charts.series(splits), [], []
     for figure in figures:
-        several = [
-            Line(label, epochs, [row[f"{split}_{figure}"] for row in history])
-            for label, split in splits.items()
-        ]
+        several = []
+        for label, split in splits.items():
+            name = f"{split}_{figure}"
+            rows = [row for row in (untrained or {}, *history) if name in row]
+            several.append(Line(label, [row["epoch"] for row in rows], [row[name] for row in rows]))
         panels.append(
             charts.line_panel(
                 several,

@@ -113,7 +113,7 @@ def curves_with_test(runs: Sequence[Run]) -> Chart:
         several = []
         for split, key in zip(("train", "validation"), keys, strict=True):
             for run in runs:
-                epochs = [int(row["epoch"]) for row in run.history]
+                epochs = range(len(run.history) + 1)  # epoch 0 too, where it was scored
                 values = [figure_of(run, f"epoch_{epoch}.{split}_{name}") for epoch in epochs]
                 given = [(e, v) for e, v in zip(epochs, values, strict=True) if v is not None]
                 x, y = zip(*given, strict=True) if given else ((), ())

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascw.data import Dataset, Splits, split
+from kerascw.data import Dataset, Part, Splits, split
 from kerascw.experiment.spec import (
     MAIN_HEAD,
     Autoencoder,
     DataSpec,
     Experiment,
-    ModelSpec,
     Output,
 )
 from kerascw.models import check_model
+from kerascw.models.summary import layer_table
 from kerascw.runs.environment import describe, have_threads
 from kerascw.runs.store import Run, Store, write_history, write_json
 from kerascw.training.events import RunEvents
@@ -151,8 +151,9 @@ def _train(
             "experiment": experiment.model_dump(mode="json"),
         },
     )
-    write_history(working / "history.csv", fitted.history)
-    metrics = _evaluate(fitted, splits, working, experiment.model)
+    first = [] if fitted.untrained is None else [{"epoch": 0} | fitted.untrained]
+    write_history(working / "history.csv", first + fitted.history)
+    metrics = _evaluate(fitted, splits, working, experiment)
     write_json(working / "metrics.json", metrics)
     images = len(splits.train) * len(fitted.history)
     write_json(
@@ -168,8 +169,13 @@ def _train(
     return store.finish(working, scratch=CHECKPOINT)
 
 
-def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec) -> dict[str, Any]:
-    """Score the kept weights: the parts that selection saw, then the test set, once."""
+def _evaluate(
+    fitted: "Fitted", splits: Splits, working: Path, experiment: Experiment
+) -> dict[str, Any]:
+    """Score the kept weights: the parts that selection saw, then the test set, once.
+
+    A test set that was trained on is not scored.
+    """
     from kerascw.training.predictor import Predictor
 
     metrics: dict[str, Any] = {
@@ -182,6 +188,7 @@ def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec)
         "non_trainable_parameters": sum(
             int(np.prod(weight.shape)) for weight in fitted.model.non_trainable_weights
         ),
+        "layers": layer_table(fitted.model),
         "class_names": splits.class_names,
         "scored_on_test": 0,
     }
@@ -189,12 +196,15 @@ def _evaluate(fitted: "Fitted", splits: Splits, working: Path, model: ModelSpec)
         metrics["reason"] = f"a figure of epoch {len(fitted.history)} is not finite"
     predictions: dict[str, np.ndarray] = {}
     if fitted.kept_epoch is not None:
-        predict = Predictor(fitted.model)
+        predict, model = Predictor(fitted.model), experiment.model
+        parts = splits.parts()
+        if experiment.data.test_in_training:
+            del parts["test"]
         if isinstance(model, Autoencoder):
             figures, predictions = _score_pictures(predict, splits)
         else:
-            figures, predictions = _score_classes(predict, splits, model.output)
-        metrics |= figures | {"scored_on_test": 1}
+            figures, predictions = _score_classes(predict, parts, splits.class_names, model.output)
+        metrics |= figures | {"scored_on_test": int("test" in figures)}
     with (working / "predictions.npz").open("wb") as file:
         np.savez_compressed(file, **predictions)  # type: ignore[arg-type]
     return metrics
@@ -204,13 +214,15 @@ Scores = tuple[dict[str, Any], dict[str, np.ndarray]]
 """The figures of each part, and the arrays that predictions.npz keeps."""
 
 
-def _score_classes(predict: "Predictor", splits: Splits, output: Output) -> Scores:
+def _score_classes(
+    predict: "Predictor", parts: dict[str, Part], class_names: tuple[str, ...], output: Output
+) -> Scores:
     from kerascw.evaluation.metrics import agreement, full_report, summary
 
     figures: dict[str, Any] = {}
     heads: dict[str, dict[str, Any]] = {}
     predictions: dict[str, np.ndarray] = {}
-    for name, part in splits.parts().items():
+    for name, part in parts.items():
         every = predict.every_head(part.images)
         main = every.pop(MAIN_HEAD)
         for head, probabilities in every.items():
@@ -221,7 +233,7 @@ def _score_classes(predict: "Predictor", splits: Splits, output: Output) -> Scor
             if name == "test":
                 predictions[f"test_{head}_probabilities"] = probabilities
         if name == "test":
-            figures["test"] = full_report(main, part.labels, splits.class_names, output)
+            figures["test"] = full_report(main, part.labels, class_names, output)
         else:
             figures[name] = summary(main, part.labels, output)
         if every:

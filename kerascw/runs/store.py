@@ -74,12 +74,23 @@ class Run:
     def environment(self) -> dict[str, Any]:
         return read_json(self.folder / "environment.json")
 
-    @cached_property
+    @property
     def history(self) -> list[dict[str, float]]:
         """One row an epoch: losses, accuracies of a classifier, the learning rate at its end."""
+        return self._rows[self._rows[0]["epoch"] == 0 :]
+
+    @property
+    def untrained(self) -> dict[str, float] | None:
+        """The validation figures of the initial weights, epoch 0; None where none were taken."""
+        first = self._rows[0]
+        return first if first["epoch"] == 0 else None
+
+    @cached_property
+    def _rows(self) -> list[dict[str, float]]:
         with (self.folder / "history.csv").open(newline="") as file:
             return [
-                {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
+                {name: float(value) for name, value in row.items() if value}
+                for row in csv.DictReader(file)
             ]
 
     @property
@@ -296,11 +307,14 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """Write the history; floats in full, so that reading gives the same bits."""
+    """Write the history; floats in full, so that reading gives the same bits.
+
+    A row of epoch 0 may come first; what it has no figure of stays empty.
+    """
     if not history:
         raise KerascwError("a run without a single epoch has no history")
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(history[0]))
+        writer = csv.DictWriter(file, list(history[-1]))
         writer.writeheader()
         writer.writerows(history)
 

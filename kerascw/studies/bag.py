@@ -5,14 +5,20 @@
     python -m kerascw run bag-features --set pictures.layer=2 --set pictures.channels=0,1,2
 
 Fashion-MNIST-1 is the classes T-shirt/top, Trouser, Coat, Sandal and Bag, relabelled 0 to 4; the
-last 10,000 training pictures are held out. Pixels are 0 to 255, unscaled. The reports were made
-with PyTorch, whose initial weights are kept here (initializer ``torch``).
+last 10,000 training images are held out. Pixels are 0 to 255, unscaled. The reports were made with
+PyTorch, whose initial weights and constants of Adam and RMSprop are kept here.
+
+The report's training figures are averages over the last epoch, while the weights change and dropout
+drops; ours beside them are the same, from the history.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from kerascw.evaluation.statistics import over_seeds, paired_difference
 from kerascw.experiment.spec import (
     SGD,
     Adam,
@@ -25,10 +31,12 @@ from kerascw.experiment.spec import (
     RMSprop,
     TrainingSpec,
 )
+from kerascw.lab.effects import effect_text
 from kerascw.lab.pictures import FeatureMaps
 from kerascw.lab.published import Published, of_bag, report
-from kerascw.lab.repeats import counted
+from kerascw.lab.repeats import counted, numbered, values_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.table import difference_text
 
 
 def data() -> DataSpec:
@@ -39,6 +47,23 @@ def data() -> DataSpec:
         holdout=Holdout(how="last", count=10_000),
         scaling="raw",
     )
+
+
+_OURS = {"train": "last_epoch.train_", "validation": "validation.", "test": "test."}
+"""What stands beside the figures of each split, without the figure's name."""
+
+
+def optimizer_of(name: str, rate: float, momentum: float = 0.0) -> OptimizerSpec:
+    """Return an optimiser as the report names it, with PyTorch's constants."""
+    match name:
+        case "adam":
+            return Adam(learning_rate=rate, epsilon=1e-8)
+        case "rmsprop":
+            return RMSprop(
+                learning_rate=rate, momentum=momentum, rho=0.99, epsilon=1e-8, epsilon_in_root=False
+            )
+        case _:
+            return SGD(learning_rate=rate, momentum=momentum)
 
 
 # --- part 1 ---------------------------------------------------------------------------------
@@ -54,7 +79,7 @@ def cnn() -> dict[str, Experiment]:
                 initializer="torch",
             ),
             training=TrainingSpec(
-                epochs=31, batch_size=128, optimizer=Adam(learning_rate=1e-3), keep="last"
+                epochs=31, batch_size=128, optimizer=optimizer_of("adam", 1e-3), keep="last"
             ),
         )
     }  # fmt: skip
@@ -65,30 +90,74 @@ def cnn_published() -> dict[str, dict[str, Published]]:
     facts = report("convolutional_bag")["part_1"]
     return {
         "bag-cnn": {
-            f"{split}.accuracy": of_bag("part 1", split, "accuracy", facts[f"{split}_accuracy"])
-            for split in ("train", "validation", "test")
+            _OURS[split] + "accuracy": of_bag(
+                "part 1", split, "accuracy", facts[f"{split}_accuracy"]
+            )
+            for split in _OURS
         }
     }
 
 
 def cnn_answers(runs: Runs) -> list[Answer]:
-    """Return which pair is confused most, over the seeds, beside the published pair."""
+    """Return which pair is confused most, over the seeds, and how alike its images are."""
     published = " and ".join(report("convolutional_bag")["part_1"]["most_confused"])
-    pairs = [
-        " and ".join(sorted((pair["truth"], pair["prediction"])))
+    worst = [
+        (run, pair)
         for run in runs["bag-cnn"]
         if (pair := most_confused_either_way(run)) is not None
     ]
-    if not pairs:
+    if not worst:
         return []
-    many = counted(len(pairs), runs["bag-cnn"])
-    said = ", ".join(f"{pair} in {count} of {many}" for pair, count in Counter(pairs).most_common())
+    many = counted(len(worst), runs["bag-cnn"])
+    names = Counter(
+        " and ".join(sorted((pair["truth"], pair["prediction"]))) for _, pair in worst
+    ).most_common()
+    counts = ", ".join(f"{pair} in {count} of {many}" for pair, count in names)
     return [
         Answer(
             "Which two classes are confused most, either way?",
-            f"{said} (published, one seed: {published}).",
-        )
+            f"{counts} (published, one seed: {published}).",
+        ),
+        _why_confused(*worst[0]),
     ]
+
+
+def _why_confused(run: Any, pair: dict[str, Any]) -> Answer:
+    """Return whether the pair's pixels are alike in similar regions, as the report supposes."""
+    from kerascw.lab.pictures import splits_of
+    from kerascw.report.confused import likeness
+
+    first, second = (run.metrics["class_names"].index(pair[of]) for of in ("truth", "prediction"))
+    found = likeness(run, splits_of(run), first, second)
+    confused = (
+        ""
+        if found.nearest_other_confused is None
+        else f" Of those that seed {run.experiment.seed} takes for the other, "
+        f"{found.nearest_other_confused:.0%} do."
+    )
+    return Answer(
+        "Why these two? Are their pixel values alike in the same regions, as the report supposes?",
+        f"The mean images of {pair['truth']} and {pair['prediction']} correlate at "
+        f"{found.correlation:.2f}, the {_ordinal(found.rank)} highest of {found.pairs} pairs of "
+        f"classes. Of their test images, {found.nearest_other:.1%} have their nearest training "
+        f"image, pixel by pixel, in the other class.{confused}",
+    )
+
+
+def _ordinal(number: int) -> str:
+    return {1: "1st", 2: "2nd", 3: "3rd"}.get(number, f"{number}th")
+
+
+def _confused_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+    from kerascw.report.confused import confused_pictures
+
+    for run in runs["bag-cnn"]:
+        pair = most_confused_either_way(run)
+        if pair is not None:
+            names = run.metrics["class_names"]
+            first, second = (names.index(pair[of]) for of in ("truth", "prediction"))
+            return confused_pictures(run, first, second, options)
+    return {}
 
 
 def most_confused_either_way(run: Any) -> dict[str, Any] | None:
@@ -105,6 +174,12 @@ def most_confused_either_way(run: Any) -> dict[str, Any] | None:
     return worst if worst["count"] else None
 
 
+_DEVIATIONS = (
+    "Keras' Adam adds epsilon before its bias correction, PyTorch's after it",
+    "our losses and accuracies are means over images; the report's are means over batches, where "
+    "the last, smaller one counts as much as any; its accuracies are corrected for that",
+)
+
 BAG_CNN = Study(
     name="bag-cnn",
     question="How well does a two-layer convnet tell five garments apart?",
@@ -112,10 +187,11 @@ BAG_CNN = Study(
     variants=cnn,
     expected={"quick": "1 min", "full": "6 min"},
     quick=Quick(epochs=4, fraction=0.5),
-    figures=("train.accuracy", "validation.accuracy", "test.accuracy", "test.loss"),
+    figures=("last_epoch.train_accuracy", "validation.accuracy", "test.accuracy", "test.loss"),
     published=cnn_published,
-    deviations=("whether an activation follows the dense layer of 50 is not printed; ReLU here",),
+    deviations=_DEVIATIONS,
     answers=cnn_answers,
+    pictures=_confused_pictures,
 )
 
 
@@ -140,20 +216,11 @@ def convnet(layers: int, dropout: float) -> ConvNet:
     return ConvNet(dense=(50,), dropout=places, initializer="torch", **_LAYERS[layers])
 
 
-def optimizer_of(name: str, rate: float, momentum: float) -> OptimizerSpec:
-    """Return an optimiser as the report names it; Adam has no momentum."""
-    match name:
-        case "adam":
-            return Adam(learning_rate=rate)
-        case "rmsprop":
-            # PyTorch's momentum is none by default, as is Keras'
-            return RMSprop(learning_rate=rate, momentum=momentum)
-        case _:
-            return SGD(learning_rate=rate, momentum=momentum)
-
-
 def variants() -> dict[str, Experiment]:
-    """Return the 21 rows of part 2, batch 256; rows 5 and 8 are one and the same experiment."""
+    """Return the 21 rows of part 2, batch 256; rows 5 and 8 are one and the same experiment.
+
+    Each is trained for an epoch more than its row says: the report's loop is ``range(epochs + 1)``.
+    """
     experiments = {}
     for row in report("convolutional_bag")["part_2"]["rows"]:
         number, name, layers, dropout, optimizer, momentum, l2, rate, epochs = row[:9]
@@ -161,7 +228,7 @@ def variants() -> dict[str, Experiment]:
             data=data(),
             model=convnet(layers, dropout),
             training=TrainingSpec(
-                epochs=epochs,
+                epochs=epochs + 1,
                 batch_size=256,
                 optimizer=optimizer_of(optimizer, rate, momentum),
                 l2=l2,
@@ -172,20 +239,65 @@ def variants() -> dict[str, Experiment]:
 
 
 def variants_published() -> dict[str, dict[str, Published]]:
-    """Return loss and accuracy of the three parts for every row."""
+    """Return loss and accuracy of the three splits for every row."""
     published = {}
     for row in report("convolutional_bag")["part_2"]["rows"]:
         figures = iter(row[9:])
         published[f"{row[0]} {row[1]}"] = {
-            f"{split}.{figure}": of_bag("part 2", split, figure, next(figures), digits)
-            for split in ("train", "validation", "test")
+            _OURS[split] + figure: of_bag("part 2", split, figure, next(figures), digits)
+            for split in _OURS
             for figure, digits in (("loss", 3), ("accuracy", 4))
         }
     return published
 
 
+_CHANGES = {
+    "the optimiser": ((2, 1), (3, 1), (21, 20)),
+    "the number of epochs": ((4, 2), (5, 2)),
+    "the learning rate": ((6, 5), (7, 5)),
+    "the number of conv layers": ((9, 5), (10, 5)),
+    "L2 regularisation": ((11, 10), (12, 10), (13, 10), (19, 5)),
+    "dropout": ((14, 10), (15, 10), (20, 19)),
+    "momentum": ((16, 10), (17, 10), (18, 5)),
+}
+"""What the report changes one at a time: for each thing, rows with the row each was derived from.
+Row 8 repeats row 5."""
+
+
+def derived_from(variant: str) -> str | None:
+    """Return the row that a row changes one thing of, None of the first and of a repeated one."""
+    names = {int(name.split()[0]): name for name in variants()}
+    for rows in _CHANGES.values():
+        for row, base in rows:
+            if names[row] == variant:
+                return names[base]
+    return None
+
+
 def variants_answers(runs: Runs) -> list[Answer]:
-    """Return whether the lowest validation loss names the lowest test loss, run by run."""
+    """Return whether validation finds the lowest test loss, and what each change does."""
+    answers = _chosen_by_validation(runs)
+    numbered_rows = {int(name.split()[0]): name for name in runs if name.split()[0].isdigit()}
+    for thing, rows in _CHANGES.items():
+        effects = [
+            f"row {name} against row {base}: {text}"
+            for row, of in rows
+            if (name := numbered_rows.get(row))
+            and (base := numbered_rows.get(of))
+            and (text := effect_text(runs, name, base, "validation.loss"))
+        ]
+        if effects:
+            answers.append(
+                Answer(
+                    f"What does changing {thing} do to the validation loss?",
+                    f"{'; '.join(effects)}. Below zero is better.",
+                )
+            )
+    return answers
+
+
+def _chosen_by_validation(runs: Runs) -> list[Answer]:
+    """Return how often the lowest validation loss names the lowest test loss, run by run."""
     held_out = {
         name: several for name, several in runs.items() if several[0].experiment.data.holdout
     }
@@ -206,14 +318,36 @@ def variants_answers(runs: Runs) -> list[Answer]:
         names.append(chosen)
     if not gaps:
         return []
+    mean_gap = sum(gaps) / len(gaps)
     return [
         Answer(
             "Was the lowest test loss that of the lowest validation loss?",
             f"In {agree} of {counted(len(gaps), some)}. Validation chose {', '.join(names)}; "
-            f"choosing by validation cost {sum(gaps) / len(gaps):.4f} nats of test loss on "
-            "average. (Published, one seed: yes, row 20.)",
+            f"choosing by validation cost {mean_gap:.4f} nats of test loss on "
+            f"average.{_why_not(held_out, names, mean_gap)} (Published, one seed: yes, row 20.)",
         )
     ]
+
+
+def _why_not(runs: Runs, chosen: list[str], gap: float) -> str:
+    """Return the gap beside the spread of the chosen rows' test loss from seed to seed."""
+    deviations = [
+        over_seeds(losses).deviation
+        for name in set(chosen)
+        if len(losses := values_of(runs[name], "test.loss")) > 1
+    ]
+    if not deviations:
+        return ""
+    spread = sum(deviations) / len(deviations)
+    verdict = (
+        "so that which row is lowest is within what the seed alone changes"
+        if gap < spread
+        else "so that the seed alone does not explain it"
+    )
+    return (
+        f" The test loss of a chosen row has a standard deviation of {spread:.4f} over the seeds, "
+        f"{verdict}."
+    )
 
 
 BAG_VARIANTS = Study(
@@ -224,12 +358,16 @@ BAG_VARIANTS = Study(
     expected={"quick": "5 min", "full": "9 h"},
     quick=Quick(epochs=4, fraction=0.1),
     figures=(
-        *("train.loss", "train.accuracy", "validation.loss", "validation.accuracy"),
-        *("test.loss", "test.accuracy"),
+        *("last_epoch.train_loss", "last_epoch.train_accuracy"),
+        *("validation.loss", "validation.accuracy", "test.loss", "test.accuracy"),
     ),
-    baseline="2 Optim2",
+    baseline="the row it was derived from",
+    baseline_of=derived_from,
     published=variants_published,
-    deviations=("L2 goes into the gradients and into no loss, as described",),
+    deviations=(
+        *_DEVIATIONS,
+        "rows 5 and 8 have the same settings and different figures: one experiment here",
+    ),
     answers=variants_answers,
 )
 
@@ -238,13 +376,13 @@ BAG_VARIANTS = Study(
 
 
 def features() -> dict[str, Experiment]:
-    """Return part 3: conv 10-50-20, spatial dropout 0.5, Adam 1e-4, 200 epochs."""
+    """Return part 3: conv 10-50-20, spatial dropout 0.5, Adam 1e-4, 201 epochs."""
     return {
         "bag-features": Experiment(
             data=data(),
             model=convnet(3, 0.5),
             training=TrainingSpec(
-                epochs=200, batch_size=256, optimizer=Adam(learning_rate=1e-4), keep="last"
+                epochs=201, batch_size=256, optimizer=optimizer_of("adam", 1e-4), keep="last"
             ),
         )
     }
@@ -255,7 +393,7 @@ def features_published() -> dict[str, dict[str, Published]]:
     facts = report("convolutional_bag")["part_3"]
     return {
         "bag-features": {
-            f"{split}.{figure}": of_bag("part 3", split, figure, facts[f"{split}_{figure}"], 3)
+            _OURS[split] + figure: of_bag("part 3", split, figure, facts[f"{split}_{figure}"], 3)
             for split in ("train", "validation")
             for figure in ("accuracy", "loss")
         }
@@ -270,10 +408,52 @@ def _feature_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
 
 def _feature_answers(runs: Runs) -> list[Answer]:
-    from kerascw.report.features import selectivity_answers
+    from kerascw.lab.pictures import splits_of
+    from kerascw.report.features import activity, selectivity_answers
 
     trained = _with_weights(runs["bag-features"])
-    return selectivity_answers(trained) if trained else []
+    if not trained:
+        return []
+    splits = splits_of(trained[0])
+    names = trained[0].metrics["class_names"]
+    measured = [activity(run, splits) for run in trained]
+    return [
+        _by_depth(measured),
+        _by_class(measured, names),
+        *selectivity_answers(trained),
+    ]
+
+
+def _by_depth(measured: Sequence[Any]) -> Answer:
+    """Return whether channels grow selective with depth, as going from edges to parts implies."""
+    medians = np.array(
+        [[np.median(own.selectivity(k)) for k in range(len(own.mean))] for own in measured]
+    )
+    layers = ", ".join(f"conv {k + 1}: {m:.2f}" for k, m in enumerate(medians.mean(axis=0)))
+    grown = difference_text(paired_difference(medians[:, -1].tolist(), medians[:, 0].tolist()))
+    return Answer(
+        "Do channels go from edges to parts of clothes, that is, grow selective with depth?",
+        f"Median selectivity of a layer's channels (0: alike for all classes, 1: one class alone), "
+        f"mean over {numbered(len(measured), 'seed')}: {layers}; last less first {grown}.",
+    )
+
+
+def _by_class(measured: Sequence[Any], names: Sequence[str]) -> Answer:
+    """Return which class has the largest and which the smallest mean activation, by layer."""
+    layers = []
+    for k in range(len(measured[0].mean)):
+        strongest = Counter(names[own.mean[k].argmax()] for own in measured)
+        weakest = Counter(names[own.mean[k].argmin()] for own in measured)
+        layers.append(f"conv {k + 1}: strongest {_counts(strongest)}, weakest {_counts(weakest)}")
+    return Answer(
+        "Are trousers the strongest and bags the weakest, as the report sees?",
+        f"By mean activation on the test set, in how many of {numbered(len(measured), 'seed')}: "
+        f"{'; '.join(layers)}.",
+    )
+
+
+def _counts(several: Counter[str]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in several.most_common())
 
 
 def _with_weights(runs: Sequence[Any]) -> list[Any]:
@@ -289,10 +469,11 @@ BAG_FEATURES = Study(
     expected={"quick": "1 min", "full": "1 h"},
     quick=Quick(epochs=8, fraction=0.4),
     figures=(
-        *("train.accuracy", "validation.accuracy", "test.accuracy"),
-        *("train.loss", "validation.loss", "test.loss"),
+        *("last_epoch.train_accuracy", "validation.accuracy", "test.accuracy"),
+        *("last_epoch.train_loss", "validation.loss", "test.loss"),
     ),
     published=features_published,
+    deviations=_DEVIATIONS,
     pictures=_feature_pictures,
     shows=FeatureMaps(),
     answers=_feature_answers,

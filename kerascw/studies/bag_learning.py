@@ -150,7 +150,10 @@ def autoencoder(epochs: int = 20) -> Experiment:
         data=data(FASHION_1, also=(everything,), scaling="unit", subset="stratified"),
         model=Autoencoder(filters=(10, 20), kernels=(5,), initializer="torch"),
         training=TrainingSpec(
-            epochs=epochs, batch_size=128, optimizer=Adam(learning_rate=1e-3), keep="last"
+            epochs=epochs,
+            batch_size=128,
+            optimizer=Adam(learning_rate=1e-3, epsilon=1e-8),
+            keep="last",
         ),
     )
 
@@ -172,7 +175,7 @@ def _pretraining(
             training=TrainingSpec(
                 epochs=epochs,
                 batch_size=128,
-                optimizer=Adam(learning_rate=1e-3),
+                optimizer=Adam(learning_rate=1e-3, epsilon=1e-8),
                 keep="validation_loss",
             ),
         )
@@ -255,7 +258,9 @@ def cell(
     convs and dropout after the first dense layer.
     """
     own: OptimizerSpec = (
-        Adam(learning_rate=rate) if optimizer == "adam" else SGD(learning_rate=rate, momentum=0.9)
+        Adam(learning_rate=rate, epsilon=1e-8)
+        if optimizer == "adam"
+        else SGD(learning_rate=rate, momentum=0.9)
     )
     places = (
         Dropout(after="pool", rate=dropout, kind="spatial"),

@@ -32,6 +32,7 @@ class Progress:
     kept_epoch: int | None = None  # counted from 1, the epoch whose weights are kept
     kept_weights: list[np.ndarray] = field(default_factory=list)
     seconds: float = 0.0  # of training and validation, over all sittings
+    untrained: dict[str, float] | None = None  # validation figures of the initial weights
 
 
 def _state(model: keras.Model) -> list[Any]:
@@ -52,6 +53,7 @@ def save(path: Path, model: keras.Model, progress: Progress) -> None:
         "history": progress.history,
         "kept_epoch": progress.kept_epoch,
         "seconds": progress.seconds,
+        "untrained": progress.untrained,
         "arrays": len(arrays),
     }
     content = io.BytesIO()
@@ -92,7 +94,8 @@ def restore(path: Path, model: keras.Model) -> Progress | None:
     for variable, array in zip(variables, state, strict=True):
         variable.assign(array)
     kept = [array for name, array in arrays.items() if name.startswith("kept_")]
-    return Progress(meta["history"], meta["kept_epoch"], kept, meta["seconds"])
+    untrained = meta.get("untrained")  # of a checkpoint of before, nothing
+    return Progress(meta["history"], meta["kept_epoch"], kept, meta["seconds"], untrained)
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

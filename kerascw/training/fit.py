@@ -33,10 +33,13 @@ class Fitted:
     kept_epoch: int | None  # None: diverged before any epoch was worth keeping
     ended: str  # "all epochs", "patience" or "diverged"
     seconds: float
+    untrained: dict[str, float] | None = None  # validation figures before any training
 
 
-def scaling_of(spec: DataSpec, train: Part, raw_unit: int = 1) -> Scaling:
-    """Return the first layer's scaling; ``standard`` measures the training set."""
+def scaling_of(
+    spec: DataSpec, train: Part, raw_unit: int = 1, validation: Part | None = None
+) -> Scaling:
+    """Return the first layer's scaling; ``standard`` measures what ``standard_of`` names."""
     match spec.scaling:
         case "unit":
             return Scaling()
@@ -44,7 +47,10 @@ def scaling_of(spec: DataSpec, train: Part, raw_unit: int = 1) -> Scaling:
             return Scaling(1 / raw_unit, 0.0)
         case "standard":
             # over uint8, exact: no float copy of the images
-            mean, deviation = mean_and_deviation(train.images)
+            measured = [train.images]
+            if spec.standard_of == "training_and_validation" and validation is not None:
+                measured.append(validation.images)
+            mean, deviation = mean_and_deviation(*measured)
             return Scaling(1 / deviation, -mean / deviation)
 
 
@@ -80,7 +86,7 @@ def fit(
         experiment.model,
         splits.train.shape,
         len(splits.class_names),
-        scaling=scaling_of(experiment.data, splits.train, splits.raw_unit),
+        scaling=scaling_of(experiment.data, splits.train, splits.raw_unit, splits.validation),
         seed=experiment.seed,
     )
     device = device_for(experiment.training.precision)
@@ -106,11 +112,19 @@ def fit(
         events.begin(network.get_config, progress.history, progress.seconds)
     watcher.started(experiment, len(splits.train), len(progress.history))
     if not keeper.stops:
+        keeper.score_untrained()
         _train(model, experiment, splits, keeper, progress)
     if keeper.ended is None:
         return None
     result = product.finish(progress.kept_weights)
-    return Fitted(result, progress.history, progress.kept_epoch, keeper.ended, progress.seconds)
+    return Fitted(
+        result,
+        progress.history,
+        progress.kept_epoch,
+        keeper.ended,
+        progress.seconds,
+        progress.untrained,
+    )
 
 
 def compiled(
@@ -154,6 +168,7 @@ def _train(
         seed=experiment.seed,
         epoch=keeper.epoch,
         augmentation=spec.augmentation,
+        shuffle=spec.shuffle,
         heads=(MAIN_HEAD, *heads) if (heads := experiment.auxiliary_weights) else (),
     )
     try:
@@ -187,23 +202,31 @@ def _objective(experiment: Experiment) -> dict[str, Any]:
     if isinstance(model, Autoencoder):
         return {"loss": keras.losses.MeanSquaredError()}
     smoothing = experiment.training.label_smoothing
+    summed = experiment.training.loss_over_outputs == "sum"
     if not weights:
         return {
-            "loss": _loss(model.output, smoothing),
-            "metrics": _metrics(model.output, cross_entropy=smoothing > 0),
+            "loss": _loss(model.output, smoothing, summed=summed),
+            "metrics": _metrics(model.output, cross_entropy=smoothing > 0 or summed),
         }
     heads = [MAIN_HEAD, *weights]
     return {
-        "loss": {head: _loss(model.output, smoothing) for head in heads},
+        "loss": {head: _loss(model.output, smoothing, summed=summed) for head in heads},
         "loss_weights": {MAIN_HEAD: 1.0, **weights},
         "metrics": {head: _metrics(model.output, cross_entropy=True) for head in heads},
     }
 
 
-def _loss(output: Output, smoothing: float) -> keras.losses.Loss:
+class SummedCrossEntropy(keras.losses.BinaryCrossentropy):
+    """The sum over the outputs of their binary cross-entropies, where Keras takes the mean."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return super().call(y_true, y_pred) * y_pred.shape[-1]
+
+
+def _loss(output: Output, smoothing: float, *, summed: bool) -> keras.losses.Loss:
     """Return the loss of one head of a classifier."""
     if output == "sigmoid":
-        return keras.losses.BinaryCrossentropy()
+        return SummedCrossEntropy() if summed else keras.losses.BinaryCrossentropy()
     return keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
 
 

@@ -78,6 +78,12 @@ class Keeper(keras.callbacks.Callback):
         paused = self._until is not None and len(self._progress.history) >= self._until
         return paused or self.ended is not None
 
+    def score_untrained(self) -> None:
+        """Score the validation set before the first epoch, where the experiment asks for it."""
+        validation, progress = self._splits.validation, self._progress
+        if self._experiment.training.evaluate_first and not progress.history and validation:
+            progress.untrained = self._validated(validation)
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Set the epoch's order of examples and its learning rate."""
         self.epoch.assign(epoch)

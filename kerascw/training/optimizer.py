@@ -68,6 +68,29 @@ class CosineRate(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+class EpsilonOutsideRMSprop(keras.optimizers.Optimizer):
+    """RMSprop that adds epsilon to the root of the average, as PyTorch does, and not within it."""
+
+    def __init__(self, rate: Any, rho: float, momentum: float, epsilon: float) -> None:
+        super().__init__(rate, name="rmsprop")
+        self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        super().build(variables)
+        self._squares, self._momenta = (
+            [self.add_variable_from_reference(variable, name) for variable in variables]
+            for name in ("square", "momentum")
+        )
+
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
+        at = self._get_variable_index(variable)  # as every optimiser of Keras' own
+        square, momentum = self._squares[at], self._momenta[at]
+        self.assign(square, self.rho * square + (1.0 - self.rho) * keras.ops.square(gradient))
+        step = gradient / (keras.ops.sqrt(square) + self.epsilon)
+        self.assign(momentum, self.momentum * momentum + step)
+        self.assign_sub(variable, keras.ops.cast(learning_rate, variable.dtype) * momentum)
+
+
 def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> float | None:
     """Return the rate that the next epoch has, None where it changes with every step.
 
@@ -82,8 +105,10 @@ def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> f
             return rate * factor ** (done // every)
         case Halving(every=every):
             return rate * 0.5 ** (done // every)
-        case InverseTime(every=every, decay=decay):
-            return rate / math.prod(1 + decay * epoch for epoch in range(0, done + 1, every))
+        case InverseTime(every=every, decay=decay, epoch=which):
+            back = 1 if which == "last" else 0
+            changes = range(every, done + 1, every)
+            return rate / math.prod(1 + decay * (epoch - back) for epoch in changes)
         case Plateau(patience=patience, factor=factor, lowest=lowest):
             best, waited = math.inf, 0
             for row in history:
@@ -125,7 +150,7 @@ def build_optimizer(
     if fused:
         from kerascw.training.fused import FUSED
 
-        kind = FUSED[kind]
+        kind = FUSED.get(kind, kind)
     if spec.l2:
         kind = _with_l2(kind, spec.l2)
     if spec.weight_average:
@@ -143,13 +168,16 @@ def _keras_optimizer(
         case SGD():
             return keras.optimizers.SGD, {"momentum": spec.momentum, "nesterov": spec.nesterov}
         case RMSprop():
-            return keras.optimizers.RMSprop, {"momentum": spec.momentum}
+            arguments = {"rho": spec.rho, "momentum": spec.momentum, "epsilon": spec.epsilon}
+            if spec.epsilon_in_root:
+                return keras.optimizers.RMSprop, arguments
+            return EpsilonOutsideRMSprop, arguments
         case AdamW():
             return keras.optimizers.AdamW, {"weight_decay": spec.weight_decay}
         case Adam():
-            return keras.optimizers.Adam, {}
+            return keras.optimizers.Adam, {"epsilon": spec.epsilon}
         case Adamax():
-            return keras.optimizers.Adamax, {}
+            return keras.optimizers.Adamax, {"epsilon": spec.epsilon}
 
 
 def _with_l2(

@@ -240,8 +240,8 @@ def test_lenet_crossval_is_the_published_protocol_and_shares_its_fixed_split() -
         assert experiment.model_copy(update=same) == fixed[0]
     means = study.published()[lenet_crossval.FOLDS]
     assert {figure: (p.reported, p.mean_of) for figure, p in means.items()} == {
-        "train.accuracy": (0.954, 5),
-        "train.loss": (0.127, 5),
+        "kept_epoch.train_accuracy": (0.954, 5),
+        "kept_epoch.train_loss": (0.127, 5),
         "validation.accuracy": (0.923, 5),
         "validation.loss": (0.228, 5),
     }

@@ -1,0 +1,180 @@
+"""``python -m kerascw fidelity``: every setting that the reports print, and where ours differ."""
+
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kerascw.errors import CallError
+from kerascw.experiment.settings import one_line
+from kerascw.experiment.spec import Experiment
+from kerascw.studies import study_named
+
+FILE = Path("docs/fidelity.toml")
+
+
+class Setting(BaseModel):
+    """One printed setting, as the file has it; see the file's first lines."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    report: str
+    section: str
+    study: str
+    setting: str
+    printed: Any
+    ours: Any = None
+    field: str = ""  # dotted path in the experiments; "": see place
+    place: str = ""  # dotted name of the code
+    variant: str = "*"  # which variants, as in a shell
+    each: bool = False  # printed holds a value for every variant in turn
+    note: str = ""
+    why: str = ""  # of a deviation
+    pending: bool = False  # not in the code yet
+
+    @property
+    def status(self) -> str:
+        """Whether the study follows the print, and the reason where it does not."""
+        if self.pending:
+            return "to come"
+        return f"deviates: {self.why}" if self.why else "followed"
+
+    @property
+    def expected(self) -> Any:
+        """The value that our experiments have."""
+        return self.printed if self.ours is None else self.ours
+
+
+def read_settings(file: Path = FILE) -> list[Setting]:
+    """Return the printed settings of all reports, in the order of the file.
+
+    Raises
+    ------
+    CallError
+        A file that cannot be read, or a row with a field that is none.
+    """
+    try:
+        parts = tomllib.loads(file.read_text(encoding="utf-8"))["part"]
+    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+        raise CallError(f"{file}: cannot be read as a table of settings ({error})") from None
+    try:
+        return [
+            Setting(**row, report=part["report"], section=part["section"], study=part["study"])
+            for part in parts
+            for row in part["rows"]
+        ]
+    except ValidationError as error:
+        raise CallError(one_line(error, f"{file}: ")) from None
+
+
+def value_at(experiment: Experiment, field: str) -> Any:
+    """Return the value at a dotted path of an experiment, as JSON has it; ``none`` for none.
+
+    The activation of a convnet's dense layers, where it is none, is that of its conv layers.
+    """
+    value: Any = experiment.model_dump(mode="json")
+    for name in field.split("."):
+        value = value[int(name)] if isinstance(value, list) else value[name]
+    if value is None and field == "model.dense_activation":
+        return value_at(experiment, "model.activation")
+    return "none" if value is None else value
+
+
+def values(setting: Setting) -> Iterator[tuple[str, Any, Any]]:
+    """Yield variant, value of its experiment and value that the table states, one by one."""
+    variants = study_named(setting.study).variants()
+    names = [name for name in variants if fnmatchcase(name, setting.variant)]
+    if not names:
+        raise CallError(f"{setting.study}: no variant matches {setting.variant!r}")
+    stated = setting.expected if setting.each else [setting.expected] * len(names)
+    for name, expected in zip(names, stated, strict=True):
+        yield name, value_at(variants[name], setting.field), expected
+
+
+def markdown(settings: list[Setting]) -> str:
+    """Return the page: a table for each part of each report."""
+    followed = sum(setting.status == "followed" for setting in settings)
+    deviating = sum(bool(setting.why) and not setting.pending for setting in settings)
+    lines = [
+        "# Faithful to the print",
+        "",
+        "Every setting that the five reports print, and where it stands in our code. Made by "
+        "`python -m kerascw fidelity --into docs/fidelity.md` from the studies and "
+        "`docs/fidelity.toml`; a test compares each row with the study's experiments.",
+        "",
+        f"{len(settings)} settings: {followed} followed, {deviating} deviate, each with the reason"
+        + (f", {rest} to come." if (rest := len(settings) - followed - deviating) else "."),
+    ]
+    heading = None
+    for setting in settings:
+        if heading != (setting.report, setting.section):
+            heading = (setting.report, setting.section)
+            lines += [
+                "",
+                f"## {setting.report}: {setting.section}",
+                "",
+                f"Study `{setting.study}`.",
+                "",
+                "| setting | printed | ours | where | |",
+                "| --- | --- | --- | --- | --- |",
+            ]
+        lines.append(_line(setting))
+    return "\n".join(lines) + "\n"
+
+
+def _line(setting: Setting) -> str:
+    where = setting.field or setting.place
+    of = "" if setting.variant == "*" else f" of {setting.variant}"
+    status = setting.status + (f" ({setting.note})" if setting.note else "")
+    cells = [setting.setting, _text(setting.printed), _text(setting.expected), f"`{where}`{of}"]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, status]) + " |"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(f"({_text(v)})" if isinstance(v, list) else _text(v) for v in value) or "-"
+    return str(value)
+
+
+@click.command()
+@click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=FILE,
+    show_default=True,
+    help="The printed settings.",
+)
+@click.option(
+    "--into",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the page into this file instead of printing it.",
+)
+def command(file: Path, into: Path | None) -> None:
+    """Print every setting that the reports print, and whether our studies follow it, in Markdown.
+
+    Fails if an experiment has another value than the file states.
+    """
+    settings = read_settings(file)
+    for setting in settings:
+        if not setting.field or setting.pending:
+            continue
+        for name, value, stated in values(setting):
+            if value != stated:
+                raise CallError(
+                    f"{file}: {setting.study}, {name}: {setting.field} is {_text(value)}, "
+                    f"stated: {_text(stated)} ({setting.setting})"
+                )
+    page = markdown(settings)
+    if into is None:
+        click.echo(page, nl=False)
+        return
+    temporary = into.with_name(f".{into.name}.writing")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(into)
+    click.echo(f"{into}: {len(settings)} settings")

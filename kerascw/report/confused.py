@@ -1,0 +1,116 @@
+"""Why two classes are confused: their mean images, and each image's nearest neighbour in pixels."""
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from kerascw.data import Splits
+from kerascw.lab.pictures import PictureSpec, splits_of
+from kerascw.runs.store import Run
+
+SHOWN = 6
+"""Confused images that are drawn."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike two classes are in their pixels, and their images that a run confuses."""
+
+    correlation: float  # of the two mean images
+    rank: int  # of this correlation among all pairs of classes, 1 the highest
+    pairs: int
+    nearest_other: float  # share of both classes' test images with a neighbour in the other class
+    nearest_other_confused: float | None  # the same of the images that the run confuses
+    confused: np.ndarray  # their positions in the test set
+    neighbours: np.ndarray  # positions in the training set of their nearest images
+
+
+def likeness(run: Run, splits: Splits, first: int, second: int) -> Likeness:
+    """Measure two classes, by their numbers; neighbours are the nearest training images of any."""
+    train, test, both = splits.train, splits.test, (first, second)
+    means = [
+        flat(train.take(train.labels == k).images).mean(axis=0) for k in range(len(_names(run)))
+    ]
+    ranked = sorted(
+        ((float(np.corrcoef(means[i], means[j])[0, 1]), {i, j})
+         for i, j in combinations(range(len(means)), 2)), key=lambda pair: -pair[0]
+    )  # fmt: skip
+    at = next(at for at, (_, pair) in enumerate(ranked) if pair == set(both))
+    chosen = np.flatnonzero(np.isin(test.labels, both))
+    near = nearest(flat(test.images[chosen]), flat(train.images))
+    other = np.where(test.labels[chosen] == first, second, first)
+    in_other = train.labels[near] == other
+    with np.load(run.folder / "predictions.npz") as file:
+        guesses = file["test_probabilities"].argmax(axis=1)[chosen]
+    mistaken = guesses == other
+    return Likeness(
+        ranked[at][0],
+        at + 1,
+        len(ranked),
+        float(in_other.mean()),
+        float(in_other[mistaken].mean()) if mistaken.any() else None,
+        chosen[mistaken],
+        near[mistaken],
+    )
+
+
+def _names(run: Run) -> list[str]:
+    names: list[str] = run.metrics["class_names"]
+    return names
+
+
+def flat(images: Any) -> np.ndarray:
+    """Return images as float32 rows ``[n, pixels]`` in [0, 1]."""
+    array = np.asarray(images)
+    return array.reshape(len(array), -1).astype(np.float32) / 255
+
+
+def nearest(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Return the position of the nearest of ``among`` (Euclidean) for each row.
+
+    >>> nearest(np.array([[0.0], [9.0]]), np.array([[8.0], [1.0]])).tolist()
+    [1, 0]
+    """
+    squares = (among**2).sum(axis=1)
+    found = [
+        (squares - 2 * rows[at : at + 200] @ among.T).argmin(axis=1)
+        for at in range(0, len(rows), 200)
+    ]
+    return np.concatenate(found)
+
+
+def confused_pictures(
+    run: Run, first: int, second: int, options: PictureSpec | None
+) -> dict[str, tuple[Any, str]]:
+    """Return both mean images, and some confused test images above their nearest training image."""
+    splits = splits_of(run, options)
+    found, names = likeness(run, splits, first, second), _names(run)
+    train, test = splits.train, splits.test
+    columns: list[tuple[str, np.ndarray, tuple[str, np.ndarray] | None]] = [
+        (f"mean {names[k]}", np.asarray(train.take(train.labels == k).images).mean(axis=0), None)
+        for k in (first, second)
+    ]
+    columns += [
+        (names[test.labels[at]], test.images[at], (names[train.labels[near]], train.images[near]))
+        for at, near in zip(found.confused[:SHOWN], found.neighbours[:SHOWN], strict=True)
+    ]
+    figure = Figure(figsize=(1.3 * len(columns), 3.1), layout="constrained")
+    grid = figure.subplots(2, len(columns), squeeze=False)
+    for (above, below), (title, image, neighbour) in zip(grid.T, columns, strict=True):
+        for axes, name, pixels in ((above, title, image), (below, *(neighbour or ("", None)))):
+            axes.axis("off")
+            axes.set_title(name, fontsize=8)
+            if pixels is not None:
+                shown = pixels[..., 0] if pixels.shape[-1] == 1 else pixels.astype(np.uint8)
+                axes.imshow(shown, cmap="gray", vmin=0, vmax=255)
+    return {
+        f"confused, {names[first]} and {names[second]}".replace("/", " or "): (
+            figure,
+            f"mean training images of {names[first]} and {names[second]}; test images of either "
+            f"that seed {run.experiment.seed} takes for the other, above the nearest training "
+            "image of each",
+        )
+    }
