@@ -3,8 +3,8 @@
     python benchmarks/search_memory.py [--trials 60] [--output runs/search-memory.png]
 
 Searches over digits (small perceptrons of one epoch) in a folder that is thrown away. Whenever a
-trial ends, the resident memory of the main process, which has the oracle, and of the one that
-trains is noted. The latter is replaced after RUNS_PER_PROCESS runs. Prints a table, and draws it.
+trial ends, the resident memory of the main process, which has the oracle, and of those that train
+is noted. The latter are replaced after RUNS_PER_PROCESS runs. Prints a table, and draws it.
 """
 
 import argparse
@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from harness import Memory
 
-from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import processor
-from kerascw.runs.many import RUNS_PER_PROCESS, open_trainers
+from kerascw.runs.many import RUNS_PER_PROCESS
 from kerascw.runs.store import Store
+from tuning.plan import planned_search
 from tuning.records import TrialRecord
-from tuning.search import planned_search
+from tuning.search import SearchWatcher, run_search
 
 SPACE = """
 from kerascw.experiment.settings import override
@@ -39,17 +39,13 @@ def space(hp, base):
 """
 
 
-class Watcher:
+class Watcher(SearchWatcher):
     """Notes the memory of all processes whenever a trial ends."""
 
     def __init__(self) -> None:
         self.memory = Memory()
 
-    def began(self, record: TrialRecord) -> None:
-        """Nothing to note."""
-
     def ended(self, record: TrialRecord, recalled: bool) -> None:
-        """Note it."""
         self.memory.note()
 
 
@@ -60,15 +56,14 @@ def main() -> None:
     parser.add_argument("--oracle", default="random")
     parser.add_argument("--output", type=Path, default=Path("runs/search-memory.png"))
     options = parser.parse_args()
-    import_tensorflow()
-    from tuning.tuner import SpaceTuner
-
     watcher = Watcher()
-    with tempfile.TemporaryDirectory() as folder, open_trainers(1) as trainers:
+    with tempfile.TemporaryDirectory() as folder:
         space = Path(folder) / "digits.py"
         space.write_text(SPACE)
-        plan = planned_search(str(space), oracle=options.oracle, trials=options.trials)
-        SpaceTuner(plan, Store(Path(folder) / "runs"), trainers, watcher=watcher).search()
+        plan = planned_search(
+            str(space), oracle=options.oracle, trials=options.trials, finalists=1, batch=4
+        )
+        run_search(plan, Store(Path(folder) / "runs"), watcher=watcher)
     print(f"{processor()}; {options.trials} trials of {options.oracle} search, "
           f"{RUNS_PER_PROCESS} runs a process")  # fmt: skip
     watcher.memory.print("trial")

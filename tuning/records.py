@@ -1,27 +1,23 @@
 """What is kept of a search, and how it is read back. Needs neither TensorFlow nor KerasTuner.
 
-A search's folder is ``runs/searches/<label>/``:
-
-``search.json``
-    what is searched (:class:`SearchSpec`)
-``journal.jsonl``
-    a line when a trial begins and when it ends: the order in which the oracle learnt of them
-``trial_<id>/record.json``
-    what came of a trial (:class:`TrialRecord`); the runs themselves are in the store
-``finalists.json``
-    the best trials over fresh seeds (:class:`Finalist`), once they have been run
-``oracle.json``, ``tuner0.json``, ``trial_<id>/trial.json``
-    KerasTuner's own files, for those who know them; nothing is read back from them
+A search's folder is ``runs/searches/<label>/``: ``search.json`` (:class:`SearchSpec`), a
+``trial_<id>/record.json`` for each trial (:class:`TrialRecord`), ``finalists.json``
+(:class:`Finalist`) and ``summary.json``, its line in the index, when it has ended. The runs are in
+the store. A search that goes on asks its oracle anew and finds its runs there; the records only
+confirm that it is the same search.
 """
 
 import json
 import math
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from kerascw.errors import CallError, choices
+from kerascw.experiment.settings import one_line
 
 Status = Literal["running", "completed", "diverged", "failed"]
 
@@ -33,11 +29,11 @@ class TrialRecord:
     ``values`` are the objective's, one an execution, in the order of ``seeds``; None where that run
     diverged. ``score`` is their mean, None unless the trial is completed. ``runs`` are names in the
     store, one an execution; below the full number of epochs (a rung of Hyperband) such a run is
-    unfinished, and not to be had from the store.
+    unfinished, and the store does not list it.
     """
 
     trial_id: str  # KerasTuner's: "0000", "0001", ...
-    number: int  # from 1, in the order in which they began
+    number: int  # from 1, in the order in which the oracle gave them
     hyperparameters: dict[str, Any]  # active ones only, by name
     status: Status
     reason: str | None = None  # why it is diverged or failed
@@ -46,29 +42,30 @@ class TrialRecord:
     seeds: tuple[int, ...] = ()
     runs: tuple[str, ...] = ()
     duplicate_of: str | None = None  # the earlier trial that gave the same experiment
-    epochs: int | None = None  # the most that it was trained
+    epochs: int | None = None  # the most that it is trained
     rung: int | None = None  # of Hyperband, from 0
     bracket: int | None = None  # of Hyperband
     promoted_from: str | None = None  # of Hyperband: the trial that this one goes on from
-    seconds: float = 0.0  # of the trial as it was run, all executions
-    worker: str | None = None  # KerasTuner's tuner id: tuner0 where there is one process
+    seconds: float | None = None  # of training, all executions; None below the full epochs
     experiment: dict[str, Any] = field(default_factory=dict)  # of the first seed; {}: none came
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """One of the best trials over fresh seeds, which the search has not seen."""
+    """One of the best trials over fresh seeds, which the search has not used."""
 
     trial_id: str
     seeds: tuple[int, ...]
-    runs: tuple[str, ...]  # names in the store, whole, one a seed
+    runs: tuple[str, ...]  # names in the store, one a seed
     values: tuple[float | None, ...]  # the objective of each; None: diverged
 
     @property
     def mean(self) -> float | None:
         """The mean of the values, None where any run diverged."""
-        whole = [value for value in self.values if value is not None]
-        return math.fsum(whole) / len(whole) if whole and len(whole) == len(self.values) else None
+        scored = [value for value in self.values if value is not None]
+        return (
+            math.fsum(scored) / len(scored) if scored and len(scored) == len(self.values) else None
+        )
 
 
 @dataclass(frozen=True)
@@ -93,11 +90,18 @@ class SearchSpec:
     trials: int | None  # asked for; None: all of a grid, or one round of Hyperband
     finalists: int
     command: str | None = None  # that ran it
+    batch: int = 1  # trials that are asked before the results of any of them are told
 
     @property
     def maximizes(self) -> bool:
         """Whether more is better."""
         return self.direction == "max"
+
+    def rank(self, score: float | None) -> float:
+        """Return what sorts scores, the best first and None last."""
+        if score is None:
+            return math.inf
+        return -score if self.maximizes else score
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,8 @@ class SearchResult:
 
     folder: Path
     spec: SearchSpec
-    records: tuple[TrialRecord, ...]  # in the order in which they began
-    finalists: tuple[Finalist, ...] = ()  # the best search score first; (): not run yet
+    records: tuple[TrialRecord, ...]  # in the order in which the oracle gave them
+    finalists: tuple[Finalist, ...] = ()  # the best search score first; (): not trained yet
 
     @property
     def label(self) -> str:
@@ -116,8 +120,8 @@ class SearchResult:
     @property
     def ranked(self) -> tuple[TrialRecord, ...]:
         """The completed trials, best first; of equal ones the earlier."""
-        done = [r for r in self.records if r.status == "completed" and r.score is not None]
-        return tuple(sorted(done, key=lambda r: _worse_last(r.score, self.spec)))
+        done = [record for record in self.records if record.status == "completed"]
+        return tuple(sorted(done, key=lambda record: self.spec.rank(record.score)))
 
     @property
     def best(self) -> TrialRecord | None:
@@ -126,37 +130,18 @@ class SearchResult:
 
     @property
     def winner(self) -> Finalist | None:
-        """The finalist of the best mean over fresh seeds; None before they were run."""
+        """The finalist of the best mean over fresh seeds; None before they were trained."""
         whole = [finalist for finalist in self.finalists if finalist.mean is not None]
-        return min(whole, key=lambda f: _worse_last(f.mean, self.spec), default=None)
-
-    @property
-    def luck(self) -> float | None:
-        """The winner's score in the search minus its mean over fresh seeds.
-
-        Above 0 for an accuracy, and below 0 for a loss, the search has flattered it.
-        """
-        if self.winner is None or self.winner.mean is None:
-            return None
-        score = self.record(self.winner.trial_id).score
-        return None if score is None else score - self.winner.mean
+        return min(whole, key=lambda finalist: self.spec.rank(finalist.mean), default=None)
 
     def record(self, trial_id: str) -> TrialRecord:
         """Return the trial of this id."""
         return next(record for record in self.records if record.trial_id == trial_id)
 
 
-def _worse_last(score: float | None, spec: SearchSpec) -> float:
-    if score is None:
-        return math.inf
-    return -score if spec.maximizes else score
-
-
 # --- files ----------------------------------------------------------------------------------
 
-SEARCH = "search.json"
-FINALISTS = "finalists.json"
-RECORD = "record.json"
+SEARCH, FINALISTS, RECORD = "search.json", "finalists.json", "record.json"
 
 
 def searches_folder(runs: Path | str) -> Path:
@@ -165,36 +150,39 @@ def searches_folder(runs: Path | str) -> Path:
 
 
 def read_search(folder: Path | str) -> SearchResult:
-    """Read a search back from its folder, whole or in its middle.
+    """Read a search back from its folder, finished or not.
 
     Raises
     ------
     CallError
-        There is no search, or its file is damaged.
+        There is no search, or one of its files is damaged.
     """
     folder = Path(folder)
-    path = folder / SEARCH
-    try:
-        spec = _from_json(SearchSpec, json.loads(path.read_text()))
-    except FileNotFoundError:
+    if not (folder / SEARCH).is_file():
         there = sorted(p.parent.name for p in folder.parent.glob(f"*/{SEARCH}"))
         known = f"; there are {choices(there)}" if there else ""
-        raise CallError(f"no search {folder.name!r} in {folder.parent}{known}") from None
-    except (ValueError, TypeError) as error:
-        raise CallError(f"{path}: damaged ({error})") from None
-    records = [read_record(file) for file in folder.glob(f"trial_*/{RECORD}")]
-    finalists: list[Finalist] = []
-    if (folder / FINALISTS).is_file():
-        finalists = [_from_json(Finalist, d) for d in json.loads((folder / FINALISTS).read_text())]
+        raise CallError(f"no search {folder.name!r} in {folder.parent}{known}")
+    records = [_read(file, TrialRecord) for file in folder.glob(f"trial_*/{RECORD}")]
+    finalists = folder / FINALISTS
     return SearchResult(
-        folder, spec, tuple(sorted(records, key=lambda r: r.number)), tuple(finalists)
+        folder,
+        _read(folder / SEARCH, SearchSpec),
+        tuple(sorted(records, key=lambda record: record.number)),
+        _read(finalists, tuple[Finalist, ...]) if finalists.is_file() else (),
     )
 
 
-def read_record(path: Path) -> TrialRecord:
-    """Read a trial's record."""
-    record: TrialRecord = _from_json(TrialRecord, json.loads(path.read_text()))
-    return record
+def read_record(folder: Path, trial_id: str) -> TrialRecord | None:
+    """Read the record of a trial; None where there is none."""
+    path = folder / f"trial_{trial_id}" / RECORD
+    return _read(path, TrialRecord) if path.is_file() else None
+
+
+def _read(path: Path, kind: Any) -> Any:
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise CallError(f"{path}: damaged ({one_line(error)})") from None
 
 
 def write_record(folder: Path, record: TrialRecord) -> None:
@@ -213,18 +201,9 @@ def write_atomically(path: Path, content: Any) -> None:
     temporary.replace(path)
 
 
-def _from_json(kind: Any, tree: dict[str, Any]) -> Any:
-    names = {f.name for f in fields(kind)}
-    known = {name: value for name, value in tree.items() if name in names}
-    return kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in known.items()})
-
-
 def difference(one: Any, other: Any, path: str = "") -> str:
     """Return where two JSON trees differ first: ``training.epochs was 3, is 5``."""
     if isinstance(one, dict) and isinstance(other, dict):
-        for name in [*one, *(n for n in other if n not in one)]:
-            if one.get(name) != other.get(name):
-                return difference(
-                    one.get(name), other.get(name), f"{path}.{name}" if path else name
-                )
+        name = next(name for name in {**one, **other} if one.get(name) != other.get(name))
+        return difference(one.get(name), other.get(name), f"{path}.{name}" if path else name)
     return f"{path} was {json.dumps(one):.60}, is {json.dumps(other):.60}"

@@ -1,28 +1,28 @@
-"""Table, answers, figures and the report of a search."""
+"""The page of a search with its tables, and what the terminal shows of it."""
 
-import csv
-import io
-import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerascw.evaluation.hyperparameters import Axis, axes_of, value_text
 from kerascw.evaluation.importance import Importance, importance
-from kerascw.evaluation.statistics import Spread, over_seeds
+from kerascw.evaluation.statistics import over_seeds
+from kerascw.experiment.spec import Experiment
+from kerascw.lab.published import Published
+from kerascw.lab.table import published_text, spread_text
 from kerascw.lab.verdict import figure_of
-from kerascw.report.page import page, replace_text
-from kerascw.runs.store import Run
+from kerascw.report.page import page, pretty, replace_text
+from kerascw.report.tables import Cell, Table, count, number, write_tables
+from kerascw.runs.store import Run, Store
+from kerascw.studies import all_studies
+from tuning.records import SearchResult
 from tuning.text import (
     answers,
     cautions,
     counts,
     data_text,
     outcome_text,
-    rows_of,
-    score_cells,
     spread_of,
     tested,
     trials_text,
@@ -31,23 +31,23 @@ from tuning.text import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from kerascw.report.charts import Chart
-    from tuning.records import SearchResult
+FACTS = ("python", "platform", "processor", "cores", "commit")
+"""Of an environment, what the page shows before the packages' versions."""
 
 SHOWN = 10
 """How many trials the terminal's table has."""
 
 
-def space_axes(result: "SearchResult") -> tuple[Axis, ...]:
+def space_axes(result: SearchResult) -> tuple[Axis, ...]:
     """Return an axis for every hyperparameter of the search."""
     return axes_of(result.spec.hyperparameters, [r.hyperparameters for r in result.records])
 
 
-def importance_of(result: "SearchResult") -> Importance | str:
-    """Return how much each hyperparameter matters, or why that cannot be said.
+def importance_of(result: SearchResult) -> Importance | str:
+    """Return how much each hyperparameter matters, or why that cannot be estimated.
 
     Repeated trials count once. Where trials were trained for different numbers of epochs, as
-    Hyperband's are, these are a further hyperparameter: their scores are of different budgets.
+    Hyperband's are, the number is a further hyperparameter.
     """
     scored = [trial for trial in result.ranked if trial.duplicate_of is None]
     trials = [dict(trial.hyperparameters) for trial in scored]
@@ -57,151 +57,31 @@ def importance_of(result: "SearchResult") -> Importance | str:
         for values, trial in zip(trials, scored, strict=True):
             values["epochs trained"] = trial.epochs
         axes += axes_of((), [{"epochs trained": trial.epochs} for trial in scored])
-    scores = [trial.score for trial in scored if trial.score is not None]
-    return importance(axes, trials, scores)
+    return importance(axes, trials, [trial.score for trial in scored if trial.score is not None])
 
 
-# --- files ----------------------------------------------------------------------------------
-
-_COLUMNS = (
-    "rank", "trial_id", "number", "status", "score", "deviation", "low_95", "high_95", "values",
-    "seeds",
-)  # fmt: skip
-_FURTHER = (
-    "epochs", "rung", "bracket", "promoted_from", "duplicate_of", "reason", "seconds", "runs",
-)  # fmt: skip
-
-
-def csv_text(result: "SearchResult") -> str:
-    """Return the trials as CSV, best first; every figure in full.
-
-    A hyperparameter's column is ``hp.<name>``, empty where a trial does not use it. Several values
-    of one field are parted by blanks; that of an execution that diverged is ``nan``.
-    """
-    names = dict.fromkeys(name for trial in result.records for name in trial.hyperparameters)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *(f"hp.{name}" for name in names), *_FURTHER])
-    for row in rows_of(result):
-        trial, spread = row.trial, row.spread
-        low, high = spread.interval if spread and spread.interval else (None, None)
-        fields: list[Any] = [
-            row.rank, trial.trial_id, trial.number, trial.status, trial.score,
-            spread.deviation if spread and spread.n > 1 else None, low, high,
-            " ".join("nan" if value is None else repr(value) for value in trial.values),
-            " ".join(map(str, trial.seeds)),
-            *(trial.hyperparameters.get(name) for name in names),
-            *(getattr(trial, name) for name in _FURTHER[:-1]),
-            " ".join(trial.runs),
-        ]  # fmt: skip
-        writer.writerow(["" if field is None else field for field in fields])
-    return out.getvalue()
-
-
-def json_text(result: "SearchResult", estimate: Importance | str, runs: Sequence[Run] = ()) -> str:
-    """Return the whole result as JSON: trials best first, finalists, winner, test, importance."""
-    winner = result.winner
-    tree = {
-        "search": result.label,
-        **{
-            name: getattr(result.spec, name)
-            for name in ("space", "question", "objective", "direction", "oracle", "seed",
-                         "executions", "budget", "budget_epochs", "sample")
-        },
-        "trials": [
-            {"rank": row.rank} | asdict(row.trial) | {"spread": _tree(row.spread)}
-            for row in rows_of(result)
-        ],
-        "finalists": [asdict(f) | {"spread": _tree(spread_of(f))} for f in result.finalists],
-        "winner": None if winner is None else winner.trial_id,
-        "luck": result.luck,
-        "test": {
-            name: _tree(over_seeds(values))
-            for name in ("accuracy", "loss")
-            if (values := [v for run in runs if (v := figure_of(run, f"test.{name}")) is not None])
-        },
-        "importance": {"none_because": estimate}
-        if isinstance(estimate, str)
-        else asdict(estimate) | {"caution": estimate.caution},
-    }  # fmt: skip
-    return json.dumps(tree, indent=2, allow_nan=False) + "\n"
-
-
-def _tree(spread: Spread | None) -> dict[str, Any] | None:
-    if spread is None:
-        return None
-    return asdict(spread) | {
-        "deviation": None if math.isnan(spread.deviation) else spread.deviation
-    }
-
-
-def drawn(result: "SearchResult", estimate: Importance | str) -> dict[str, tuple["Chart", str]]:
-    """Return the search's figures by name, with what each shows."""
-    from tuning import figures as search_figures
-    from tuning import search_parallel
-
-    axes = space_axes(result)
-    figures = {}
-    if result.records:
-        figures["history"] = (
-            search_figures.history(result, axes),
-            "every trial's score in the order they began, and the best so far",
-        )
-    if result.finalists:
-        figures["finalists"] = (
-            search_figures.finalists(result),
-            "each finalist over fresh seeds, mean with interval, beside its score in the search",
-        )
-    if result.ranked and axes:
-        figures["parallel_coordinates"] = (
-            search_parallel.parallel_coordinates(result, axes),
-            "a line a trial through its hyperparameters to its score, stronger where it is better",
-        )
-        figures["hyperparameters"] = (
-            search_figures.against_each(result, axes),
-            "the score against each hyperparameter",
-        )
-    if not isinstance(estimate, str):
-        figures["importance"] = (
-            search_figures.importance_shares(estimate),
-            "the share of the score's variance that each hyperparameter explains alone",
-        )
-    return figures
-
-
-def write_search(result: "SearchResult", folder: Path, command: str | None = None) -> Path:
-    """Write figures, tables, trials.csv, trials.json and report.html of a search.
+def write_search(result: SearchResult, folder: Path, command: str | None = None) -> Path:
+    """Write figures, tables and report.html of a search.
 
     The page is written last, so that one that is there has its files beside it; it is returned.
     """
     from kerascw.report.figure_files import clear_figures, write_figures
-    from kerascw.report.tables import write_tables
-    from tuning.search_tables import (
-        environment_facts,
-        environment_of,
-        finalists_table,
-        options_of,
-        published_table,
-        trials_table,
-    )
+    from tuning import figures
 
-    estimate, runs = importance_of(result), tested(result)
+    axes, estimate, runs = space_axes(result), importance_of(result), tested(result)
     clear_figures(folder / "figures")
-    figures = write_figures(drawn(result, estimate), folder / "figures")
-    trials = trials_table(result, space_axes(result))
-    finalists, published = finalists_table(result), published_table(result, runs)
+    shown = write_figures(figures.drawn(result, axes, estimate), folder / "figures")
+    trials, finalists = trials_table(result, axes), finalists_table(result)
+    published = published_table(result, runs)
     write_tables([t for t in (trials, finalists, published) if t is not None], folder / "tables")
-    replace_text(folder / "trials.csv", csv_text(result))
-    replace_text(folder / "trials.json", json_text(result, estimate, runs))
     winner = None if result.winner is None else result.record(result.winner.trial_id)
-    chosen, environment = winner or result.best, environment_of(result)
+    chosen, environment, spec = winner or result.best, _environment(result), result.spec
+    hidden = ("base", "hyperparameters", "question", "command")
     text = page(
         "search.html",
-        figures,
+        shown,
         result=result,
-        spec=result.spec,
-        title=result.spec.question or f"Search {result.spec.space}",
-        objective=result.spec.objective.replace("_", " "),
+        spec=spec,
         data=data_text(result),
         counts=counts(result),
         cautions=cautions(result),
@@ -209,59 +89,179 @@ def write_search(result: "SearchResult", folder: Path, command: str | None = Non
         trials=trials,
         finalists=finalists,
         published=published,
-        unscored=len(result.ranked) < len(result.records),
-        chosen=chosen,
-        specification=json.dumps(chosen.experiment, indent=2) if chosen else "",
-        base=json.dumps(result.spec.base, indent=2),
-        options=options_of(result),
-        conditions=[
-            (axis.name.replace("_", " "), axis.condition)
-            for axis in space_axes(result)
-            if axis.condition
-        ],
+        specification=pretty(chosen.experiment) if chosen else "",
+        options=[(n.replace("_", " "), v) for n, v in asdict(spec).items() if n not in hidden],
+        conditions=[(a.name.replace("_", " "), a.condition) for a in axes if a.condition],
         runs=runs,
-        estimate=None if isinstance(estimate, str) else estimate,
+        estimate=estimate,
         no_estimate=estimate if isinstance(estimate, str) else "",
-        environment=environment_facts(environment),
+        environment=[
+            *((name, environment[name]) for name in FACTS if name in environment),
+            *environment.get("packages", {}).items(),
+        ],
         source=environment.get("data"),
-        command=command or result.spec.command or f"python -m kerascw tune {result.spec.space}",
+        command=command or spec.command or f"python -m kerascw tune {spec.space}",
     )
     return replace_text(folder / "report.html", text)
+
+
+def _environment(result: SearchResult) -> dict[str, Any]:
+    """Return the environment of one kept run, the winner's first; empty without any."""
+    store = Store(result.folder.parent.parent)
+    names = [*(result.winner.runs if result.winner else ())]
+    names += [name for record in (*result.ranked, *result.records) for name in record.runs]
+    runs = (store.get(name) for name in dict.fromkeys(names))
+    return next((run.environment for run in runs if run is not None), {})
+
+
+# --- tables ---------------------------------------------------------------------------------
+
+
+def trials_table(result: SearchResult, axes: Sequence[Axis]) -> Table:
+    """Return every trial, the best first; its CSV file has every figure in full."""
+    repeated = ["standard deviation", "each"] if result.spec.executions > 1 else []
+    columns = ("trial", "score", *repeated, *(axis.name.replace("_", " ") for axis in axes),
+               "epochs trained", "seconds", "outcome")  # fmt: skip
+    rows = []
+    for trial in [*result.ranked, *(r for r in result.records if r.status != "completed")]:
+        line = [Cell(trial.trial_id), number(trial.score)]
+        if repeated:
+            done = trial.status == "completed"
+            spread = over_seeds([v for v in trial.values if v is not None]) if done else None
+            line += [
+                number(spread.deviation if spread and spread.n > 1 else None),
+                Cell(_values_text(trial.values)),
+            ]
+        line += [_setting(trial.hyperparameters, axis.name) for axis in axes]
+        line += [count(trial.epochs), number(trial.seconds, ".1f"), Cell(outcome_text(trial))]
+        rows.append(line)
+    return Table("trials", columns, rows, (0, len(columns) - 1), "Trials, the best first")
+
+
+def _setting(values: Mapping[str, Any], name: str) -> Cell:
+    if name not in values:
+        return Cell("-")
+    value = values[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return Cell(value_text(value), value if is_number else None)
+
+
+def _values_text(values: Sequence[float | None]) -> str:
+    """Return the objective of each execution or seed: ``0.5000, diverged``."""
+    return ", ".join("diverged" if value is None else f"{value:.4f}" for value in values)
+
+
+def finalists_table(result: SearchResult) -> Table | None:
+    """Return each finalist over fresh seeds; None before they were trained."""
+    columns = ("trial", "in the search", "over fresh seeds", "seeds", "each")
+    rows = [
+        (
+            f"{finalist.trial_id}{' (winner)' if finalist is result.winner else ''}",
+            number(result.record(finalist.trial_id).score),
+            Cell(spread_text(spread_of(finalist)), finalist.mean),
+            ", ".join(map(str, finalist.seeds)),
+            _values_text(finalist.values),
+        )
+        for finalist in result.finalists
+    ]
+    return Table("finalists", columns, rows, (0,), "Finalists over fresh seeds") if rows else None
+
+
+def published_table(result: SearchResult, runs: Sequence[Run]) -> Table | None:
+    """Return published figures near the search beside the winner's; None without any.
+
+    Of a study that has the space's base experiment among its variants, these are the figures of
+    the base, of the variant that is the winner's own experiment, and of the variant with the best
+    published objective. ``runs`` are the winner's.
+    """
+    objective = result.spec.objective.replace("_", ".", 1)
+    won = result.record(result.winner.trial_id).experiment if result.winner else {}
+    rows: dict[tuple[str, str], tuple[str | Cell, ...]] = {}
+    for study in all_studies().values():
+        variants = study.variants()
+        base = _same(result.spec.base, variants)
+        printed = study.published() if base else {}
+        best = _best(printed, objective, maximizes=result.spec.maximizes)
+        near = {base: "the space's base", best: "the best published"}
+        near[_same(won, variants)] = "the winner's own experiment"
+        for name, what in near.items():
+            for figure in dict.fromkeys((objective, "test.accuracy")):
+                if name is not None and figure in printed.get(name, {}):
+                    one = printed[name][figure]
+                    rows[name, figure] = (
+                        f"{study.name}: {name}", what, figure.replace(".", " "),
+                        Cell(published_text(one), one.best_reading),
+                        _measured(result, runs, figure), one.where,
+                    )  # fmt: skip
+    columns = ("published variant", "which is", "figure", "published", "the winner, measured",
+               "where")  # fmt: skip
+    caption = "Published figures near this search, and the winner's"
+    return Table("published", columns, list(rows.values()), (0, 1, 2, 5), caption) if rows else None
+
+
+def _same(experiment: Mapping[str, Any], variants: Mapping[str, Experiment]) -> str | None:
+    """Return the variant that is the experiment but for its seed and what a quick budget cuts.
+
+    Of those that differ only in their epochs it is the one of the same number, else the first.
+    """
+    try:
+        own = Experiment.model_validate(experiment)
+    except ValueError:  # none, or one of an earlier version
+        return None
+    alike = [name for name, variant in variants.items() if _recipe(variant) == _recipe(own)]
+    epochs = own.training.epochs
+    same = [name for name in alike if variants[name].training.epochs == epochs]
+    return next(iter(same or alike), None)
+
+
+def _recipe(experiment: Experiment) -> tuple[Any, ...]:
+    """Return what makes two experiments the same but for seed, epochs and images left out."""
+    training = experiment.training.model_copy(update={"epochs": 1})
+    return (experiment.data.name, experiment.data.classes, experiment.model, training)
+
+
+def _best(
+    printed: Mapping[str, Mapping[str, Published]], objective: str, *, maximizes: bool
+) -> str | None:
+    """Return the variant of the best published figure."""
+    of = {name: figures[objective].best_reading for name, figures in printed.items()
+          if objective in figures}  # fmt: skip
+    pick = max if maximizes else min
+    return pick(of, key=lambda name: of[name]) if of else None
+
+
+def _measured(result: SearchResult, runs: Sequence[Run], figure: str) -> Cell:
+    """Return the winner's own figure over fresh seeds."""
+    if figure == result.spec.objective.replace("_", ".", 1):
+        spread = None if result.winner is None else spread_of(result.winner)
+    else:
+        values = [value for run in runs if (value := figure_of(run, figure)) is not None]
+        spread = over_seeds(values) if values else None
+    return Cell(spread_text(spread), None if spread is None else spread.mean)
 
 
 # --- terminal -------------------------------------------------------------------------------
 
 
-def show_search(result: "SearchResult", terminal: "Console") -> None:
+def show_search(result: SearchResult, terminal: "Console") -> None:
     """Print the best trials and the answers; where there is no winner yet, how to go on."""
-    from rich.table import Table
+    from rich.table import Table as TerminalTable
 
     spec = result.spec
     terminal.print(spec.question or f"Search {spec.space}", style="bold")
     for caution in cautions(result):
         terminal.print(caution, style="yellow")
-    rows = rows_of(result)
-    names = [axis.name for axis in space_axes(result)]
-    table = Table("rank", "trial", box=None, pad_edge=False)
-    deviation = ["deviation"] if spec.executions > 1 else []
-    for column in (spec.objective.replace("_", " "), *deviation, *names):
-        table.add_column(column, justify="right")
-    told = any(outcome_text(row.trial) for row in rows[:SHOWN])
-    if told:
-        table.add_column("")
-    for row in rows[:SHOWN]:
-        values = row.trial.hyperparameters
-        table.add_row(
-            "-" if row.rank is None else str(row.rank),
-            row.trial.trial_id,
-            *score_cells(row, result),
-            *(value_text(values[name]) if name in values else "-" for name in names),
-            *([outcome_text(row.trial)] if told else []),
-        )
-    terminal.print(table)
-    left = len(rows) - SHOWN
-    more = f"; {left} more in {result.folder / 'trials.csv'}" if left > 0 else ""
-    terminal.print(f"{trials_text(len(rows))}: {counts(result)}{more}")
+    table = trials_table(result, space_axes(result))
+    shown = TerminalTable(box=None, pad_edge=False)
+    for at, column in enumerate(table.columns):
+        shown.add_column(column.replace("score", spec.objective.replace("_", " ")),
+                         justify="left" if at in table.text else "right")  # fmt: skip
+    for row in table.cells[:SHOWN]:
+        shown.add_row(*(cell.text for cell in row))
+    terminal.print(shown)
+    left = len(table.rows) - SHOWN
+    more = f"; {left} more in {result.folder / 'tables' / 'trials.csv'}" if left > 0 else ""
+    terminal.print(f"{trials_text(len(table.rows))}: {counts(result)}{more}")
     for answer in answers(result):
         terminal.print(f"{answer.question} {answer.answer}")
     if result.winner is None and spec.command:

@@ -1,26 +1,43 @@
-"""Plan a search, run it, choose among its best over fresh seeds."""
+"""A search: a study whose experiments are chosen as it goes.
+
+KerasTuner's oracle is asked for a batch of trials, the engine trains their experiments
+(:func:`kerascw.runs.many.run_many`: in processes here or on a cluster), and the oracle is told the
+scores in the order in which it was asked. Going on after a stop is doing all of it again: runs
+that are kept under their key come back at once, so the oracle is asked and told the same.
+
+The number of trials in a batch belongs to the search and is recorded, since it decides what an
+adaptive oracle knows when it is asked. ``--jobs`` only says how many are trained at a time.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import math
+import re
+import shutil
+import statistics
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from kerascw.data.load import dataset_for
 from kerascw.errors import CallError, KerascwError
-from kerascw.experiment.settings import override
-from kerascw.experiment.spec import Autoencoder, DataSpec, Experiment
-from kerascw.lab.derive import of_sample, on_other_data, with_seed
-from kerascw.lab.study import Budget as BudgetName
+from kerascw.experiment.spec import Experiment
+from kerascw.lab.derive import with_seed
 from kerascw.quiet import import_tensorflow
-from kerascw.runs.environment import command_line
-from kerascw.runs.many import StudyWatcher, open_trainers, run_many
-from kerascw.runs.processes import Trainers
+from kerascw.runs.many import (
+    open_trainers,
+    prepare,
+    run_many,
+    train_all_until,
+)
+from kerascw.runs.processes import Died
+from kerascw.runs.run import history_so_far
 from kerascw.runs.store import Run, Store
-from kerascw.training.devices import cores
+from kerascw.runs.summary import write_summary
+from kerascw.training.watcher import Silent
+from tuning.plan import Plan
 from tuning.records import (
     FINALISTS,
     SEARCH,
@@ -29,306 +46,331 @@ from tuning.records import (
     SearchSpec,
     TrialRecord,
     difference,
+    read_record,
     read_search,
     searches_folder,
     write_atomically,
+    write_record,
 )
-from tuning.space import Budget, Oracle, Space, SpaceError, load_space
-
-if TYPE_CHECKING:
-    from tuning.tuner import SpaceTuner
+from tuning.summary import summary_of_search
 
 FRESH_SEEDS = 3
 """Of each finalist."""
 
-__all__ = ["Plan", "SearchWatcher", "planned_search", "read_search", "run_search"]
+FAILURES = 5
+"""So many trials in a row without a score, all for one cause, end a search."""
+
+ORACLE = ".oracle"
+"""Where KerasTuner writes in a search's folder while it goes on."""
+
+BATCH = {"random": 16, "grid": 16, "hyperband": 16, "bayesian": 1}
+"""Trials in a batch if nothing else is asked for. Only a Bayesian search and Hyperband learn from
+results; Hyperband gives what its rungs allow, so that a larger batch costs it little."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A search before anything is run."""
+class SearchWatcher(Silent):
+    """Sees the trials of a search and then the finalists' runs; shows nothing by itself."""
 
-    space: Space
-    base: Experiment  # what the space derives from
-    oracle: Oracle
-    seed: int
-    trials: int | None
-    executions: int
-    finalists: int
-    budget_name: BudgetName
-    budget: Budget
-    sample: bool
-    name: str | None = None
-
-    @property
-    def label(self) -> str:
-        """What names the search and its folder."""
-        sample = ["sample"] if self.sample else []
-        parts = [self.space.name, self.oracle, self.budget_name, *sample, f"seed{self.seed}"]
-        return self.name or "-".join(parts)
-
-    def folder(self, store: Store) -> Path:
-        """Return where the search is kept."""
-        return searches_folder(store.folder) / self.label
-
-    def experiment(self, hp: Any) -> Experiment:
-        """Return the experiment of these hyperparameters at the budget.
-
-        Raises
-        ------
-        SpaceError
-            The space gives none, or one that has not the objective.
-        """
-        made = self._cut(self.space.experiment(hp, self.base))
-        if self.oracle == "hyperband":
-            made = _with_epochs(made, self.most_epochs())
-        return made
-
-    def most_epochs(self) -> int:
-        """Return the epochs of the experiment of the default values."""
-        import keras_tuner
-
-        default = self.space.experiment(keras_tuner.HyperParameters(), self.base)
-        return self._cut(default).training.epochs
-
-    def _cut(self, experiment: Experiment) -> Experiment:
-        objective = self.space.objective
-        if experiment.data.holdout is None:
-            raise SpaceError(f"{self.space.path}: data.holdout is none, so there is no {objective}")
-        if isinstance(experiment.model, Autoencoder) and objective == "validation_accuracy":
-            raise SpaceError(f"{self.space.path}: an autoencoder has no {objective}")
-        if self.budget.epochs is None:
-            return experiment
-        return _with_epochs(experiment, min(self.budget.epochs, experiment.training.epochs))
-
-    def spec(self, hyperparameters: Sequence[dict[str, Any]]) -> SearchSpec:
-        """Return what search.json says of it."""
-        return SearchSpec(
-            space=self.space.name,
-            question=self.space.question,
-            objective=self.space.objective,
-            direction=self.space.direction,
-            oracle=self.oracle,
-            seed=self.seed,
-            executions=self.executions,
-            budget=self.budget_name,
-            budget_epochs=self.budget.epochs,
-            sample=self.sample,
-            base=self.base.model_dump(mode="json"),
-            hyperparameters=tuple(hyperparameters),
-            source_sha256=self.space.source_sha256,
-            trials=self.trials,
-            finalists=self.finalists,
-            command=command_line(),
-        )
-
-    def refusal(self, what: str) -> str:
-        """Return the line that ends a search which is not the kept one."""
-        return (
-            f"search {self.label} is kept, and another one now: {what}; start the new one with "
-            f"--name NEW"
-        )
-
-
-def _with_epochs(experiment: Experiment, epochs: int) -> Experiment:
-    training = experiment.training.model_copy(update={"epochs": epochs})
-    return experiment.model_copy(update={"training": training})
-
-
-def planned_search(
-    space: str,
-    *,
-    oracle: Oracle | None = None,
-    trials: int | None = None,
-    executions: int = 1,
-    seed: int = 0,
-    finalists: int = 3,
-    budget: BudgetName | None = None,
-    name: str | None = None,
-    sample: bool = False,
-    data: DataSpec | None = None,
-    data_dir: str | Path | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> Plan:
-    """Return the search of a space, named or a file; what is not given is as the space has it.
-
-    ``data`` is a dataset to take in place of the space's own; ``settings`` are fields of the
-    experiment that the space derives from.
-
-    Raises
-    ------
-    CallError
-        There is no such space, its file is wrong, or a setting is.
-    """
-    chosen = load_space(space)
-    budget_name = budget or chosen.default_budget
-    cost = chosen.budgets[budget_name]
-    if name is not None and (not name or "/" in name or name.startswith(".")):
-        raise CallError(f"--name {name!r}: it names a folder; write letters, digits and -")
-    if data is not None and sample:
-        raise CallError("--sample: only the space's own dataset has one; leave --data out")
-    base = chosen.base()
-    if sample:
-        base = of_sample(base)
-    if data is not None:
-        base = on_other_data(base, data, dataset_for(data, data_dir))
-    base = override(base, dict(settings or {}))
-    fraction = min(cost.fraction, base.data.fraction)
-    base = base.model_copy(update={"data": base.data.model_copy(update={"fraction": fraction})})
-    oracle = oracle or chosen.oracle
-    if trials is None and oracle in ("random", "bayesian") and cost.trials is None:
-        raise CallError(f"--trials: the oracle {oracle} needs a number; {chosen.name} names none")
-    if trials is None and oracle not in ("hyperband",):
-        trials = cost.trials
-    return Plan(
-        chosen, base, oracle, seed, trials, executions, finalists, budget_name, cost, sample, name
-    )
-
-
-# --- the same search, or another ------------------------------------------------------------
-
-
-def agree(spec: SearchSpec, folder: Path, plan: Plan, *, write: bool = True) -> None:
-    """Write what is searched, unless the folder has trials of another search.
-
-    Raises
-    ------
-    CallError
-        It has: the line says what differs.
-    """
-    begun = (folder / "journal.jsonl").is_file()
-    if (folder / SEARCH).is_file() and (begun or not write):
-        changed = what_changed(read_search(folder).spec, spec)
-        if changed is not None:
-            raise CallError(plan.refusal(changed))
-    if write:
-        write_atomically(folder / SEARCH, asdict(spec))
-
-
-def what_changed(kept: SearchSpec, now: SearchSpec) -> str | None:
-    """Return in what two searches differ, of all that decides their trials; None for nothing."""
-    one, other = (json.loads(json.dumps(asdict(spec))) for spec in (kept, now))
-    for name in ("space", "oracle", "seed", "objective", "executions", "budget", "sample"):
-        if one[name] != other[name]:
-            return f"{name} was {one[name]}, is {other[name]}"
-    known, new = ({_name_of(hp): hp for hp in tree["hyperparameters"]} for tree in (one, other))
-    for name in [*known, *(n for n in new if n not in known)]:
-        if name not in new:
-            return f"hyperparameter {name} is gone"
-        if name not in known:
-            return f"hyperparameter {name} is new"
-        if known[name] != new[name]:
-            return f"hyperparameter {name}: {difference(known[name], new[name])}"
-    if list(known) != list(new):
-        return f"the hyperparameters' order was {', '.join(known)}, is {', '.join(new)}"
-    if one["base"] != other["base"]:
-        return f"base: {difference(one['base'], other['base'])}"
-    if one["budget_epochs"] != other["budget_epochs"]:
-        return f"the budget's epochs were {one['budget_epochs']}, are {other['budget_epochs']}"
-    return None
-
-
-def _name_of(hp: dict[str, Any]) -> str:
-    """Return a hyperparameter's name, with its conditions: one name may stand under several."""
-    conditions = [f"{c['name']} in {c['values']}" for c in hp["conditions"]]
-    return " if ".join([hp["name"], *conditions[:1]]) + "".join(f" and {c}" for c in conditions[1:])
-
-
-# --- run it ---------------------------------------------------------------------------------
-
-
-class SearchWatcher(StudyWatcher):
-    """Whoever wants to see a search go on: its trials, then the finalists' runs."""
-
-    def searching(self, spec: SearchSpec, total: int | None, workers: int) -> None:
-        """So many trials are wanted in all; None where the oracle does not know."""
-
-    def began(self, record: TrialRecord) -> None:
-        """A trial begins, or is begun again after its worker was lost."""
+    def searching(self, spec: SearchSpec, jobs: int) -> None:
+        """The search begins, or goes on."""
 
     def ended(self, record: TrialRecord, recalled: bool) -> None:
-        """A trial ended; ``recalled`` where that was in an earlier sitting."""
+        """A trial ended; ``recalled`` where it had ended in an earlier sitting."""
+
+    def planned(self, runs: int, kept: int, jobs: int) -> None:
+        """``runs`` runs of finalists are wanted; ``kept`` of them are there already."""
+
+    def finished(self, run: Run) -> None:
+        """A finalist's run was trained."""
 
 
 def run_search(
     plan: Plan,
     store: Store,
     *,
-    workers: int = 1,
+    jobs: int = 1,
+    cluster: str | None = None,
     data_dir: str | Path | None = None,
-    watcher: Any,
-    arguments: Mapping[str, Any] | None = None,
+    watcher: SearchWatcher | None = None,
+    trainers: Any = None,
 ) -> SearchResult:
-    """Search, run the finalists over fresh seeds, and return all of it.
+    """Search, train the finalists over fresh seeds, and return the result.
 
-    Where it was stopped or killed it goes on: no trial is repeated, lost or doubled.
+    Called again after a stop or a kill, it goes on; no trial is trained twice, lost or doubled.
 
     Parameters
     ----------
-    workers : processes that train trials side by side, with the cores divided among them; none of
-        them are started where KerasTuner's variables make this process the chief.
-    arguments : of :func:`planned_search`, from which workers make the same plan.
+    jobs, cluster, trainers : as for :func:`kerascw.runs.many.run_many`.
 
     Raises
     ------
     CallError
         The space is wrong, or the folder keeps another search.
     KerascwError
-        So many trials failed in a row for one cause; none was completed; a worker failed.
+        FAILURES trials in a row failed for one cause; none was completed; a process died.
     """
     import_tensorflow()
-    from tuning.tuner import SpaceTuner
-    from tuning.workers import Crew, address, is_chief, serve
-
-    folder = plan.folder(store)
+    watcher = watcher or SearchWatcher()
+    folder = searches_folder(store.folder) / plan.label
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock = FileLock(folder / ".lock").acquire(timeout=0)
     except Timeout:
         raise KerascwError(f"search {plan.label} is being run by another process") from None
-    try:
-        threads = max(1, cores() // workers)
-        with closing(open_trainers(1, threads)) as trainers:
-            tuner = SpaceTuner(plan, store, trainers, data_dir=data_dir, watcher=watcher)
-            watcher.searching(tuner.spec(), total_trials(plan, tuner), workers)
-            if tuner.memory.has_more():
-                if workers > 1 or is_chief():
-                    here = 0 if is_chief() else workers
-                    with closing(Crew(here, dict(arguments or {}), store, threads)) as crew:
-                        serve(tuner, address(), crew)
-                else:
-                    tuner.search()
-            if tuner.memory.given_up is not None:
-                raise KerascwError(
-                    f"search {plan.label} ended: {tuner.memory.failures} trials in a row failed, "
-                    f"all for one cause: {tuner.memory.given_up}"
-                )
-            if workers == 1:
-                return choose(plan, read_search(folder), store, trainers, data_dir, watcher)
-        with closing(open_trainers(workers)) as trainers:
-            return choose(plan, read_search(folder), store, trainers, data_dir, watcher)
-    finally:
-        lock.release()
+    # processes that stay open from batch to batch, where nobody else keeps them open
+    own = nullcontext(trainers) if trainers or cluster else open_trainers(jobs)
+    with lock, own as trainers:
+        where = {"jobs": jobs, "cluster": cluster, "trainers": trainers, "data_dir": data_dir}
+        try:
+            _Search(plan, store, where, folder, watcher).run()
+        finally:
+            shutil.rmtree(folder / ORACLE, ignore_errors=True)
+        result = choose(plan, read_search(folder), store, where, watcher)
+    write_summary(folder, summary_of_search(folder))
+    return result
 
 
-def total_trials(plan: Plan, tuner: "SpaceTuner") -> int | None:
-    """Return how many trials there will be; None for a grid, which ends when it ends."""
-    if plan.trials is None and plan.oracle == "hyperband":
-        count: int = tuner.memory.trials_of_a_round()
-        return count
-    return plan.trials
+@dataclass
+class _Trial:
+    """A trial between the asking and the telling."""
+
+    asked: Any  # KerasTuner's own trial
+    record: TrialRecord
+    experiments: list[Experiment]  # one an execution; []: failed
+    recalled: bool = False  # it ended in an earlier sitting
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it trains all epochs of its experiment, not only those of a rung."""
+        return self.record.epochs == self.experiments[0].training.epochs
+
+
+class _Search(SearchWatcher):
+    """Asks, trains and tells until the search is over; watches the runs of a batch itself."""
+
+    def __init__(
+        self, plan: Plan, store: Store, where: dict[str, Any], folder: Path, watcher: SearchWatcher
+    ) -> None:
+        from tuning.oracles import Asker
+
+        self._plan, self._store, self._where = plan, store, where
+        self._folder, self._watcher = folder, watcher
+        self._asker = Asker(
+            plan.space, plan.spec, plan.experiment, plan.most_epochs(), folder / ORACLE
+        )
+        self._spec = self._agreed()
+        self._records: dict[str, TrialRecord] = {}  # of this sitting, in the order asked
+        self._first: dict[tuple[str, int | None], str] = {}  # experiment and epochs: first trial
+        self._batch: list[_Trial] = []
+        self._finished: set[str] = set()  # names of runs that were trained in this sitting
+
+    def run(self) -> None:
+        """Search to the end."""
+        self._watcher.searching(self._spec, self._where["jobs"])
+        while self._ask():
+            self._train(self._batch)
+            for trial in self._batch:
+                self._asker.tell(trial.asked, trial.record.score)
+            self._check_causes()
+
+    def _agreed(self) -> SearchSpec:
+        """Write search.json; refuse where the folder has trials of another search."""
+        plan, batch = self._plan, self._plan.batch
+        path = self._folder / SEARCH
+        kept = None
+        if path.is_file() and any(self._folder.glob("trial_*")):
+            kept = read_search(self._folder).spec
+            batch = batch or kept.batch
+        batch = batch or BATCH[plan.spec.oracle]
+        spec = replace(plan.spec, hyperparameters=self._asker.described, batch=batch)
+        if kept is not None and _decisive(kept) != _decisive(spec):
+            raise plan.refusal(difference(_decisive(kept), _decisive(spec)))
+        write_atomically(path, asdict(spec))
+        return spec
+
+    # --- ask
+
+    def _ask(self) -> bool:
+        """Fill the batch; return False where the search is over."""
+        asked, limit = len(self._records), self._spec.trials
+        # random values need no results: the start of a Bayesian search is one batch
+        room = max(self._spec.batch, self._asker.random_start - asked)
+        if limit is not None:
+            room = min(room, limit - asked)
+        self._batch = []
+        while len(self._batch) < room and (trial := self._asker.ask()) is not None:
+            self._batch.append(self._begun(trial))
+        return bool(self._batch)
+
+    def _begun(self, asked: Any) -> _Trial:
+        """Return a trial with its experiments, checked; one that cannot be trained has failed."""
+        from tuning.oracles import own_values
+
+        values = asked.hyperparameters.values
+        source = values.get("tuner/trial_id")
+        record = TrialRecord(
+            asked.trial_id,
+            len(self._records) + 1,
+            own_values(values),
+            "running",
+            epochs=values.get("tuner/epochs"),
+            rung=values.get("tuner/round"),
+            # KerasTuner gives a promoted trial the number of the bracket that was begun last
+            bracket=self._records[source].bracket if source else values.get("tuner/bracket"),
+            promoted_from=source,
+        )
+        try:
+            experiment = self._plan.experiment(asked.hyperparameters)
+            seeds = range(experiment.seed, experiment.seed + self._spec.executions)
+            experiments = [with_seed(experiment, seed) for seed in seeds]
+            runs = [prepare(e, self._store, self._where["data_dir"]).name for e in experiments]
+        except CallError as error:
+            trial = _Trial(asked, replace(record, status="failed", reason=str(error)), [])
+        else:
+            epochs = record.epochs or experiment.training.epochs
+            first = self._first.setdefault((experiment.canonical_json(), epochs), record.trial_id)
+            record = replace(
+                record,
+                hyperparameters=own_values(values),  # with those that the space has added
+                experiment=experiment.model_dump(mode="json"),
+                seeds=tuple(seeds),
+                runs=tuple(runs),
+                epochs=epochs,
+                duplicate_of=None if first == record.trial_id else first,
+            )
+            trial = _Trial(asked, record, experiments)
+        self._asker.begun(asked)
+        self._recall(trial)
+        self._records[record.trial_id] = trial.record
+        if not trial.experiments:
+            self._end(trial)
+        return trial
+
+    def _recall(self, trial: _Trial) -> None:
+        """Hold the trial against its record of an earlier sitting, where there is one."""
+        record = trial.record
+        kept = read_record(self._folder, record.trial_id)
+        if kept is None:
+            write_record(self._folder, record)
+            return
+        for what in ("hyperparameters", "experiment"):
+            was, now = getattr(kept, what), getattr(record, what)
+            if was and was != now:
+                told = difference(was, now, what)
+                raise self._plan.refusal(f"in trial {record.trial_id}, {told}")
+        trial.recalled = kept.status != "running"
+        if kept.status == "failed":  # and is not tried again: its process may have died
+            trial.record, trial.experiments = kept, []
+
+    # --- train
+
+    def _train(self, batch: Sequence[_Trial]) -> None:
+        """Train what is missing of a batch, and end its trials."""
+        alive = [trial for trial in batch if trial.experiments]
+        rungs = [(e, t.record.epochs or 0) for t in alive if not t.is_whole for e in t.experiments]
+        whole = [e for trial in alive if trial.is_whole for e in trial.experiments]
+        try:
+            train_all_until(rungs, self._store, **self._where)
+            run_many(whole, self._store, watcher=self, **self._where)
+        except Died as error:  # of which trial is known where it is alone
+            if len(alive) > 1:
+                for trial in alive:
+                    self._train([trial])
+                return
+            failed = replace(alive[0].record, status="failed", reason=str(error))
+            alive[0].record, alive[0].experiments = failed, []
+        for trial in alive:
+            if self._records[trial.record.trial_id].status == "running":
+                self._end(trial)
+
+    def finished(self, run: Run) -> None:
+        """End the trials that waited for this run alone."""
+        self._finished.add(run.name)
+        for trial in self._batch:
+            if run.name in trial.record.runs and self._finished.issuperset(trial.record.runs):
+                self._end(trial)
+
+    def _end(self, trial: _Trial) -> None:
+        """Write what came of a trial, and tell the watcher."""
+        if trial.experiments:
+            trial.record = self._scored(trial)
+        self._records[trial.record.trial_id] = trial.record
+        write_record(self._folder, trial.record)
+        self._watcher.ended(trial.record, trial.recalled)
+
+    def _scored(self, trial: _Trial) -> TrialRecord:
+        """Return the record with the objective of each run at the epoch whose weights are kept."""
+        keep, reason, values = trial.experiments[0].training.keep, None, []
+        for name in trial.record.runs:
+            history = history_so_far(name, self._store)[: trial.record.epochs]
+            values.append(kept_figure(history, keep, self._spec.objective))
+            if values[-1] is None:
+                reason = f"a figure of epoch {len(history)} is not finite"
+        seconds = None
+        if trial.is_whole:
+            runs = [Run(self._store.folder / name) for name in trial.record.runs]
+            seconds = math.fsum(run.environment["training_seconds"] for run in runs)
+        return replace(
+            trial.record,
+            status="completed" if reason is None else "diverged",
+            reason=reason,
+            score=statistics.fmean(v for v in values if v is not None) if reason is None else None,
+            values=tuple(values),
+            seconds=seconds,
+        )
+
+    def _check_causes(self) -> None:
+        """End the search where so many trials in a row failed for one cause."""
+        last = list(self._records.values())[-FAILURES:]
+        # "epoch 3 is not finite" and "epoch 5 is not finite" are one cause
+        causes = {re.sub(r"[\d.]+", "#", record.reason or "") for record in last}
+        if len(last) == FAILURES and len(causes) == 1 and all(r.score is None for r in last):
+            raise KerascwError(
+                f"search {self._plan.label} ended: {FAILURES} trials in a row failed, all for one "
+                f"cause: {last[-1].reason}"
+            )
+
+
+def _decisive(spec: SearchSpec) -> dict[str, Any]:
+    """Return what decides a search's trials, as JSON; hyperparameters by name and condition."""
+    tree: dict[str, Any] = json.loads(json.dumps(asdict(spec)))
+    for free in ("question", "trials", "finalists", "command", "source_sha256"):
+        del tree[free]
+    tree["hyperparameters"] = {
+        " if ".join([hp["name"], *(f"{c['name']} in {c['values']}" for c in hp["conditions"])]): hp
+        for hp in tree["hyperparameters"]
+    }
+    return tree
+
+
+def kept_figure(history: list[dict[str, float]], keep: str, objective: str) -> float | None:
+    """Return the objective at the epoch whose weights are kept; None where training diverged.
+
+    >>> kept_figure([{"validation_loss": 2.0}, {"validation_loss": 3.0}], "validation_loss",
+    ...             "validation_loss")
+    2.0
+    """
+    if not history or not all(math.isfinite(value) for value in history[-1].values()):
+        return None
+    if keep == "last":
+        return history[-1][objective]
+    pick = max if keep == "validation_accuracy" else min
+    return pick(history, key=lambda row: row[keep])[objective]
+
+
+# --- finalists ------------------------------------------------------------------------------
 
 
 def choose(
-    plan: Plan,
-    result: SearchResult,
-    store: Store,
-    trainers: Trainers[Any],
-    data_dir: str | Path | None,
-    watcher: StudyWatcher,
+    plan: Plan, result: SearchResult, store: Store, where: dict[str, Any], watcher: SearchWatcher
 ) -> SearchResult:
-    """Return the result with its finalists, each run over seeds that the search has not seen."""
+    """Train the best trials over seeds that the search has not used; return them with the result.
+
+    Raises
+    ------
+    KerascwError
+        No trial was completed, or every finalist diverged.
+    """
     best: dict[str, TrialRecord] = {}
     for record in result.ranked:
         best.setdefault(json.dumps(record.experiment, sort_keys=True), record)
@@ -338,36 +380,28 @@ def choose(
             f"search {plan.label}: none of {len(result.records)} trials was completed"
             + (f"; the last: {reasons[-1]}" if reasons else "")
         )
-    chosen = list(best.values())[: plan.finalists]
+    chosen = list(best.values())[: plan.spec.finalists]
     experiments = [
-        [with_seed(experiment, experiment.seed + plan.executions + i) for i in range(FRESH_SEEDS)]
+        with_seed(experiment, experiment.seed + plan.spec.executions + i)
         for experiment in (Experiment.model_validate(record.experiment) for record in chosen)
+        for i in range(FRESH_SEEDS)
     ]
-    flat = [experiment for several in experiments for experiment in several]
-    runs = run_many(flat, store, data_dir=data_dir, watcher=watcher, trainers=trainers)
-    finalists = tuple(
-        _finalist(record, runs[at * FRESH_SEEDS : (at + 1) * FRESH_SEEDS], plan)
-        for at, record in enumerate(chosen)
-    )
+    runs = run_many(experiments, store, watcher=watcher, **where)
+    finalists = []
+    for at, record in enumerate(chosen):
+        own = runs[at * FRESH_SEEDS : (at + 1) * FRESH_SEEDS]
+        figures = [
+            kept_figure(run.history, run.experiment.training.keep, plan.space.objective)
+            for run in own
+        ]
+        seeds = tuple(run.experiment.seed for run in own)
+        names = tuple(run.name for run in own)
+        finalists.append(Finalist(record.trial_id, seeds, names, tuple(figures)))
     write_atomically(result.folder / FINALISTS, [asdict(finalist) for finalist in finalists])
-    result = replace(result, finalists=finalists)
+    result = replace(result, finalists=tuple(finalists))
     if result.winner is None:
         raise KerascwError(f"search {plan.label}: every finalist diverged over fresh seeds")
     return result
-
-
-def _finalist(record: TrialRecord, runs: Sequence[Run], plan: Plan) -> Finalist:
-    from tuning.tuner import kept_figure
-
-    return Finalist(
-        trial_id=record.trial_id,
-        seeds=tuple(run.experiment.seed for run in runs),
-        runs=tuple(run.name for run in runs),
-        values=tuple(
-            kept_figure(run.history, run.experiment.training.keep, plan.space.objective)
-            for run in runs
-        ),
-    )
 
 
 def winning_runs(result: SearchResult, store: Store) -> list[Run]:
@@ -375,14 +409,8 @@ def winning_runs(result: SearchResult, store: Store) -> list[Run]:
     winner = result.winner
     if winner is None:
         raise CallError(f"search {result.label} has no winner yet")
-    # a winner has no run that diverged
-    values = [value for value in winner.values if value is not None]
-    order = sorted(
-        zip(values, winner.runs, strict=True),
-        key=lambda pair: pair[0],
-        reverse=result.spec.maximizes,
-    )
-    runs = [store.get(name) for _, name in order]
+    pairs = zip(winner.values, winner.runs, strict=True)
+    runs = [store.get(name) for _, name in sorted(pairs, key=lambda p: result.spec.rank(p[0]))]
     if not all(runs):
         raise CallError(f"search {result.label}: runs of its winner are gone; run it again")
     return [run for run in runs if run is not None]

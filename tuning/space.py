@@ -30,24 +30,22 @@ that are optional::
                 changes["training.optimizer.momentum"] = hp.Float("momentum", 0.0, 0.95)
         return override(base, {"training.optimizer.kind": kind} | changes)
 
-``space`` is required. ``hp`` is a ``keras_tuner.HyperParameters``; ``base`` is an experiment to
-derive from: what ``base()`` gives, on the data that was asked for (``--data``, ``--sample``), with
-``--set`` applied and, at a quick budget, on its part of the training data. What it returns is an
-:class:`kerascw.experiment.spec.Experiment` with a validation part; its seed is the first one that a
+``space`` is required. ``hp`` is a ``keras_tuner.HyperParameters``; ``base`` is what ``base()``
+gives, on the data that was asked for (``--data``, ``--sample``), with ``--set`` applied and, at a
+quick budget, on its fraction of the training set. It returns an
+:class:`kerascw.experiment.spec.Experiment` with a validation set; its seed is the first one that a
 trial is trained with, its epochs are cut to the budget's. It must be a function of ``hp`` and
-``base`` alone, and it is called often: it must not train, nor load data. An exception in it makes a
-failed trial, so a combination that makes no sense may be refused; one for the default values ends
-the command.
-
-With the oracle ``hyperband`` every trial has the epochs of the experiment that the default values
-give; those are the most that one is trained.
+``base`` alone; it is called often, so it must neither train nor load data. An exception in it makes
+a failed trial, so a combination that makes no sense may be refused; one for the default values ends
+the command. With the oracle ``hyperband`` every trial has the epochs of the default values.
 
 This module imports neither TensorFlow nor KerasTuner.
 """
 
 import hashlib
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -178,8 +176,7 @@ def _read(name: str, path: Path) -> Space:
         raise SpaceError(f"{path}: cannot be read ({error.strerror})") from None
     except (SyntaxError, ValueError) as error:  # ValueError: null bytes
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        said = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise SpaceError(f"{path}{line}: no Python: {said}") from None
+        raise SpaceError(f"{path}{line}: no Python: {getattr(error, 'msg', error)}") from None
     module = ModuleType(f"_space_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses in it look there
@@ -187,47 +184,38 @@ def _read(name: str, path: Path) -> Space:
         exec(code, module.__dict__)
     except Exception as error:
         raise SpaceError(f"{path}{_line_of(error, path)}: {_said(error)}") from None
-    return _of_module(name, path, module, hashlib.sha256(source).hexdigest())
-
-
-def _of_module(name: str, path: Path, module: ModuleType, digest: str) -> Space:
     there = vars(module)
-    function = there.get("space")
-    if not callable(function):
+    if not callable(there.get("space")):
         raise SpaceError(f"{path}: no function space(hp, base)")
+
+    def one_of(name: str, default: Any, known: Iterable[str]) -> Any:
+        value = there.get(name, default)
+        if value not in known:
+            raise SpaceError(f"{path}: {name} is {value!r}; choose {choices(known)}")
+        return value
+
     return Space(
         name=name,
         path=path,
-        question=_one_of(path, there, "QUESTION", None),
-        objective=_one_of(path, there, "OBJECTIVE", "validation_accuracy", tuple(DIRECTIONS)),
-        oracle=_one_of(path, there, "ORACLE", "random", ORACLES),
-        budgets=_budgets(path, there),
-        default_budget=_one_of(path, there, "DEFAULT_BUDGET", "quick", BUDGETS),
-        source_sha256=digest,
-        _space=function,
+        question=there.get("QUESTION"),
+        objective=one_of("OBJECTIVE", "validation_accuracy", DIRECTIONS),
+        oracle=one_of("ORACLE", "random", ORACLES),
+        budgets=_budgets(path, there.get("BUDGETS", {}), there.get("TRIALS", TRIALS)),
+        default_budget=one_of("DEFAULT_BUDGET", "quick", BUDGETS),
+        source_sha256=hashlib.sha256(source).hexdigest(),
+        _space=there["space"],
         _base=there.get("base"),
     )
 
 
-def _one_of(
-    path: Path, there: dict[str, Any], name: str, default: Any, known: tuple[str, ...] | None = None
-) -> Any:
-    value = there.get(name, default)
-    if known is not None and value not in known:
-        raise SpaceError(f"{path}: {name} is {value!r}; choose {choices(known)}")
-    return value
-
-
-def _budgets(path: Path, there: dict[str, Any]) -> dict[BudgetName, Budget]:
-    trials = there.get("TRIALS", TRIALS)
-    budgets: dict[BudgetName, Budget] = dict.fromkeys(BUDGETS, Budget(trials))
-    given = there.get("BUDGETS", {})
+def _budgets(path: Path, given: Any, trials: Any) -> dict[BudgetName, Budget]:
+    """Return both budgets, each as given or of so many trials."""
     if not isinstance(given, dict) or not all(isinstance(b, Budget) for b in given.values()):
         raise SpaceError(f"{path}: BUDGETS is no dict of tuning.space.Budget")
-    for name, budget in given.items():
+    for name in given:
         if name not in BUDGETS:
             raise SpaceError(f"{path}: BUDGETS has {name!r}; choose {choices(BUDGETS)}")
-        budgets[name] = budget
+    budgets: dict[BudgetName, Budget] = dict.fromkeys(BUDGETS, Budget(trials)) | given
     for budget in budgets.values():
         number = budget.trials
         if number is not None and (not isinstance(number, int) or number < 1):
@@ -237,12 +225,9 @@ def _budgets(path: Path, there: dict[str, Any]) -> dict[BudgetName, Budget]:
 
 def _line_of(error: BaseException, path: Path) -> str:
     """Return where in the space's own file an exception came from."""
-    line, trace = "", error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = f", line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return line
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f", line {lines[-1]}" if lines else ""
 
 
 def _said(error: BaseException) -> str:

@@ -1,22 +1,33 @@
 """The command ``tune``: search a space, name a winner over fresh seeds, report, export."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from kerascw.commands.options import (
     data_dir_option,
     data_option,
     interruptible,
+    jobs_option,
     models_option,
     runs_option,
     sample_option,
     setting,
     settings_option,
 )
+from kerascw.console import console, next_step
+from kerascw.data.load import data_named
 from kerascw.errors import CallError
-from tuning.space import ORACLES
+from kerascw.runs.environment import command_line
+from kerascw.runs.store import Run, Store, check_writable
+from tuning.plan import planned_search
+from tuning.records import SearchResult, SearchSpec, TrialRecord
+from tuning.search import SearchWatcher, run_search, winning_runs
+from tuning.space import ORACLES, load_space, named_spaces
 
 _EXAMPLES = (
     "\b\npython -m kerascw tune --list\n"
@@ -28,7 +39,7 @@ _EXAMPLES = (
 @click.argument("space", metavar="SPACE|FILE.py", required=False)
 @click.option("--list", "listing", is_flag=True, help="List the spaces that have a name.")
 @click.option(
-    "--oracle", type=click.Choice(ORACLES), help="Who chooses. [default: the space's own]"
+    "--oracle", type=click.Choice(ORACLES), help="What chooses. [default: the space's own]"
 )
 @click.option(
     "--trials", type=click.IntRange(min=1), help="How many. [default: as the budget has it]"
@@ -43,19 +54,20 @@ _EXAMPLES = (
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the oracle."
 )
+@jobs_option
+@click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
 @click.option(
-    "--workers",
+    "--batch",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Trials side by side, the cores divided among them.",
+    help="Ask for so many trials before any result is known. Part of the search, unlike --jobs. "
+    "[default: 1 for bayesian, else 16]",
 )
 @click.option(
     "--finalists",
     type=click.IntRange(min=1),
     default=3,
     show_default=True,
-    help="So many of the best are run over fresh seeds.",
+    help="Train so many of the best again over fresh seeds.",
 )
 @click.option(
     "--budget",
@@ -69,115 +81,82 @@ _EXAMPLES = (
 @settings_option
 @models_option
 @runs_option
-def tune(space: str | None, listing: bool, runs: Path, models: Path, **options: Any) -> None:
-    """Search SPACE, a named one or a file, with KerasTuner; what is kept is not trained again.
+def tune(
+    space: str | None,
+    listing: bool,
+    runs: Path,
+    models: Path,
+    jobs: int,
+    cluster: str | None,
+    data: str | None,
+    data_dir: Path | None,
+    settings: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Search SPACE, a named one or a file, with KerasTuner's oracles.
 
-    The best trials are run over fresh seeds, and their mean on validation names the winner; only
-    its test figure is told.
-
-    On several machines that share the folder --runs, set KerasTuner's variables and run the same
-    command on each: KERASTUNER_TUNER_ID (chief, tuner0, tuner1, ...), KERASTUNER_ORACLE_IP and
-    KERASTUNER_ORACLE_PORT (the chief's).
+    The best trials are trained again over fresh seeds, and their mean on the validation set names
+    the winner; only the winner is scored on the test set. The same command goes on with a search
+    that was stopped: no trial is trained twice.
     """
     if listing or space == "list":
         list_spaces()
         return
     if space is None:
         raise CallError("tune: which space? see tune --list, or name a file that ends in .py")
-    run(space, runs, models, **options)
+    if "KERASTUNER_TUNER_ID" in os.environ:
+        raise CallError(
+            "KERASTUNER_TUNER_ID is set: tune trains side by side with --jobs or --cluster; for "
+            "KerasTuner's chief and workers see tuning.hypermodel"
+        )
+    check_writable(runs, "--runs")
+    check_writable(models, "--models")
+    terminal, store = console(), Store(runs)
+    plan = planned_search(
+        space,
+        data=None if data is None else data_named(data),
+        data_dir=data_dir,
+        settings=dict(setting(text) for text in settings),
+        **options,
+    )
+    if plan.spec.sample:
+        terminal.print("bundled sample, not the dataset", style="bold yellow reverse")
+    progress = SearchProgress(terminal)
+    with interruptible(progress):
+        result = run_search(
+            plan, store, jobs=jobs, cluster=cluster, data_dir=data_dir, watcher=progress
+        )
+    _show(result, store, models / plan.spec.space, data_dir, terminal)
 
 
 def list_spaces() -> None:
     """Print a line for every named space: question, objective, oracle, trials."""
-    from rich.table import Table
-
-    from kerascw.console import console
-    from tuning.space import load_space, named_spaces
-
     table = Table(
         "space", "question", "objective", "oracle", "trials: quick", "full", "default", box=None
     )
     for name in named_spaces():
         space = load_space(name)
-        trials = ["all" if space.budgets[b].trials is None else str(space.budgets[b].trials)
-                  for b in ("quick", "full")]  # fmt: skip
+        trials = [str(space.budgets[b].trials or "all") for b in ("quick", "full")]
         table.add_row(
             name, space.question, space.objective, space.oracle, *trials, space.default_budget
         )
     console().print(table)
 
 
-def run(
-    space: str,
-    runs: Path,
-    models: Path,
-    *,
-    workers: int,
-    data: str | None,
-    data_dir: Path | None,
-    settings: tuple[str, ...],
-    **options: Any,
-) -> None:
-    """Search, and show what came of it; or be a worker, where KerasTuner's variables say so."""
-    from kerascw.console import console
-    from kerascw.runs.store import Store
-    from kerascw.training.devices import cores
-    from tuning.progress import SearchProgress
-    from tuning.search import planned_search, run_search
-    from tuning.workers import role, work
-
-    place, terminal, store = role(), console(), Store(runs)
-    if place is not None and workers > 1:
-        raise CallError(
-            f"--workers {workers}: KerasTuner's variables make this process a {place}; start each "
-            "worker by its own command"
-        )
-    other = None
-    if data is not None:
-        from kerascw.data import data_named
-
-        other = data_named(data)
-    arguments = {
-        "space": space,
-        "data": other,
-        "data_dir": None if data_dir is None else str(data_dir.resolve()),
-        "settings": dict(setting(text) for text in settings),
-        **options,
-    }
-    plan = planned_search(**arguments)
-    progress = SearchProgress(terminal)
-    if place == "worker":
-        with interruptible(progress):
-            work(plan, store, cores(), data_dir, say=terminal.print)
-        return
-    if options["sample"]:
-        terminal.print("bundled sample, not the dataset", style="bold yellow reverse")
-    with interruptible(progress):
-        result = run_search(
-            plan,
-            store,
-            workers=workers,
-            data_dir=data_dir,
-            watcher=progress,
-            arguments=arguments,
-        )
-    _show(result, store, plan.space.name, models, data_dir, terminal)
-
-
 def _show(
-    result: Any, store: Any, name: str, models: Path, data_dir: Path | None, terminal: Any
+    result: SearchResult,
+    store: Store,
+    models: Path,
+    data_dir: Path | None,
+    terminal: Console,
 ) -> None:
-    from kerascw.console import next_step
-    from kerascw.runs.environment import command_line
+    from kerascw.export.run import export_run
     from tuning.report import show_search, write_search
-    from tuning.search import winning_runs
 
     winner = winning_runs(result, store)[0]
     exported = None
     if not winner.experiment.reconstructs:  # a SavedModel for predict needs a classifier
-        from kerascw.export.run import export_run
-
-        exported = export_run(winner, models / name, data_dir=data_dir)
+        exported = export_run(winner, models, data_dir=data_dir)
     show_search(result, terminal)
     terminal.print(f"search report: {write_search(result, result.folder, command_line())}")
     if exported is not None:
@@ -185,3 +164,85 @@ def _show(
         next_step(terminal, f"predict {exported.parent} IMAGE...")
     else:
         next_step(terminal, f"report {result.label} --open", store.folder)
+
+
+class SearchProgress(SearchWatcher):
+    """A line for every trial that ends, and for every run of a finalist."""
+
+    def __init__(self, terminal: Console) -> None:
+        self._console = terminal
+        self._spec: SearchSpec | None = None
+        self._done = self._runs = self._of_runs = 0
+        self._best: TrialRecord | None = None
+
+    def searching(self, spec: SearchSpec, jobs: int) -> None:
+        """Print what is searched."""
+        self._spec = spec
+        executions = "" if spec.executions == 1 else f" of {spec.executions} runs"
+        side_by_side = "" if jobs == 1 else f", {jobs} jobs"
+        self._console.print(
+            f"{spec.space}: {spec.oracle} search, seed {spec.seed}, {spec.trials or 'all'} trials"
+            f"{executions}, asked {spec.batch} at a time{side_by_side}; "
+            f"{'highest' if spec.maximizes else 'lowest'} {spec.objective}"
+        )
+        if jobs > spec.batch * spec.executions:
+            self._console.print(
+                f"asked {spec.batch} at a time, most trials leave some of {jobs} jobs idle; "
+                f"--batch {jobs} --name NEW asks for more, which is another search"
+            )
+
+    def ended(self, record: TrialRecord, recalled: bool) -> None:
+        """Print a trial's line; those of earlier sittings are counted only."""
+        assert self._spec is not None, "searching() comes first"
+        self._done += 1
+        better = max if self._spec.maximizes else min
+        scored = [r for r in (self._best, record) if r is not None and r.score is not None]
+        self._best = better(scored, key=lambda r: r.score or 0.0, default=None)
+        best = "none yet"
+        if self._best is not None:
+            best = f"{self._best.score:.4f} (trial {self._best.trial_id})"
+        if not recalled:
+            of = f"/{self._spec.trials}" if self._spec.trials else ""
+            seconds = "" if record.seconds is None else f", {record.seconds:.1f} s"
+            self._console.print(
+                f"[{self._done}{of}] trial {record.trial_id}: {_outcome(record)}{seconds}   "
+                f"{_values(record)}   best {best}"
+            )
+
+    def planned(self, runs: int, kept: int, jobs: int) -> None:
+        """Say how many runs over fresh seeds there are."""
+        self._runs, self._of_runs = kept, runs
+        already = f", {kept} of them kept" if kept else ""
+        self._console.print(f"finalists over fresh seeds: {runs} runs{already}")
+
+    def finished(self, run: Run) -> None:
+        """Print a run's line: its validation figure, never its test figure."""
+        assert self._spec is not None, "searching() comes first"
+        self._runs += 1
+        kept, objective = run.metrics["kept_epoch"], self._spec.objective
+        figure = f"{objective} {run.history[kept - 1][objective]:.4f}" if kept else "diverged"
+        self._console.print(
+            f"[{self._runs}/{self._of_runs}] {run.name} seed {run.experiment.seed}: {figure}, "
+            f"{run.environment['training_seconds']:.1f} s"
+        )
+
+    def stop(self) -> None:
+        """Do nothing: printed lines stay."""
+
+
+def _outcome(record: TrialRecord) -> str:
+    if record.score is None:
+        return f"{record.status} ({record.reason})"
+    each = f" of {', '.join(f'{v:.4f}' for v in record.values if v is not None)}"
+    same = f", as trial {record.duplicate_of}" if record.duplicate_of else ""
+    rung = "" if record.rung is None else f", {record.epochs} epochs"
+    return f"{record.score:.4f}{each if len(record.values) > 1 else ''}{rung}{same}"
+
+
+def _values(record: TrialRecord) -> str:
+    """Return the hyperparameters, cut to 60 letters."""
+    text = " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in record.hyperparameters.items()
+    )
+    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -136,7 +136,8 @@ def make(
     CallError
         The study was not run as the zoo needs it.
     """
-    from kerascw.export.run import card_of, export_run
+    from kerascw.export.card import card_of
+    from kerascw.export.run import export_run
     from kerascw.runs.store import write_json
 
     result = _kept(model, store)

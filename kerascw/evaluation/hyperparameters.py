@@ -12,7 +12,7 @@ Scale = Literal["linear", "log", "reverse_log"]
 class Axis:
     """One hyperparameter: a range of numbers, or choices in their order.
 
-    ``condition`` says when it is used, empty where it always is.
+    ``condition`` tells when it is used, empty where it always is.
     """
 
     name: str
@@ -26,11 +26,6 @@ class Axis:
     @property
     def is_choice(self) -> bool:
         return bool(self.choices)
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether more and less mean something: ranges, and choices among numbers."""
-        return all(isinstance(c, int | float) and not isinstance(c, bool) for c in self.choices)
 
     def position(self, value: Any) -> float:
         """Return where the value lies, 0 to 1, on the scale that the search draws from.
@@ -60,26 +55,25 @@ def axes_of(
     Parameters
     ----------
     described : the hyperparameters as KerasTuner describes them (name, kind, min_value, ...); one
-        name may come several times, under different conditions.
+        name may come more than once, under different conditions.
     seen : every trial's hyperparameters. What is not described has the range of what was seen, and
         a value outside of what is described widens it.
     """
     axes: dict[str, Axis] = {}
-    for hyperparameter in described:
-        axis = _described(hyperparameter)
-        if axis is not None and not _internal(axis.name):
-            axes[axis.name] = _both(axes[axis.name], axis) if axis.name in axes else axis
-    fixed = {h["name"] for h in described if h["kind"] == "Fixed"} - set(axes)
+    fixed = {hp["name"] for hp in described if hp["kind"] == "Fixed"}
+    for hp in described:
+        if hp["kind"] != "Fixed":
+            axis = _described(hp)
+            axes[axis.name] = _joined(axes[axis.name], axis) if axis.name in axes else axis
     for name in dict.fromkeys(name for values in seen for name in values):
-        if name in fixed or _internal(name):
-            continue
-        present = _seen([values[name] for values in seen if name in values], name)
-        axes[name] = _both(axes[name], present) if name in axes else present
+        if name not in fixed:
+            axis = _seen(name, [values[name] for values in seen if name in values])
+            axes[name] = _joined(axes[name], axis) if name in axes else axis
     return tuple(axes.values())
 
 
 def value_text(value: Any) -> str:
-    """Return a hyperparameter's value as people read it: four digits, no exponent where short.
+    """Return a hyperparameter's value for readers: four digits, no exponent where it is short.
 
     >>> value_text(0.07861810339506409), value_text(3), value_text(True), value_text("adam")
     ('0.07862', '3', 'yes', 'adam')
@@ -89,63 +83,40 @@ def value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _internal(name: str) -> bool:
-    """Return whether it is Hyperband's own book-keeping."""
-    return name.startswith("tuner/")
+def _described(hp: Mapping[str, Any]) -> Axis:
+    name, default, condition = hp["name"], hp.get("default"), _condition(hp.get("conditions") or ())
+    if hp["kind"] in ("Float", "Int"):
+        low, high = hp["min_value"], hp["max_value"]
+        default = low if default is None else default
+        return Axis(name, low, high, hp.get("sampling") or "linear", (), default, condition)
+    choices = (False, True) if hp["kind"] == "Boolean" else tuple(hp["values"])
+    default = choices[0] if default is None else default
+    return Axis(name, choices=choices, default=default, condition=condition)
 
 
-def _described(hyperparameter: Mapping[str, Any]) -> Axis | None:
-    name, default = hyperparameter["name"], hyperparameter.get("default")
-    condition = _condition(hyperparameter.get("conditions") or ())
-    match hyperparameter["kind"]:
-        case "Float" | "Int":
-            low, high = hyperparameter["min_value"], hyperparameter["max_value"]
-            return Axis(
-                name,
-                low,
-                high,
-                hyperparameter.get("sampling") or "linear",
-                default=low if default is None else default,
-                condition=condition,
-            )
-        case "Boolean":
-            return Axis(name, choices=(False, True), default=bool(default), condition=condition)
-        case "Choice":
-            choices = tuple(hyperparameter["values"])
-            default = choices[0] if default is None else default
-            return Axis(name, choices=choices, default=default, condition=condition)
-        case _:
-            return None  # Fixed: the same in every trial
-
-
-def _seen(values: list[Any], name: str) -> Axis:
-    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        return Axis(name, min(values), max(values), default=min(values))
+def _seen(name: str, values: Sequence[Any]) -> Axis:
     if all(isinstance(v, bool) for v in values):
         return Axis(name, choices=(False, True), default=False)
+    if all(isinstance(v, int | float) for v in values):
+        return Axis(name, min(values), max(values), default=min(values))
     return Axis(name, choices=tuple(dict.fromkeys(values)), default=values[0])
 
 
-def _both(one: Axis, other: Axis) -> Axis:
+def _joined(one: Axis, other: Axis) -> Axis:
     """Return the first axis, widened so that the other's values have a place on it."""
-    condition = one.condition if one.condition == other.condition or not other.condition else ""
-    condition = condition or (one.condition and other.condition and "in some trials")
-    if one.is_choice:
-        further = other.choices or tuple(v for v in (other.low, other.high) if v not in one.choices)
-        choices = (*one.choices, *(c for c in further if c not in one.choices))
-        return replace(one, choices=choices, condition=condition)
-    if other.is_choice:
-        return replace(other, choices=(*other.choices, one.low, one.high), condition=condition)
-    return replace(
-        one, low=min(one.low, other.low), high=max(one.high, other.high), condition=condition
-    )
+    condition = one.condition
+    if other.condition and other.condition != condition:
+        condition = condition and "in some trials"
+    if one.is_choice or other.is_choice:
+        values = [v for axis in (one, other) for v in (axis.choices or (axis.low, axis.high))]
+        return replace(one, choices=tuple(dict.fromkeys(values)), condition=condition)
+    low, high = min(one.low, other.low), max(one.high, other.high)
+    return replace(one, low=low, high=high, condition=condition)
 
 
 def _condition(conditions: Iterable[Mapping[str, Any]]) -> str:
-    parts = []
-    for condition in conditions:
-        config = condition.get("config", condition)
-        if "name" in config and "values" in config:
-            allowed = " or ".join(value_text(value) for value in config["values"])
-            parts.append(f"{config['name']} is {allowed}")
+    parts = [
+        f"{c['name']} is {' or '.join(value_text(value) for value in c['values'])}"
+        for c in conditions
+    ]
     return f"where {' and '.join(parts)}" if parts else ""

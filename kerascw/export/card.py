@@ -7,6 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kerascw.data.catalogue import CATALOG
+from kerascw.runs.store import Run
+
 
 class Facts(BaseModel):
     """A group of facts; fields that are not known here, as of a later version, are left out."""
@@ -61,3 +64,19 @@ class Card(Facts):
     command: str | None = None
     commit: str | None = None
     versions: dict[str, str | None] = {}  # of Python and packages, during training
+
+
+def card_of(run: Run) -> Card:
+    """Gather the facts about a run's model."""
+    data, environment = run.experiment.data, run.environment
+    return Card(
+        run=run.name,
+        experiment=run.experiment.model_dump(mode="json"),
+        data=environment["data"],
+        light_on_dark=data.folder is None and CATALOG[data.name].light_on_dark,
+        parameters=run.metrics["parameters"],
+        test=run.metrics.get("test"),
+        command=environment["command"],
+        commit=environment["commit"],
+        versions={"python": environment["python"]} | environment["packages"],
+    )

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from kerascw.data import split
-from kerascw.data.catalogue import CATALOG
-from kerascw.data.load import dataset_for
+from kerascw.data.load import splits_for
 from kerascw.errors import CallError, DataError
-from kerascw.export.card import Card
+from kerascw.export.card import card_of
 from kerascw.export.formats import check_installed
 from kerascw.export.load import document_beside, read_document
 from kerascw.export.runtimes import Format, with_article
@@ -57,7 +55,7 @@ def export_run(
     with exclusive(folder):
         if found := _exported(run, folder, form):
             return found
-        splits = split(dataset_for(run.experiment.data, data_dir), run.experiment.data)
+        splits = splits_for(run.experiment.data, data_dir)
         return write_version(
             run.model(),
             folder,
@@ -77,19 +75,3 @@ def _exported(run: Run, folder: Path, form: Format) -> Path | None:
         if document.get("card", {}).get("run") == run.name:
             return folder / path.relative_to(folder).parts[0]
     return None
-
-
-def card_of(run: Run) -> Card:
-    """Gather the facts about a run's model."""
-    data, environment = run.experiment.data, run.environment
-    return Card(
-        run=run.name,
-        experiment=run.experiment.model_dump(mode="json"),
-        data=environment["data"],
-        light_on_dark=data.folder is None and CATALOG[data.name].light_on_dark,
-        parameters=run.metrics["parameters"],
-        test=run.metrics.get("test"),
-        command=environment["command"],
-        commit=environment["commit"],
-        versions={"python": environment["python"]} | environment["packages"],
-    )

@@ -120,35 +120,39 @@ def run_many(
 
 
 def train_all_until(
-    experiments: Sequence[Experiment],
-    epochs: int,
+    experiments: Sequence[tuple[Experiment, int]],
     store: Store,
-    trainers: "Trainers[Task]",
     *,
     data_dir: str | Path | None = None,
-) -> list[tuple[str, list[dict[str, float]]]]:
-    """Return each run's name and the history of its first ``epochs`` epochs.
+    jobs: int = 1,
+    cluster: str | None = None,
+    trainers: "Trainers[Task] | None" = None,
+) -> None:
+    """Train each experiment's first epochs, as many as stand beside it, where they are missing.
 
     Below the experiment's full number the run stays unfinished: it goes on from there when more
     epochs are asked for, to the same end, bit for bit, as a run that never stopped.
+    :func:`kerascw.runs.run.history_so_far` reads what was trained.
 
     Raises
     ------
     CallError, DataError, Died
-        As :func:`run_many`.
+        As :func:`run_many`, which explains the parameters.
     """
-    tasks = [prepare(experiment, store, data_dir) for experiment in experiments]
-    sources = [experiment.start.source for experiment in experiments if experiment.start]
+    sources = [experiment.start.source for experiment, _ in experiments if experiment.start]
     if sources:
-        run_many(sources, store, data_dir=data_dir, trainers=trainers)
-    missing = {
-        task.name: replace(task, threads=trainers.threads, epochs=epochs)
-        for task in tasks
-        if store.get(task.name) is None and len(history_so_far(task.name, store)) < epochs
-    }
-    for _ in trainers.train(missing):
-        pass
-    return [(task.name, history_so_far(task.name, store)[:epochs]) for task in tasks]
+        run_many(sources, store, data_dir=data_dir, jobs=jobs, cluster=cluster, trainers=trainers)
+    threads = max(1, cores() // jobs) if trainers is None else trainers.threads
+    missing: dict[str, Task] = {}
+    for experiment, epochs in experiments:
+        task = replace(prepare(experiment, store, data_dir), threads=threads, epochs=epochs)
+        most = max(epochs, missing[task.name].epochs or 0) if task.name in missing else epochs
+        if store.get(task.name) is None and len(history_so_far(task.name, store)) < most:
+            missing[task.name] = replace(task, epochs=most)
+    if missing:
+        with _trainers(cluster, jobs, trainers) as (_, train), closing(train(missing)) as finished:
+            for _ in finished:
+                pass
 
 
 # --- an experiment becomes a task -----------------------------------------------------------

@@ -33,9 +33,9 @@ from kerascw.experiment.spec import (
     Holdout,
     TrainingSpec,
 )
-from kerascw.export.card import Card
+from kerascw.export.card import Card, card_of
 from kerascw.export.load import load_model
-from kerascw.export.run import card_of, export_run, run_label
+from kerascw.export.run import export_run, run_label
 from kerascw.export.runtimes import FILES, FORMATS, TITLES, open_model, with_article
 from kerascw.export.write import export
 from kerascw.models import by_head

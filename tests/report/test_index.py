@@ -211,7 +211,7 @@ def test_with_nothing_kept_it_says_what_to_do(tmp_path: Path) -> None:
         ),
         ("studies/digits-quick/study.json", "{}", "&#39;runs&#39; is missing"),
         ("searches/rates-random/search.json", "{", "search.json: damaged"),
-        ("searches/rates-random/finalists.json", "[1]", "has no attribute"),
+        ("searches/rates-random/finalists.json", "[1]", "finalists.json: damaged"),
     ],
 )
 def test_what_is_damaged_is_named_and_the_rest_is_listed(

@@ -1,0 +1,144 @@
+"""A space as a plain KerasTuner hypermodel, for KerasTuner's own tuners, chief and workers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import tensorflow as tf
+
+from kerascw.data.load import splits_for
+from kerascw.data.pipeline import training_batches
+from kerascw.errors import CallError
+from kerascw.experiment.spec import MAIN_HEAD, DataSpec, Experiment, TrainingSpec
+from kerascw.lab.study import Budget
+from kerascw.models import build_model
+from kerascw.training.fit import compiled, scaling_of
+from kerascw.training.optimizer import rate_of_next_epoch
+from kerascw.training.prepare import Device
+from tuning.plan import planned_search
+
+
+class SpaceHyperModel(keras_tuner.HyperModel):
+    """Builds and fits the experiments of a space; the tuner needs no data of its own.
+
+    The data, its order, augmentation, model, optimiser and learning rate are those of the
+    experiment. Keras' ``fit`` trains it and KerasTuner keeps it: nothing goes into the store of
+    runs, the test set is never read, and what only the engine does (averages of weights, the
+    average over mirror images, stopping by patience) is left out. Objectives have Keras' names:
+    ``val_accuracy``, ``val_loss`` (with label smoothing, where the experiment has it).
+
+    Parameters
+    ----------
+    space : a named space, or a file that ends in .py.
+    budget, sample, data, data_dir, settings : as for :func:`tuning.plan.planned_search`.
+
+    Raises
+    ------
+    CallError
+        There is no such space, its file is wrong, or a setting is.
+    """
+
+    def __init__(
+        self,
+        space: str,
+        *,
+        budget: Budget | None = None,
+        sample: bool = False,
+        data: DataSpec | None = None,
+        data_dir: str | Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        # the oracle is the tuner's; "grid" needs no number of trials
+        self._plan = planned_search(
+            space, oracle="grid", budget=budget, sample=sample, data=data, data_dir=data_dir,
+            settings=settings,
+        )  # fmt: skip
+        self._data_dir = data_dir
+        super().__init__(name=self._plan.spec.space)
+
+    def experiment(self, hp: keras_tuner.HyperParameters) -> Experiment:
+        """Return the experiment of these hyperparameters, without an average of weights."""
+        experiment = self._plan.experiment(hp)
+        if experiment.start is not None:
+            raise CallError(
+                f"{self._plan.space.path}: an experiment that starts from another run's weights "
+                "needs the command tune"
+            )
+        none = TrainingSpec.model_fields["weight_average"].default
+        training = experiment.training.model_copy(update={"weight_average": none})
+        return experiment.model_copy(update={"training": training})
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Return the compiled model: uint8 images ``[n, height, width, channels]`` in."""
+        experiment = self.experiment(hp)
+        splits = splits_for(experiment.data, self._data_dir)
+        network = build_model(
+            experiment.model,
+            splits.train.shape,
+            len(splits.class_names),
+            scaling=scaling_of(experiment.data, splits.train, splits.raw_unit),
+            seed=experiment.seed,
+            for_training=True,
+            precision=experiment.training.precision,
+        )
+        return compiled(experiment, network, Device(), len(splits.train))[0]
+
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *data: Any, **options: Any
+    ) -> keras.callbacks.History:
+        """Train on the experiment's training set, and score its validation set every epoch.
+
+        ``options`` are those of Keras' ``fit`` that a tuner passes on, such as ``epochs``.
+        """
+        if data or {"x", "y", "validation_data"} & set(options):
+            raise CallError("search() takes no data: the space has its own; see data and data_dir")
+        experiment = self.experiment(hp)
+        splits, spec = splits_for(experiment.data, self._data_dir), experiment.training
+        classes = None if experiment.reconstructs else len(splits.class_names)
+        weights = experiment.auxiliary_weights
+        heads = (MAIN_HEAD, *weights) if weights else ()
+        epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
+        batches = training_batches(
+            splits.train,
+            classes=classes,
+            batch_size=spec.batch_size,
+            seed=experiment.seed,
+            epoch=epoch,
+            augmentation=spec.augmentation,
+            heads=heads,
+        )
+        held_out = splits.validation
+        assert held_out is not None, "a plan without a validation set is refused"
+        images = held_out.images[0 : len(held_out)]
+        targets = images / 255.0 if classes is None else tf.one_hot(held_out.labels, classes)
+        return model.fit(
+            batches,
+            validation_data=(images, dict.fromkeys(heads, targets) if heads else targets),
+            validation_batch_size=100,
+            shuffle=False,  # the pipeline's order is the order
+            callbacks=[_Epochs(spec, epoch), *options.pop("callbacks", [])],
+            **{"epochs": spec.epochs, "verbose": 0} | options,
+        )
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Gives every epoch its order of images and its learning rate."""
+
+    def __init__(self, spec: TrainingSpec, epoch: tf.Variable) -> None:
+        super().__init__()
+        self._spec, self._epoch = spec, epoch
+        self._history: list[dict[str, float]] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch.assign(epoch)
+        # epochs of an earlier rung of Hyperband: a plateau is looked for from here on
+        while len(self._history) < epoch:
+            self._history.append({"validation_loss": 1e30 / (1 + len(self._history))})
+        rate = rate_of_next_epoch(self._spec, self._history)
+        if rate is not None:
+            self.model.optimizer.learning_rate = rate
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._history.append({"validation_loss": float((logs or {})["val_loss"])})

@@ -1,0 +1,135 @@
+"""Plan a search: a space with its options, before anything is run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerascw.data.load import dataset_for
+from kerascw.errors import CallError
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import Autoencoder, DataSpec, Experiment
+from kerascw.lab.derive import of_sample, on_other_data
+from kerascw.lab.study import Budget
+from kerascw.runs.environment import command_line
+from tuning.records import SearchSpec
+from tuning.space import Oracle, Space, SpaceError, load_space
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search before anything is run.
+
+    Of ``spec`` the hyperparameters are found when it begins. ``batch`` is what was asked for: None
+    is what the kept search has, else what :mod:`tuning.search` takes.
+    """
+
+    space: Space
+    base: Experiment  # what the space derives from
+    spec: SearchSpec
+    label: str  # its folder's name
+    batch: int | None = None
+
+    def experiment(self, hp: Any) -> Experiment:
+        """Return the experiment of these hyperparameters at the budget.
+
+        Raises
+        ------
+        SpaceError
+            The space gives none, or one that lacks the objective.
+        """
+        made = self._cut(self.space.experiment(hp, self.base))
+        return _with_epochs(made, self.most_epochs()) if self.spec.oracle == "hyperband" else made
+
+    def most_epochs(self) -> int:
+        """Return the epochs of the experiment of the default values."""
+        import keras_tuner
+
+        default = self.space.experiment(keras_tuner.HyperParameters(), self.base)
+        return self._cut(default).training.epochs
+
+    def _cut(self, experiment: Experiment) -> Experiment:
+        objective, most = self.space.objective, self.spec.budget_epochs
+        if experiment.data.holdout is None:
+            raise SpaceError(f"{self.space.path}: data.holdout is none, so there is no {objective}")
+        if isinstance(experiment.model, Autoencoder) and objective == "validation_accuracy":
+            raise SpaceError(f"{self.space.path}: an autoencoder has no {objective}")
+        epochs = experiment.training.epochs
+        return experiment if most is None else _with_epochs(experiment, min(most, epochs))
+
+    def refusal(self, what: str) -> CallError:
+        """Return the error that ends a search which is not the kept one of its name."""
+        return CallError(
+            f"search {self.label} is kept, and this is another one: {what}; start the new one "
+            "with --name NEW"
+        )
+
+
+def _with_epochs(experiment: Experiment, epochs: int) -> Experiment:
+    training = experiment.training.model_copy(update={"epochs": epochs})
+    return experiment.model_copy(update={"training": training})
+
+
+def planned_search(
+    space: str,
+    *,
+    oracle: Oracle | None = None,
+    trials: int | None = None,
+    executions: int = 1,
+    seed: int = 0,
+    finalists: int = 3,
+    batch: int | None = None,
+    budget: Budget | None = None,
+    name: str | None = None,
+    sample: bool = False,
+    data: DataSpec | None = None,
+    data_dir: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Plan the search of a space, named or a file; what is not given is as the space has it.
+
+    ``data`` is a dataset to take in place of the space's own; ``settings`` are fields of the
+    experiment that the space derives from.
+
+    Raises
+    ------
+    CallError
+        There is no such space, its file is wrong, or a setting is.
+    """
+    chosen = load_space(space)
+    budget = budget or chosen.default_budget
+    oracle, cost = oracle or chosen.oracle, chosen.budgets[budget]
+    if name is not None and (not name or "/" in name or name.startswith(".")):
+        raise CallError(f"--name {name!r}: it names a folder; write letters, digits and -")
+    if data is not None and sample:
+        raise CallError("--sample: only the space's own dataset has one; leave --data out")
+    if trials is None and oracle != "hyperband":
+        trials = cost.trials
+    if trials is None and oracle in ("random", "bayesian"):
+        raise CallError(f"--trials: the oracle {oracle} needs a number; {chosen.name} names none")
+    base = of_sample(chosen.base()) if sample else chosen.base()
+    if data is not None:
+        base = on_other_data(base, data, dataset_for(data, data_dir))
+    base = override(base, dict(settings or {}))
+    fraction = min(cost.fraction, base.data.fraction)
+    base = base.model_copy(update={"data": base.data.model_copy(update={"fraction": fraction})})
+    spec = SearchSpec(
+        space=chosen.name,
+        question=chosen.question,
+        objective=chosen.objective,
+        direction=chosen.direction,
+        oracle=oracle,
+        seed=seed,
+        executions=executions,
+        budget=budget,
+        budget_epochs=cost.epochs,
+        sample=sample,
+        base=base.model_dump(mode="json"),
+        hyperparameters=(),
+        source_sha256=chosen.source_sha256,
+        trials=trials,
+        finalists=finalists,
+        command=command_line(),
+    )
+    parts = [chosen.name, oracle, budget, *(["sample"] if sample else []), f"seed{seed}"]
+    return Plan(chosen, base, spec, name or "-".join(parts), batch)
