@@ -1,6 +1,7 @@
 """Tables, figures and pages of a search, from results made by hand."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -138,8 +139,10 @@ def keep_run(result: SearchResult, name: str, accuracy: float) -> None:
     folder.mkdir(parents=True)
     metrics = {"test": {"accuracy": accuracy, "loss": 1 - accuracy, "accuracy_interval_95": [0, 1]}}
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    (folder / "environment.json").write_text("{}")
-    (folder / MANIFEST).write_text("{}")
+    for other in ("environment.json", "experiment.json", "history.csv", "model.keras"):
+        (folder / other).write_text("{}")
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    (folder / MANIFEST).write_text(json.dumps(sums))
 
 
 # --- hyperparameters as axes ----------------------------------------------------------------
