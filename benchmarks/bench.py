@@ -19,7 +19,6 @@ from kerascw.runs.environment import commit, processor
 from kerascw.training.devices import cores
 
 SCRIPTS = ("throughput", "sweep", "inference", "growth")
-CONTENDERS = ("kerascw", "Keras", "PyTorch", "PyTorch, channels last")
 
 
 def run(data_dir: Path | None) -> None:
@@ -45,7 +44,7 @@ def table(found: dict[str, Any]) -> str:
                 (
                     "training, images/s",
                     "batch",
-                    *CONTENDERS,
+                    *next(iter(throughput["architectures"].values()))["rates"],
                     "to Keras",
                     "to PyTorch",
                     "of GEMM peak",

@@ -9,13 +9,12 @@ rest is the overhead: iterators made and destroyed, metrics read, callbacks. Val
 checkpoint are left out. The first epoch, which traces the step, is not counted.
 """
 
-import argparse
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import machine, options, save
 
 from kerascw.quiet import import_tensorflow
 
@@ -27,14 +26,11 @@ import tensorflow as tf
 from kerascw.data import Part
 from kerascw.data.pipeline import training_batches
 from kerascw.models import build_model
-from kerascw.runs.environment import have_threads, processor
-from kerascw.runs.store import write_json
+from kerascw.runs.environment import have_threads
 from kerascw.studies import study_named
-from kerascw.training.devices import cores
 from kerascw.training.fit import compiled
 from kerascw.training.prepare import device_for
 
-RESULTS = Path(__file__).parent / "results"
 GOAL, GOAL_SLOWEST = 0.03, 1.1
 """Of every epoch's share of overhead; of the slowest epoch to the median one."""
 
@@ -73,9 +69,9 @@ def measured(count: int, epochs: int, *, autotune: bool) -> dict[str, float]:
         part, classes=5, batch_size=spec.batch_size, seed=0, epoch=tf.Variable(0)
     )
     if autotune:
-        options = tf.data.Options()
-        options.autotune.enabled = True
-        batches = batches.with_options(options)
+        again = tf.data.Options()
+        again.autotune.enabled = True
+        batches = batches.with_options(again)
     assert batches.options().autotune.enabled == autotune
     clock = Clock()
     model.fit(batches, epochs=epochs + 1, shuffle=False, verbose=0, callbacks=[clock])
@@ -94,13 +90,12 @@ def measured(count: int, epochs: int, *, autotune: bool) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = options(__doc__)
     parser.add_argument("--images", type=int, nargs="+", default=[1_000, 10_000, 60_000])
     parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
     have_threads()
-    print(f"{processor()}, {cores()} cores, {given.epochs} epochs each")
+    print(f"{machine()}, {given.epochs} epochs each")
     found: dict[str, dict[str, dict[str, float]]] = {}
     for count in given.images:
         found[str(count)] = {}
@@ -115,8 +110,7 @@ def main() -> None:
                 flush=True,
             )
     print(f"goal: under {GOAL:.0%} in every epoch, none beyond {GOAL_SLOWEST} times the median")
-    given.results.mkdir(parents=True, exist_ok=True)
-    write_json(given.results / "epoch_overhead.json", {"epochs": given.epochs, "images": found})
+    save(given.results, "epoch_overhead", {"epochs": given.epochs, "images": found})
 
 
 if __name__ == "__main__":

@@ -158,8 +158,8 @@ def load_model(path: str | Path) -> LoadedModel:
     found, form = _find(Path(path))  # before TensorFlow, which takes seconds to import
     version = found if form == "saved_model" else found.parent
     where = version / document_beside(form)
-    if form == "keras" and (version / _METRICS).is_file() and not where.is_file():
-        title, document, where = *_of_run(version), version / _METRICS
+    if form == "keras" and (version / _MANIFEST).is_file() and not where.is_file():
+        title, document, where = *_of_run(version), version / "metrics.json"
     else:
         document = read_document(where)
         _check_files(found, form, document)
@@ -245,7 +245,7 @@ def _titled(version: Path, form: Format) -> str:
 
 # --- the facts about it ---------------------------------------------------------------------
 
-_METRICS = "metrics.json"  # of a run
+_MANIFEST = "manifest.json"  # what a whole run has
 
 
 def document_beside(form: Format) -> Path:

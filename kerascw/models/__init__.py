@@ -47,8 +47,8 @@ def build_model(
 ) -> keras.Model:
     """Build the model that ``spec`` describes, with fresh weights.
 
-    The model takes raw uint8 pictures ``[n, height, width, channels]``, scales them itself and
-    returns float32 probabilities ``[n, classes]``, an autoencoder float32 pictures of the same
+    The model takes raw uint8 images ``[n, height, width, channels]``, scales them itself and
+    returns float32 probabilities ``[n, classes]``, an autoencoder float32 images of the same
     shape, on a scale where 1 is white. One with auxiliary heads returns a dictionary: the
     probabilities of each head by its name, the main one's by ``probabilities``.
 

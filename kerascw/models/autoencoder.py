@@ -1,4 +1,4 @@
-"""Convolutional autoencoders: pictures in, pictures of the same size out."""
+"""Convolutional autoencoders: images in, images of the same size out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check(spec: Autoencoder, input_shape: tuple[int, int, int]) -> None:
-    """Follow the picture's size down and up again; refuse where it does not come back.
+    """Follow the image's size down and up again; refuse where it does not come back.
 
     Pooling drops the last row or column of an odd side, and upsampling does not bring it back.
     """
@@ -44,7 +44,7 @@ def check(spec: Autoencoder, input_shape: tuple[int, int, int]) -> None:
 
 
 def layers(spec: Autoencoder, channels: int) -> list[keras.layers.Layer]:
-    """Return all layers; the last one has as many filters as the picture has channels.
+    """Return all layers; the last one has as many filters as the image has channels.
 
     The encoder's are named as :mod:`kerascw.models.convnet` names them, so that a convnet can
     begin with their weights, and as there a monotone activation stands after its pooling.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check(spec: ConvNet, input_shape: tuple[int, int, int]) -> None:
-    """Follow the picture's size through the layers; refuse where nothing is left of it."""
+    """Follow the image's size through the layers; refuse where nothing is left of it."""
     height, width, _ = input_shape
     for number in range(1, len(spec.filters) + 1):
         kernel, before = spec.kernel_of(number - 1), f"{height}x{width}"
@@ -43,7 +43,13 @@ def check(spec: ConvNet, input_shape: tuple[int, int, int]) -> None:
 
 
 def stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
-    """Return the hidden layers: a stage a conv layer, and the last from flattening on.
+    """Return the hidden layers: a stage for each conv layer, and the last from flattening on."""
+    numbers = range(1, len(spec.filters) + 1)
+    return [*(_conv_stage(spec, number) for number in numbers), _dense_stage(spec)]
+
+
+def _conv_stage(spec: ConvNet, number: int) -> list[keras.layers.Layer]:
+    """Return conv layer ``number``, counted from 1, with all that follows it.
 
     Max pooling stands before the activation: every activation offered but GELU is monotone, so
     the maximum of the activations is the activation of the maximum, with the same gradient, and
@@ -51,48 +57,44 @@ def stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
     """
     from keras import layers as kl
 
-    from kerascw.models.parts import activation, dense, dropout, kernel_initializer
+    from kerascw.models.parts import activation, dropout, kernel_initializer
 
-    statistics = {"momentum": spec.batch_norm_momentum, "epsilon": spec.batch_norm_epsilon}
-    every: list[list[keras.layers.Layer]] = []
-    for number, filters in enumerate(spec.filters, start=1):
-        stack: list[keras.layers.Layer] = []
-        every.append(stack)
-        kernel, padding = spec.kernel_of(number - 1), spec.padding_of(number - 1)
-        if isinstance(padding, int) and padding:
-            stack.append(kl.ZeroPadding2D(padding, name=f"pad_{number}"))
-        stack.append(
-            kl.Conv2D(
-                filters,
-                kernel,
-                padding="same" if padding == "same" else "valid",
-                # batch norm's own offset takes its place
-                use_bias=spec.bias_before_norm or not spec.batch_norm,
-                name=f"conv_{number}",
-                kernel_initializer=kernel_initializer(spec.initializer),
-            )
+    kernel, padding = spec.kernel_of(number - 1), spec.padding_of(number - 1)
+    conv: list[keras.layers.Layer] = []
+    if isinstance(padding, int) and padding:
+        conv.append(kl.ZeroPadding2D(padding, name=f"pad_{number}"))
+    conv.append(
+        kl.Conv2D(
+            spec.filters[number - 1],
+            kernel,
+            padding="same" if padding == "same" else "valid",
+            # batch norm's own offset takes its place
+            use_bias=spec.bias_before_norm or not spec.batch_norm,
+            name=f"conv_{number}",
+            kernel_initializer=kernel_initializer(spec.initializer),
         )
-        norm: list[keras.layers.Layer] = (
-            [kl.BatchNormalization(**statistics, name=f"conv_{number}_norm")]
-            if spec.batch_norm
-            else []
-        )
-        activated = activation(spec.activation, f"conv_{number}_{spec.activation}")
-        pool = (
-            [kl.MaxPooling2D(spec.pool_size, name=f"pool_{number}")]
-            if number in spec.pool_after
-            else []
-        )
-        conv_dropout = dropout(spec.dropout, "conv", number)
-        if spec.norm_after_pool and pool:
-            stack += [*pool, *norm, *activated, *conv_dropout]
-        elif spec.activation == "gelu" or conv_dropout:  # the order is not free here
-            stack += [*norm, *activated, *conv_dropout, *pool]
-        else:
-            stack += [*norm, *pool, *activated]
-        if pool:
-            stack += dropout(spec.dropout, "pool", number)
-    head: list[keras.layers.Layer] = [
+    )
+    norm = [_norm(spec, f"conv_{number}_norm")] if spec.batch_norm else []
+    act = activation(spec.activation, f"conv_{number}_{spec.activation}")
+    conv_dropout = dropout(spec.dropout, "conv", number)
+    if number not in spec.pool_after:
+        return [*conv, *norm, *act, *conv_dropout]
+    pool = kl.MaxPooling2D(spec.pool_size, name=f"pool_{number}")
+    pool_dropout = dropout(spec.dropout, "pool", number)
+    if spec.norm_after_pool:
+        return [*conv, pool, *norm, *act, *conv_dropout, *pool_dropout]
+    if spec.activation == "gelu" or conv_dropout:  # the order is not free here
+        return [*conv, *norm, *act, *conv_dropout, pool, *pool_dropout]
+    return [*conv, *norm, pool, *act, *pool_dropout]
+
+
+def _dense_stage(spec: ConvNet) -> list[keras.layers.Layer]:
+    """Return flattening, or global average pooling, and the hidden dense layers."""
+    from keras import layers as kl
+
+    from kerascw.models.parts import activation, dense, dropout
+
+    stage: list[keras.layers.Layer] = [
         kl.Flatten(name="flatten")
         if spec.head == "flatten"
         else kl.GlobalAveragePooling2D(name="average"),
@@ -102,15 +104,24 @@ def stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
     for number, units in enumerate(spec.dense, start=1):
         if spec.dense_batch_norm:
             bias = spec.bias_before_norm
-            head += [
+            stage += [
                 dense(units, "linear", spec.initializer, number, bias=bias),
-                kl.BatchNormalization(**statistics, name=f"dense_{number}_norm"),
+                _norm(spec, f"dense_{number}_norm"),
                 *activation(act, f"dense_{number}_{act}"),
             ]
         else:
-            head.append(dense(units, act, spec.initializer, number))
-        head += dropout(spec.dropout, "dense", number)
-    return [*every, head]
+            stage.append(dense(units, act, spec.initializer, number))
+        stage += dropout(spec.dropout, "dense", number)
+    return stage
+
+
+def _norm(spec: ConvNet, name: str) -> keras.layers.Layer:
+    """Return a batch normalisation."""
+    from keras import layers as kl
+
+    return kl.BatchNormalization(
+        momentum=spec.batch_norm_momentum, epsilon=spec.batch_norm_epsilon, name=name
+    )
 
 
 def layers(spec: ConvNet) -> list[keras.layers.Layer]:
@@ -156,7 +167,7 @@ def heads(
 def both_ways(
     given: dict[str, keras.KerasTensor], mirrored: dict[str, keras.KerasTensor]
 ) -> dict[str, keras.KerasTensor]:
-    """Return each head's mean of what it gives for the picture and for its mirror image."""
+    """Return each head's mean of what it gives for an image and for its mirror image."""
     from keras import layers as kl
 
     return {

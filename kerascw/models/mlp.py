@@ -1,4 +1,4 @@
-"""Multilayer perceptrons on the flattened picture."""
+"""Multilayer perceptrons on the flattened image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def check(spec: DenseNet, input_shape: tuple[int, int, int]) -> None:
-    """Accept: a multilayer perceptron can be built on any picture."""
+    """Accept: a multilayer perceptron can be built on any image."""
 
 
 def layers(spec: DenseNet) -> list[keras.layers.Layer]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from kerascw.report.page import readable
+from kerascw.errors import printable
 
 BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#767676",
@@ -189,7 +189,7 @@ def _drawable(name: str) -> str:
     Control characters end the process of vl-convert 1.9 or make an SVG that cannot be read. A class
     named "constructor" gets a trailing space of fixed width, which is not seen.
     """
-    name = readable(name)
+    name = printable(name)
     return f"{name}\u00a0" if name in _PROTOTYPE else name
 
 

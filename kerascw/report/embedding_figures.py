@@ -11,9 +11,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from kerascw.data import Part
+from kerascw.errors import printable
 from kerascw.evaluation.embedding import SEED
 from kerascw.report import charts
-from kerascw.report.page import readable
 
 THUMBNAILS = 28
 """How many images are placed at their points, at most."""
@@ -92,7 +92,7 @@ def scatter(points: np.ndarray, part: Part, guesses: np.ndarray, names: Sequence
         colour, _ = styles[labels[chosen]]
         _place(axes, part.images[chosen], places[chosen], colour, dashed=bool(wrong[chosen]))
     handles = [
-        Line2D([], [], color=colour, marker=marker, linestyle="", label=readable(name))
+        Line2D([], [], color=colour, marker=marker, linestyle="", label=printable(name))
         for (colour, marker), name in zip(styles, names, strict=True)
     ]
     ring = Line2D([], [], marker="o", markeredgecolor="black", markerfacecolor="none", linestyle="")
@@ -134,7 +134,7 @@ def _write_names(
         # the nearest that covers no other name; where there is none, the nearest
         box = next((box for box in boxes if _free(box, taken)), boxes[0])
         taken.append(box)
-        axes.text(box[0], box[1], readable(names[label]), ha="center", va="center", fontsize=10,
+        axes.text(box[0], box[1], printable(names[label]), ha="center", va="center", fontsize=10,
                   weight="bold", zorder=5, parse_math=False,
                   path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
     return taken

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascw.report.page import readable
+from kerascw.errors import printable
 
 if TYPE_CHECKING:
     from kerascw.report.charts import Chart, Series
@@ -57,7 +57,7 @@ def write_figures(drawn: Drawn, folder: Path, *, dpi: int = 110) -> dict[str, Sh
             (folder / f"{name}{suffix}").write_bytes(data)
         if is_still(figure):
             svg = inline_svg(content[".svg"].decode(), name)
-            shown[name] = Shown(name, readable(says), svg=svg)
+            shown[name] = Shown(name, printable(says), svg=svg)
         else:
             shown[name] = shown_chart(name, figure, says)
     return shown
@@ -69,7 +69,7 @@ def file_name(text: str) -> str:
     >>> file_name("feature maps, T-shirt/top")
     'feature maps, T-shirt or top'
     """
-    return re.sub(r"[^\w ,()+-]", "_", readable(text).replace("/", " or "))[:80]
+    return re.sub(r"[^\w ,()+-]", "_", printable(text).replace("/", " or "))[:80]
 
 
 def clear_figures(folder: Path) -> None:
@@ -153,5 +153,5 @@ def shown_chart(name: str, chart: "Chart", says: str) -> Shown:
         json.dumps(spec, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
         for spec in chart.page_specs()
     )
-    return Shown(name, readable(says), readable(chart.numbers), specs, chart.page_series(),
+    return Shown(name, printable(says), printable(chart.numbers), specs, chart.page_series(),
                  chart.widest)  # fmt: skip

@@ -15,9 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kerascw.data import Dataset, Part, mean_and_deviation, pixel_histogram
-from kerascw.errors import CallError
+from kerascw.errors import CallError, printable
 from kerascw.experiment.spec import AugmentationSpec
-from kerascw.report.page import readable
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#d55e00", "#007a5e", "#b5303c", "#767676"
 
@@ -102,7 +101,7 @@ def write(
     weight: str = "normal",
 ) -> None:
     """Write a text as it is: a class's name may have dollar signs or control characters."""
-    shown = "\n".join(readable(line) for line in text.split("\n"))
+    shown = "\n".join(printable(line) for line in text.split("\n"))
     axes.text(x, y, shown, color=colour, fontsize=size, ha=ha, va=va, weight=weight,
               parse_math=False)  # fmt: skip
 
@@ -137,7 +136,7 @@ def predictions(
     tiles = []
     for at in positions:
         guess, truth = int(probabilities[at].argmax()), int(part.labels[at])
-        guessed, true = (textwrap.shorten(readable(class_names[k]), 18, placeholder="…")
+        guessed, true = (textwrap.shorten(printable(class_names[k]), 18, placeholder="…")
                          for k in (guess, truth))  # fmt: skip
         text = f"{guessed} {probabilities[at, guess]:.0%}\n({true})"
         tiles.append(Tile(part.images[at], text, GREEN if guess == truth else RED))

@@ -27,7 +27,6 @@ import json
 import os
 import re
 import tempfile
-import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -78,24 +77,6 @@ def pretty(content: Any) -> str:
     """
     text = json.dumps(content, indent=2)
     return re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
-
-
-def readable(text: str) -> str:
-    r"""Return a text with its control characters written out: classes are named by their folders.
-
-    Line and paragraph separators and what is not a character at all are written out too.
-
-    >>> readable("a\u2028b \x1b[31m")
-    'a\\u2028b \\x1b[31m'
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-        else character
-        for character in text
-    )
 
 
 def said(value: Any) -> str:

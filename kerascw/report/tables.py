@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerascw.report.page import readable
+from kerascw.errors import printable
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def unformulated(text: str) -> str:
     >>> unformulated("=1+1"), unformulated("@x"), unformulated("-0.5"), unformulated("-")
     ("'=1+1", "'@x", '-0.5', '-')
     """
-    text = readable(text)
+    text = printable(text)
     if text == "-" or not text.startswith(("=", "+", "-", "@")):
         return text
     try:
@@ -118,7 +118,7 @@ def escaped(text: str) -> str:
     >>> escaped("0.91 ± 0.01, 5 % of a_b")
     '0.91 $\\pm$ 0.01, 5 \\% of a\\_b'
     """
-    return " ".join(readable(text).split()).translate(_ESCAPES)
+    return " ".join(printable(text).split()).translate(_ESCAPES)
 
 
 def latex_of(table: Table) -> str:

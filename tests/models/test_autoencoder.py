@@ -43,6 +43,7 @@ from kerascw.lab.study import Quick, Study
 from kerascw.lab.table import rows_of
 from kerascw.models import build_model, check_model
 from kerascw.report import figures
+from kerascw.report.run import draw_run
 from kerascw.report.run_charts import samples_per_class
 from kerascw.report.study import write_study
 from kerascw.runs.many import run_many
@@ -82,7 +83,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="module")
 def run(sample: Dataset, store: Store) -> Run:
     """The experiment, trained and drawn."""
-    return run_experiment(experiment(), sample, store)
+    made = run_experiment(experiment(), sample, store)
+    draw_run(made, split(sample, made.experiment.data))
+    return made
 
 
 def call(*words: str) -> Result:
@@ -423,7 +426,7 @@ def test_a_diverged_autoencoder_is_a_result(sample: Dataset, store: Store) -> No
     assert done.metrics["reason"] == "a figure of epoch 1 is not finite"
     assert (done.metrics["status"], done.metrics["scored_on_test"]) == ("diverged", 0)
     assert "test" not in done.metrics
-    page = (done.folder / "report.html").read_text()
+    page = draw_run(done, split(sample, wild.data)).read_text()
     assert "Training diverged" in page
     assert "Reconstructions" not in page
     assert verify(done, sample, store).outcome == "identical"
@@ -447,7 +450,7 @@ def test_the_report_shows_pictures_and_no_accuracy(run: Run) -> None:
     for row in test["per_class"]:
         words = re.sub("<[^>]*>", " ", text.partition("Error of each class")[2]).split()
         name = row["class"].split()[-1]  # of "Ankle boot"
-        at = words.index(name, words.index("pictures"))
+        at = words.index(name, words.index("images"))
         assert words[at + 1 : at + 3] == [f"{row['loss']:.5f}", "100"]
     assert "Mean squared error per pixel against epochs" in text
 

@@ -137,7 +137,8 @@ def test_nothing_is_wider_than_the_window(browser: Any, page: Path, width: int) 
 
 
 def test_what_is_wider_than_a_phone_says_that_it_scrolls(browser: Any, study_page: Path) -> None:
-    script = """return [...document.querySelectorAll('.scroll')].filter(box => box.offsetParent)
+    script = """return [...document.querySelectorAll('.scroll')]
+        .filter(box => !box.closest('details:not([open])'))
         .map(box => [box.scrollWidth > box.clientWidth + 1, !box.nextElementSibling.hidden])"""
     for width in (1280, 390):
         opened(browser, study_page, width)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from kerascw.commands.main import main
+from kerascw.errors import printable
 from kerascw.report import charts
 from kerascw.report.figure_files import file_name, render
 from kerascw.runs.store import Run, Store
@@ -20,11 +21,11 @@ SHOWN = ("=1+1", "[a] $\\frac$", r"a\u2028b", "constructor\u00a0", r"x\x01y\x1b[
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run on a folder of five classes of twelve images, by the command."""
+    """A run on a folder of five classes of twenty images, by the command."""
     folder = tmp_path_factory.mktemp("names")
     for number, name in enumerate(NAMES):
         (folder / "images" / name).mkdir(parents=True)
-        for at in range(12):
+        for at in range(20):
             image = np.random.default_rng(20 * number + at).integers(0, 256, (8, 8), np.uint8)
             Image.fromarray(image).save(folder / "images" / name / f"{at}.png")
     words = ("run", "digits", "--data", f"folder:{folder / 'images'}", "--epochs", "1", "--seeds",
@@ -37,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_every_figure_of_any_class_name_is_drawn(run: Run) -> None:
-    assert set(run.metrics["class_names"]) == set(NAMES)
+    assert set(map(printable, run.metrics["class_names"])) == set(map(printable, NAMES))
     figures = {file.name for file in (run.folder / "figures").iterdir()}
     for name in ("confusion", "predictions", "calibration", "samples_per_class"):
         assert {f"{name}.png", f"{name}.svg"} <= figures

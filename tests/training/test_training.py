@@ -184,12 +184,12 @@ def test_autotuning_is_off_and_changes_not_a_bit(
     batches = training_batches(numbered, classes=10, batch_size=8, seed=0, epoch=tf.Variable(0))
     assert not batches.options().autotune.enabled
     small = override(small, {"training.epochs": 2})
-    without = run_experiment(small, sample, Store(tmp_path / "without"), draw=False)
+    without = run_experiment(small, sample, Store(tmp_path / "without"))
     seen = []
     monkeypatch.setattr(
         "kerascw.data.pipeline.without_autotuning", lambda dataset: seen.append(1) or dataset
     )
-    assert_same(without, run_experiment(small, sample, Store(tmp_path / "with"), draw=False))
+    assert_same(without, run_experiment(small, sample, Store(tmp_path / "with")))
     assert seen
 
 
