@@ -4,19 +4,19 @@ Simulated studies of S models from different seeds, all scored on the same 2,000
 images are easy, the others have a chance of their own, which each seed shifts. An interval is
 honest if it holds the true accuracy, over all seeds and all images, in 93 to 97 of 100 studies.
 
-    python benchmarks/coverage.py --studies 1000
+    python benchmarks/coverage.py [--studies 1000] [--seeds 3,5,10,30]
 """
 
 import argparse
-from collections.abc import Callable
 
 import numpy as np
+from harness import numbers
 
 from kerascw.evaluation.significance import joint_spread
 
 IMAGES = 2000
 TRUE = 0.85 * 0.995 + 0.15 * 2 / 3.4
-Interval = tuple[float, float] | None
+KINDS = ("seeds and images", "bootstrap of both", "seeds only", "images only")
 
 
 def scores(random: np.random.Generator, seeds: int, deviation: float) -> np.ndarray:
@@ -28,7 +28,7 @@ def scores(random: np.random.Generator, seeds: int, deviation: float) -> np.ndar
     return right.astype(np.float64)
 
 
-def bootstrap(table: np.ndarray, random: np.random.Generator) -> Interval:
+def bootstrap(table: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
     """Resample seeds, then images, 500 times; return the percentiles of the mean."""
     seeds, images = table.shape
     means = [
@@ -40,27 +40,24 @@ def bootstrap(table: np.ndarray, random: np.random.Generator) -> Interval:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Print a line for every number of seeds and deviation over seeds."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--studies", type=int, default=1000, help="simulated studies a row")
-    parser.add_argument("--seeds", default="3,5,10,30", help="numbers of seeds")
-    arguments = parser.parse_args()
+    parser.add_argument("--seeds", type=numbers, default=(3, 5, 10, 30), help="numbers of seeds")
+    given = parser.parse_args()
     random = np.random.default_rng(0)
-    kinds: dict[str, Callable[[np.ndarray], Interval]] = {
-        "seeds and images": lambda table: joint_spread(table, (0, 1)).interval,
-        "bootstrap of both": lambda table: bootstrap(table, random),
-        "seeds only": lambda table: joint_spread(table, (0, 1)).over_seeds,
-        "images only": lambda table: joint_spread(table, (0, 1)).over_images,
-    }
-    print("seeds  deviation over seeds  " + "  ".join(f"{kind:>17}" for kind in kinds))
-    for seeds in map(int, arguments.seeds.split(",")):
+    print("seeds  deviation over seeds  " + "  ".join(f"{kind:>17}" for kind in KINDS))
+    for seeds in given.seeds:
         for deviation in (0.001, 0.003, 0.010):
-            held = dict.fromkeys(kinds, 0)
-            for _ in range(arguments.studies):
+            held = dict.fromkeys(KINDS, 0)
+            for _ in range(given.studies):
                 table = scores(random, seeds, deviation)
-                for kind, interval_of in kinds.items():
-                    interval = interval_of(table)
+                found = joint_spread(table, (0, 1))
+                both = bootstrap(table, random)
+                intervals = found.interval, both, found.over_seeds, found.over_images
+                for kind, interval in zip(KINDS, intervals, strict=True):
                     held[kind] += interval is not None and interval[0] <= TRUE <= interval[1]
-            shares = "  ".join(f"{held[kind] / arguments.studies:>17.3f}" for kind in kinds)
+            shares = "  ".join(f"{held[kind] / given.studies:>17.3f}" for kind in KINDS)
             print(f"{seeds:>5}  {deviation:>20.3f}  {shares}", flush=True)
 
 

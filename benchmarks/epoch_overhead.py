@@ -1,6 +1,6 @@
 """What an epoch takes beside its steps, with tf.data's autotuning on and off.
 
-    python benchmarks/epoch_overhead.py [--images 1000 10000 60000] [--epochs 50]
+    python benchmarks/epoch_overhead.py [--images 1000,10000,60000] [--epochs 50]
 
 Trains bag-cnn's model as :func:`kerascw.training.fit.fit` does, on random images, once with the
 pipeline as it is and once with autotuning on again, as TensorFlow has it by default. An epoch lasts
@@ -13,8 +13,8 @@ import statistics
 import time
 from typing import Any
 
-import numpy as np
-from harness import machine, options, save
+from harness import machine, numbers, options, save
+from throughput import architectures, random_images
 
 from kerascw.quiet import import_tensorflow
 
@@ -27,7 +27,6 @@ from kerascw.data import Part
 from kerascw.data.pipeline import training_batches
 from kerascw.models import build_model
 from kerascw.runs.environment import have_threads
-from kerascw.studies import study_named
 from kerascw.training.fit import compiled
 from kerascw.training.prepare import device_for
 
@@ -56,13 +55,9 @@ class Clock(keras.callbacks.Callback):
 
 def measured(count: int, epochs: int, *, autotune: bool) -> dict[str, float]:
     """Train that many epochs on ``count`` images; return seconds and shares of overhead."""
-    experiment = study_named("bag-cnn").variants()["bag-cnn"]
+    experiment, _, _ = architectures()["bag-cnn"]
     spec = experiment.training
-    random = np.random.default_rng(0)
-    part = Part(
-        random.integers(0, 256, (count, 28, 28, 1), np.uint8),
-        random.integers(0, 5, count, np.int32),
-    )
+    part = Part(*random_images((28, 28, 1), 5, count))
     network = build_model(experiment.model, part.shape, 5, seed=0, for_training=True)
     model, _ = compiled(experiment, network, device_for("float32"), count)
     batches = training_batches(
@@ -91,17 +86,15 @@ def measured(count: int, epochs: int, *, autotune: bool) -> dict[str, float]:
 def main() -> None:
     """Measure, print and write."""
     parser = options(__doc__)
-    parser.add_argument("--images", type=int, nargs="+", default=[1_000, 10_000, 60_000])
+    parser.add_argument("--images", type=numbers, default=(1_000, 10_000, 60_000))
     parser.add_argument("--epochs", type=int, default=50)
     given = parser.parse_args()
     have_threads()
     print(f"{machine()}, {given.epochs} epochs each")
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    found: dict[int, dict[str, dict[str, float]]] = {count: {} for count in given.images}
     for count in given.images:
-        found[str(count)] = {}
         for name, autotune in (("autotune on", True), ("autotune off", False)):
-            one = measured(count, given.epochs, autotune=autotune)
-            found[str(count)][name] = one
+            one = found[count][name] = measured(count, given.epochs, autotune=autotune)
             print(
                 f"{count:>7,} images, {name:<12}  steps {one['steps']:.3f} s, epoch "
                 f"{one['epoch']:.3f} s (slowest {one['slowest'] / one['epoch']:.2f} times), beside "

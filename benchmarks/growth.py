@@ -1,35 +1,39 @@
-"""Time and memory as work grows: at 1,000, 10,000 and 60,000 images, and at 1, 2 and 4 jobs.
+"""Time and memory as work grows: by images, by jobs, and of many short runs beside a long one.
 
     python benchmarks/growth.py [--data-dir DIR]
 
-First loading, drawing an epoch's order, training an epoch and evaluating a held-out tenth, at each
-size, with the 93,322-parameter convnet of the convnet lab at batch 64 on Fashion-MNIST: seconds,
-and as a share of the epoch's training (loading is once a process, the others once an epoch). The
-smaller sets are the first images of the large one, which is the only one that is loaded. Then
-eight runs of an epoch on 5,400 images, by jobs: seconds, and the resident memory of all processes
-together at its highest.
+On Fashion-MNIST. First loading, drawing an epoch's order, training an epoch and evaluating a
+held-out tenth, with the 93,322-parameter convnet of the convnet lab at batch 64: seconds, and as a
+share of the epoch's training (loading is once a process, the others once an epoch). The smaller
+sets are the first images of the large one, which is the only one that is loaded. Then eight runs of
+an epoch on 5,400 images, by jobs: seconds, and the resident memory of all processes together at its
+highest. Last the 60 short runs of study bag-pretraining without its autoencoder's variants (5 %,
+10 %, ..., 100 % of the training data, three seeds, five epochs), start-up and scoring included,
+beside one long run of the same model, of which training alone is timed: images trained a second.
 """
 
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
-from harness import machine, options, save, seconds_of
+from harness import machine, numbers, options, save, seconds_of
 
+from kerascw.commands.terminal import images_trained
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment, Holdout
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import have_threads
+from kerascw.runs.many import run_many
 from kerascw.runs.store import Store
 from kerascw.studies import study_named
+from kerascw.studies.bag_learning import pretraining
 
-
-def numbers(text: str) -> tuple[int, ...]:
-    """Read an option's numbers, by comma."""
-    return tuple(int(word) for word in text.split(","))
+SWEEP_JOBS = 2
+LONG_EPOCHS = 20  # of 24,975 images
 
 
 def least(work: Callable[[], object], times: int) -> float:
@@ -43,7 +47,7 @@ def convnet() -> Experiment:
 
 
 def by_size(count: int, data_dir: Path | None, sample: bool) -> dict[str, float | None]:
-    """Measure the seconds of each part of the work on that many images, and the memory after."""
+    """Measure the seconds of each kind of work on that many images, and the memory after."""
     import tensorflow as tf
 
     from kerascw.data import Part, load_data
@@ -54,9 +58,8 @@ def by_size(count: int, data_dir: Path | None, sample: bool) -> dict[str, float 
     from kerascw.training.prepare import device_for
 
     load = seconds_of(lambda: load_data("fashion_mnist", data_dir=data_dir, sample=sample))
-    dataset = load_data("fashion_mnist", data_dir=data_dir, sample=sample)
-    part = Part(dataset.train.images[:count], dataset.train.labels[:count])
-    held = dataset.train.images[: count // 10]
+    train = load_data("fashion_mnist", data_dir=data_dir, sample=sample).train
+    part = Part(train.images[:count], train.labels[:count])
     experiment = convnet()
     network = build_model(experiment.model, seed=0, for_training=True)
     size = experiment.training.batch_size
@@ -71,12 +74,12 @@ def by_size(count: int, data_dir: Path | None, sample: bool) -> dict[str, float 
         model.fit(batches, shuffle=False, verbose=0)
 
     def evaluate() -> None:
-        predict(held)
+        predict(train.images[: count // 10])
 
     epoch()  # traces the graphs
     evaluate()
     return {
-        "load": load if count == len(dataset.train) else None,
+        "load": load if count == len(train) else None,
         "shuffle": least(shuffle, 3),
         "evaluate": least(evaluate, 3),
         "train": least(epoch, 2),
@@ -86,20 +89,16 @@ def by_size(count: int, data_dir: Path | None, sample: bool) -> dict[str, float 
 
 def by_jobs(jobs: int, runs: int, data_dir: Path | None, sample: bool) -> dict[str, float]:
     """Measure the seconds of several runs with that many jobs, and the most memory of all."""
-    from kerascw.runs.many import run_many
-
-    holdout = Holdout(how="first", count=600 if sample else 6_000)
     base = override(
         convnet(),
         {
             "data.name": "fashion_mnist",
             "data.sample": sample,
-            "data.holdout": holdout,
+            "data.holdout": Holdout(how="first", count=600 if sample else 6_000),
             "data.fraction": 0.1,
             "training.epochs": 1,
         },
     )
-    experiments = [base.model_copy(update={"seed": seed}) for seed in range(runs)]
     highest, over = 0.0, threading.Event()
 
     def watch() -> None:
@@ -117,6 +116,7 @@ def by_jobs(jobs: int, runs: int, data_dir: Path | None, sample: bool) -> dict[s
     thread = threading.Thread(target=watch)
     thread.start()
     try:
+        experiments = [base.model_copy(update={"seed": seed}) for seed in range(runs)]
         with tempfile.TemporaryDirectory() as folder:
             seconds = seconds_of(
                 lambda: run_many(experiments, Store(folder), data_dir=data_dir, jobs=jobs)
@@ -127,13 +127,35 @@ def by_jobs(jobs: int, runs: int, data_dir: Path | None, sample: bool) -> dict[s
     return {"seconds": seconds, "megabytes": highest}
 
 
+def short_beside_long(data_dir: Path | None, sample: bool) -> dict[str, Any]:
+    """Measure the images a second of 60 short runs, as a ratio to those of one long run."""
+    short = [
+        override(experiment, {"training.epochs": 5, "data.sample": sample, "seed": seed})
+        for name, experiment in pretraining().items()
+        if name.startswith("random, ")
+        for seed in range(3)
+    ]
+    if sample:  # to try this script
+        short = short[-1:]
+    epochs = {"training.epochs": 1 if sample else LONG_EPOCHS}
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        (long,) = run_many([override(short[-1], epochs)], store, data_dir=data_dir)
+        rate = images_trained(long) / long.environment["training_seconds"]
+        began = time.perf_counter()
+        runs = run_many(short, store, data_dir=data_dir, jobs=SWEEP_JOBS)
+        seconds = time.perf_counter() - began
+        ratio = sum(images_trained(run) for run in runs) / seconds / rate
+    return {"runs": len(runs), "jobs": SWEEP_JOBS, "ratio": ratio}
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = options(__doc__)
     parser.add_argument("--sizes", type=numbers, default=(1_000, 10_000, 60_000))
     parser.add_argument("--jobs", type=numbers, default=(1, 2, 4))
     parser.add_argument("--runs", type=int, default=8)
-    parser.add_argument("--sample", action="store_true", help="the bundled sample")
+    parser.add_argument("--sample", action="store_true", help="the bundled sample, to try this")
     given = parser.parse_args()
     import_tensorflow()
     have_threads()
@@ -152,6 +174,9 @@ def main() -> None:
         one = found["jobs"][jobs] = by_jobs(jobs, given.runs, given.data_dir, given.sample)
         print(f"--jobs {jobs}: {one['seconds']:.1f} s for {given.runs} runs, "
               f"{one['megabytes']:,.0f} MB", flush=True)  # fmt: skip
+    sweep = found["sweep"] = short_beside_long(given.data_dir, given.sample)
+    print(f"{sweep['runs']} short runs, --jobs {SWEEP_JOBS}: {sweep['ratio']:.2f} of the rate of "
+          "one long run")  # fmt: skip
     save(given.results, "growth", found)
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: contenders timed in turn, medians, memory, options, result files.
+"""What the benchmarks share: contenders timed in turn, medians, options, result files.
 
 A figure is the median over the rounds of one session, with its lowest and highest round. What is
 compared is timed in turn (A B A B ...), so that other work on the machine meets all contenders.
@@ -22,13 +22,12 @@ from kerascw.runs.store import write_json
 from kerascw.training.devices import cores
 
 RESULTS = Path(__file__).parent / "results"
-"""Where result files go by default; ``make bench`` makes the README's tables of them."""
 
 
 def options(doc: str | None, *, rounds: int | None = None) -> argparse.ArgumentParser:
-    """Make a parser with the first line of ``doc``, ``--results``, ``--data-dir``, ``--rounds``.
+    """Make a parser with ``--results``, ``--data-dir`` and, where there are rounds, ``--rounds``.
 
-    A benchmark without rounds leaves ``rounds`` out, and has no such option then.
+    Its description is the first line of ``doc``.
     """
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of result files")
@@ -36,6 +35,11 @@ def options(doc: str | None, *, rounds: int | None = None) -> argparse.ArgumentP
     if rounds is not None:
         parser.add_argument("--rounds", type=int, default=rounds)
     return parser
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Read an option's numbers, separated by commas."""
+    return tuple(int(word) for word in text.split(","))
 
 
 def machine() -> str:
@@ -71,19 +75,12 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def in_turn(
-    contenders: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: int = 0
-) -> dict[str, list[float]]:
-    """Call all contenders in turn, ``rounds`` times; list the figure that each returned.
-
-    The first ``warm_up`` rounds, in which graphs are traced and caches filled, are not listed.
-    """
+def in_turn(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Call all contenders in turn, ``rounds`` times; list the figures that each returned."""
     figures: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(warm_up + rounds):
+    for _ in range(rounds):
         for name, contender in contenders.items():
-            figure = contender()
-            if number >= warm_up:
-                figures[name].append(figure)
+            figures[name].append(contender())
     return figures
 
 
@@ -107,16 +104,18 @@ def gemm_peak(size: int = 2048) -> float:
 
 
 class Contender:
-    """A process of its own that does something whenever it is told to, and is idle meanwhile.
+    """A process that does a task whenever it is told to, and is idle meanwhile.
 
     Settings of threads belong to the process, so two contenders cannot share one. The script is
     started with ``--contender`` and ``words``, builds what it needs and calls :func:`serve`.
     """
 
     def __init__(self, script: str, *words: str) -> None:
-        command = [sys.executable, script, "--contender", *words]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, script, "--contender", *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self._answer()
 
@@ -161,73 +160,10 @@ def answers() -> TextIO:
     return to
 
 
-def serve(work: Callable[[], object] | Mapping[str, Callable[[], object]], to: TextIO) -> None:
-    """Be a contender: do each task once to warm up, then one a line, answering with the seconds.
-
-    ``work`` is the only task, or all tasks by their names.
-    """
-    tasks = work if isinstance(work, Mapping) else {"": work}
+def serve(tasks: Mapping[str, Callable[[], object]], to: TextIO) -> None:
+    """Be a contender: do each task once to warm up, then one a line, answering with the seconds."""
     for task in tasks.values():
         task()
     print(0.0, file=to, flush=True)
     for line in sys.stdin:
         print(seconds_of(tasks[line.strip()]), file=to, flush=True)
-
-
-# --- memory ---------------------------------------------------------------------------------
-
-
-class Memory:
-    """Resident memory in MB, noted along the way: of this process, and of those that train."""
-
-    def __init__(self) -> None:
-        self.own: list[float] = []
-        self.workers: list[dict[int, float]] = []  # by process number
-
-    def note(self) -> None:
-        """Note what all of them have now."""
-        import psutil
-
-        me = psutil.Process()
-        self.own.append(me.memory_info().rss / 1e6)
-        self.workers.append(
-            {
-                child.pid: child.memory_info().rss / 1e6
-                for child in me.children()
-                if any("popen_loky" in word for word in child.cmdline())
-            }
-        )
-
-    def print(self, what: str) -> None:
-        """Print the first note and every fifth; ``what`` is counted, such as ``run``."""
-        print(f"{what:>5}   main MB   training (process: MB)")
-        for number, (workers, own) in enumerate(zip(self.workers, self.own, strict=True), start=1):
-            if number == 1 or number % 5 == 0:
-                shown = ", ".join(f"{pid}: {size:.0f}" for pid, size in workers.items())
-                print(f"{number:>5}   {own:>7.0f}   {shown}")
-        print(f"main process: {self.own[0]:.0f} MB after the first {what}, {self.own[-1]:.0f} MB "
-              "after the last")  # fmt: skip
-        third = max(1, len(self.workers) // 3)
-        first, last = (
-            max((size for workers in share for size in workers.values()), default=0.0)
-            for share in (self.workers[:third], self.workers[-third:])
-        )
-        print(f"largest worker: {first:.0f} MB in the first third, {last:.0f} MB in the last")
-
-    def draw(self, path: Path, xlabel: str) -> None:
-        """Draw a line for every process into ``path``."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 4), layout="constrained")
-        axes = figure.subplots()
-        numbers = range(1, len(self.own) + 1)
-        axes.plot(numbers, self.own, color="#1b1b1b", label="main process")
-        for pid in dict.fromkeys(pid for workers in self.workers for pid in workers):
-            seen = [(n, w[pid]) for n, w in zip(numbers, self.workers, strict=True) if pid in w]
-            axes.plot(*zip(*seen, strict=True), marker=".", label=f"process {pid}: trains")
-        axes.set(xlabel=xlabel, ylabel="resident memory (MB)")
-        axes.set_ylim(bottom=0)
-        axes.legend(frameon=False, fontsize=8)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=130)
-        print(f"figure: {path}")

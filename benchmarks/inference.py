@@ -3,35 +3,31 @@
     python benchmarks/inference.py [--rounds 9]
 
 The model is LeNet's variant 4 with initial weights, without its auxiliary heads. All take the same
-random uint8 images and give probabilities; scaling to [0, 1] is in the time. ``kerascw`` is
-``kerascw.export.load.load_model(...).predict``, as ``python -m kerascw predict`` uses it, Keras is
-``model.predict``, PyTorch is eager with contiguous tensors, 100 images at a time. Each is a process
-of its own, measured in turn.
+random uint8 images and give probabilities; scaling to [0, 1] is in the time. kerascw is
+``load_model(...).predict``, as ``python -m kerascw predict`` uses it, Keras is ``model.predict``,
+PyTorch is eager with contiguous tensors, 100 images at a time. Each has a process of its own.
 """
 
 import argparse
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from harness import answers, contenders, in_turn, machine, options, save, serve, spread
-from throughput import architectures, torch_model
+from throughput import architectures, random_images, torch_model
+
+from kerascw.quiet import import_tensorflow
 
 CONTENDERS = ("kerascw", "Keras", "PyTorch")
 NAME = "LeNet v4"
 
 
-def images(count: int) -> np.ndarray:
-    """Make the images, the same in every process: uint8 ``[count, 28, 28, 1]``."""
-    return np.random.default_rng(0).integers(0, 256, (count, 28, 28, 1), np.uint8)
-
-
-def model() -> Any:
+def keras_model() -> Any:
     """Build the model that all have, in Keras."""
     from kerascw.models import build_model
-    from kerascw.quiet import import_tensorflow
 
     import_tensorflow()
     experiment, shape, classes = architectures()[NAME]
@@ -45,8 +41,7 @@ def answering(who: str, folder: str) -> Callable[[np.ndarray], Any]:
 
         return load_model(folder).predict
     if who == "Keras":
-        built = model()
-        return lambda batch: built.predict(batch, verbose=0)
+        return partial(keras_model().predict, verbose=0)
     import torch
 
     experiment, shape, classes = architectures()[NAME]
@@ -69,14 +64,12 @@ def main() -> None:
     parser.add_argument("--contender", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     counts = {"many": given.many, "single": given.single}
+    many, single = (random_images((28, 28, 1), 10, count)[0] for count in counts.values())
     if given.contender:
         to = answers()
-        answer, many, single = answering(*given.contender), images(given.many), images(given.single)
+        answer = answering(*given.contender)
         serve(
-            {
-                "many": lambda: answer(many),
-                "single": lambda: [answer(single[at : at + 1]) for at in range(len(single))],
-            },
+            {"many": lambda: answer(many), "single": lambda: [answer(one[None]) for one in single]},
             to,
         )
         return
@@ -86,15 +79,17 @@ def main() -> None:
     sizes = ["--many", str(given.many), "--single", str(given.single)]
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        classes = [str(number) for number in range(10)]
         folder = export(
-            model(), Path(temporary) / "model", class_names=classes, check_images=images(8)
+            keras_model(),
+            Path(temporary) / "model",
+            class_names=[str(number) for number in range(10)],
+            check_images=many[:8],
         )
         words = {who: (who, str(folder), *sizes) for who in given.only.split(",")}
         with contenders(__file__, words) as started:
             for what, count in counts.items():
                 taken = in_turn(
-                    {who: lambda c=c, what=what: c.seconds(what) for who, c in started.items()},
+                    {who: partial(each.seconds, what) for who, each in started.items()},
                     given.rounds,
                 )
                 found[what] = {

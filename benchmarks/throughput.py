@@ -1,6 +1,6 @@
 """Training images a second of five architectures: kerascw, plain Keras and PyTorch.
 
-    python benchmarks/throughput.py [--rounds 9] [--only "LeNet v4"] [--seconds 0.7]
+    python benchmarks/throughput.py [--rounds 9] [--only "LeNet v4" [--augmented]] [--seconds 0.7]
 
 The contenders are kerascw as it fits; ``model.fit`` on float images in memory, as a notebook has
 it, and the same on a pipeline as Keras makes of such arrays, but with tf.data's autotuning off (see
@@ -12,7 +12,8 @@ the better of the two PyTorch. The share of the peak is of the arithmetic of con
 layers, forward and backward, in the rate of a large single-precision matrix product, measured in
 the same rounds.
 
-LeNet's idle auxiliary heads, augmentation and the digits' L2 are left out everywhere.
+LeNet's idle auxiliary heads, augmentation and the digits' L2 are left out everywhere;
+``--augmented`` adds kerascw with the five augmentations of the LeNet report.
 """
 
 import argparse
@@ -22,19 +23,19 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from harness import RESULTS, Contender, answers, gemm_peak, serve, spread
+from harness import answers, contenders, gemm_peak, in_turn, machine, options, save, serve, spread
 
-from kerascw.experiment.settings import override
-from kerascw.experiment.spec import ConvNet, Experiment
-from kerascw.runs.environment import processor
-from kerascw.runs.store import write_json
+from kerascw.experiment.settings import LENET, override
+from kerascw.experiment.spec import Experiment
+from kerascw.quiet import import_tensorflow
 from kerascw.studies import study_named
 from kerascw.studies.lenet import experiment as lenet
-from kerascw.training.devices import cores
 
 KERAS = ("Keras", "Keras, autotune off")
 PYTORCH = ("PyTorch", "PyTorch, channels last")
 CONTENDERS = ("kerascw", *KERAS, *PYTORCH)
+AUGMENTED = "kerascw, augmented"
+OPTIMIZERS = {"adam": "Adam", "adamax": "Adamax", "rmsprop": "RMSprop", "sgd": "SGD"}
 GOAL, GOAL_KERAS = 1.4, 2.0
 RATES = {"bag-cnn": 15e3, "test 1": 9e3, "LeNet v4": 4e3, "cifar-cnn": 10e3, "digits": 50e3}
 """About how many images a second, to choose how many one turn takes."""
@@ -53,21 +54,34 @@ def architectures() -> dict[str, tuple[Experiment, tuple[int, int, int], int]]:
     return {name: (override(e, bare), *rest) for name, (e, *rest) in found.items()}
 
 
-def random_images(shape: tuple[int, int, int], classes: int, count: int) -> tuple[np.ndarray, ...]:
-    """Return random uint8 images and int32 labels."""
+def random_images(
+    shape: tuple[int, int, int], classes: int, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return random uint8 images and int32 labels, the same in every process."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, *shape), np.uint8)
     return images, random.integers(0, classes, count).astype(np.int32)
 
 
-# --- the contenders: each returns one epoch --------------------------------------------------
+# --- the contenders: each function returns one that trains an epoch --------------------------
 
 
-def ours(experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int) -> Callable:
-    """Train as :func:`kerascw.training.fit.fit` does."""
-    from kerascw.quiet import import_tensorflow
-
+def contender(name: str, who: str, count: int) -> Callable[[], object]:
+    """Build the model of an architecture and its training on ``count`` images."""
+    experiment, shape, classes = architectures()[name]
+    given = experiment, *random_images(shape, classes, count), classes
+    if who in PYTORCH:
+        return torch_loop(*given, channels_last="last" in who)
     import_tensorflow()
+    if who in KERAS:
+        return plain_keras(*given, autotune="off" not in who)
+    return ours(*given, augmented=who == AUGMENTED)
+
+
+def ours(
+    experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int, augmented: bool
+) -> Callable[[], object]:
+    """Train as :func:`kerascw.training.fit.fit` does."""
     import tensorflow as tf
 
     from kerascw.data import Part
@@ -87,47 +101,38 @@ def ours(experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes
         batch_size=spec.batch_size,
         seed=0,
         epoch=tf.Variable(0, dtype=tf.int32),
+        augmentation=LENET if augmented else (),
     )
     return lambda: model.fit(batches, shuffle=False, verbose=0)
 
 
-def plain(
+def plain_keras(
     experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int, autotune: bool
-) -> Callable:
+) -> Callable[[], object]:
     """Train as a notebook does; without ``autotune`` on a pipeline of our own, else Keras'."""
-    from kerascw.quiet import import_tensorflow
-
-    import_tensorflow()
     import keras
 
     kl, spec = keras.layers, experiment.model
-    assert isinstance(spec, ConvNet)
     layers: list[Any] = [keras.Input(images.shape[1:])]
-    act = spec.activation
 
-    def norm(size: Any) -> list[Any]:
-        return [kl.BatchNormalization(momentum=spec.batch_norm_momentum), kl.Activation(act)]
+    def add(layer: Any, activation: str, batch_norm: bool) -> None:
+        layers.append(layer)
+        if batch_norm:
+            layers.append(kl.BatchNormalization(momentum=spec.batch_norm_momentum))
+        layers.append(kl.Activation(activation))
 
     for at, filters in enumerate(spec.filters):
-        layers.append(
-            kl.Conv2D(
-                filters, spec.kernel_of(at), padding=spec.padding_of(at),
-                activation=None if spec.batch_norm else act,
-            )
-        )  # fmt: skip
-        layers += norm(filters) if spec.batch_norm else []
-        layers += [kl.MaxPooling2D(2)] if at + 1 in spec.pool_after else []
+        convolution = kl.Conv2D(filters, spec.kernel_of(at), padding=spec.padding_of(at))
+        add(convolution, spec.activation, spec.batch_norm)
+        if at + 1 in spec.pool_after:
+            layers.append(kl.MaxPooling2D(2))
     layers.append(kl.Flatten())
     for units in spec.dense:
-        own = None if spec.dense_batch_norm else spec.dense_activation or act
-        layers += [kl.Dense(units, activation=own)]
-        layers += norm(units) if spec.dense_batch_norm else []
-    layers.append(kl.Dense(classes, activation="softmax"))
-    model = keras.Sequential(layers)
+        add(kl.Dense(units), spec.dense_activation or spec.activation, spec.dense_batch_norm)
+    model = keras.Sequential([*layers, kl.Dense(classes, activation="softmax")])
     optimizer = experiment.training.optimizer
-    kind = {"adam": "Adam", "adamax": "Adamax", "rmsprop": "RMSprop", "sgd": "SGD"}[optimizer.kind]
     model.compile(
-        getattr(keras.optimizers, kind)(optimizer.learning_rate),
+        getattr(keras.optimizers, OPTIMIZERS[optimizer.kind])(optimizer.learning_rate),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
@@ -161,8 +166,12 @@ def keras_batches(images: np.ndarray, labels: np.ndarray, size: int) -> Any:
 
 
 def torch_loop(
-    experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int, last: bool
-) -> Callable:
+    experiment: Experiment,
+    images: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    channels_last: bool,
+) -> Callable[[], object]:
     """Train in PyTorch's own way, eagerly."""
     import torch
     from torch import nn
@@ -170,14 +179,12 @@ def torch_loop(
     model = torch_model(experiment.model, images.shape[1:], classes)
     x = torch.from_numpy(images.astype("float32") / 255).permute(0, 3, 1, 2).contiguous()
     y = torch.from_numpy(labels).long()
-    if last:
+    if channels_last:
         model = model.to(memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last)
-    rate = experiment.training.optimizer.learning_rate
-    optimizer: Any = {
-        "adam": torch.optim.Adam, "adamax": torch.optim.Adamax,
-        "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD,
-    }[experiment.training.optimizer.kind](model.parameters(), lr=rate)  # fmt: skip
+    spec = experiment.training.optimizer
+    kind = getattr(torch.optim, OPTIMIZERS[spec.kind])
+    optimizer = kind(model.parameters(), lr=spec.learning_rate)
     size, loss_of = experiment.training.batch_size, nn.CrossEntropyLoss()
 
     def epoch() -> None:
@@ -201,32 +208,29 @@ def torch_loop(
 
 def torch_model(spec: Any, shape: tuple[int, ...], classes: int) -> Any:
     """Return the same layers in PyTorch, which pools after the activation as its tutorials do."""
+    import torch
     from torch import nn
 
-    def activated(name: str) -> list[Any]:
-        return [nn.ReLU()] if name == "relu" else []
-
-    height, width, channels = shape
     layers: list[Any] = []
+
+    def add(layer: Any, norm: Any, activation: str) -> None:
+        layers.append(layer)
+        layers.extend([norm] if norm else [])
+        layers.extend([nn.ReLU()] if activation == "relu" else [])
+
     for at, filters in enumerate(spec.filters):
-        kernel, padding = spec.kernel_of(at), spec.padding_of(at)
-        layers.append(nn.Conv2d(channels, filters, kernel, padding=padding))
-        if padding == "valid":
-            height, width = height - kernel + 1, width - kernel + 1
-        layers += [nn.BatchNorm2d(filters)] if spec.batch_norm else []
-        layers += activated(spec.activation)
+        convolution = nn.LazyConv2d(filters, spec.kernel_of(at), padding=spec.padding_of(at))
+        add(convolution, nn.LazyBatchNorm2d() if spec.batch_norm else None, spec.activation)
         if at + 1 in spec.pool_after:
             layers.append(nn.MaxPool2d(2))
-            height, width = height // 2, width // 2
-        channels = filters
     layers.append(nn.Flatten())
-    size = channels * height * width
     for units in spec.dense:
-        layers.append(nn.Linear(size, units))
-        layers += [nn.BatchNorm1d(units)] if spec.dense_batch_norm else []
-        layers += activated(spec.dense_activation or spec.activation)
-        size = units
-    return nn.Sequential(*layers, nn.Linear(size, classes))
+        norm = nn.LazyBatchNorm1d() if spec.dense_batch_norm else None
+        add(nn.LazyLinear(units), norm, spec.dense_activation or spec.activation)
+    model = nn.Sequential(*layers, nn.LazyLinear(classes))
+    height, width, channels = shape
+    model(torch.zeros(2, channels, height, width))  # gives lazy layers their sizes
+    return model
 
 
 # --- the measurement --------------------------------------------------------------------------
@@ -252,34 +256,30 @@ def operations(spec: Any, shape: tuple[int, int, int], classes: int) -> int:
     return total + sum(2 * 3 * a * b for a, b in pairwise(sizes))
 
 
-def measured(name: str, rounds: int, seconds: float) -> dict[str, Any]:
+def measured(name: str, rounds: int, seconds: float, augmented: bool) -> dict[str, Any]:
     """Return the rates of all contenders on one architecture."""
     experiment, shape, classes = architectures()[name]
     size = experiment.training.batch_size
     count = max(4, round(RATES[name] * seconds / size)) * size
-    several = {who: Contender(__file__, name, who, str(count)) for who in CONTENDERS}
-    rates: dict[str, list[float]] = {who: [] for who in CONTENDERS}
-    peaks = []
-    for _ in range(rounds):
-        peaks.append(gemm_peak())
-        for who, contender in several.items():
-            rates[who].append(count / contender.seconds())
-    for contender in several.values():
-        contender.close()
-    figures = {who: spread(values) for who, values in rates.items()}
-    mine = figures["kerascw"]["median"]
-    keras, torch = (max(figures[who]["median"] for who in kind) for kind in (KERAS, PYTORCH))
+    every = (*CONTENDERS, AUGMENTED) if augmented else CONTENDERS
+    with contenders(__file__, {who: (name, who, str(count)) for who in every}) as started:
+        turns = {who: each.seconds for who, each in started.items()}
+        found = in_turn({"peak": gemm_peak, **turns}, rounds)
+    peak = spread(found.pop("peak"))
+    rates = {who: spread([count / taken for taken in turns]) for who, turns in found.items()}
+    mine = rates["kerascw"]["median"]
+    keras, torch = (max(rates[who]["median"] for who in kind) for kind in (KERAS, PYTORCH))
     needed = operations(experiment.model, shape, classes)
     return {
         "batch_size": size,
         "images": count,
-        "rates": figures,
+        "rates": rates,
         "to_keras": mine / keras,
         "to_pytorch": mine / torch,
         "to_better": mine / max(torch, keras),
         "operations_per_image": needed,
-        "gemm_peak": spread(peaks),
-        "share_of_peak": mine * needed / spread(peaks)["median"],
+        "gemm_peak": peak,
+        "share_of_peak": mine * needed / peak["median"],
     }
 
 
@@ -292,40 +292,37 @@ def show(name: str, found: dict[str, Any]) -> None:
     print(f"  {found['to_keras']:.2f} times Keras, {found['to_pytorch']:.2f} times PyTorch; "
           f"{found['share_of_peak']:.0%} of the matrix product's "
           f"{found['gemm_peak']['median'] / 1e9:,.0f} GFLOP/s", flush=True)  # fmt: skip
+    if AUGMENTED in found["rates"]:
+        plain, augmented = (found["rates"][who]["median"] for who in ("kerascw", AUGMENTED))
+        print(f"  augmentation costs {1 - augmented / plain:.1%}")
 
 
 def main() -> None:
     """Measure, print and write, or be one of the contenders."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser = options(__doc__, rounds=9)
     parser.add_argument("--seconds", type=float, default=0.7)
-    parser.add_argument("--only", choices=RATES)
+    parser.add_argument("--only", choices=RATES, help="print one architecture's, write no file")
+    parser.add_argument("--augmented", action="store_true", help="with --only")
     parser.add_argument("--contender", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.contender:
+    given = parser.parse_args()
+    if given.contender:
         to = answers()
-        name, who, count = options.contender
-        experiment, shape, classes = architectures()[name]
-        given = experiment, *random_images(shape, classes, int(count)), classes
-        if who.startswith("PyTorch"):
-            serve(torch_loop(*given, last="last" in who), to)
-        elif who == "kerascw":
-            serve(ours(*given), to)
-        else:
-            serve(plain(*given, autotune="off" not in who), to)
+        name, who, count = given.contender
+        serve({"": contender(name, who, int(count))}, to)
         return
-    print(f"{processor()}, {cores()} cores, {options.rounds} rounds", flush=True)
+    if given.augmented and not given.only:
+        parser.error("--augmented: needs --only")
+    print(f"{machine()}, {given.rounds} rounds", flush=True)
     found = {}
-    for name in [options.only] if options.only else RATES:
-        found[name] = measured(name, options.rounds, options.seconds)
+    for name in [given.only] if given.only else RATES:
+        found[name] = measured(name, given.rounds, given.seconds, given.augmented)
         show(name, found[name])
-    if options.only:
+    if given.only:
         return
     mean = math.prod(f["to_keras"] for f in found.values()) ** (1 / len(found))
     print(f"geometric mean: {mean:.2f} times Keras (goal: {GOAL_KERAS}; and each {GOAL} times the "
           "better of Keras and PyTorch)")  # fmt: skip
-    RESULTS.mkdir(exist_ok=True)
-    write_json(RESULTS / "throughput.json", {"architectures": found, "to_keras": mean})
+    save(given.results, "throughput", {"architectures": found, "to_keras": mean})
 
 
 if __name__ == "__main__":

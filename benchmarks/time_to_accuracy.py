@@ -22,7 +22,6 @@ from typing import Any
 from harness import machine, markdown, options, save, spread
 
 from kerascw.console import console
-from kerascw.data import Dataset
 from kerascw.data.load import dataset_for
 from kerascw.data.sources import NotFoundError
 from kerascw.errors import choices
@@ -43,6 +42,9 @@ KINDS = ("report", "fast")
 GOAL = 0.25
 """The share of the report's recipe's time that the fast one may take."""
 
+Runs = dict[str, dict[str, list[Run]]]
+"""One a seed, by task and kind of recipe."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -54,7 +56,7 @@ class Task:
     variant: str
     published_as: str  # the study's name of what was published, where it is another variant's
     figure: str = "test.accuracy"
-    on_everything: bool = False  # no part held out
+    on_everything: bool = False  # nothing held out
     changes: tuple[tuple[str, Any], ...] = ()  # to the fast recipe, as --set has them
 
     @property
@@ -77,11 +79,9 @@ class Task:
 
     def reached(self, figure: float) -> bool:
         """Return whether a figure is the published one or better, to the decimals printed."""
-        printed, digits = self.published.best_reading, self.published.digits
-        rounded = round(figure, digits)
-        if self.figure.endswith("error"):
-            return rounded <= round(printed, digits)
-        return rounded >= round(printed, digits)
+        digits = self.published.digits
+        printed, rounded = round(self.published.best_reading, digits), round(figure, digits)
+        return rounded <= printed if self.figure.endswith("error") else rounded >= printed
 
 
 TASKS = {
@@ -107,7 +107,7 @@ TASKS = {
         "scikit-learn's digits, convnet, patience 20",
         *("fastest", "digits", "convnet", "convnet"),
         figure="test.error",
-        # pictures of 8 x 8, 1,000 of them: one pooling is enough, and two layers are traced sooner
+        # images of 8 x 8, 1,000 of them: one pooling is enough, and two layers are traced sooner
         changes=(
             ("model.pool_after", (2,)),
             ("model.filters", (32, 64)),
@@ -119,48 +119,30 @@ TASKS = {
 """In the order of the table."""
 
 
-def train(
-    tasks: list[str],
-    seeds: int,
-    store: Store,
-    data_dir: Path | None,
-    most_epochs: int | None,
-    say: Callable[[str], None],
-) -> dict[str, dict[str, list[Run]]]:
-    """Return the runs of every task and kind, one a seed, training what is not kept, in turn."""
-    runs: dict[str, dict[str, list[Run]]] = {}
-    for seed in range(seeds):
+def train(tasks: list[str], given: Any, say: Callable[[str], None]) -> Runs:
+    """Return the runs of every task and recipe, one a seed; train in turn what is not cached."""
+    store = Store(given.runs)
+    runs: Runs = {}
+    for seed in range(given.seeds):
         for name in tasks:
             for kind in KINDS:
-                experiment = TASKS[name].experiment(kind, seed, most_epochs)
+                experiment = TASKS[name].experiment(kind, seed, given.epochs)
                 try:
-                    dataset = _dataset(experiment, data_dir)
+                    dataset = dataset_for(experiment.data, given.data_dir)
                 except NotFoundError as error:
                     say(f"{name}: left out, its data are not here ({error})")
                     break
                 run = run_experiment(experiment, dataset, store)
-                runs.setdefault(name, {k: [] for k in KINDS})[kind].append(run)
-                seconds, figure = _seconds(run), figure_of(run, TASKS[name].figure)
+                runs.setdefault(name, {kind: [] for kind in KINDS})[kind].append(run)
+                seconds, figure = (
+                    run.environment["training_seconds"],
+                    figure_of(run, TASKS[name].figure),
+                )
                 say(f"{name:<8} seed {seed}  {kind:<7} {seconds:7.1f} s   {figure:.4f}")
     return runs
 
 
-def _dataset(experiment: Experiment, data_dir: Path | None) -> Dataset:
-    """Return the dataset from ``data_dir``, or from elsewhere where that has only other ones."""
-    if data_dir is not None:
-        try:
-            return dataset_for(experiment.data, data_dir)
-        except NotFoundError:
-            pass
-    return dataset_for(experiment.data, None)
-
-
-def _seconds(run: Run) -> float:
-    seconds: float = run.environment["training_seconds"]
-    return seconds
-
-
-def summary(runs: dict[str, dict[str, list[Run]]]) -> dict[str, Any]:
+def summary(runs: Runs) -> dict[str, Any]:
     """Return all figures of the table, as JSON has them."""
     tasks = {}
     for name, kinds in runs.items():
@@ -172,21 +154,20 @@ def summary(runs: dict[str, dict[str, list[Run]]]) -> dict[str, Any]:
             "recipe": task.recipe,
             "changes": dict(task.changes),
         }
-        for kind, several in kinds.items():
-            figures = [figure_of(run, task.figure) for run in several]
+        for kind, each in kinds.items():
+            figures = [figure_of(run, task.figure) for run in each]
             assert all(figure is not None for figure in figures), "none diverged"
             mean = statistics.fmean(figures)
             row[kind] = {
                 "figures": figures,
                 "mean": mean,
                 "reached": task.reached(mean),
-                "seconds": [_seconds(run) for run in several],
-                "epochs": [run.metrics["epochs_trained"] for run in several],
-                "parameters": several[0].metrics["parameters"],
+                "seconds": [run.environment["training_seconds"] for run in each],
+                "epochs": [run.metrics["epochs_trained"] for run in each],
+                "parameters": each[0].metrics["parameters"],
             }
-        ratios = [
-            fast / own for own, fast in zip(*(row[kind]["seconds"] for kind in KINDS), strict=True)
-        ]
+        report, fast = (row[kind]["seconds"] for kind in KINDS)
+        ratios = [ours / theirs for theirs, ours in zip(report, fast, strict=True)]
         row["ratio"] = {"median": statistics.median(ratios), "seeds": ratios}
         row["goal_met"] = row["fast"]["reached"] and row["ratio"]["median"] <= GOAL
         tasks[name] = row
@@ -241,9 +222,7 @@ def main() -> None:
     terminal = console()
     terminal.print(machine())
     import_tensorflow()
-    runs = train(
-        tasks, given.seeds, Store(given.runs), given.data_dir, given.epochs, terminal.print
-    )
+    runs = train(tasks, given, terminal.print)
     if not runs:
         parser.error("no task's data are here; see --data-dir")
     content = summary(runs) | ({"cut_to_epochs": given.epochs} if given.epochs else {})

@@ -18,7 +18,7 @@ _COMMANDS = {
     "fidelity": "kerascw.commands.fidelity:command",
     "learning-curve": "kerascw.commands.learning_curve:learning_curve",
     "list": "kerascw.commands.list:command",
-    "predict": "kerascw.export.predict:command",
+    "predict": "kerascw.commands.predict:command",
     "report": "kerascw.commands.report:command",
     "results": "kerascw.commands.results:command",
     "run": "kerascw.commands.run:command",

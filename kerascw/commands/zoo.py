@@ -8,20 +8,26 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from kerascw.commands.options import data_dir_option, runs_option, saved_models_option
+from kerascw.console import console
+from kerascw.data import load_data
+from kerascw.data.image_files import Picture, read_pictures
 from kerascw.errors import CallError, choices
-from kerascw.export.card import Card
+from kerascw.evaluation.statistics import over_seeds
+from kerascw.export.card import Card, card_of
 from kerascw.export.load import EXTRA_FILE, LoadedModel, load_model, read_document, versions_in
-
-if TYPE_CHECKING:
-    from kerascw.lab.plan import StudyResult
-    from kerascw.lab.study import Budget
-    from kerascw.runs.store import Store
+from kerascw.export.run import export_run
+from kerascw.lab.plan import FINAL, StudyResult, planned
+from kerascw.lab.study import Budget
+from kerascw.runs.store import Store, write_json
+from kerascw.studies import recall, study_named
 
 CARD = "README.md"
 """The card for people, in the model's folder; the same figures are in kerascw.json."""
@@ -34,7 +40,7 @@ class Check:
     """Images that come with this package or scikit-learn, to check a kept model by."""
 
     data: str  # dataset
-    parts: tuple[str, ...]
+    parts: tuple[str, ...]  # splits: train, test
     words: str  # what the images are
     sample: bool = False
 
@@ -51,7 +57,7 @@ class ZooModel:
     licence: str  # of the data
     check: Check
     limits: tuple[str, ...]
-    budget: "Budget" = "full"
+    budget: Budget = "full"
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -124,7 +130,7 @@ ZOO = {
 
 
 def make(
-    model: ZooModel, store: "Store", saved_models: Path, *, data_dir: str | Path | None = None
+    model: ZooModel, store: Store, saved_models: Path, *, data_dir: str | Path | None = None
 ) -> Path:
     """Export a model of the zoo from its kept runs, write its card, and return its folder.
 
@@ -136,10 +142,6 @@ def make(
     CallError
         The study was not run as the zoo needs it.
     """
-    from kerascw.export.card import card_of
-    from kerascw.export.run import export_run
-    from kerascw.runs.store import write_json
-
     result = _kept(model, store)
     run = result.product
     version = export_run(run, saved_models / model.name, data_dir=data_dir)
@@ -161,15 +163,14 @@ def make(
     temporary = version / EXTRA_FILE.parent / ".kerascw.json.writing"
     write_json(temporary, document)
     temporary.replace(version / EXTRA_FILE)
-    write_card(saved_models / model.name)
+    temporary = version.parent / ".README.md.writing"
+    temporary.write_text(card_text(document))
+    temporary.replace(version.parent / CARD)
     return version
 
 
-def _kept(model: ZooModel, store: "Store") -> "StudyResult":
+def _kept(model: ZooModel, store: Store) -> StudyResult:
     """Read the variant's runs from the store, with those on all training images."""
-    from kerascw.lab.plan import FINAL, StudyResult, planned
-    from kerascw.studies import recall, study_named
-
     study = study_named(model.study)
     plan = planned(study, budget=model.budget, seeds=model.seeds, settings=model.settings)
     names = (model.variant, model.variant + FINAL)
@@ -184,11 +185,8 @@ def _kept(model: ZooModel, store: "Store") -> "StudyResult":
     return StudyResult(result.plan, {name: result.runs[name] for name in names})
 
 
-def _over_seeds(model: ZooModel, result: "StudyResult") -> dict[str, Any]:
+def _over_seeds(model: ZooModel, result: StudyResult) -> dict[str, Any]:
     """Say which seed was chosen, and how the test accuracy varies over the seeds."""
-    from kerascw.evaluation.statistics import over_seeds
-    from kerascw.lab.plan import FINAL
-
     finals = {run.experiment.seed: run for run in result.runs[model.variant + FINAL]}
     spread = over_seeds([run.metrics["test"]["accuracy"] for run in finals.values()])
     return {
@@ -215,9 +213,6 @@ def measure(check: Check, model: LoadedModel) -> dict[str, Any]:
 
     They are read from a file, as any array that is given to predict.
     """
-    from kerascw.data import load_data
-    from kerascw.data.image_files import Picture, read_pictures
-
     dataset = load_data(check.data, sample=check.sample)
     parts = [getattr(dataset, part) for part in check.parts]
     labels = np.concatenate([part.labels for part in parts])
@@ -228,20 +223,17 @@ def measure(check: Check, model: LoadedModel) -> dict[str, Any]:
         images = [picture.array for picture in read if isinstance(picture, Picture)]
     correct = int((model.predict(np.stack(images)).class_ids == labels).sum())
     return {
-        **{"dataset": check.data, "sample": check.sample, "parts": list(check.parts)},
-        **{"words": check.words, "pictures": len(labels)},
-        **{"correct": correct, "accuracy": correct / len(labels)},
+        "dataset": check.data,
+        "sample": check.sample,
+        "parts": list(check.parts),
+        "words": check.words,
+        "pictures": len(labels),
+        "correct": correct,
+        "accuracy": correct / len(labels),
     }
 
 
 # --- the card -------------------------------------------------------------------------------
-
-
-def write_card(folder: Path) -> Path:
-    """Write README.md for the newest version of a model of the zoo, and return its path."""
-    temporary = folder / ".README.md.writing"
-    temporary.write_text(card_text(kept_document(kept_version(folder))))
-    return temporary.replace(folder / CARD)
 
 
 def kept_version(folder: Path) -> Path:
@@ -292,17 +284,15 @@ def card_text(document: Mapping[str, Any]) -> str:
     )
 
 
-def _most_confused(
-    confusion: Sequence[Sequence[int]], how_many: int = 3
-) -> list[tuple[int, int, int]]:
-    """Return count, true and predicted class of the most frequent mistakes."""
+def _most_confused(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """Return count, true and predicted class of the three most frequent mistakes."""
     pairs = [
         (count, truth, guess)
         for truth, row in enumerate(confusion)
         for guess, count in enumerate(row)
         if guess != truth and count
     ]
-    return sorted(pairs, key=lambda pair: (-pair[0], *pair[1:]))[:how_many]
+    return sorted(pairs, key=lambda pair: (-pair[0], *pair[1:]))[:3]
 
 
 def _settings(tree: Mapping[str, Any], path: str = "") -> list[str]:
@@ -330,9 +320,6 @@ def _settings(tree: Mapping[str, Any], path: str = "") -> list[str]:
 @runs_option
 def command(names: Sequence[str], data_dir: Path | None, saved_models: Path, runs: Path) -> None:
     """Export each MODEL of the zoo from its kept runs and write its card; or list the models."""
-    from kerascw.console import console
-    from kerascw.runs.store import Store
-
     for name in names:
         if name not in ZOO:
             raise CallError(f"zoo: no model {name!r}; choose {choices(ZOO)}")
@@ -348,9 +335,7 @@ def command(names: Sequence[str], data_dir: Path | None, saved_models: Path, run
         click.echo(f"next: python -m kerascw predict {saved_models / name} IMAGE...", err=True)
 
 
-def _list(terminal: Any, saved_models: Path) -> None:
-    from rich.table import Table
-
+def _list(terminal: Console, saved_models: Path) -> None:
     table = Table("model", "tells apart", "kept", "trained by", box=None)
     for model in ZOO.values():
         kept = (saved_models / model.name / CARD).is_file()

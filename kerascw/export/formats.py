@@ -27,30 +27,32 @@ from kerascw.quiet import import_tensorflow, stderr_held_back
 _OPSET = 17
 """Of ONNX: what this writes needs no newer one, and runtimes since 2022 have it."""
 
-_NEEDED: dict[Format, dict[str, str]] = {
-    "onnx": {"tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
+PACKAGES: dict[Format, dict[str, str]] = {
+    "saved_model": {},
+    "keras": {},
+    "onnx": {"tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime", "onnx": "onnx"},
     "litert": {"ai_edge_litert": "ai-edge-litert"},
 }
-"""What writes and proves a format: modules and their packages."""
+"""What writes and proves a format, beside TensorFlow: modules and their packages."""
 
 
 def check_installed(form: Format) -> None:
     """Raise a :class:`KerascwError` that says what to install, where something is missing."""
-    for module, package in _NEEDED.get(form, {}).items():
+    for module, package in PACKAGES[form].items():
         if find_spec(module) is None:
-            raise KerascwError(missing(f"to export {with_article(form)}", package, "export"))
+            raise missing("to export", form, package, "export")
 
 
 def write(model: Any, path: Path, form: Format, document: Mapping[str, Any]) -> None:
     """Write ``model`` to the new folder ``path``, as one file or as a SavedModel.
 
-    ``document`` has ``class_names``, ``input_shape`` and further facts. A model that is one file
-    carries it inside; that of a SavedModel is written beside the model by the caller.
+    ``document`` has ``class_names``, ``input_shape`` and ``card``. A model that is one file carries
+    it inside; that of a SavedModel is written beside the model by the caller.
 
     Raises
     ------
     KerascwError
-        The format has no equivalent for a part of the model, or the disk is full.
+        The format has no equivalent for something in the model, or the disk is full.
     """
     import_tensorflow()
     path.mkdir()
@@ -82,12 +84,19 @@ def _write_keras(model: Any, path: Path, document: Mapping[str, Any]) -> None:
     _zip_in(path / FILES["keras"], document)
 
 
+def _images(document: Mapping[str, Any]) -> list[Any]:
+    """Return the input signature of raw images."""
+    import tensorflow as tf
+
+    return [tf.TensorSpec((None, *document["input_shape"]), tf.uint8, "images")]
+
+
 def _write_onnx(model: Any, path: Path, document: Mapping[str, Any]) -> None:
     import onnx
     import tensorflow as tf
     import tf2onnx
 
-    signature = [tf.TensorSpec((None, *document["input_shape"]), tf.uint8, "images")]
+    signature = _images(document)
     function = tf.function(_heads(model), input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
     onnx.helper.set_model_props(proto, {DOCUMENT: json.dumps(document)})
@@ -98,12 +107,11 @@ def _write_litert(model: Any, path: Path, document: Mapping[str, Any]) -> None:
     import keras
     import tensorflow as tf
 
-    signature = [tf.TensorSpec((None, *document["input_shape"]), tf.uint8, "images")]
     # the names of inputs and outputs reach the converter only by way of a SavedModel
     with tempfile.TemporaryDirectory(dir=path) as scratch:
         archive = keras.export.ExportArchive()
         archive.track(model)
-        archive.add_endpoint(SIGNATURE, _heads(model), signature)
+        archive.add_endpoint(SIGNATURE, _heads(model), _images(document))
         archive.write_out(scratch, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(scratch, signature_keys=[SIGNATURE])
         with stderr_held_back():  # its notices come from C++
@@ -141,14 +149,12 @@ def _write_saved_model(model: Any, path: Path, document: Mapping[str, Any]) -> N
     def classify_encoded(pictures: Any) -> dict[str, Any]:
         spec = tf.TensorSpec(shape, tf.uint8)
         return classify(
-            tf.map_fn(
-                lambda picture: decode(picture, shape, fit), pictures, fn_output_signature=spec
-            )
+            tf.map_fn(lambda each: decode(each, shape, fit), pictures, fn_output_signature=spec)
         )
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint(SIGNATURE, classify, [tf.TensorSpec((None, *shape), tf.uint8, "images")])
+    archive.add_endpoint(SIGNATURE, classify, _images(document))
     archive.add_endpoint(
         "encoded", classify_encoded, [tf.TensorSpec((None,), tf.string, "pictures")]
     )
@@ -186,24 +192,19 @@ def decode(picture: Any, shape: tuple[int, ...], fit: str = "pad") -> Any:
         floats = tf.broadcast_to(floats, tf.concat([tf.shape(floats)[:2], [3]], 0))
     floats = tf.ensure_shape(floats, (None, None, channels))
     size = tf.cast(tf.shape(floats)[:2], tf.float32)
+    target = tf.constant([height, width])
     if fit == "stretch":
-        floats = tf.image.resize(floats, (height, width), antialias=True)
-        return tf.saturate_cast(tf.round(floats), tf.uint8)
-    scale = (tf.reduce_max if fit == "crop" else tf.reduce_min)([height, width] / size)
-    # tf.image.resize_with_pad would round the short side of a 1000 x 1 image to 0, and fail
-    scaled = tf.maximum(1, tf.cast(tf.round(size * scale), tf.int32))
-    corner = ([height, width] - scaled) // 2
-    if fit == "crop":  # what tf.image.resize calls, which would make all of a long strip first
-        floats = tf.raw_ops.ScaleAndTranslate(
-            images=floats[None],
-            size=(height, width),
-            scale=tf.cast(scaled, tf.float32) / size,
-            translation=tf.cast(corner, tf.float32),
-            kernel_type="triangle",
-            antialias=True,
-        )[0]
-        return tf.saturate_cast(tf.round(floats), tf.uint8)
-    floats = tf.image.resize(floats, scaled, antialias=True)
-    top, left = tf.unstack(corner)
-    floats = tf.image.pad_to_bounding_box(floats, top, left, height, width)
-    return tf.saturate_cast(tf.round(floats), tf.uint8)
+        scaled = target
+    else:
+        scale = (tf.reduce_max if fit == "crop" else tf.reduce_min)([height, width] / size)
+        scaled = tf.maximum(1, tf.cast(tf.round(size * scale), tf.int32))
+    # what tf.image.resize calls; with a translation it cuts off or fills up with 0 as well
+    fitted = tf.raw_ops.ScaleAndTranslate(
+        images=floats[None],
+        size=target,
+        scale=tf.cast(scaled, tf.float32) / size,
+        translation=tf.cast((target - scaled) // 2, tf.float32),
+        kernel_type="triangle",
+        antialias=True,
+    )[0]
+    return tf.saturate_cast(tf.round(fitted), tf.uint8)

@@ -19,7 +19,6 @@ from kerascw.export.runtimes import (
     TITLES,
     Format,
     damaged,
-    format_of,
     open_model,
     read_json,
 )
@@ -158,7 +157,7 @@ def load_model(path: str | Path) -> LoadedModel:
     found, form = _find(Path(path))  # before TensorFlow, which takes seconds to import
     version = found if form == "saved_model" else found.parent
     where = version / document_beside(form)
-    if form == "keras" and (version / _MANIFEST).is_file() and not where.is_file():
+    if form == "keras" and (version / "manifest.json").is_file() and not where.is_file():  # a run
         title, document, where = *_of_run(version), version / "metrics.json"
     else:
         document = read_document(where)
@@ -189,21 +188,21 @@ _PARTS = ("saved_model.pb", *FILES.values())
 
 def _find(path: Path) -> tuple[Path, Format]:
     """Return the SavedModel's folder or the model's file: in ``path``, or its highest version."""
+    suffixes = {Path(name).suffix: form for form, name in FILES.items()}
     if not os.path.isdir(path):  # unlike Path.is_dir, this raises nothing
-        form = format_of(path)
-        if form is not None and os.path.isfile(path):
-            return path, form
-        what = "a file" if os.path.exists(path) else "no such folder"
-        suffixes = choices(Path(name).suffix for name in FILES.values())
+        there = os.path.exists(path)
+        if there and path.suffix.lower() in suffixes:
+            return path, suffixes[path.suffix.lower()]
         raise CallError(
-            f"{path}: {what}; expected the folder of an exported model, or its {suffixes} file"
+            f"{path}: {'a file' if there else 'no such folder'}; expected the folder of an "
+            f"exported model, or its {choices(suffixes)} file"
         )
     if found := _model_in(path):
         return found
     versions = versions_in(path)
     if not versions:
-        forms = [form for form in FILES if os.path.isdir(path / form)]
-        hint = f"; choose {choices(path / form for form in forms)}" if forms else ""
+        forms = [path / form for form in FILES if os.path.isdir(path / form)]
+        hint = f"; choose {choices(forms)}" if forms else ""
         raise CallError(
             f"{path}: no model there, neither {choices(_PARTS)} nor a version folder{hint}"
         )
@@ -245,8 +244,6 @@ def _titled(version: Path, form: Format) -> str:
 
 # --- the facts about it ---------------------------------------------------------------------
 
-_MANIFEST = "manifest.json"  # what a whole run has
-
 
 def document_beside(form: Format) -> Path:
     """Return where kerascw.json is, from the folder of a version."""
@@ -264,29 +261,26 @@ def read_document(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return _checked_document(read_json(path.read_bytes()), path)
+        document = read_json(path.read_bytes())
     except (OSError, ValueError):
-        raise DataError(_DAMAGED.format(path)) from None
-
-
-_DAMAGED = "{}: damaged; expected JSON with format, class_names and card"
+        document = {"format": None}
+    return _checked_document(document, path)
 
 
 def _checked_document(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Return a document that has what is read of it; one of another program's file is empty."""
-    if not document:
-        return {}
-    version, names, card = (document.get(name) for name in ("format", "class_names", "card"))
-    if isinstance(version, int) and version > DOCUMENT_VERSION:
-        raise DataError(
-            f"{path}: format {version}, of a newer kerascw; this one reads {DOCUMENT_VERSION}"
-        )
-    kinds = (version, int), (names, list), (card, dict), (document.get("files", {}), dict)
-    if not all(isinstance(value, kind) for value, kind in kinds) or not all(
-        isinstance(name, str) for name in names or ()
-    ):
-        raise DataError(_DAMAGED.format(path))
-    return dict(document)
+    match document:
+        case {"format": int(version)} if version > DOCUMENT_VERSION:
+            raise DataError(
+                f"{path}: format {version}, of a newer kerascw; this one reads {DOCUMENT_VERSION}"
+            )
+        case {"format": int(), "class_names": [*names], "card": dict()} if all(
+            isinstance(name, str) for name in names
+        ) and isinstance(document.get("files", {}), dict):
+            return dict(document)
+        case _ if document:
+            raise DataError(f"{path}: damaged; expected JSON with format, class_names and card")
+    return {}
 
 
 def file_hashes(version: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from kerascw.errors import KerascwError
+from kerascw.export.formats import PACKAGES
 from kerascw.export.runtimes import FILES, SIGNATURE, Format, open_model, output_name
 from kerascw.models import by_head
 
@@ -27,26 +28,8 @@ probabilities by 5e-7, which is float32 rounding, and pixels scaled by 1/256 in 
 3e-3. One model of each kind that the studies have came back from ONNX Runtime and LiteRT with at
 most 7e-7, a LeNet."""
 
-_NEAR_TIE = 2 * TOLERANCE  # two classes this close may change places within the tolerance
-
 _SINGLY = 16
 """How many images are also given one at a time, to a format that takes any number of images."""
-
-WAYS: dict[Format, tuple[str, ...]] = {
-    "saved_model": (SIGNATURE, "encoded"),  # its signatures
-    "keras": ("together", "singly"),
-    "onnx": ("together", "singly"),
-    "litert": ("together", "singly"),
-}
-"""The ways in which each format is asked."""
-
-_PACKAGES: dict[Format, tuple[str, ...]] = {
-    "saved_model": (),
-    "keras": (),
-    "onnx": ("onnxruntime", "tf2onnx", "onnx"),
-    "litert": ("ai-edge-litert",),
-}
-"""What wrote and opened each format, beside TensorFlow and Keras."""
 
 
 def prove(
@@ -59,7 +42,8 @@ def prove(
 ) -> dict[str, Any]:
     """Compare the files in ``path`` with the live model, in another process.
 
-    That process writes its answers beside ``path``; ``folder`` is what errors name.
+    That process writes its answers beside ``path``; ``folder`` is what errors name. A SavedModel is
+    asked by each of its signatures, other formats for all images together and for each alone.
 
     Raises
     ------
@@ -83,55 +67,54 @@ def prove(
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise KerascwError(f"{folder}: export refused, another process cannot use it: {last:.200}")
-    result = _compare(path.parent, form, live, class_names)
-    for way in WAYS[form]:
-        _refuse_difference(result[way], tuple(live), f"{folder}: export refused, {way}")
+    top = np.sort(live["probabilities"], axis=-1)
+    # two classes closer than this may change places within the tolerance: they are not compared
+    clear = np.array([len(row) == 1 or row[-1] - row[-2] > 2 * TOLERANCE for row in top])
+    result: dict[str, Any] = {
+        "pictures": len(images),
+        "near_ties": int((~clear).sum()),
+        "tolerance": TOLERANCE,
+        "versions": _software(form),
+    }
+    for way in (SIGNATURE, "encoded") if form == "saved_model" else ("together", "singly"):
+        with np.load(path.parent / f"{way}.npz") as answers:
+            result[way] = _compare(
+                answers, live, class_names, clear, f"{folder}: export refused, {way}"
+            )
     return result
 
 
-def _refuse_difference(figures: Mapping[str, Any], heads: Sequence[str], refused: str) -> None:
-    for output in ("class_id", "label"):
-        if differing := figures[output]["differing"]:
-            difference = figures["probabilities"]["max_abs_difference"]
+def _compare(
+    answers: Mapping[str, np.ndarray],
+    live: Mapping[str, np.ndarray],
+    class_names: Sequence[str],
+    clear: np.ndarray,
+    refused: str,
+) -> dict[str, Any]:
+    """Measure how far each output is from the live model's, and refuse what is too far."""
+    class_id = live["probabilities"].argmax(axis=-1)
+    n = len(answers["class_id"])  # singly, the first few
+    apart = {name: float(np.abs(answers[name] - own[:n]).max()) for name, own in live.items()}
+    differing = {
+        name: int((answers[name] != own[:n])[clear[:n]].sum())
+        for name, own in (("class_id", class_id), ("label", np.asarray(class_names)[class_id]))
+    }
+    for name, count in differing.items():
+        if count:
             raise KerascwError(
-                f"{refused} gives another {output} than the live model for {differing} images "
-                f"(probabilities differ by up to {difference:.2g})"
+                f"{refused} gives another {name} than the live model for {count} images "
+                f"(probabilities differ by up to {apart['probabilities']:.2g})"
             )
-    for name in heads:
-        difference = figures[name]["max_abs_difference"]
+    for name, difference in apart.items():
         if not difference <= TOLERANCE:  # also where it is not a number
             raise KerascwError(
                 f"{refused}'s {name} differ from the live model's by up to {difference:.2g}, at "
                 f"most {TOLERANCE:g} is allowed"
             )
-
-
-def _compare(
-    answers: Path, form: Format, live: Mapping[str, np.ndarray], class_names: Sequence[str]
-) -> dict[str, Any]:
-    """Measure how far each output, asked in each way, is from the live model's."""
-    main = live["probabilities"]
-    top = np.sort(main, axis=-1)
-    clear = (top[:, -1] - top[:, -2]) > _NEAR_TIE if main.shape[1] > 1 else np.full(len(main), True)
-    class_id = main.argmax(axis=-1)
-    label = np.asarray(class_names)[class_id]
-    result: dict[str, Any] = {
-        "pictures": len(main),
-        "near_ties": int((~clear).sum()),  # class and label are not compared on these
-        "tolerance": TOLERANCE,
-        "versions": _software(form),
+    return {
+        **{name: {"max_abs_difference": difference} for name, difference in apart.items()},
+        **{name: {"differing": count} for name, count in differing.items()},
     }
-    for way in WAYS[form]:
-        with np.load(answers / f"{way}.npz") as exported:
-            n = len(exported["class_id"])  # singly, the first few
-            result[way] = {
-                name: {"max_abs_difference": float(np.abs(exported[name] - own[:n]).max())}
-                for name, own in live.items()
-            } | {
-                name: {"differing": int((exported[name] != own[:n])[clear[:n]].sum())}
-                for name, own in (("class_id", class_id), ("label", label))
-            }
-    return result
 
 
 def _software(form: Format) -> dict[str, str | None]:
@@ -148,7 +131,7 @@ def _software(form: Format) -> dict[str, str | None]:
         "keras": keras.__version__,
         "numpy": np.__version__,
         "kerascw": own,
-        **{name: version_of(name) for name in _PACKAGES[form]},
+        **{name: version_of(name) for name in PACKAGES[form].values()},
     }
 
 

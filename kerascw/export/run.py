@@ -1,5 +1,6 @@
 """Export a kept run, once for each format."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from kerascw.data.load import splits_for
@@ -31,8 +32,7 @@ def export_run(
 
     Formats other than the SavedModel go to ``folder/<format>/<version>/``: a serving system takes
     what is in ``folder`` for versions of a SavedModel. Several processes that export the same run
-    at once make one version. The export is proved on the first 256 test images; see
-    :func:`kerascw.export.write.export`.
+    at once make one version.
 
     Raises
     ------
@@ -53,25 +53,10 @@ def export_run(
     if form != "saved_model":
         folder = folder / form
     with exclusive(folder):
-        if found := _exported(run, folder, form):
-            return found
+        for path in sorted(folder.glob(str("[0-9]*" / document_beside(form)))):
+            with suppress(DataError):  # a damaged version is not this run's
+                if read_document(path).get("card", {}).get("run") == run.name:
+                    return folder / path.relative_to(folder).parts[0]
         splits = splits_for(run.experiment.data, data_dir)
-        return write_version(
-            run.model(),
-            folder,
-            class_names=splits.class_names,
-            card=card_of(run),
-            check_images=splits.test.images[:CHECK_IMAGES],
-            form=form,
-        )
-
-
-def _exported(run: Run, folder: Path, form: Format) -> Path | None:
-    for path in sorted(folder.glob(str("[0-9]*" / document_beside(form)))):
-        try:
-            document = read_document(path)
-        except DataError:  # a damaged version is not this run's
-            continue
-        if document.get("card", {}).get("run") == run.name:
-            return folder / path.relative_to(folder).parts[0]
-    return None
+        images = splits.test.images[:CHECK_IMAGES]
+        return write_version(run.model(), folder, splits.class_names, card_of(run), images, form)

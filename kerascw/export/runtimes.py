@@ -7,9 +7,8 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
-from dataclasses import dataclass
-from importlib import import_module
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -40,12 +39,6 @@ DOCUMENT = "kerascw.json"
 MOST_BYTES = 32 * 2**20
 """A larger document is damaged: no zip archive may make the reader fill its memory."""
 
-_RUNTIMES: dict[Format, tuple[str, str]] = {
-    "onnx": ("onnxruntime", "onnxruntime"),
-    "litert": ("ai_edge_litert", "ai-edge-litert"),
-}
-"""Module and package that open a format."""
-
 
 @dataclass(frozen=True, eq=False)
 class Opened:
@@ -75,16 +68,6 @@ def output_name(head: str) -> str:
     return head if head == MAIN_HEAD else f"{head}_probabilities"
 
 
-def format_of(path: Path) -> Format | None:
-    """Tell a file's format by its suffix; None for any other file.
-
-    >>> format_of(Path("somewhere/model.tflite"))
-    'litert'
-    """
-    suffixes = {Path(name).suffix: form for form, name in FILES.items()}
-    return suffixes.get(path.suffix.lower())
-
-
 def open_model(path: Path, form: Format) -> Opened:
     """Open a SavedModel's folder, or a ``.keras``, ``.onnx`` or ``.tflite`` file, in its runtime.
 
@@ -109,7 +92,7 @@ def open_model(path: Path, form: Format) -> Opened:
         with _damage_named(path, form):
             return {name: values[: len(images)] for name, values in opened.outputs(some).items()}
 
-    return Opened(opened.input_shape, opened.classes, opened.document, outputs)
+    return replace(opened, outputs=outputs)
 
 
 @contextmanager
@@ -130,10 +113,10 @@ def damaged(path: Path, form: Format, reason: str) -> DataError:
     return DataError(f"{path}: a damaged {TITLES[form]}: {printable(reason):.200}")
 
 
-def missing(purpose: str, package: str, extra: str) -> str:
+def missing(purpose: str, form: Format, package: str, extra: str) -> KerascwError:
     """Say in one line what to install."""
-    return (
-        f"{purpose}, {package} is needed, which is not installed; "
+    return KerascwError(
+        f"{purpose} {with_article(form)}, {package} is needed, which is not installed; "
         f"next: pip install 'kerascw[{extra}]'"
     )
 
@@ -160,34 +143,19 @@ def read_json(text: str | bytes) -> dict[str, Any]:
 # --- the runtimes ---------------------------------------------------------------------------
 
 
-def _runtime(form: Format) -> Any:
-    module, package = _RUNTIMES[form]
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise KerascwError(missing(f"to open {with_article(form)}", package, "light")) from error
-
-
 def _open_saved_model(path: Path) -> Opened:
     import_tensorflow()
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    signatures = getattr(loaded, "signatures", {})
-    _check_signature(path, signatures)
-
-    def tensors(specs: Mapping[str, Any]) -> "_Tensors":
-        return {
-            name: (spec.dtype.name, None if spec.shape.rank is None else spec.shape.as_list())
-            for name, spec in specs.items()
-        }
-
-    signature = signatures[SIGNATURE]
-    shape, classes = _checked(
-        path,
-        tensors(signature.structured_input_signature[1]),
-        tensors(signature.structured_outputs),
+    _check_signature(path, getattr(loaded, "signatures", {}))
+    signature = loaded.signatures[SIGNATURE]
+    _, inputs = signature.structured_input_signature
+    takes, gives = (
+        {name: (spec.dtype.name, _sizes(spec.shape)) for name, spec in specs.items()}
+        for specs in (inputs, signature.structured_outputs)
     )
+    shape, classes = _checked(path, takes, gives)
 
     def outputs(images: np.ndarray) -> dict[str, np.ndarray]:
         # by way of ``loaded``: the variables go with that object
@@ -197,22 +165,25 @@ def _open_saved_model(path: Path) -> Opened:
     return Opened(shape, classes, {}, outputs)
 
 
+def _sizes(shape: Any) -> list[int | None] | None:
+    return None if shape.rank is None else shape.as_list()
+
+
 def _open_keras(path: Path) -> Opened:
     import_tensorflow()
     import keras
 
     from kerascw.models import by_head
 
-    def tensors(named: Iterable[tuple[str, Any]]) -> "_Tensors":
-        return {name: (tensor.dtype, list(tensor.shape)) for name, tensor in named}
-
     model = keras.saving.load_model(path, compile=False)
     # Keras renames the input of a Sequential as it likes
-    inputs = [("images", model.inputs[0])] + [(i.name, i) for i in model.inputs[1:]]
+    inputs = {"images": model.inputs[0]} | {each.name: each for each in model.inputs[1:]}
     heads = by_head(model.outputs[0] if len(model.outputs) == 1 else model.output)
-    shape, classes = _checked(
-        path, tensors(inputs), tensors((output_name(head), out) for head, out in heads.items())
+    takes, gives = (
+        {name: (tensor.dtype, list(tensor.shape)) for name, tensor in tensors.items()}
+        for tensors in (inputs, {output_name(head): out for head, out in heads.items()})
     )
+    shape, classes = _checked(path, takes, gives)
 
     def outputs(images: np.ndarray) -> dict[str, np.ndarray]:
         answers = by_head(model(images, training=False))
@@ -222,67 +193,58 @@ def _open_keras(path: Path) -> Opened:
 
 
 def _open_onnx(path: Path) -> Opened:
-    onnxruntime = _runtime("onnx")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise missing("to open", "onnx", "onnxruntime", "light") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what fails is raised all the same
     with redirect_stdout(io.StringIO()):  # before it raises, it prints of a second attempt
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
-
-    def tensors(nodes: Iterable[Any]) -> "_Tensors":
-        return {node.name: (_numpy_name(node.type), node.shape) for node in nodes}
-
-    inputs, results = tensors(session.get_inputs()), tensors(session.get_outputs())
-    shape, classes = _checked(path, inputs, results)
-    names = list(results)
+    takes, gives = (
+        {node.name: (_ONNX_TYPES.get(node.type, node.type), node.shape) for node in nodes}
+        for nodes in (session.get_inputs(), session.get_outputs())
+    )
+    shape, classes = _checked(path, takes, gives)
     text = session.get_modelmeta().custom_metadata_map.get(DOCUMENT)
     return Opened(
         shape,
         classes,
         read_json(text) if text else {},
-        lambda images: dict(zip(names, session.run(names, {"images": images}), strict=True)),
+        lambda images: dict(zip(gives, session.run(list(gives), {"images": images}), strict=True)),
     )
 
 
-def _numpy_name(onnx_type: str) -> str:
-    """Translate ONNX's name of a type.
-
-    >>> _numpy_name("tensor(float)"), _numpy_name("tensor(uint8)")
-    ('float32', 'uint8')
-    """
-    name = onnx_type.removeprefix("tensor(").removesuffix(")")
-    return {"float": "float32", "double": "float64"}.get(name, name)
+_ONNX_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 
 
 def _open_litert(path: Path) -> Opened:
-    _runtime("litert")
-    from ai_edge_litert.interpreter import Interpreter
-
+    try:
+        from ai_edge_litert import interpreter as litert
+    except ImportError as error:
+        raise missing("to open", "litert", "ai-edge-litert", "light") from error
     with stderr_held_back():  # it tells of its delegate
-        interpreter = Interpreter(model_path=str(path))
+        interpreter = litert.Interpreter(model_path=str(path))
     _check_signature(path, interpreter.get_signature_list())
     runner = interpreter.get_signature_runner(SIGNATURE)
-
-    def tensors(details: Mapping[str, Any]) -> "_Tensors":
-        return {
+    takes, gives = (
+        {
             name: (
                 np.dtype(one["dtype"]).name,
                 [None if size < 0 else size for size in one["shape_signature"].tolist()],
             )
             for name, one in details.items()
         }
-
-    shape, classes = _checked(
-        path, tensors(runner.get_input_details()), tensors(runner.get_output_details())
+        for details in (runner.get_input_details(), runner.get_output_details())
     )
-    quiet: list[AbstractContextManager[None]] = [stderr_held_back()]  # for the first call
-
-    def outputs(images: np.ndarray) -> dict[str, np.ndarray]:
-        with quiet.pop() if quiet else nullcontext():
-            return dict(runner(images=images))
-
-    return Opened(shape, classes, _zipped_document(path), outputs)
+    shape, classes = _checked(path, takes, gives)
+    with stderr_held_back():  # the first call tells of it too
+        runner(images=np.zeros((1, *shape), np.uint8))
+    return Opened(
+        shape, classes, _zipped_document(path), lambda images: dict(runner(images=images))
+    )
 
 
 _OPENERS: dict[Format, Callable[[Path], Opened]] = {
@@ -317,28 +279,24 @@ def _check_signature(path: Path, signatures: Iterable[str]) -> None:
 
 
 def _checked(
-    path: Path, inputs: _Tensors, outputs: _Tensors
+    path: Path, takes: _Tensors, gives: _Tensors
 ) -> tuple[tuple[int, int, int], int | None]:
     """Return the shape of an image and the number of classes, or say what does not fit."""
-    kind, sizes = inputs.get("images", ("", None))
-    if (
-        list(inputs) != ["images"]
-        or kind != "uint8"
-        or sizes is None
-        or len(sizes) != 4
-        or not all(isinstance(size, int) for size in sizes[1:])
-    ):
-        raise CallError(
-            f"{path}: it takes {_listed(inputs)}; "
-            "expected images uint8 [n, height, width, channels]"
-        )
-    kind, results = outputs.get("probabilities", ("", None))
-    if kind != "float32" or results is None or len(results) != 2:
-        raise CallError(
-            f"{path}: it gives {_listed(outputs)}; expected probabilities float32 [n, classes]"
-        )
-    classes = results[1] if isinstance(results[1], int) else None
-    return (sizes[1], sizes[2], sizes[3]), classes
+    match list(takes.items()):
+        case [("images", ("uint8", [_, int(height), int(width), int(channels)]))]:
+            shape = height, width, channels
+        case _:
+            raise CallError(
+                f"{path}: it takes {_listed(takes)}; "
+                "expected images uint8 [n, height, width, channels]"
+            )
+    match gives.get("probabilities"):
+        case ("float32", [_, classes]):
+            return shape, classes if isinstance(classes, int) else None
+        case _:
+            raise CallError(
+                f"{path}: it gives {_listed(gives)}; expected probabilities float32 [n, classes]"
+            )
 
 
 def _listed(tensors: _Tensors) -> str:

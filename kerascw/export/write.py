@@ -55,9 +55,8 @@ def export(
       inverted, nor turned as EXIF says, and transparent pixels become black. One file that cannot
       be decoded fails the batch.
 
-    ONNX (``model.onnx``) and LiteRT (``model.tflite``) take ``images`` alone and give the
-    probabilities alone, of all heads, for n of at least 1. A Keras file (``model.keras``) is the
-    live model: raw images in, its heads by their names out.
+    ONNX and LiteRT take ``images`` alone and give the probabilities alone, of all heads, for n of
+    at least 1. A Keras file is the live model: raw images in, its heads by their names out.
 
     Another process then loads the files with nothing but the format's own runtime, and every
     output is compared with the live model's. ``kerascw.json`` beside the model, in a SavedModel
@@ -71,7 +70,6 @@ def export(
     class_names : the k labels.
     card : the facts about the model; ``light_on_dark`` decides how ``predict`` reads images.
     check_images : uint8 ``[n, height, width, channels]``, n at least 1.
-    form : ``saved_model``, ``keras``, ``onnx`` or ``litert``.
 
     Raises
     ------
@@ -82,20 +80,12 @@ def export(
         opens this format is not installed. Nothing is left behind.
     """
     with exclusive(Path(folder)):
-        return write_version(
-            model,
-            Path(folder),
-            class_names=class_names,
-            card=card or Card(),
-            check_images=check_images,
-            form=form,
-        )
+        return write_version(model, Path(folder), class_names, card or Card(), check_images, form)
 
 
 def write_version(
     model: Any,
     folder: Path,
-    *,
     class_names: Sequence[str],
     card: Card,
     check_images: np.ndarray,
@@ -122,7 +112,12 @@ def write_version(
         beside = unproved / document_beside(form)
         beside.parent.mkdir(exist_ok=True)
         beside.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
-        return _publish(unproved, folder)
+        for path in [*unproved.rglob("*"), unproved]:
+            _sync(path)
+        final = folder / str(max(versions_in(folder), default=0) + 1)
+        unproved.rename(final)
+        _sync(folder)
+        return final
 
 
 def _check_call(
@@ -183,17 +178,6 @@ def _locked(folder: Path) -> int:
             if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
                 return descriptor
         os.close(descriptor)
-
-
-def _publish(unproved: Path, folder: Path) -> Path:
-    """Give the export the next version as its name, and return that path."""
-    for parent, _, files in os.walk(unproved):
-        for name in (*files, "."):
-            _sync(Path(parent, name))
-    final = folder / str(max(versions_in(folder), default=0) + 1)
-    unproved.rename(final)
-    _sync(folder)
-    return final
 
 
 def _sync(path: Path) -> None:

@@ -21,9 +21,9 @@ FEWEST_POINTS = 4
 """Three parameters fit any three points exactly: fewer points than this cannot test the law."""
 
 LOWEST_R_SQUARED = 0.9
-"""Below, the fit is called poor. Of simulated power laws (benchmarks/power_law.py: 5 fractions, 2
-to 5 seeds of 3 % relative deviation, also with as much scatter shared by all seeds) 95 % had 0.98
-or more; what is below 0.9 has another shape, or more noise than signal."""
+"""Below, the fit is called poor. Of simulated power laws (5 fractions, 2 to 5 seeds of 3 % relative
+deviation, also with as much scatter shared by all seeds) 95 % had 0.98 or more; what is below 0.9
+has another shape, or more noise than signal."""
 
 WIDEST_EXPONENT = 1.0
 """A wider interval of b than the range of all exponents to be expected says nothing."""

@@ -46,9 +46,9 @@ class PowerLaw:
     with the standard errors of the points, enlarged where the residuals are larger than these (a
     law that does not hold exactly, or subsets that all seeds share). ``scipy.stats.bootstrap``,
     which resamples the seeds, sees neither, and has only two to five seeds to resample: on
-    simulated curves (benchmarks/power_law.py) its 95 % intervals covered the truth in 22 to 72 % of
-    cases, those of the parametric bootstrap in 72 to 98 %. The covariance of the fit is no
-    alternative: c is often at its bound, and the number of images may be infinite.
+    simulated curves its 95 % intervals covered the truth in 22 to 72 % of cases, those of the
+    parametric bootstrap in 72 to 98 %. The covariance of the fit is no alternative: c is often at
+    its bound, and the number of images may be infinite.
     """
 
     curve: Curve

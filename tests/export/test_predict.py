@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+from kerascw.export.predict import predict_files
 from PIL import Image
 
 from kerascw.commands.main import main
 from kerascw.errors import CallError
 from kerascw.export.load import load_model
-from kerascw.export.predict import predict_files
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
     python -m kerascw tune bag-variants                  # quick: 21 trials, some minutes
     python -m kerascw tune bag-variants --budget full    # 21 trials of up to 200 epochs: hours
     python -m kerascw tune bag-variants-grid             # the 21 published rows, for comparison
-    python benchmarks/bag_search.py                      # both, side by side, over 3 seeds
 
 "Convolutional Bag", part 2: five classes of Fashion-MNIST, batch 256. The published rows lie in
 this space: 2, 3 or 5 layers, spatial dropout, three optimisers, momentum unless it is Adam, rate,

@@ -1,0 +1,182 @@
+"""The predict command: images in, labels out. Importing this is quick: ``--help`` reads it."""
+
+import csv
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kerascw.commands.options import runs_option
+from kerascw.errors import CallError, counted, printable
+
+if TYPE_CHECKING:
+    from kerascw.data.image_files import Invert, Picture
+    from kerascw.export.load import LoadedModel
+
+_BATCH = 1000
+
+Answer = dict[str, Any]
+"""``file`` and its ``predictions``, the most probable class first: ``class_id``, ``label`` and
+``probability``."""
+
+
+def _write_table(answers: list[Answer]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from kerascw.console import console
+
+    if not answers:
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("file", overflow="fold")  # a long name goes on in the next line, whole
+    table.add_column("label", no_wrap=True)
+    table.add_column("probability", justify="right", no_wrap=True)
+    for answer in answers:
+        name = printable(answer["file"])
+        for guess in answer["predictions"]:
+            # Text: a name with [brackets] is no markup
+            label = Text(printable(guess["label"]))
+            table.add_row(Text(name), label, f"{guess['probability']:.1%}")
+            name = ""  # once for each image
+    console().print(table)
+
+
+def _write_json(answers: list[Answer]) -> None:
+    click.echo(json.dumps(answers, indent=2))
+
+
+def _write_csv(answers: list[Answer]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["file", "rank", "class_id", "label", "probability"])
+    for answer in answers:
+        for rank, guess in enumerate(answer["predictions"], start=1):
+            class_id, label, probability = guess.values()
+            writer.writerow([_cell(answer["file"]), rank, class_id, _cell(label), probability])
+
+
+def _cell(text: str) -> str:
+    """Escape a CSV cell that a spreadsheet would run as a formula, and what would not print.
+
+    >>> _cell("=1+1"), _cell("-")
+    ("'=1+1", '-')
+    """
+    formula = text[:1] in ("=", "+", "-", "@") and text != "-"  # - is standard input
+    return f"'{printable(text)}" if formula else printable(text)
+
+
+WRITERS: dict[str, Callable[[list[Answer]], None]] = {
+    "table": _write_table,
+    "json": _write_json,
+    "csv": _write_csv,
+}
+
+
+@click.command(
+    "predict", epilog="\b\npython -m kerascw predict saved_models/fashion photos/ --top 1"
+)
+@click.argument("model")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--top", type=int, default=3, show_default=True, help="How many classes to show.")
+@click.option("--format", "output_format", type=click.Choice(list(WRITERS)), default="table",
+              show_default=True, help="How to show them.")  # fmt: skip
+@click.option("--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
+              show_default=True, help="Make negatives: auto inverts what is dark on light for a "
+              "model that learned light on dark, and leaves arrays alone.")  # fmt: skip
+@runs_option
+@click.pass_context
+def command(
+    context: click.Context,
+    model: str,
+    files: tuple[str, ...],
+    top: int,
+    output_format: str,
+    invert: "Invert",
+    runs: Path,
+) -> None:
+    """Classify images with an exported MODEL, such as saved_models/fashion.
+
+    MODEL is a folder that export wrote, or a .keras, .onnx or .tflite file of it; or a run: its
+    folder, its name or the beginning of its key. ONNX and LiteRT models answer in a second,
+    without TensorFlow: pip install 'kerascw[light]'.
+
+    FILE is an image (PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF), an array of them (.npy, .npz), a
+    folder, or - for an image on standard input. The first line on standard error names the model
+    and its version.
+    """
+    if top < 1:
+        raise CallError(f"--top: {top} is less than 1")
+    from kerascw.data.image_files import LeftOut, Picture, Unreadable, read_pictures
+    from kerascw.export.load import load_model
+
+    loaded = load_model(_path_of(model, runs))
+    click.echo(f"model: {printable(loaded.title)}", err=True)
+    unreadable, left_out = 0, list[str]()
+
+    def readable() -> Iterator[Picture]:
+        nonlocal unreadable
+        for picture in read_pictures(
+            files,
+            loaded.input_shape,
+            light_on_dark=loaded.light_on_dark,
+            invert=invert,
+            fit=loaded.fit,
+        ):
+            if isinstance(picture, LeftOut):
+                left_out.append(printable(picture.name))
+            elif isinstance(picture, Unreadable):
+                unreadable += 1
+                click.echo(f"kerascw: {printable(picture.name)}: {picture.reason}", err=True)
+            else:
+                yield picture
+
+    answers = list(_answers(loaded, readable(), top))
+    WRITERS[output_format](answers)
+    if left_out:
+        named = ", ".join(left_out[:3]) + f" and {len(left_out) - 3:,} more" * (len(left_out) > 3)
+        count = counted(
+            len(left_out), "file is no image by its name", "files are no images by name"
+        )
+        click.echo(f"kerascw: {count}, left out: {named}", err=True)
+    if output_format == "table" and answers and not unreadable:  # read by people, not by programs
+        words = f"predict {shlex.quote(model)} FOLDER --format csv > answers.csv"
+        click.echo(f"next: python -m kerascw {words}", err=True)
+    context.exit(1 if unreadable else 0)
+
+
+def _path_of(model: str, runs: Path) -> Path:
+    """Return the path of a model, or of the run that is meant where there is no such path."""
+    path = Path(model)
+    if os.path.exists(path) or len(path.parts) != 1 or not os.path.isdir(runs):
+        return path
+    # here and not above: a small model predicts sooner without the specs that runs need
+    from kerascw.runs.store import Store
+
+    try:
+        return Store(runs).find(model).folder
+    except CallError as error:
+        raise CallError(f"{model}: no such file or folder, and {error}") from None
+
+
+def _answers(model: "LoadedModel", images: Iterator["Picture"], top: int) -> Iterator[Answer]:
+    import numpy as np
+
+    while batch := list(islice(images, _BATCH)):
+        predictions = model.predict(np.stack([picture.array for picture in batch]))
+        for picture, probabilities in zip(batch, predictions.probabilities, strict=True):
+            order = np.argsort(-probabilities, kind="stable")[:top]
+            guesses = [
+                {
+                    "class_id": class_id,
+                    "label": model.class_names[class_id] if model.class_names else str(class_id),
+                    "probability": float(f"{probabilities[class_id]:.6g}"),  # float32 has no more
+                }
+                for class_id in order.tolist()
+            ]
+            yield {"file": picture.name, "predictions": guesses}
