@@ -49,8 +49,11 @@ HEADS = ("aux1_probabilities", "aux2_probabilities", "probabilities")
 
 
 CASES = [
-    *(("tiny", form) for form in ("keras", *LIGHT)),
-    *(("heads", form) for form in ("keras", *LIGHT)),
+    ("tiny", "onnx"),
+    ("tiny", "litert"),
+    ("heads", "keras"),
+    ("heads", "onnx"),
+    ("heads", "litert"),
     ("colour", "onnx"),
 ]
 
@@ -94,6 +97,10 @@ def test_what_travels_with_the_model(made, images, sample, card, name, form, tmp
         assert check[way]["class_id"] == check[way]["label"] == {"differing": 0}
     if form in LIGHT:
         assert check["versions"][{"onnx": "onnxruntime", "litert": "ai-edge-litert"}[form]]
+    for path in version.iterdir():  # none names a place of this machine
+        content = path.read_bytes()
+        assert os.fsencode(version.parent.parent.parent) not in content
+        assert os.fsencode(ROOT) not in content
     alone = shutil.copy(version / FILES[form], tmp_path / f"other{Path(FILES[form]).suffix}")
     for path in (version, version.parent, version / FILES[form], alone):
         loaded = load_model(path)
@@ -142,15 +149,6 @@ def test_foreign_programs_find_their_way(made, sample):
     assert reloaded.count_params() == 333_970
 
 
-@pytest.mark.parametrize(("name", "form"), CASES)
-def test_export_names_no_place_of_this_machine(made, name, form):
-    version = made(name, form)
-    for path in version.iterdir():
-        content = path.read_bytes()
-        assert os.fsencode(version.parent.parent.parent) not in content
-        assert os.fsencode(ROOT) not in content
-
-
 # --- what is refused ------------------------------------------------------------------------
 
 
@@ -175,9 +173,7 @@ class Local(keras.layers.Layer):
     ("layer", "form", "said"),
     [
         (Slip, "onnx", "export refused, together's probabilities differ"),
-        (Slip, "litert", "export refused, together's probabilities differ"),
         (Local, "litert", "the model cannot be written as a LiteRT model: "),
-        (Local, "onnx", "another process cannot use it|cannot be written as an ONNX"),
         (Local, "keras", "another process cannot use it"),
     ],
 )
@@ -456,6 +452,8 @@ finally:
         assert answer["label"] == label
         # of the processor's time: the clock's depends on who else is running
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        if seconds[-1] < 1:
+            break
     assert min(seconds) < 1
 
 
@@ -572,6 +570,9 @@ def test_crafted_names_reach_no_terminal(made, sample, tmp_path):
 def test_help_is_quick():
     code = f"""
 import sys
+import kerascw.commands.predict
+heavy = {{"numpy", "PIL", "rich"}} & set(sys.modules)
+assert not heavy, heavy
 import kerascw.commands.export, kerascw.export.write, kerascw.export.runtimes
 heavy = {{"onnx", "onnxruntime", "tf2onnx", "ai_edge_litert", *{HEAVY}}} & set(sys.modules)
 assert not heavy, heavy
