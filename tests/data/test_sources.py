@@ -431,7 +431,7 @@ def test_show_prints_figures_and_draws_the_grid(tmp_path, sample, monkeypatch):
     ):
         assert part in text
     file = Path("runs", "data", "fashion_mnist-sample.png")
-    assert f"pictures: {file}" in text
+    assert f"images: {file}" in text
     with Image.open(file) as image:
         grid = np.asarray(image.convert("L"))
     # the first picture of the first class stands in it, three times as large and unblurred
@@ -445,7 +445,7 @@ def test_show_prints_figures_and_draws_the_grid(tmp_path, sample, monkeypatch):
 def test_show_writes_where_it_is_told(tmp_path):
     file = tmp_path / "new" / "grid.png"
     result = invoke("data", "show", "fashion_mnist", "--sample", "--output", file)
-    assert f"pictures: {file}" in result.stdout
+    assert f"images: {file}" in result.stdout
     assert file.read_bytes().startswith(b"\x89PNG")
     (tmp_path / "file").touch()
     result = invoke(
@@ -474,7 +474,7 @@ def test_check_of_unaltered_data(nothing, folder, monkeypatch):
     write_files(folder, data.train.take(np.arange(60)[::-1]), data.test)
     result = invoke("data", "check", "fashion_mnist", "--data-dir", folder)
     assert result.exit_code == 0
-    assert "same pictures and labels, other order" in result.stdout
+    assert "same images and labels, other order" in result.stdout
     assert result.stdout.count("DIFFERENT") == 2
 
 
@@ -485,7 +485,7 @@ def test_check_of_altered_data(nothing, folder):
     assert result.stderr.count("\n") == 1
     assert (
         f"kerascw: {folder}: not the published Fashion-MNIST (train_images, train_labels, "
-        "test_images, test_labels differ; 60 and 30 pictures)"
+        "test_images, test_labels differ; 60 and 30 images)"
     ) in result.stderr
 
 
