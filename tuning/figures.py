@@ -68,7 +68,7 @@ def history(result: SearchResult, axes: Sequence[Axis]) -> Chart:
     curve = [{"line": BEST_SO_FAR, "number": number, "score": short(score)}
              for number, score in best_so_far(result)]  # fmt: skip
     there = [key for name, key in _KEYS.items() if name in {row["line"] for row in [*rows, *curve]}]
-    spread = None if result.winner is None else spread_of(result.winner)
+    spread = None if result.winner is None else spread_of(result.winner, result.spec.objective)
     winner = "" if spread is None else f"winner over {spread.n} fresh seeds"
     keys = [*there, *([Series(winner, GREEN, (6, 3))] if spread else [])]
     place = alt.X("number:Q", title="trial", axis=alt.Axis(tickMinStep=1, format="d", grid=False),

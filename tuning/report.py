@@ -11,7 +11,7 @@ from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.published import Published
 from kerascw.lab.table import published_text, spread_text
-from kerascw.lab.verdict import figure_of
+from kerascw.lab.verdict import bounds_of, figure_of
 from kerascw.report.page import page, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, write_tables
 from kerascw.runs.store import Run, Store
@@ -158,7 +158,7 @@ def finalists_table(result: SearchResult) -> Table | None:
         (
             f"{finalist.trial_id}{' (winner)' if finalist is result.winner else ''}",
             number(result.record(finalist.trial_id).score),
-            Cell(spread_text(spread_of(finalist)), finalist.mean),
+            Cell(spread_text(spread_of(finalist, result.spec.objective)), finalist.mean),
             ", ".join(map(str, finalist.seeds)),
             _values_text(finalist.values),
         )
@@ -233,10 +233,10 @@ def _best(
 def _measured(result: SearchResult, runs: Sequence[Run], figure: str) -> Cell:
     """Return the winner's own figure over fresh seeds."""
     if figure == result.spec.objective.replace("_", ".", 1):
-        spread = None if result.winner is None else spread_of(result.winner)
+        spread = None if result.winner is None else spread_of(result.winner, result.spec.objective)
     else:
         values = [value for run in runs if (value := figure_of(run, figure)) is not None]
-        spread = over_seeds(values) if values else None
+        spread = over_seeds(values, bounds_of(figure)) if values else None
     return Cell(spread_text(spread), None if spread is None else spread.mean)
 
 

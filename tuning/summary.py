@@ -12,7 +12,7 @@ def summary_of_search(folder: Path) -> Summary:
     """Summarise a search: the winner over fresh seeds, else the best trial."""
     result = read_search(folder)
     spec, winner, best = result.spec, result.winner, result.best
-    spread = None if winner is None else spread_of(winner)
+    spread = None if winner is None else spread_of(winner, spec.objective)
     text, value = spread_text(spread), None if spread is None else spread.mean
     if spread is None and best is not None and best.score is not None:
         value, text = best.score, f"{best.score:.4f} (best of the search)"

@@ -8,16 +8,15 @@ from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_d
 from kerascw.lab.repeats import numbered
 from kerascw.lab.study import Answer
 from kerascw.lab.table import spread_text
-from kerascw.lab.verdict import figure_of
+from kerascw.lab.verdict import bounds_of, figure_of
 from kerascw.runs.store import Run, Store
 from tuning.records import Finalist, SearchResult, TrialRecord
 
 
-def spread_of(finalist: Finalist) -> Spread | None:
+def spread_of(finalist: Finalist, objective: str) -> Spread | None:
     """Return the spread over a finalist's fresh seeds, None where one of them diverged."""
-    return (
-        None if finalist.mean is None else over_seeds([v for v in finalist.values if v is not None])
-    )
+    values = [value for value in finalist.values if value is not None]
+    return None if finalist.mean is None else over_seeds(values, bounds_of(objective))
 
 
 def tested(result: SearchResult) -> list[Run]:
@@ -74,7 +73,7 @@ def answers(result: SearchResult, runs: Sequence[Run] | None = None) -> list[Ans
             f"{best.score:.4f} over {numbered(len(best.values), 'seed')} of the search."
         )
         return [Answer(question, text)]
-    trial, spread = result.record(winner.trial_id), spread_of(winner)
+    trial, spread = result.record(winner.trial_id), spread_of(winner, result.spec.objective)
     assert spread is not None, "a winner has no run that diverged"
     assert trial.score is not None, "nor has its trial"
     fresh = f"over {numbered(spread.n, 'fresh seed')}"
@@ -98,7 +97,7 @@ def answers(result: SearchResult, runs: Sequence[Run] | None = None) -> list[Ans
     for name in ("accuracy", "loss"):
         values = [v for run in runs if (v := figure_of(run, f"test.{name}")) is not None]
         if values:
-            parts.append(f"{name} {spread_text(over_seeds(values))}")
+            parts.append(f"{name} {spread_text(over_seeds(values, bounds_of(name)))}")
     if parts:
         text = f"{', '.join(parts)}, mean {fresh}. No other trial's test figure was looked at."
         given.append(Answer("What does the winner score on the test set?", text))

@@ -27,7 +27,6 @@ from kerascw.data.sources import locate, remedies
 from kerascw.errors import DataError, KerascwError
 from kerascw.experiment.settings import augmentation_named
 from kerascw.quiet import import_tensorflow
-from kerascw.report.figures import draw_augmented, draw_grid, draw_image, summarize
 
 
 @click.group()
@@ -96,6 +95,9 @@ def show(
     name: str, output: Path | None, image: int | None, augment: str | None, **options: Any
 ) -> None:
     """Print figures of a dataset, and draw ten images of every class."""
+    # here and not above, for list: they import Matplotlib
+    from kerascw.report.figures import draw_augmented, draw_grid, draw_image
+
     specs = None if augment is None else augmentation_named(augment)
     dataset = _loaded(name, options)
     terminal = console()
@@ -129,6 +131,8 @@ def show(
 
 def _tables(dataset: Dataset) -> tuple[Table, Table, Table]:
     """Tabulate a dataset's figures, the balance of its classes, and its hashes."""
+    from kerascw.report.figures import summarize
+
     class_names = dataset.entry.class_names
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     parts = {name: part for name, part in splits.items() if part is not None}

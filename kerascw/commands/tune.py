@@ -23,7 +23,7 @@ from kerascw.console import console, next_step
 from kerascw.data.load import data_named
 from kerascw.errors import CallError
 from kerascw.runs.environment import command_line
-from kerascw.runs.store import Run, Store
+from kerascw.runs.store import Run, Store, check_writable
 from tuning.plan import planned_search
 from tuning.records import SearchResult, SearchSpec, TrialRecord
 from tuning.search import SearchWatcher, run_search, winning_runs
@@ -109,6 +109,8 @@ def tune(
             "KERASTUNER_TUNER_ID is set: tune trains side by side with --jobs or --cluster; for "
             "KerasTuner's chief and workers see tuning.hypermodel"
         )
+    check_writable(runs, "--runs")
+    check_writable(models, "--models")
     terminal, store = console(), Store(runs)
     plan = planned_search(
         space,

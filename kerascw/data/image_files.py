@@ -300,18 +300,22 @@ def fitted(
         image = ImageOps.invert(image)
     if image.size == (width, height):
         pass
-    elif fit == "crop":
-        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     elif fit == "stretch":
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     else:
         # as ImageOps.pad, which rounds the short side of a 1000 x 1 image to 0: all black
         # (Pillow 13) or an error (before)
-        scale = min(width / image.width, height / image.height)
+        scale = (max if fit == "crop" else min)(width / image.width, height / image.height)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        scaled = image.resize(size, Image.Resampling.BILINEAR)
-        image = Image.new(image.mode, (width, height))
-        image.paste(scaled, ((width - size[0]) // 2, (height - size[1]) // 2))
+        left, top = (width - size[0]) // 2, (height - size[1]) // 2
+        if fit == "crop":  # only the part that is seen is made: all of it may be a long strip
+            across, down = image.width / size[0], image.height / size[1]
+            box = (-left * across, -top * down, (width - left) * across, (height - top) * down)
+            image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+        else:
+            scaled = image.resize(size, Image.Resampling.BILINEAR)
+            image = Image.new(image.mode, (width, height))
+            image.paste(scaled, (left, top))
     return np.asarray(image).reshape(shape)
 
 

@@ -3,7 +3,7 @@
 Not imported by :mod:`kerascw.export.load`: a small model predicts sooner without Pydantic.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -59,6 +59,8 @@ class Card(Facts):
     experiment: dict[str, Any] = {}
     data: DataFacts | None = None
     light_on_dark: bool = False  # it learned light things on black
+    # how images of another shape were fitted; see kerascw.data.image_files.read_pictures
+    fit: Literal["pad", "crop", "stretch"] = "pad"
     parameters: int | None = None
     test: Score | None = None
     command: str | None = None
@@ -74,6 +76,7 @@ def card_of(run: Run) -> Card:
         experiment=run.experiment.model_dump(mode="json"),
         data=environment["data"],
         light_on_dark=data.folder is None and CATALOG[data.name].light_on_dark,
+        fit="pad" if data.folder is None else data.folder.fit,
         parameters=run.metrics["parameters"],
         test=run.metrics.get("test"),
         command=environment["command"],

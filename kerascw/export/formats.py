@@ -121,7 +121,7 @@ def _write_saved_model(model: Any, path: Path, document: Mapping[str, Any]) -> N
     import tensorflow as tf
 
     shape, class_names = tuple(document["input_shape"]), document["class_names"]
-    heads = _heads(model)
+    heads, fit = _heads(model), document["card"].get("fit", "pad")
 
     def classify(images: Any) -> dict[str, Any]:
         # TensorFlow 2.21's oneDNN convolution gives an empty batch the shape of its input, which
@@ -141,7 +141,9 @@ def _write_saved_model(model: Any, path: Path, document: Mapping[str, Any]) -> N
     def classify_encoded(pictures: Any) -> dict[str, Any]:
         spec = tf.TensorSpec(shape, tf.uint8)
         return classify(
-            tf.map_fn(lambda picture: decode(picture, shape), pictures, fn_output_signature=spec)
+            tf.map_fn(
+                lambda picture: decode(picture, shape, fit), pictures, fn_output_signature=spec
+            )
         )
 
     archive = keras.export.ExportArchive()
@@ -161,8 +163,8 @@ _WRITERS: dict[Format, Callable[[Any, Path, Mapping[str, Any]], None]] = {
 }
 
 
-def decode(picture: Any, shape: tuple[int, ...]) -> Any:
-    """Decode the bytes of a PNG or JPEG to uint8 of ``shape``: graph code.
+def decode(picture: Any, shape: tuple[int, ...], fit: str = "pad") -> Any:
+    """Decode the bytes of a PNG or JPEG to uint8 of ``shape``, fitted in: graph code.
 
     The arithmetic is that of :mod:`kerascw.data.image_files`; the two differ by rounding, at
     most by a level or two of 255.
@@ -184,10 +186,24 @@ def decode(picture: Any, shape: tuple[int, ...]) -> Any:
         floats = tf.broadcast_to(floats, tf.concat([tf.shape(floats)[:2], [3]], 0))
     floats = tf.ensure_shape(floats, (None, None, channels))
     size = tf.cast(tf.shape(floats)[:2], tf.float32)
-    scale = tf.reduce_min([height, width] / size)
+    if fit == "stretch":
+        floats = tf.image.resize(floats, (height, width), antialias=True)
+        return tf.saturate_cast(tf.round(floats), tf.uint8)
+    scale = (tf.reduce_max if fit == "crop" else tf.reduce_min)([height, width] / size)
     # tf.image.resize_with_pad would round the short side of a 1000 x 1 image to 0, and fail
     scaled = tf.maximum(1, tf.cast(tf.round(size * scale), tf.int32))
+    corner = ([height, width] - scaled) // 2
+    if fit == "crop":  # what tf.image.resize calls, which would make all of a long strip first
+        floats = tf.raw_ops.ScaleAndTranslate(
+            images=floats[None],
+            size=(height, width),
+            scale=tf.cast(scaled, tf.float32) / size,
+            translation=tf.cast(corner, tf.float32),
+            kernel_type="triangle",
+            antialias=True,
+        )[0]
+        return tf.saturate_cast(tf.round(floats), tf.uint8)
     floats = tf.image.resize(floats, scaled, antialias=True)
-    top, left = tf.unstack(([height, width] - scaled) // 2)
+    top, left = tf.unstack(corner)
     floats = tf.image.pad_to_bounding_box(floats, top, left, height, width)
     return tf.saturate_cast(tf.round(floats), tf.uint8)

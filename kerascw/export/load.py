@@ -25,6 +25,7 @@ from kerascw.export.runtimes import (
 )
 
 if TYPE_CHECKING:
+    from kerascw.data.image_files import Fit
     from kerascw.export.card import Card
 
 __all__ = ["LoadedModel", "Predictions", "load_model"]
@@ -84,6 +85,12 @@ class LoadedModel:
     def light_on_dark(self) -> bool:
         """Whether it learned light things on black; False where the card does not say."""
         return self._card.get("light_on_dark") is True
+
+    @property
+    def fit(self) -> "Fit":
+        """How images of another shape are fitted for it; ``pad`` where the card does not say."""
+        fit = self._card.get("fit")
+        return fit if fit in ("crop", "stretch") else "pad"
 
     def predict(self, images: np.ndarray) -> Predictions:
         """Classify images, 1,000 at a time.

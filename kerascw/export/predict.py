@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from kerascw.errors import CallError, choices, printable
+from kerascw.errors import CallError, choices, counted, printable
 
 if TYPE_CHECKING:
     from kerascw.data.image_files import Invert, Picture
@@ -53,8 +53,9 @@ def predict_files(
 ) -> int:
     """Predict the images in ``files`` and write the answers to ``out``; return the exit code.
 
-    It is 0, or 1 if a file could not be read: each of those gets a line on ``err``, and all
-    others are predicted. The first line on ``err`` names the model and its version.
+    It is 0, or 1 if an image could not be read: each of those gets a line on ``err``, and all
+    others are predicted. Files of a folder that are no images by their
+    names get one line together. The first line on ``err`` names the model and its version.
 
     Parameters
     ----------
@@ -80,19 +81,25 @@ def predict_files(
         raise CallError(f"--format: {output_format!r}; choose {choices(WRITERS)}")
     if invert not in INVERT:
         raise CallError(f"--invert: {invert!r}; choose {choices(INVERT)}")
-    from kerascw.data.image_files import Unreadable, read_pictures
+    from kerascw.data.image_files import LeftOut, Unreadable, read_pictures
     from kerascw.export.load import load_model
 
     model = load_model(_path_of(model_path, runs))
     print(f"model: {printable(model.title)}", file=err)
-    unreadable = 0
+    unreadable, left_out = 0, list[str]()
 
     def readable() -> Iterator["Picture"]:
         nonlocal unreadable
         for picture in read_pictures(
-            files, model.input_shape, light_on_dark=model.light_on_dark, invert=invert
+            files,
+            model.input_shape,
+            light_on_dark=model.light_on_dark,
+            invert=invert,
+            fit=model.fit,
         ):
-            if isinstance(picture, Unreadable):
+            if isinstance(picture, LeftOut):
+                left_out.append(printable(picture.name))
+            elif isinstance(picture, Unreadable):
                 unreadable += 1
                 print(f"kerascw: {printable(picture.name)}: {picture.reason}", file=err)
             else:
@@ -100,6 +107,12 @@ def predict_files(
 
     answers = list(_answers(model, readable(), top))
     WRITERS[output_format](answers, out)
+    if left_out:
+        named = ", ".join(left_out[:3]) + f" and {len(left_out) - 3:,} more" * (len(left_out) > 3)
+        count = counted(
+            len(left_out), "file is no image by its name", "files are no images by name"
+        )
+        print(f"kerascw: {count}, left out: {named}", file=err)
     if output_format == "table" and answers and not unreadable:  # read by people, not by programs
         words = f"predict {shlex.quote(str(model_path))} FOLDER --format csv > answers.csv"
         print(f"next: python -m kerascw {words}", file=err)
@@ -220,7 +233,8 @@ def command(
     folder, its name or the beginning of its key. ONNX and LiteRT models answer in a second,
     without TensorFlow: pip install 'kerascw[light]'.
 
-    FILE is an image (PNG, JPEG, BMP, GIF), an array of them (.npy, .npz), a folder, or - for an
-    image on standard input. The first line on standard error names the model and its version.
+    FILE is an image (PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF), an array of them (.npy, .npz), a
+    folder, or - for an image on standard input. The first line on standard error names the model
+    and its version.
     """
     context.exit(predict_files(model, files, top, output_format, invert, runs))

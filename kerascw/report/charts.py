@@ -85,7 +85,8 @@ def line_panel(
     keys = keys or series(line.name for line in several)
     rows = [row for line in several for row in _rows(line, log_y=log_y)]
     reach = [row["x"] for row in rows]
-    x_scale = alt.Scale(type="log") if log_x else alt.Scale(zero=False, nice=False, padding=8)
+    kind: dict[str, Any] = {"type": "log"} if log_x else {"zero": False}
+    x_scale = alt.Scale(**kind, nice=False, padding=8)  # Vega would round a log axis to decades
     if len(set(reach)) == 1:
         x_scale = alt.Scale(domain=[reach[0] - 1, reach[0] + 1])
     beyond = top is not None and any(row.get("high", row["y"]) > top for row in rows)

@@ -75,7 +75,7 @@ def learning_curves(panels: Mapping[str, Mapping[str, Curve]]) -> Chart:
         means = [mean for line in lines for mean in line.y]
         name = next(iter(curves.values())).figure
         is_log = name.endswith("loss") and min(means) > 0 and max(means) > LOG_FROM * min(means)
-        drawn.append(_panel(lines, keys, y=_plainly(name), title=title, is_log=is_log))
+        drawn.append(_panel(lines, keys, y=_plainly(name), title=title, log_y=is_log))
         numbers.append(f"{title}: {charts.said_of_lines(lines, IMAGES)}")
     return Chart(tuple(drawn), keys, ". ".join(numbers))
 

@@ -113,12 +113,16 @@ def cnn_answers(runs: Runs) -> list[Answer]:
         " and ".join(sorted((pair["truth"], pair["prediction"]))) for _, pair in worst
     ).most_common()
     counts = ", ".join(f"{pair} in {count} of {many}" for pair, count in names)
+    first, second = names[0][0].split(" and ")
+    shown = next(
+        (run, pair) for run, pair in worst if {pair["truth"], pair["prediction"]} == {first, second}
+    )
     return [
         Answer(
             "Which two classes are confused most, either way?",
             f"{counts} (published, one seed: {published}).",
         ),
-        _why_confused(*worst[0]),
+        _why_confused(*shown),
     ]
 
 

@@ -60,6 +60,7 @@ _ACCURACIES = {
 _FIGURES = (SHOWS.training, SHOWS.validation, *_ACCURACIES.values())
 
 _IN_BOTH_PARTS = (
+    "Keras' Adam adds epsilon before its bias correction, PyTorch's after it",
     "losses and accuracies are means over images; the report's are means over batches",
     "the report's training accuracy is measured on each batch just after the step on it, ours just "
     "before",

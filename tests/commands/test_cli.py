@@ -49,6 +49,7 @@ def call(*words: str) -> Result:
         (["run", "fashion", "--sample", "--set", "data.classes=1,77"], "77 is no class"),
         (["run", "fashion", "--runs", "/sys/x"], "--runs: /sys/x cannot be written"),
         (["run", "fashion", "--sample", "--models", "/sys/x"], "--models: /sys/x cannot be"),
+        (["tune", "fashion", "--runs", "/sys/x"], "--runs: /sys/x cannot be written"),
         (["report", "--all", "--runs", "/sys/x"], "--runs: /sys/x cannot be written"),
         (["run"], "run: Missing argument 'STUDY'"),
         (["run", "fashion", "--sees", "3"], "run: No such option '--sees'"),

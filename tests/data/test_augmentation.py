@@ -522,7 +522,7 @@ def test_data_show_draws_what_training_sees(tmp_path: Path, sample: Dataset) -> 
     result = call(*words, "--augment", "flip:1")
     assert result.exit_code == 0, result.output
     augmented = grid.with_name("grid-augmented.png")
-    assert f"augmented pictures: {augmented}" in " ".join(result.stdout.split("\n"))
+    assert f"augmented images: {augmented}" in " ".join(result.stdout.split("\n"))
     assert sorted(file.name for file in grid.parent.iterdir()) == ["grid-augmented.png", "grid.png"]
     assert grid.read_bytes() == plain
     drawn = np.asarray(Image.open(augmented).convert("L"))

@@ -837,8 +837,7 @@ print(folder.load_folder(folder.describe_folder(sys.argv[1])).entry.counts)
 """
 
 
-@pytest.mark.parametrize("patience", ["0", "60"])
-@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize(("patience", "terminal"), [("0", True), ("60", True), ("0", False)])
 def test_progress_on_a_terminal_where_it_takes_long(root, patience, terminal):
     make(root, *(f"train/{label}/{i}.png" for label in "ab" for i in range(100)), "test/a/1.png")
     pty = pytest.importorskip("pty")

@@ -99,7 +99,7 @@ def test_the_commands_know_it(root):
     assert re.search(f"fashion_mnist +tfds +{folder}", listed)
     result = runner.invoke(main, ["data", "check", "fashion_mnist"])
     assert result.exit_code == 0
-    assert "the published Fashion-MNIST: same pictures and labels, other order" in result.stdout
+    assert "the published Fashion-MNIST: same images and labels, other order" in result.stdout
 
 
 def test_the_newest_whole_version_serves(root):

@@ -104,8 +104,8 @@ def test_encoded_takes_mixed_sizes_and_formats(signatures, sample, tmp_path):
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "I;16"])
 @pytest.mark.parametrize("size", [(6, 10), (200, 133), (5, 7), (1000, 1), (1, 500)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_graph_and_pillow_fit_alike(mode, size, channels, tmp_path):
+@pytest.mark.parametrize(("channels", "fit"), [(1, "pad"), (3, "pad"), (3, "crop"), (3, "stretch")])
+def test_graph_and_pillow_fit_alike(mode, size, channels, fit, tmp_path):
     noise = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
     if mode == "I;16":
         picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
@@ -113,8 +113,8 @@ def test_graph_and_pillow_fit_alike(mode, size, channels, tmp_path):
         picture = Image.fromarray(noise).convert(mode)
     (tmp_path / "picture.png").write_bytes(encoded(picture))
     shape = (10, 6, channels)
-    [read] = read_pictures([tmp_path / "picture.png"], shape)
-    graph = tf.function(writing.decode)(tf.constant(encoded(picture)), shape)
+    [read] = read_pictures([tmp_path / "picture.png"], shape, fit=fit)
+    graph = tf.function(writing.decode)(tf.constant(encoded(picture)), shape, fit)
     assert graph.dtype == tf.uint8
     assert graph.shape == read.array.shape == shape
     assert np.abs(graph.numpy().astype(int) - read.array).max() <= 2

@@ -405,7 +405,8 @@ def test_export_says_what_is_wrong(run, sample, tmp_path):
     done = command("export", run.name, "--format", "onnx", "--output", tmp_path / "file", *runs)
     assert done.exit_code == 2
     assert done.stderr == (
-        f"kerascw: {tmp_path / 'file' / 'onnx'}: cannot export there, a file is in the way\n"
+        f"kerascw: --output: {tmp_path / 'file'} cannot be written (Not a directory: "
+        f"{tmp_path / 'file'}); choose another folder\n"
     )
     pictures = run_experiment(
         Experiment(

@@ -228,3 +228,24 @@ assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     assert "FILE is an image (PNG, JPEG, BMP, GIF)" in run("--help").output
+
+
+def test_a_folder_of_mixed_files_leaves_nothing_out_in_silence(exported, sample, tmp_path):
+    """A WebP image is read, a HEIC image is an error, and a text file is named."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    pixels = sample.test.images[0, ..., 0]
+    for suffix in ("png", "webp", "tif", "avif"):
+        Image.fromarray(pixels).save(folder / f"shoe.{suffix}")
+    (folder / "notes.txt").touch()
+    words = ["predict", str(exported), str(folder), "--format", "csv", "--top", "1"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("\n") == 5
+    said = f"kerascw: 1 file is no image by its name, left out: {folder / 'notes.txt'}\n"
+    assert said in done.stderr
+    (folder / "shoe.heic").write_bytes(b"ftypheic")
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 1
+    assert f"kerascw: {folder / 'shoe.heic'}: .heic is no format that is read" in done.stderr
+    assert done.stdout.count("\n") == 5

@@ -642,14 +642,15 @@ def test_every_seed_starts_from_the_same_weights(tmp_path: Path) -> None:
     assert other.label != plan.label
 
 
-def test_keys_of_kept_sweeps_are_as_before() -> None:
-    """What a learning curve of the version before trained is found again."""
-    call = Call(dataset="digits", model="digits", data=DataSpec(name="digits"), fractions=(0.2,))
-    plan = planned_curve(call, all_studies(), Store("nowhere"), None, {"training.epochs": "3"})
-    assert [e.key("digits") for e in plan.experiments["random, 20%"][:2]] == [
-        "06608b3e74d59fe3",
-        "90e294fe9f566c7b",
-    ]
+def test_experiments_of_kept_sweeps_are_as_before() -> None:
+    """What a learning curve of an earlier version trained is found again."""
+    study = replace(all_studies()["digits"], name="tiny", variants=lambda: {"tiny": TINY})
+    call = Call(dataset="digits", model="tiny", data=DataSpec(name="digits"), fractions=(0.2,))
+    plan = planned_curve(call, {"tiny": study}, Store("nowhere"), None, {"training.epochs": "3"})
+    assert plan.experiments["random, 20%"][1].canonical_json() == (
+        '{"data":{"fraction":0.2,"holdout":{"count":135,"how":"stratified"},"name":"digits"},'
+        '"model":{"dense":[8],"kind":"mlp"},"seed":1,"training":{"batch_size":128,"epochs":3}}'
+    )
 
 
 def test_what_init_names(tmp_path: Path) -> None:

@@ -450,7 +450,7 @@ def test_the_report_shows_pictures_and_no_accuracy(run: Run) -> None:
     for row in test["per_class"]:
         words = re.sub("<[^>]*>", " ", text.partition("Error of each class")[2]).split()
         name = row["class"].split()[-1]  # of "Ankle boot"
-        at = words.index(name, words.index("pictures"))
+        at = words.index(name, words.index("images"))
         assert words[at + 1 : at + 3] == [f"{row['loss']:.5f}", "100"]
     assert "Mean squared error per pixel against epochs" in text
 
