@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from kerascw.data.image_files import Fit
     from kerascw.export.card import Card
 
-__all__ = ["LoadedModel", "Predictions", "load_model"]
-
 DOCUMENT_VERSION = 1
 """Of the file beside the model; raised when a reader of the old one would go wrong."""
 
@@ -102,7 +100,14 @@ class LoadedModel:
         CallError
             Another dtype or shape.
         """
-        stack = self._stack(np.asarray(images))
+        images, shape = np.asarray(images), self.input_shape
+        stack = images
+        if shape[2] == 1 and images.ndim in (2, 3) and images.shape != shape:
+            stack = stack[..., None]
+        if stack.ndim == 3:
+            stack = stack[None]
+        if images.dtype != np.uint8 or stack.ndim != 4 or stack.shape[1:] != shape:
+            raise CallError(f"images: {described(images)}; expected {expected(shape)}")
         probabilities = np.concatenate(
             [
                 self._probabilities(stack[start : start + _BATCH])
@@ -123,17 +128,6 @@ class LoadedModel:
         if (test := self.card.test) is not None:
             rows.append(("test accuracy", f"{test.accuracy:.2%}"))
         return fragment(None, self.title, rows)
-
-    def _stack(self, images: np.ndarray) -> np.ndarray:
-        shape, stack = self.input_shape, images
-        if images.dtype == np.uint8:
-            if shape[2] == 1 and images.ndim in (2, 3) and images.shape != shape:
-                stack = stack[..., None]
-            if stack.ndim == 3:
-                stack = stack[None]
-            if stack.ndim == 4 and stack.shape[1:] == shape:
-                return stack
-        raise CallError(f"images: {described(images)}; expected {expected(shape)}")
 
 
 def load_model(path: str | Path) -> LoadedModel:
@@ -286,7 +280,7 @@ def _checked_document(document: Mapping[str, Any], path: Path) -> dict[str, Any]
 def file_hashes(version: Path) -> dict[str, str]:
     """Return the SHA-256 of each file of a version by its place there, but for kerascw.json."""
     return {
-        path.relative_to(version).as_posix(): _sha256(path)
+        path.relative_to(version).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(version.rglob("*"))
         if path.is_file() and path.name != DOCUMENT
     }
@@ -298,15 +292,11 @@ def _check_files(found: Path, form: Format, document: Mapping[str, Any]) -> None
     The runtimes do not see every fault: of 250 flipped bits in a LiteRT file, each alone, 57 were
     an error and 46 gave other probabilities.
     """
-    version = found if form == "saved_model" else found.parent
-    for name, digest in document.get("files", {}).items():
-        if not (version / name).is_file() or _sha256(version / name) != digest:
-            raise damaged(found, form, f"{name} is not as it was exported (SHA-256 differs)")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if stated := document.get("files"):
+        found_there = file_hashes(found if form == "saved_model" else found.parent)
+        for name, digest in stated.items():
+            if found_there.get(name) != digest:
+                raise damaged(found, form, f"{name} is not as it was exported (SHA-256 differs)")
 
 
 def _of_run(folder: Path) -> tuple[str, dict[str, Any]]:

@@ -632,7 +632,7 @@ def test_mnist_convnet(undrawn: None, mnist: Path, tmp_path: Path) -> None:
         assert published in page
     assert "(one seed)" not in page
     rows = table_of(folder_of(tmp_path, "mnist-convnet"))
-    differences = {row["variant"]: row["difference_low_95"] for row in rows}
+    differences = {row["variant"]: row["difference"] for row in rows}
     assert differences["dense only"] == ""
     assert np.isfinite(float(differences["convnet (test 1)"]))
 
