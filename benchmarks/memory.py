@@ -17,7 +17,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,6 @@ from kerascw.experiment.spec import DataSpec, Experiment, Holdout
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.many import RUNS_PER_PROCESS, run_many
 from kerascw.runs.store import Run, Store
-from kerascw.training.watcher import Silent
 from tuning.plan import planned_search
 from tuning.records import TrialRecord
 from tuning.search import SearchWatcher, run_search
@@ -52,12 +50,20 @@ SVHN = {"train": 73_257, "test": 26_032, "extra": 531_131}
 """Images of each file."""
 
 
-class Memory:
-    """Resident memory in MB of this process and of those that train, noted along the way."""
+class Memory(SearchWatcher):
+    """Resident memory in MB of this process and of those that train, after each run or trial."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self.what = what  # run or trial
         self.own: list[float] = []
         self.workers: list[dict[int, float]] = []  # by process number
+
+    def finished(self, run: Run) -> None:
+        if self.what == "run":
+            self.note()
+
+    def ended(self, record: TrialRecord, recalled: bool) -> None:
+        self.note()
 
     def note(self) -> None:
         """Note what all of them have now."""
@@ -73,16 +79,16 @@ class Memory:
             }
         )
 
-    def print(self, what: str) -> None:
-        """Print the first note and every fifth; ``what`` is counted, such as ``run``."""
-        print(f"{what:>5}   main MB   training (process: MB)")
+    def print(self) -> None:
+        """Print the first note and every fifth."""
+        print(f"{self.what:>5}   main MB   training (process: MB)")
         for number, (workers, own) in enumerate(zip(self.workers, self.own, strict=True), start=1):
             if number == 1 or number % 5 == 0:
                 shown = ", ".join(f"{pid}: {size:.0f}" for pid, size in workers.items())
                 print(f"{number:>5}   {own:>7.0f}   {shown}")
         slope = np.polyfit(np.arange(len(self.own)), self.own, 1)[0]
-        print(f"main process: {self.own[0]:.0f} MB after the first {what}, {self.own[-1]:.0f} MB "
-              f"after the last ({slope:+.3f} MB a {what})")  # fmt: skip
+        print(f"main process: {self.own[0]:.0f} MB after the first {self.what}, "
+              f"{self.own[-1]:.0f} MB after the last ({slope:+.3f} MB a {self.what})")  # fmt: skip
         third = max(1, len(self.workers) // 3)
         first, last = (
             max((size for workers in share for size in workers.values()), default=0.0)
@@ -90,7 +96,7 @@ class Memory:
         )
         print(f"largest worker: {first:.0f} MB in the first third, {last:.0f} MB in the last")
 
-    def draw(self, path: Path, what: str) -> None:
+    def draw(self, path: Path) -> None:
         """Draw a line for every process into ``path``."""
         from matplotlib.figure import Figure
 
@@ -101,34 +107,12 @@ class Memory:
         for pid in dict.fromkeys(pid for workers in self.workers for pid in workers):
             seen = [(n, w[pid]) for n, w in zip(numbers, self.workers, strict=True) if pid in w]
             axes.plot(*zip(*seen, strict=True), marker=".", label=f"process {pid}: trains")
-        axes.set(xlabel=f"{what}s ended", ylabel="resident memory (MB)")
+        axes.set(xlabel=f"{self.what}s ended", ylabel="resident memory (MB)")
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, fontsize=8)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=130)
         print(f"figure: {path}")
-
-
-class RunWatcher(Silent):
-    """Notes the memory of all processes whenever a run is finished."""
-
-    def __init__(self, memory: Memory) -> None:
-        self.memory = memory
-
-    def planned(self, runs: int, kept: int, jobs: int) -> None: ...
-
-    def finished(self, run: Run) -> None:
-        self.memory.note()
-
-
-class TrialWatcher(SearchWatcher):
-    """Notes the memory of all processes whenever a trial ends."""
-
-    def __init__(self, memory: Memory) -> None:
-        self.memory = memory
-
-    def ended(self, record: TrialRecord, recalled: bool) -> None:
-        self.memory.note()
 
 
 def train(count: int, folder: Path, memory: Memory) -> None:
@@ -139,7 +123,7 @@ def train(count: int, folder: Path, memory: Memory) -> None:
         "training": {"epochs": 1, "keep": "last"},
     }
     experiments = [Experiment.model_validate(tree | {"seed": seed}) for seed in range(count)]
-    run_many(experiments, Store(folder), watcher=RunWatcher(memory))
+    run_many(experiments, Store(folder), watcher=memory)
 
 
 def search(count: int, folder: Path, memory: Memory) -> None:
@@ -147,7 +131,7 @@ def search(count: int, folder: Path, memory: Memory) -> None:
     space = folder / "digits.py"
     space.write_text(SPACE)
     plan = planned_search(str(space), oracle="random", trials=count, finalists=1, batch=4)
-    run_search(plan, Store(folder / "runs"), watcher=TrialWatcher(memory))
+    run_search(plan, Store(folder / "runs"), watcher=memory)
 
 
 def write_svhn(folder: Path, scale: float) -> None:
@@ -195,16 +179,10 @@ def load_svhn(folder: Path) -> None:
         say(f"epoch {number}: 300 batches of 64")
 
 
-MODES: dict[str, tuple[str, Callable[[int, Path, Memory], None]]] = {
-    "runs": ("run", train),
-    "search": ("trial", search),
-}
-
-
 def main() -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("mode", choices=[*MODES, "svhn"])
+    parser.add_argument("mode", choices=["runs", "search", "svhn"])
     parser.add_argument("--count", type=int, default=60, help="runs or trials")
     parser.add_argument("--output", type=Path, default=Path("runs/memory.png"))
     parser.add_argument("--scale", type=float, default=1.0, help="of SVHN's official sizes")
@@ -220,12 +198,12 @@ def main() -> None:
             write_svhn(folder, given.scale)
             subprocess.run([sys.executable, __file__, "svhn", "--load", folder], check=True)
             return
-        what, work = MODES[given.mode]
-        memory = Memory()
+        memory = Memory("run" if given.mode == "runs" else "trial")
+        work = train if given.mode == "runs" else search
         work(given.count, folder, memory)
-    print(f"{given.count} {what}s, {RUNS_PER_PROCESS} runs a process")
-    memory.print(what)
-    memory.draw(given.output, what)
+    print(f"{given.count} {memory.what}s, {RUNS_PER_PROCESS} runs a process")
+    memory.print()
+    memory.draw(given.output)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ A recipe reaches the published figure if its mean over the seeds does. The table
 figures go to ``benchmarks/results/time_to_accuracy`` (.md, .json).
 """
 
+import argparse
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,12 +120,12 @@ TASKS = {
 """In the order of the table."""
 
 
-def train(tasks: list[str], given: Any, say: Callable[[str], None]) -> Runs:
+def train(given: argparse.Namespace, say: Callable[[str], None]) -> Runs:
     """Return the runs of every task and recipe, one a seed; train in turn what is not cached."""
     store = Store(given.runs)
     runs: Runs = {}
     for seed in range(given.seeds):
-        for name in tasks:
+        for name in given.tasks:
             for kind in KINDS:
                 experiment = TASKS[name].experiment(kind, seed, given.epochs)
                 try:
@@ -204,25 +205,33 @@ def table(content: dict[str, Any]) -> str:
     )
 
 
+def tasks_named(text: str) -> list[str]:
+    """Read the option's names, separated by commas."""
+    for name in text.split(","):
+        if name not in TASKS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none; choose {choices(TASKS)}")
+    return text.split(",")
+
+
+def positive(text: str) -> int:
+    """Read the option's number."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return int(text)
+
+
 def main() -> None:
     """Train, print, write."""
     parser = options(__doc__)
-    parser.add_argument("--tasks", default=",".join(TASKS), help=choices(TASKS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="at most this many: to try this script")
+    parser.add_argument("--tasks", type=tasks_named, default=[*TASKS], help=choices(TASKS))
+    parser.add_argument("--seeds", type=positive, default=3)
+    parser.add_argument("--epochs", type=positive, help="at most this many: to try this script")
     parser.add_argument("--runs", type=Path, default=Path("runs") / NAME)
     given = parser.parse_args()
-    tasks = given.tasks.split(",")
-    for name in tasks:
-        if name not in TASKS:
-            parser.error(f"--tasks: {name!r} is none; choose {choices(TASKS)}")
-    for name in ("seeds", "epochs"):
-        if (value := getattr(given, name)) is not None and value < 1:
-            parser.error(f"--{name}: {value} is less than 1")
     terminal = console()
     terminal.print(machine())
     import_tensorflow()
-    runs = train(tasks, given, terminal.print)
+    runs = train(given, terminal.print)
     if not runs:
         parser.error("no task's data are here; see --data-dir")
     content = summary(runs) | ({"cut_to_epochs": given.epochs} if given.epochs else {})
