@@ -263,26 +263,6 @@ def test_damage_is_one_line(made, form, content, tmp_path, capfd):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"{", "damaged; expected JSON with format, class_names and card"),
-        (b'{"format": 2}', "format 2, of a newer kerascw; this one reads 1"),
-        (
-            b'{"format": 1, "class_names": ["a"], "card": {}}',
-            "kerascw.json: 1 class names for 10 classes",
-        ),
-    ],
-)
-def test_damage_beside_the_model(made, content, said, tmp_path):
-    path = shutil.copytree(made("tiny", "onnx"), tmp_path / "1")
-    (path / "kerascw.json").write_bytes(content)
-    with pytest.raises(DataError) as error:
-        load_model(tmp_path)
-    assert str(error.value).startswith(str(path / "kerascw.json"))
-    assert said in str(error.value)
-
-
 def foreign(path, name="images", kind=onnx.TensorProto.UINT8, output="probabilities"):
     """Write an ONNX model that another program may have made: means of rows."""
     helper = onnx.helper
