@@ -1,8 +1,6 @@
 """What a terminal shows: progress while training, tables of kept runs and studies."""
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -33,10 +31,6 @@ from kerascw.lab.table import (
 from kerascw.report.tables import Table as ReportTable
 from kerascw.report.tables import count, number
 from kerascw.runs.store import Run
-
-if TYPE_CHECKING:
-    from kerascw.report.index import Entry
-
 
 class _Rate(ProgressColumn):
     """Images per second of this sitting."""
@@ -173,21 +167,6 @@ def show_run(run: Run, console: Console) -> None:
         )
         console.print(f"most confused: {pairs}")
     console.print(f"files: {run.folder}")
-
-
-def list_kept(entries: Sequence["Entry"], console: Console) -> None:
-    """Print a line for everything that is kept, the newest last, and what cannot be read."""
-    columns = ("name", "kind", "dataset", "model", "figure", "measured", "over", "budget")
-    table = Table(*columns, box=None, pad_edge=False)
-    for entry in reversed(entries):
-        row = entry.summary
-        if not entry.fault:
-            table.add_row(row.name, row.kind, row.dataset, row.model, row.figure, row.text,
-                          row.seeds, row.budget)  # fmt: skip
-    console.print(table)
-    for entry in entries:
-        if entry.fault:
-            console.print(f"{entry.summary.name} cannot be read: {entry.fault}", style="yellow")
 
 
 def _figure(run: Run, part: str) -> str:
