@@ -32,6 +32,7 @@ from kerascw.report.tables import Table as ReportTable
 from kerascw.report.tables import count, number
 from kerascw.runs.store import Run
 
+
 class _Rate(ProgressColumn):
     """Images per second of this sitting."""
 

@@ -99,9 +99,7 @@ def announce(
     if more and (folder / PLANNED).is_file():
         planned = read_json(folder / PLANNED) | planned
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{PLANNED}.writing"
-    write_json(temporary, planned)
-    temporary.replace(folder / PLANNED)
+    write_json(folder / PLANNED, planned)
 
 
 def _remember(result: StudyResult, store: Store) -> None:
@@ -118,9 +116,7 @@ def _remember(result: StudyResult, store: Store) -> None:
         "arguments": plan.study.arguments,
         "runs": {name: [run.name for run in several] for name, several in result.runs.items()},
     }
-    temporary = folder / f".{KEPT}.writing"
-    write_json(temporary, content)
-    temporary.replace(folder / KEPT)
+    write_json(folder / KEPT, content)
     write_summary(folder, summary_of_study(folder, store))
 
 

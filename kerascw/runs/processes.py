@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -31,18 +32,20 @@ class Died(KerascwError):
     """A process died each time that it trained a run."""
 
 
-class Named(Protocol):
-    """What a process is given to do."""
+@dataclass(frozen=True)
+class Task:
+    """One run for a worker: an experiment that was checked, and where things are."""
 
-    @property
-    def name(self) -> str:
-        """What it is called; the process gives it back when it is done."""
+    name: str  # of the run
+    source: str | None  # name of the run that a warm start begins with
+    experiment: str  # canonical JSON
+    runs: str
+    data_dir: str | None
+    threads: int = 1
+    epochs: int | None = None  # to pause after; None: train all of them
 
 
-T = TypeVar("T", bound=Named)
-
-
-class Trainers(Generic[T]):
+class Trainers:
     """So many processes side by side, started when they are needed, and kept until closed.
 
     TensorFlow keeps what it traced, so a process grows by some megabytes a run: all of them are
@@ -50,7 +53,7 @@ class Trainers(Generic[T]):
     """
 
     def __init__(
-        self, train: Callable[[T], str], jobs: int, *, threads: int, runs_per_process: int
+        self, train: Callable[[Task], str], jobs: int, threads: int, runs_per_process: int
     ) -> None:
         self.jobs = jobs
         self.threads = threads  # of TensorFlow in each
@@ -76,7 +79,7 @@ class Trainers(Generic[T]):
         if temporary is not None:
             temporary.remove()
 
-    def train(self, tasks: dict[str, T]) -> Generator[str]:
+    def train(self, tasks: dict[str, Task]) -> Generator[str]:
         """Train all tasks, and yield the name of each run as it is finished, in whatever order.
 
         Where a process dies, what it trained is tried once more. Neither an interrupt nor the
@@ -153,17 +156,11 @@ def begin(parent: int, temporary: str) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = temporary
     # a warning is one line, as in the command
     warnings.formatwarning = lambda message, *_, **__: f"kerascw: {message}\n"
-    end_with(parent, temporary)
-
-
-def end_with(parent: int, temporary: str | None = None) -> None:
-    """Have this process end soon after its parent, however that ends, and remove ``temporary``."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
