@@ -28,9 +28,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_readme_has_the_table_of_the_kept_results() -> None:
+def test_the_guide_has_the_table_of_the_kept_results() -> None:
     table = markdown(read_results(ROOT / "docs" / "results.json"))
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     assert f"{BEGIN}\n{table}{END}" in page
     assert call("results", "--file", str(ROOT / "docs" / "results.json")).output == table
 
@@ -96,6 +96,6 @@ def test_wrong_calls_end_with_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["bench", "time_to_accuracy"])
-def test_the_readme_has_the_latest_benchmarks(name: str) -> None:
-    table = ROOT / "benchmarks" / "results" / f"{name}.md"
-    assert table.read_text(encoding="utf-8") in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_guide_has_the_latest_benchmarks(name: str) -> None:
+    table = (ROOT / "benchmarks" / "results" / f"{name}.md").read_text(encoding="utf-8")
+    assert table in (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
