@@ -39,10 +39,8 @@ def curve_variants(
 ) -> dict[str, Experiment]:
     """Return every initialisation at every fraction, by the variant's name.
 
-    Parameters
-    ----------
-    base_at : gives the experiment at a fraction, from random weights.
-    starts : what each initialisation starts from; None for random weights.
+    ``base_at`` gives the experiment at a fraction from random weights, ``starts`` what each
+    initialisation starts from (None: random weights).
     """
     fractions = list(fractions)
     return {

@@ -90,10 +90,8 @@ def announce(
 ) -> None:
     """Write which runs a study is about to train, so that they can be watched by name.
 
-    Parameters
-    ----------
-    named : for every variant its experiments, each with the name of its run.
-    more : these come in addition to those written before.
+    ``named`` has for every variant its experiments, each with the name of its run; with ``more``
+    they come in addition to those written before.
     """
     planned = {variant: {run: repeat_text(e) for e, run in own} for variant, own in named.items()}
     if more and (folder / PLANNED).is_file():
@@ -127,10 +125,8 @@ StudyOf = Callable[[str, Mapping[str, Any] | None, Mapping[str, Sequence[Experim
 def recall(name: str, store: Store, study_of: StudyOf) -> StudyResult:
     """Read back the kept result of a study, without training anything.
 
-    Parameters
-    ----------
-    name : a study, or a study as it was run once: the name of a folder in ``runs/studies/``. Of a
-        study the full budget is preferred to the quick one, and both to changed settings.
+    ``name`` is a study or the name of a folder in ``runs/studies/``. Of a study the full budget is
+    preferred to the quick one, and both to changed settings.
 
     Raises
     ------

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from kerascw.data.load import dataset_for, splits_for
 from kerascw.errors import DataError, KerascwError
-from kerascw.experiment.spec import DataSpec, Experiment, ModelSpec, Takes
+from kerascw.experiment.spec import Experiment, ModelSpec, Takes
 from kerascw.models import build_model, check_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import set_threads
@@ -63,15 +63,10 @@ def run_many(
     The runs that warm starts begin with are trained first, once.
 
     A single missing run is trained in this process, which shows its epochs; several are trained
-    in processes of their own, ``jobs`` at a time with the cores divided among them. The number of
-    threads shows in the last bits of a run's figures, so it is the same in both cases.
-
-    Parameters
-    ----------
-    cluster : address of a Dask scheduler whose workers train instead; they must see the store's
-        folder and the data under the same paths.
-    trainers : processes to train in, which stay open; their number replaces ``jobs``.
-    begin : is told the names of the runs, in their order, before any is trained.
+    in processes of their own, ``jobs`` at a time with the cores divided among them, or in
+    ``trainers``, which stay open. The number of threads shows in the last bits of a run's figures,
+    so it is the same in all cases. The workers of a ``cluster`` must see the store's folder and the
+    data under the same paths. ``begin`` is told the names of the runs before any is trained.
 
     Raises
     ------
@@ -178,7 +173,8 @@ def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -
         _check_start(
             start.layers,
             start.takes,
-            *((e.model, *_input_and_classes(e.data, data_dir)) for e in (experiment, start.source)),
+            _architecture(experiment, data_dir),
+            _architecture(start.source, data_dir),
         )
     return Task(
         run_name(experiment, dataset, source),
@@ -193,12 +189,10 @@ Architecture = tuple[ModelSpec, tuple[int, int, int], int]
 """A model's spec, the shape of its images and its number of classes."""
 
 
-def _input_and_classes(
-    spec: DataSpec, data_dir: str | Path | None
-) -> tuple[tuple[int, int, int], int]:
-    entry = dataset_for(spec, data_dir).entry
-    classes = spec.classes if spec.relabel else None
-    return entry.shape, len(classes or entry.class_names)
+def _architecture(experiment: Experiment, data_dir: str | Path | None) -> Architecture:
+    data, entry = experiment.data, dataset_for(experiment.data, data_dir).entry
+    classes = data.classes if data.relabel else None
+    return experiment.model, entry.shape, len(classes or entry.class_names)
 
 
 @lru_cache(maxsize=256)

@@ -6,17 +6,13 @@ import signal
 import tempfile
 import threading
 import time
-import uuid
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
-
-from filelock import FileLock, Timeout
 
 from kerascw.errors import KerascwError, choices
 
@@ -60,7 +56,7 @@ class Trainers:
         self._train = train
         self._runs_per_process = runs_per_process
         self._executor: Any = None
-        self._temporary: _TemporaryFolder | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._size = 0  # how many processes it has at most
         self._room = 0  # how many more runs the present processes take
 
@@ -77,7 +73,7 @@ class Trainers:
             executor.shutdown(kill_workers=True)
         temporary, self._temporary = self._temporary, None
         if temporary is not None:
-            temporary.remove()
+            temporary.cleanup()
 
     def train(self, tasks: dict[str, Task]) -> Generator[str]:
         """Train all tasks, and yield the name of each run as it is finished, in whatever order.
@@ -126,9 +122,9 @@ class Trainers:
         if self._executor is not None and self._room > 0 and self._size >= size:
             return
         self.close()
-        self._temporary = _TemporaryFolder()
+        self._temporary = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
         self._executor = ProcessPoolExecutor(
-            size, initializer=begin, initargs=(os.getpid(), str(self._temporary.path))
+            size, initializer=begin, initargs=(os.getpid(), self._temporary.name)
         )
         self._size = size
         self._room = self.jobs * self._runs_per_process
@@ -164,32 +160,6 @@ def begin(parent: int, temporary: str) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-class _TemporaryFolder:
-    """A folder for the temporary files of processes that may be killed.
-
-    A lock beside it says that it is in use. The lock is the system's and goes with this process: so
-    a folder that was left behind, all its processes killed at once, is known and removed by the
-    next one.
-    """
-
-    def __init__(self) -> None:
-        where = Path(tempfile.gettempdir())
-        for file in where.glob(f"{PREFIX}*.lock"):
-            with suppress(Timeout, OSError), FileLock(file, timeout=0):
-                shutil.rmtree(file.with_suffix(""), ignore_errors=True)
-                file.unlink()
-        self.path = where / f"{PREFIX}{uuid.uuid4().hex}"
-        self._lock = FileLock(self.path.with_suffix(".lock"), thread_local=False)
-        self._lock.acquire()
-        self.path.mkdir(mode=0o700)
-
-    def remove(self) -> None:
-        """Remove the folder with all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        Path(self._lock.lock_file).unlink(missing_ok=True)
-        self._lock.release()
 
 
 @contextmanager

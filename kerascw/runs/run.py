@@ -60,10 +60,8 @@ def run_experiment(
 ) -> Run:
     """Return the experiment's run, training it only if the store does not have it.
 
-    Parameters
-    ----------
-    source : the run of ``experiment.start.source``, for a warm start.
-    splits : the splits of ``experiment.data``, if they were made already.
+    ``source`` is the run of ``experiment.start.source``, for a warm start; ``splits`` are those of
+    ``experiment.data``, if they were made already.
 
     Raises
     ------

@@ -490,12 +490,6 @@ def test_wrong_calls_end_in_a_line(words: list[str], said: str, tmp_path: Path) 
 
 
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the runs' own reports out: they take longer than these runs do."""
-    monkeypatch.setattr("kerascw.report.product.DRAWN", 0)
-
-
-@pytest.fixture
 def clothes(tmp_path: Path) -> Path:
     """Two classes in train, val and test."""
     root = tmp_path / "clothes"
