@@ -3,11 +3,13 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -152,6 +154,14 @@ def test_what_only_tells_is_quick_and_imports_little(
         seconds.append(float(done.stderr))
     # 0.4 s is the promise, measured alone; here other tests share the caches
     assert min(seconds) < 1.2
+
+
+def test_help_names_every_command_in_a_whole_line() -> None:
+    told = call("--help").stdout.partition("Commands:")[2]
+    for name in main.list_commands(click.Context(main)):
+        (line,) = re.findall(rf"(?m)^  {name} +(.+)$", told)
+        assert line.endswith(".")
+        assert call(name, "--help").exit_code == 0
 
 
 def test_list_tells_of_one_study() -> None:
