@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import PIL
@@ -28,7 +28,7 @@ from kerascw.data.image_files import FORMATS, Fit, Unreadable, fit_picture, pill
 from kerascw.data.layout import sides
 from kerascw.data.listing import PARTS, ImageFile, Listing, list_folder, list_manifest
 from kerascw.data.names import is_text, shown
-from kerascw.data.own import LARGEST_SIDE, checked_fit, checked_size, own_dataset, usual_size
+from kerascw.data.own import LARGEST_SIDE, Options, own_dataset
 from kerascw.errors import CallError, DataError, counted, option
 from kerascw.experiment.spec import Folder
 
@@ -41,46 +41,25 @@ _NAMED = 3  # files that a message names
 _T = TypeVar("_T")
 
 
-def describe_folder(
-    path: str | Path,
-    *,
-    size: tuple[int, int] | None = None,
-    colour: bool | None = None,
-    fit: Fit | None = None,
-    bad_files: Literal["fail", "skip"] = "fail",
-) -> Folder:
-    """Describe a folder or manifest of images as a spec; only headers of the files are read.
-
-    Parameters
-    ----------
-    path : the folder, or a ``.csv`` file.
-    size, colour, fit : see :func:`kerascw.data.load.data_named`.
-    bad_files : what :func:`load_folder` does about images that cannot be read.
+def describe_folder(path: str | Path, options: Options) -> Folder:
+    """Describe a folder or a ``.csv`` manifest of images as a spec; only headers are read.
 
     Raises
     ------
     CallError
-        No such folder or file, or an option that cannot be.
+        No such folder or file.
     DataError
         Its layout is another.
     """
     root = os.path.abspath(os.path.expanduser(path))
     if not is_text(root):
         raise DataError(f"{shown(root)}: this path is no valid Unicode; rename it")
-    if bad_files not in ("fail", "skip"):
-        raise CallError(f"bad_files: {bad_files!r}; choose fail or skip")
-    size, fit = checked_size(size), checked_fit(fit)
     if not os.path.exists(root):
-        kind = "file" if root.lower().endswith((".csv", ".npz")) else "folder"
+        kind = "file" if root.lower().endswith(".csv") else "folder"
         raise CallError(f"{shown(root)}: no such {kind}")
     listing = _listed(root)
-    if size is None or colour is None:
-        sizes, any_colour = _in_common(listing.files, size is None, colour is None)
-        size = size or usual_size(sizes)
-        colour = any_colour if colour is None else colour
-    return Folder(
-        path=root, height=size[0], width=size[1], colour=colour, fit=fit, bad_files=bad_files
-    )
+    sizes, colour = _in_common(listing.files, options)
+    return options.spec(root, sizes, colour)
 
 
 def _listed(root: str) -> Listing:
@@ -142,28 +121,25 @@ def _first(names: Sequence[str]) -> str:
 # --- what they have in common -----------------------------------------------------------------
 
 
-def _in_common(
-    files: Iterable[ImageFile], ask_size: bool, ask_colour: bool
-) -> tuple[set[tuple[int, int]], bool]:
+def _in_common(files: Iterable[ImageFile], options: Options) -> tuple[set[tuple[int, int]], bool]:
     """Find the heights and widths of the images, and whether any has colour.
 
-    Stops where what is asked is decided. Files without an image's header do not count.
+    Stops where all that is not asked for is decided. Files without a header do not count.
     """
     sizes: set[tuple[int, int]] = set()
-    colour = read = False
+    colour = False
     with pillow_filters():
         for file in files:
-            header = _header(file) if file.size >= 0 else None  # opening a pipe would hang
-            if header is None:
-                continue
-            read = True
-            height, width, has_colour = header
-            sizes.add((height, width))
-            colour = colour or has_colour
-            various = len(sizes) > 1 or max(height, width) > LARGEST_SIDE
-            if (various or not ask_size) and (colour or not ask_colour):
+            several = len(sizes) > 1 or any(max(size) > LARGEST_SIDE for size in sizes)
+            knows_size = options.size is not None or several
+            if knows_size and (options.colour is not None or colour):
                 break
-    return sizes, colour or not read
+            header = _header(file) if file.size >= 0 else None  # opening a pipe would hang
+            if header is not None:
+                height, width, has_colour = header
+                sizes.add((height, width))
+                colour = colour or has_colour
+    return sizes, colour or not sizes
 
 
 def _header(file: ImageFile) -> tuple[int, int, bool] | None:

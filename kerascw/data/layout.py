@@ -75,7 +75,7 @@ def sides(shape: tuple[int, ...]) -> str:
 
 def check_labels(labels: np.ndarray, where: str, entry: CatalogEntry) -> None:
     """Raise a DataError that begins with ``where`` if a label is no class of the entry's."""
-    wrong = labels >= len(entry.class_names)
+    wrong = (labels < 0) | (labels >= len(entry.class_names))
     if wrong.any():
         at = int(np.argmax(wrong))
         raise DataError(

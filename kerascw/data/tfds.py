@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from kerascw.data.dataset import Dataset
 from kerascw.data.image_files import Fit
 from kerascw.data.layout import ROLES, Arrays, NotFoundError, NotHere, checked
 from kerascw.data.names import shown
-from kerascw.data.own import checked_fit, checked_size, own_dataset, usual_size
+from kerascw.data.own import Options, own_dataset
 from kerascw.errors import CallError, DataError, choices
 from kerascw.experiment.spec import Folder
 from kerascw.quiet import import_tensorflow
@@ -228,31 +228,20 @@ def read_catalogued(entry: CatalogEntry) -> tuple[Arrays, Path]:
 # --- any dataset --------------------------------------------------------------------------------
 
 
-def describe_tfds(
-    name: str,
-    *,
-    size: tuple[int, int] | None = None,
-    colour: bool | None = None,
-    fit: Fit | None = None,
-    bad_files: Literal["fail", "skip"] = "fail",  # there are no files that could be bad
-) -> Folder:
+def describe_tfds(name: str, options: Options) -> Folder:
     """Describe ``tfds:NAME`` or ``tfds:NAME/CONFIG`` as a spec; it is downloaded if need be.
-
-    Options are as for :func:`kerascw.data.load.data_named`.
 
     Raises
     ------
     NotFoundError
         It is not prepared here and cannot be downloaded.
     DataError
-        It has no image with a label, or no training set.
+        It has no image with a label.
     """
-    size, fit = checked_size(size), checked_fit(fit)
     builder, (image, _) = _opened(name)
     height, width, channels = builder.info.features[image].shape
-    height, width = size or usual_size({(height or 0, width or 0)} if height and width else set())
-    colour = channels != 1 if colour is None else colour
-    return Folder(path=name, height=height, width=width, colour=colour, fit=fit)
+    sizes = {(height, width)} if height and width else set()
+    return options.spec(name, sizes, has_colour=channels != 1)
 
 
 def load_tfds(spec: Folder) -> Dataset:
