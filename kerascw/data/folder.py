@@ -35,7 +35,6 @@ from kerascw.experiment.spec import Folder
 _CACHE_FORMAT = 2  # raised whenever the same files would be decoded to other arrays
 _ORIENTATION = 0x0112  # EXIF: 5 to 8 are turned by a quarter, so height and width change places
 _PATIENCE = 2.0  # seconds without a word
-_CHUNK = 16  # files that a thread reads at a time
 _NAMED = 3  # files that a message names
 
 _T = TypeVar("_T")
@@ -79,35 +78,35 @@ def load_folder(spec: Folder) -> Dataset:
     """
     listing = _listed(os.path.abspath(spec.path))
     images, bad = _pictures(listing, (spec.height, spec.width, 3 if spec.colour else 1), spec.fit)
-    unread = [f"{shown(listing.files[row].name)} ({bad[row]})" for row in sorted(bad)]
-    of_all = f"{len(bad):,} of {len(listing.files):,} images cannot be read"
     where = shown(listing.root)
+    unread = [f"{shown(listing.files[row].name)} ({bad[row]})" for row in sorted(bad)]
+    of_all = f"{where}: {len(bad):,} of {len(listing.files):,} images cannot be read"
     if bad and spec.bad_files == "fail":
         raise DataError(
-            f"{where}: {of_all}: {_first(unread)}; mend or remove them, or leave them out with "
+            f"{of_all}: {_first(unread)}; mend or remove them, or leave them out with "
             f"{option('bad_files', 'skip')}"
         )
     if bad:
-        warnings.warn(f"{where}: {of_all} and are left out: {_first(unread)}", stacklevel=2)
+        warnings.warn(f"{of_all} and are left out: {_first(unread)}", stacklevel=2)
     if listing.left_out:
         count = counted(len(listing.left_out), "other file is", "other files are")
         warnings.warn(f"{where}: {count} left out: {_first(listing.left_out)}", stacklevel=2)
-    labels = np.fromiter((file.label for file in listing.files), np.int32, len(listing.files))
-    part_of = np.array([PARTS.index(file.part) for file in listing.files])
-    readable = np.ones(len(labels), bool)
-    readable[list(bad)] = False
-    rows = {part: np.flatnonzero(part_of == at) for at, part in enumerate(PARTS)}
-    for part, chosen in rows.items():
-        if len(chosen) and not readable[chosen].any():
+    rows: dict[str, np.ndarray] = {}
+    for part in PARTS:
+        chosen = [row for row, file in enumerate(listing.files) if file.part == part]
+        readable = [row for row in chosen if row not in bad]
+        if chosen and not readable:
             raise DataError(f"{where}: none of the {part} images can be read")
+        if chosen:
+            rows[part] = np.array(readable)
     return own_dataset(
         spec,
         source="folder" if os.path.isdir(listing.root) else "manifest",
         location=listing.root,
         class_names=listing.class_names,
         images=images,
-        labels=labels,
-        rows={part: chosen[readable[chosen]] for part, chosen in rows.items() if len(chosen)},
+        labels=np.array([file.label for file in listing.files], np.int32),
+        rows=rows,
         left_out=(*unread, *listing.left_out),
     )
 
@@ -191,28 +190,24 @@ def _decode(
     files: Sequence[ImageFile], images: np.ndarray, rows: Sequence[int], fit: Fit
 ) -> dict[int, str]:
     """Read the files of these rows into ``images``; return by row why a file has no image."""
-    if not rows:
-        return {}
     _, height, width, channels = images.shape
 
-    def read(chunk: Sequence[int]) -> dict[int, str]:
-        bad = {}
-        for row in chunk:
-            picture = fit_picture(files[row].path, (height, width, channels), fit)
-            if isinstance(picture, Unreadable):
-                bad[row] = picture.reason
-                images[row] = 0
-            else:
-                images[row] = picture.array
-        return bad
+    def read(row: int) -> str | None:
+        picture = fit_picture(files[row].path, (height, width, channels), fit)
+        if isinstance(picture, Unreadable):
+            images[row] = 0
+            return picture.reason
+        images[row] = picture.array
+        return None
 
     bad: dict[int, str] = {}
-    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     with pillow_filters():
         pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # Pillow decodes without the GIL
         try:
-            for found in _with_progress(pool.map(read, chunks), len(chunks)):
-                bad.update(found)
+            reasons = _with_progress(pool.map(read, rows), len(rows))
+            for row, reason in zip(rows, reasons, strict=True):
+                if reason is not None:
+                    bad[row] = reason
         finally:
             pool.shutdown(cancel_futures=True)  # where the user stops it
     return bad

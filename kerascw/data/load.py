@@ -5,11 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kerascw.data import arrays, folder, tfds
 from kerascw.data.catalogue import CATALOG, entry_for
-from kerascw.data.dataset import Dataset, Part, Splits
+from kerascw.data.dataset import Dataset, Splits
 from kerascw.data.names import shown
 from kerascw.data.own import Options
 from kerascw.data.sources import find
@@ -153,15 +151,20 @@ def load_for(
     return folder.load_folder(own)
 
 
+@lru_cache(maxsize=4)
+def _loaded(whole: DataSpec, data_dir: Path | None) -> Dataset:
+    return load_for(whole, data_dir=data_dir)
+
+
 def dataset_for(spec: DataSpec, data_dir: str | Path | None = None) -> Dataset:
     """Load the dataset of an experiment, once a process."""
     whole = DataSpec(name=spec.name, sample=spec.sample, folder=spec.folder)
-    return _loaded(whole, None if data_dir is None else str(data_dir))
+    return _loaded(whole, None if data_dir is None else Path(data_dir))
 
 
-@lru_cache(maxsize=4)
-def _loaded(whole: DataSpec, data_dir: str | None) -> Dataset:
-    return load_for(whole, data_dir=data_dir)
+@lru_cache(maxsize=1)
+def _split(spec: DataSpec, data_dir: Path | None) -> Splits:
+    return split(dataset_for(spec, data_dir), spec)
 
 
 def splits_for(spec: DataSpec, data_dir: str | Path | None = None) -> Splits:
@@ -170,34 +173,20 @@ def splits_for(spec: DataSpec, data_dir: str | Path | None = None) -> Splits:
     Checking an experiment, training it, drawing its report and exporting it ask for the same
     splits, one after the other.
     """
-    return _split(spec, None if data_dir is None else str(data_dir))
-
-
-@lru_cache(maxsize=1)
-def _split(spec: DataSpec, data_dir: str | None) -> Splits:
-    return split(dataset_for(spec, data_dir), spec)
+    return _split(spec, None if data_dir is None else Path(data_dir))
 
 
 def _catalogued(name: str, data_dir: str | Path | None, sample: bool) -> Dataset:
     """Load a dataset of the catalogue from the first source that has it."""
     entry = entry_for(name)
-    found = find(entry, data_dir, sample)
-    images, labels, test_images, test_labels = found.arrays
-    dataset = Dataset(
-        entry,
-        Part(images, labels.astype(np.int32)),
-        Part(test_images, test_labels.astype(np.int32)),
-        found.source,
-        found.location,
-        official_files=found.official_files,
-    )
+    dataset = find(entry, data_dir, sample)
     sha256 = tuple(dataset.sha256.values())
     if sha256 == entry.sample_sha256:  # even where a data directory holds a copy of it
         return replace(dataset, source="sample")
     for other in CATALOG.values():  # MNIST's files and Fashion-MNIST's have the same names
         if other.name != name and sha256 in (other.sha256, other.sample_sha256):
             raise DataError(
-                f"{shown(found.location)}: these files are {other.title}, not {entry.title}; "
+                f"{shown(dataset.location)}: these files are {other.title}, not {entry.title}; "
                 f"ask for {other.name}, or name the folder with {entry.title}'s files"
             )
     return dataset
