@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.data.layout import ROLES, Layout, check_labels
+from kerascw.data.layout import ROLES, Layout, check_labels, one_line
 from kerascw.errors import DataError
 
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
@@ -83,7 +83,7 @@ def read_pickled(raw: bytes, where: str) -> Batch:
     try:
         after = _pickled_constants(raw, where)
     except ValueError as error:
-        raise DataError(f"{where}: not a whole pickle ({_one_line(error)}); {_REMEDY}") from None
+        raise DataError(f"{where}: not a whole pickle ({one_line(error)}); {_REMEDY}") from None
     labels = list(takewhile(lambda value: type(value) is int, after["labels"]))
     match after["data"]:
         # the arguments and the state of an array: its shape, its dtype, whether it is stored
@@ -118,13 +118,6 @@ def read_binary(raw: bytes, where: str) -> Batch:
 
 def _unfit(where: str, found: str, expected: str) -> DataError:
     return DataError(f"{where}: {found}, expected {expected} in a batch of CIFAR-10; {_REMEDY}")
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (
-        f"{type(error).__name__}: {ascii(lines[0])[1:-1]:.100}" if lines else type(error).__name__
-    )
 
 
 # --- where the batches are ------------------------------------------------------------------
@@ -238,10 +231,10 @@ def _members(path: Path, version: _Version) -> Iterator[tuple[str, bytes]]:
     except EOFError:
         raise DataError(f"{path}: the gzip stream ends early; {_REMEDY}") from None
     except OSError as error:
-        reason = error.strerror or f"damaged gzip: {_one_line(error)}"
+        reason = error.strerror or f"damaged gzip: {one_line(error)}"
         raise DataError(f"{path}: cannot be read ({reason}); {_REMEDY}") from None
     except Exception as error:  # tarfile and zlib have no common base
-        raise DataError(f"{path}: damaged archive ({_one_line(error)}); {_REMEDY}") from None
+        raise DataError(f"{path}: damaged archive ({one_line(error)}); {_REMEDY}") from None
 
 
 def _skip(file: Any, size: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.errors import DataError
+from kerascw.errors import DataError, printable
 
 ROLES = ("train images", "train labels", "test images", "test labels")
 
@@ -83,3 +83,10 @@ def check_labels(labels: np.ndarray, where: str, entry: CatalogEntry) -> None:
             f"expected 0 to {len(entry.class_names) - 1} for {entry.title}; "
             "fetch the file again"
         )
+
+
+def one_line(error: Exception) -> str:
+    """Return an exception's type and the beginning of its text."""
+    lines = str(error).strip().splitlines()
+    name = type(error).__name__
+    return f"{name}: {printable(lines[0]):.300}" if lines else name

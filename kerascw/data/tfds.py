@@ -22,7 +22,7 @@ from kerascw.data.arrays import fitted_all
 from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.dataset import Dataset
 from kerascw.data.image_files import Fit
-from kerascw.data.layout import ROLES, Arrays, NotFoundError, NotHere, checked
+from kerascw.data.layout import ROLES, Arrays, NotFoundError, NotHere, checked, one_line
 from kerascw.data.names import shown
 from kerascw.data.own import Options, own_dataset
 from kerascw.errors import CallError, DataError, choices
@@ -104,7 +104,7 @@ def _download_by_tfds(name: str, title: str) -> Path:
     except NotHere:
         raise
     except Exception as error:  # TFDS lets whatever its HTTP and file layers raise through
-        raise NotHere(f"TFDS {name}: {_one_line(error)}") from error
+        raise NotHere(f"TFDS {name}: {one_line(error)}") from error
     return Path(builder.data_dir)
 
 
@@ -139,15 +139,9 @@ def _damage(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # TensorFlow's, TFDS' and protobuf's have no common base
         raise DataError(
-            f"{folder}: TFDS cannot read it ({_one_line(error)}); delete the folder, "
+            f"{folder}: TFDS cannot read it ({one_line(error)}); delete the folder, "
             "and TFDS makes it again"
         ) from None
-
-
-def _one_line(error: Exception) -> str:
-    """Return an exception's type and the beginning of its text."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]:.300}" if lines else type(error).__name__
 
 
 def _read(
@@ -171,23 +165,23 @@ def _read(
     counts = [builder.info.splits[part].num_examples for part in parts]
     images = np.empty((sum(counts), *shape), np.uint8)
     labels = np.empty(sum(counts), np.int64)
-    start = 0
+    end = 0
     for part, count in zip(parts, counts, strict=True):
-        first = start
         batches = builder.as_dataset(  # by the thousand, so that they are in memory once
             split=part,
             batch_size=1000 if one_size else None,
             shuffle_files=False,
             read_config=once,
         )
+        expected = end + count
         for batch in tfds.as_numpy(batches):
             found = batch[image] if one_size else batch[image][None]
-            here = slice(start, start + len(found))
+            here = slice(end, end + len(found))
             images[here] = fitted_all(found, shape, fit)
             labels[here] = batch[label]
-            start = here.stop
-        if start - first != count:
-            raise ValueError(f"{start - first:,} examples in {part}, expected {count:,}")
+            end = here.stop
+        if end != expected:
+            raise ValueError(f"{end - expected + count:,} examples in {part}, expected {count:,}")
     return images, labels
 
 
@@ -213,16 +207,14 @@ def read_catalogued(entry: CatalogEntry) -> tuple[Arrays, Path]:
         import_tensorflow()
         import tensorflow_datasets as tfds
 
-        arrays = {}
         with _damage(folder):
             builder = tfds.builder_from_directory(folder)
-            for part, own in (("train", entry.tfds_train), ("test", ("test",))):
-                arrays[f"{part} images"], arrays[f"{part} labels"] = _read(
-                    builder, own, ("image", "label"), builder.info.features["image"].shape, "pad"
-                )
-    for name in ("train labels", "test labels"):
-        arrays[name] = arrays[name].astype(np.uint8)
-    return checked(arrays, {role: f"{folder}, {role}" for role in ROLES}, entry), folder
+            shape, keys = builder.info.features["image"].shape, ("image", "label")
+            train, train_labels = _read(builder, entry.tfds_train, keys, shape, "pad")
+            test, test_labels = _read(builder, ("test",), keys, shape, "pad")
+    arrays = (train, train_labels, test, test_labels)
+    places = {role: f"{folder}, {role}" for role in ROLES}
+    return checked(dict(zip(ROLES, arrays, strict=True)), places, entry), folder
 
 
 # --- any dataset --------------------------------------------------------------------------------
@@ -249,7 +241,8 @@ def load_tfds(spec: Folder) -> Dataset:
     builder, keys = _opened(spec.path)
     folder = Path(builder.data_dir)
     shape = (spec.height, spec.width, 3 if spec.colour else 1)
-    images, labels, rows, left_out, end = [], [], {}, [], 0
+    images: list[np.ndarray] = []
+    labels, rows, left_out = [], {}, []
     with _quiet(), _damage(folder):
         for part in ("train", "validation", "test"):
             if part not in builder.info.splits:
@@ -258,10 +251,9 @@ def load_tfds(spec: Folder) -> Dataset:
             if (own < 0).any():  # how TFDS writes that a label is not known
                 left_out.append(f"{part} (it has examples without a label)")
                 continue
+            rows[part] = np.arange(len(found)) + sum(map(len, images))
             images.append(found)
             labels.append(own)
-            rows[part] = np.arange(end, end + len(found))
-            end += len(found)
     if "train" not in rows:
         there = ", ".join(builder.info.splits) or "none"
         raise DataError(f"{spec.path}: no labelled split train (it has {there})")
@@ -301,17 +293,19 @@ def _opened(path: str) -> tuple[Any, tuple[str, str]]:
                 raise DataError(f"{path}: its examples are no images with labels")
             images = _of_kind(features, tfds.features.Image)
             labels = _of_kind(features, tfds.features.ClassLabel)
-    held = ", ".join(features.keys())
-    for kind, found, usual in (("image", images, "image"), ("label", labels, "label")):
-        if usual not in found and len(found) != 1:
+    keys = []
+    for kind, found in (("image", images), ("label", labels)):
+        if kind not in found and len(found) != 1:
+            held = ", ".join(features.keys())
             raise DataError(
                 f"{path}: {len(found)} features that are an {kind} (it has {held:.150}); expected "
                 "one image with one label"
             )
-    image = "image" if "image" in images else images[0]
+        keys.append(kind if kind in found else found[0])
+    image, label = keys
     if features[image].np_dtype != np.uint8:
         raise DataError(f"{path}: images of {features[image].np_dtype}; expected uint8")
-    return builder, (image, "label" if "label" in labels else labels[0])
+    return builder, (image, label)
 
 
 def _of_kind(features: Any, kind: type) -> list[str]:
