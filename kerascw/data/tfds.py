@@ -36,6 +36,8 @@ _PATIENCE = 5.0
 """Seconds that TFDS' server may take to answer. TFDS 4.9.10 itself asks ten times over, without
 a timeout: with no network it ended after 205 s and left empty folders behind."""
 
+_BATCH = 1000  # images that are in memory twice while a dataset is read
+
 
 def prepared_by_tfds(name: str) -> Path | None:
     """Find the newest version that TFDS has prepared here, without importing TFDS.
@@ -167,9 +169,9 @@ def _read(
     labels = np.empty(sum(counts), np.int64)
     end = 0
     for part, count in zip(parts, counts, strict=True):
-        batches = builder.as_dataset(  # by the thousand, so that they are in memory once
+        batches = builder.as_dataset(
             split=part,
-            batch_size=1000 if one_size else None,
+            batch_size=_BATCH if one_size else None,
             shuffle_files=False,
             read_config=once,
         )
