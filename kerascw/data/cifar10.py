@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.data.layout import ROLES, Layout, check_labels, one_line
+from kerascw.data.layout import Arrays, Layout, Places, check_labels, one_line
 from kerascw.errors import DataError
 
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
@@ -151,9 +151,7 @@ def _look(folder: Path, entry: CatalogEntry) -> tuple[list[Path], list[str]]:
     return [], [*BATCHES]
 
 
-def _read(
-    files: Sequence[Path], entry: CatalogEntry
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Arrays, Places]:
     if len(files) == 1:
         (path,) = files
         (version,) = (version for version in _VERSIONS if version.archive == path.name)
@@ -171,16 +169,14 @@ def _read(
         missing = next(name for name in version.files if name not in batches)
         raise DataError(f"{files[0]}: {version.folder}/{missing} is not in it; {_REMEDY}")
     *train, test = version.files
-    arrays = {}
-    for split, names in (("train", train), ("test", [test])):
+    arrays: list[np.ndarray] = []
+    for names in (train, [test]):
         planes, labels = zip(*(batches.pop(name) for name in names), strict=True)
-        arrays[f"{split} labels"] = np.concatenate(labels).astype(np.uint8)
-        images = np.empty((len(arrays[f"{split} labels"]), 32, 32, 3), np.uint8)
+        images = np.empty((sum(map(len, labels)), 32, 32, 3), np.uint8)
         np.concatenate([batch.transpose(0, 2, 3, 1) for batch in planes], out=images)
-        arrays[f"{split} images"] = images
+        arrays += [images, np.concatenate(labels).astype(np.uint8)]
     where_train = str(files[0] if len(files) == 1 else files[0].parent)
-    where_test = places[test]
-    return arrays, dict(zip(ROLES, (where_train, where_train, where_test, where_test), strict=True))
+    return tuple(arrays), (where_train, where_train, places[test], places[test])
 
 
 def _content(path: Path) -> bytes:

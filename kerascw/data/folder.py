@@ -77,7 +77,7 @@ def load_folder(spec: Folder) -> Dataset:
         has too few to split a test set off.
     """
     listing = _listed(os.path.abspath(spec.path))
-    images, bad = _pictures(listing, (spec.height, spec.width, 3 if spec.colour else 1), spec.fit)
+    images, bad = _read_all(listing, (spec.height, spec.width, 3 if spec.colour else 1), spec.fit)
     where = shown(listing.root)
     unread = [f"{shown(listing.files[row].name)} ({bad[row]})" for row in sorted(bad)]
     of_all = f"{where}: {len(bad):,} of {len(listing.files):,} images cannot be read"
@@ -159,7 +159,7 @@ def _header(file: ImageFile) -> tuple[int, int, bool] | None:
 # --- their pixels -----------------------------------------------------------------------------
 
 
-def _pictures(
+def _read_all(
     listing: Listing, shape: tuple[int, int, int], fit: Fit
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Read uint8 ``[n, *shape]``, a row for every file, and by row why a file has no image."""

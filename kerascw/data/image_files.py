@@ -99,25 +99,19 @@ def read_pictures(
     sources : files of the :data:`FORMATS` of any size (of several frames the first); ``.npy`` or
         ``.npz`` with uint8 ``[h, w]``, ``[h, w, c]``, ``[n, h, w]`` or ``[n, h, w, c]`` (three
         dimensions are one image where the last has 1, 3 or 4); a folder, for all files below it
-        by name, without hidden files and linked folders; ``-`` for one image on standard input.
+        by name, without hidden files and linked folders; ``-`` for one image on ``stdin``.
     shape : height, width and channels (1 or 3) of the arrays that are wanted.
     light_on_dark : whether the model learned light things on black.
     invert : ``auto`` inverts an image with light corners where ``light_on_dark``, and never a
         stack: arrays are taken to be like the model's own data. ``yes`` inverts all, ``no`` none.
-    fit : how an image of another shape is brought to it: ``pad`` keeps all of it and fills up
-        with black, ``crop`` fills the frame and cuts off what is outside it, both at the same
-        aspect ratio and about the centre; ``stretch`` changes the aspect ratio.
-    stdin : what ``-`` reads, in place of ``sys.stdin.buffer``.
+    fit : how an image of another shape is brought to it, about its centre: ``pad`` keeps all of it
+        and fills up with black, ``crop`` cuts off what is outside the frame, ``stretch`` changes
+        the aspect ratio.
 
     Yields
     ------
     A :class:`Picture`, or what is there instead: of a folder's files that are no images by their
     names a :class:`LeftOut`, of all others an :class:`Unreadable`.
-
-    Raises
-    ------
-    CallError
-        ``shape`` with other channels, another ``invert`` or ``fit``; at the first image.
     """
     if shape[2] not in (1, 3):
         raise CallError(f"images of {shape[2]} channels: only 1 (grey) and 3 (RGB) can be read")

@@ -56,7 +56,7 @@ class _Contents(NamedTuple):
     """What is directly in a folder, by name, without what is hidden."""
 
     folders: list[str]
-    pictures: list[os.DirEntry[str]]
+    images: list[os.DirEntry[str]]
     others: list[str]
 
 
@@ -71,7 +71,7 @@ def _contents(folder: str) -> _Contents:
                 if _is_folder(entry):
                     found.folders.append(name)
                 elif _suffix(name) in IMAGE_SUFFIXES:
-                    found.pictures.append(entry)
+                    found.images.append(entry)
                 elif os.path.exists(entry.path):  # a link that leads nowhere is passed over
                     found.others.append(name)
     except FileNotFoundError:
@@ -104,7 +104,7 @@ def list_folder(root: str) -> Listing:
     train = os.path.join(root, own_parts["train"]) if own_parts else root
     classes = _class_folders(train)
     if not classes:
-        direct = len(_contents(train).pictures)
+        direct = len(_contents(train).images)
         found = f", its {direct:,} images lie directly in it" if direct else " and no images"
         raise DataError(f"{shown(train)}: no class folders{found}; {_EXPECTED}")
     if len(classes) == 1:
@@ -145,7 +145,7 @@ def _outside(root: str, own_parts: dict[str, str]) -> list[str]:
     for below in ("", *own_parts.values()):
         contents = _contents(os.path.join(root, below) if below else root)
         unread = [name for name in contents.others if _suffix(name) in UNREAD_SUFFIXES]
-        for name in (*(entry.name for entry in contents.pictures), *unread):
+        for name in (*(entry.name for entry in contents.images), *unread):
             left_out.append(f"{shown(os.path.join(below, name))} (in no class folder)")
         if own_parts and not below:
             left_out += [
@@ -232,7 +232,7 @@ def _files_of_class(
         others += [f"{name}/{other}" for other in contents.others]
         files += [
             _image_file(part, label, f"{name}/{entry.name}", entry.path)
-            for entry in contents.pictures
+            for entry in contents.images
         ]
         pending += [f"{name}/{inner}" for inner in contents.folders]
     if not files and (others or part == "train"):

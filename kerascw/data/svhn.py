@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.data.layout import ROLES, Layout, sides
+from kerascw.data.layout import Arrays, Layout, Places, sides
 from kerascw.errors import DataError
 
 _REMEDY = "fetch the file again"
@@ -182,14 +182,11 @@ def _look(folder: Path, entry: CatalogEntry) -> tuple[list[Path], list[str]]:
     return there, [path.name for path in paths if path not in there]
 
 
-def _read(
-    files: Sequence[Path], entry: CatalogEntry
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Arrays, Places]:
     *train, test = files
-    arrays = (*_read_files(train, entry), *_read_files([test], entry))
     where = " and ".join([str(train[0]), *(path.name for path in train[1:])])
-    places = (where, where, str(test), str(test))
-    return dict(zip(ROLES, arrays, strict=True)), dict(zip(ROLES, places, strict=True))
+    arrays = (*_read_files(train, entry), *_read_files([test], entry))
+    return arrays, (where, where, str(test), str(test))
 
 
 def _read_files(files: Sequence[Path], entry: CatalogEntry) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from kerascw.data.arrays import fitted_all
 from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.dataset import Dataset
 from kerascw.data.image_files import Fit
-from kerascw.data.layout import ROLES, Arrays, NotFoundError, NotHere, checked, one_line
+from kerascw.data.layout import Arrays, NotFoundError, NotHere, checked, one_line
 from kerascw.data.names import shown
 from kerascw.data.own import Options, own_dataset
 from kerascw.errors import CallError, DataError, choices
@@ -215,8 +215,7 @@ def read_catalogued(entry: CatalogEntry) -> tuple[Arrays, Path]:
             train, train_labels = _read(builder, entry.tfds_train, keys, shape, "pad")
             test, test_labels = _read(builder, ("test",), keys, shape, "pad")
     arrays = (train, train_labels, test, test_labels)
-    places = {role: f"{folder}, {role}" for role in ROLES}
-    return checked(dict(zip(ROLES, arrays, strict=True)), places, entry), folder
+    return checked(arrays, (str(folder),) * 4, entry), folder
 
 
 # --- any dataset --------------------------------------------------------------------------------

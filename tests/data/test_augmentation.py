@@ -337,7 +337,7 @@ def test_cutmix_pastes_a_box_and_its_share_of_the_label() -> None:
 
 
 @pytest.mark.parametrize("spec", [Mixup(), CutMix()], ids=lambda spec: spec.kind)
-def test_pictures_that_are_their_own_targets_are_mixed_alike(spec: Any, sample: Dataset) -> None:
+def test_images_that_are_their_own_targets_are_mixed_alike(spec: Any, sample: Dataset) -> None:
     part = Part(sample.train.images[:100], sample.train.labels[:100])
 
     def batches(classes: int | None) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -175,7 +175,7 @@ def test_a_class_may_be_called_train(root):
     assert load(root).entry.class_names == ("bus", "train")
 
 
-def test_pictures_at_any_depth_by_path(root):
+def test_images_at_any_depth_by_path(root):
     inside = [
         "cat/B.png",
         "cat/a/z.png",
@@ -284,7 +284,7 @@ def saved(file: Path, mode: str, size: tuple[int, int], **options: object) -> No
         ([("RGBA", (300, 200)), ("L", (9, 9))], (32, 32), True),
     ],
 )
-def test_size_and_colour_that_pictures_have(root, pictures, size, colour):
+def test_size_and_colour_that_images_have(root, pictures, size, colour):
     for number, (mode, shape) in enumerate(pictures):
         saved(root / "ab"[number % 2] / f"{number}.png", mode, shape)
     spec = describe(root)
@@ -629,7 +629,7 @@ def was_kept(root: Path, **changes: object) -> bool:
     return load_folder(spec).fingerprint == before
 
 
-def test_pictures_are_decoded_once(bitmaps, cache):
+def test_images_are_decoded_once(bitmaps, cache):
     assert not cache.exists()
     assert was_kept(bitmaps)
     [entry] = cache.iterdir()

@@ -204,23 +204,6 @@ def test_nothing_found_in_the_named_directories(nothing, monkeypatch):
     assert "sample" not in str(raised.value)  # there is none of MNIST
 
 
-def cut(keep: float) -> Callable[[Path], None]:
-    """Return what keeps this share of a file's bytes."""
-
-    def damage(file: Path) -> None:
-        raw = file.read_bytes()
-        file.write_bytes(raw[: int(len(raw) * keep)])
-
-    return damage
-
-
-def corrupt(file: Path) -> None:
-    raw = bytearray(file.read_bytes())
-    middle = len(raw) // 2
-    raw[middle : middle + 16] = bytes(byte ^ 0xFF for byte in raw[middle : middle + 16])
-    file.write_bytes(raw)
-
-
 def unpacked(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     """Return what changes the bytes of the unpacked file."""
     return lambda file: file.write_bytes(gzip.compress(change(gzip.decompress(file.read_bytes()))))
@@ -241,23 +224,11 @@ def with_label(value: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 DAMAGES = {
-    "truncated gzip": (TRAIN_IMAGES, cut(0.6), "the gzip stream ends early"),
-    "corrupt gzip": (TRAIN_IMAGES, corrupt, "damaged gzip|more than 47,040 bytes"),
     "short file": (
         *(TEST_IMAGES, unpacked(lambda raw: raw[:-100])),
         r"23,420 bytes of data, expected 23,520 for shape \(30, 28, 28\)",
     ),
-    "wrong magic": (
-        *(TRAIN_LABELS, unpacked(lambda raw: b"\x89PNG" + raw[4:])),
-        "starts with 89504e47, expected the IDX magic 00000801",
-    ),
-    "header only": (
-        TRAIN_IMAGES,
-        unpacked(lambda raw: raw[:16]),
-        "0 bytes of data, expected 47,040",
-    ),
     "fewer labels": (TRAIN_LABELS, of_array(lambda a: a[:-1]), "59 labels for 60 images"),
-    "more labels": (TEST_LABELS, of_array(lambda a: np.append(a, 0)), "31 labels for 30 images"),
     "label out of range": (
         *(TEST_LABELS, of_array(with_label(10))),
         r"label 10 at position 7 \(from 0\), expected 0 to 9 for Fashion-MNIST",
