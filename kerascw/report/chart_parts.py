@@ -213,6 +213,7 @@ def _config(font: str) -> dict[str, Any]:
     return {
         "font": font,
         "background": None,
+        "customFormatTypes": True,  # words in tooltips
         "aria": False,  # the figure has one description, not one for each mark
         "view": {"stroke": None},
         "axis": text | {"gridColor": "#808080", "gridOpacity": 0.25, "domainColor": "#808080",
