@@ -403,10 +403,12 @@ def said_of_dots(several: Sequence[Dot]) -> str:
     """Return every figure with its interval and the published one."""
     said = []
     for dot in several:
-        word = f"{dot.name} -" if dot.value is None else f"{dot.name} {dot.value:.4f}"
+        words = f"{dot.name} -" if dot.value is None else f"{dot.name} {dot.value:.4f}"
         if dot.low is not None and dot.high is not None:
-            word += f" ({dot.low:.4f} to {dot.high:.4f})"
-        said.append(word if dot.published is None else f"{word}, published {dot.published:.4g}")
+            words += f" ({dot.low:.4f} to {dot.high:.4f})"
+        if dot.published is not None:
+            words += f", published {dot.published:.4g}"
+        said.append(words)
     return "; ".join(said)
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerascw.data import Splits
 from kerascw.lab.pictures import PictureSpec, splits_of
+from kerascw.report.figures import Tile, grid
 from kerascw.runs.store import Run
 
 SHOWN = 6
@@ -82,23 +82,17 @@ def confused_pictures(
     splits = splits_of(run, options)
     found, names = likeness(run, splits, first, second), splits.class_names
     train, test = splits.train, splits.test
-    columns: list[tuple[str, np.ndarray, tuple[str, np.ndarray] | None]] = [
-        (f"mean {names[k]}", np.asarray(train.take(train.labels == k).images).mean(axis=0), None)
-        for k in (first, second)
+    means = [np.asarray(train.take(train.labels == k).images).mean(axis=0) for k in (first, second)]
+    confused, neighbours = found.confused[:SHOWN], found.neighbours[:SHOWN]
+    rows = [
+        [
+            Tile(mean.round().astype(np.uint8), names[k])
+            for k, mean in zip((first, second), means, strict=True)
+        ],
+        [Tile(test.images[at], names[test.labels[at]]) for at in confused],
+        [Tile(train.images[at], names[train.labels[at]]) for at in neighbours],
     ]
-    columns += [
-        (names[test.labels[at]], test.images[at], (names[train.labels[near]], train.images[near]))
-        for at, near in zip(found.confused[:SHOWN], found.neighbours[:SHOWN], strict=True)
-    ]
-    figure = Figure(figsize=(1.3 * len(columns), 3.1), layout="constrained")
-    grid = figure.subplots(2, len(columns), squeeze=False)
-    for (above, below), (title, image, neighbour) in zip(grid.T, columns, strict=True):
-        for axes, name, pixels in ((above, title, image), (below, *(neighbour or ("", None)))):
-            axes.axis("off")
-            axes.set_title(name, fontsize=8)
-            if pixels is not None:
-                shown = pixels[..., 0] if pixels.shape[-1] == 1 else pixels.astype(np.uint8)
-                axes.imshow(shown, cmap="gray", vmin=0, vmax=255)
+    figure = grid(rows, ("mean image", "test image", "nearest in training"), across=1.3)
     return {
         f"confused, {names[first]} and {names[second]}".replace("/", " or "): (
             figure,

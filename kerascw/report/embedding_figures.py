@@ -32,11 +32,7 @@ Box = tuple[float, float, float, float]
 
 
 def neighbour_maps(shares: np.ndarray, confusion: np.ndarray, names: Sequence[str]) -> charts.Chart:
-    """Draw neighbour shares beside confusion rates, both by row.
-
-    ``shares`` are float ``[classes, classes]``, NaN for a class without points; the rows of
-    ``confusion``, int ``[classes, classes]``, are true classes.
-    """
+    """Draw neighbour shares beside confusion rates, both ``[classes, classes]`` and by row."""
     rates = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     panels = []
     for values, column, title in (

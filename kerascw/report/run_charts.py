@@ -21,7 +21,7 @@ def run_charts(run: Run) -> dict[str, tuple[Chart, str]]:
     """Draw the charts of a kept run: by name, with what each shows."""
     metrics = run.metrics
     reconstructs = run.experiment.reconstructs
-    of = "mean squared error per pixel" if reconstructs else "loss and accuracy"
+    of = loss_label(reconstructs=True) if reconstructs else "loss and accuracy"
     kept = f"; epoch {metrics['kept_epoch']} is kept" if metrics["kept_epoch"] else ""
     drawn = {
         "curves": (
@@ -98,17 +98,14 @@ def curves(
 def samples_per_class(splits: Splits) -> Chart:
     """Draw how many images of each class each split has."""
     own = splits.train_labels
-    training = f"training ({len(own):,}"
-    if splits.also:
-        training += f", and {splits.also:,} of other classes"
-    labels = {f"{training})": own}
+    also = f", and {splits.also:,} of other classes" if splits.also else ""
+    labels = {f"training ({len(own):,}{also})": own}
     if splits.validation is not None:
         labels[f"validation ({len(splits.validation):,})"] = splits.validation.labels
     labels[f"test ({len(splits.test):,})"] = splits.test.labels
     names = splits.class_names
     counts = {
-        split: np.bincount(of_split, minlength=len(names)).tolist()
-        for split, of_split in labels.items()
+        split: np.bincount(own, minlength=len(names)).tolist() for split, own in labels.items()
     }
     return charts.groups(names, counts, y="images")
 
