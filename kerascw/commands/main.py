@@ -28,8 +28,10 @@ _COMMANDS = {
     "verify": ("commands.verify:command", "Train a kept run anew and compare the two."),
     "zoo": ("commands.zoo:command", "Export the models that come with the repository."),
 }
-"""Every command's module in ``kerascw`` and function, and its line in ``--help``, which imports none
-of them."""
+"""Module in ``kerascw`` and function of every command, and its line of help.
+
+``--help`` imports none of them.
+"""
 
 _CURES = {
     errno.ENOSPC: "free some space; the same command goes on from there",
