@@ -160,9 +160,7 @@ def make(
             "limits": list(model.limits),
         },
     }
-    temporary = version / EXTRA_FILE.parent / ".kerascw.json.writing"
-    write_json(temporary, document)
-    temporary.replace(version / EXTRA_FILE)
+    write_json(version / EXTRA_FILE, document)
     temporary = version.parent / ".README.md.writing"
     temporary.write_text(card_text(document))
     temporary.replace(version.parent / CARD)
