@@ -20,6 +20,7 @@ import numpy as np
 from kerascw.data.cache import cache_folder, replacing
 from kerascw.data.dataset import Dataset
 from kerascw.data.image_files import Fit, fitted, of_pixels, read_npz
+from kerascw.data.layout import one_line
 from kerascw.data.names import shown
 from kerascw.data.own import Options, own_dataset
 from kerascw.errors import CallError, DataError
@@ -101,8 +102,7 @@ def _read(file: str) -> dict[str, np.ndarray]:
     except OSError as error:
         raise DataError(f"{shown(file)}: cannot be read ({error.strerror or error})") from None
     except (ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, MemoryError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{shown(file)}: no whole .npz file ({reason:.150})") from None
+        raise DataError(f"{shown(file)}: no whole .npz file ({one_line(error)})") from None
 
 
 def _checked(

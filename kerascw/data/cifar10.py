@@ -89,7 +89,7 @@ def read_pickled(raw: bytes, where: str) -> Batch:
         # the arguments and the state of an array: its shape, its dtype, whether it is stored
         # column by column (Fortran order), and its bytes
         case [0, "b", 1, int(n), 3072, "u1", 0, 1, 3, "|", -1, -1, 0, False, str(text), *_]:
-            content = text.encode("latin1", "replace")
+            content = text.encode("latin1", "ignore")  # one that is no byte is missed below
         case _:
             raise _unfit(where, "other data", f"an array of unsigned bytes of shape (n, {_SIZE})")
     if n < 1 or len(content) != n * _SIZE:

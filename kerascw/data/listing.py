@@ -234,7 +234,7 @@ def _files_of_class(
             _image_file(part, label, f"{name}/{entry.name}", entry.path)
             for entry in contents.images
         ]
-        pending += [f"{name}/{inner}" for inner in contents.folders]
+        pending += [f"{name}/{inner}" for inner in reversed(contents.folders)]
     if not files and (others or part == "train"):
         found = "nothing is there"
         if others:

@@ -60,15 +60,9 @@ def load_data(
 def data_named(data: Data | DataSpec, **options: Any) -> DataSpec:
     """Return the spec of a whole dataset, named as for :func:`load_data`; a spec is returned.
 
-    Arrays are written into the cache folder, so that other processes find them.
-
-    Parameters
-    ----------
-    options : of one's own images ``size`` (height and width in pixels; None: theirs if they have
-        one in common, of at most 96, else 32 x 32), ``colour`` (RGB or grey; None: grey if all
-        are), ``fit`` (``pad``, ``crop`` or ``stretch``, for images of another shape; see
-        :func:`kerascw.data.image_files.read_pictures`. None: ``crop``, but ``pad`` after
-        ``folder:``, which always did so) and ``bad_files`` (``fail`` or ``skip``).
+    Arrays are written into the cache folder, so that other processes find them. ``options`` are the
+    fields of :class:`kerascw.data.own.Options`; after ``folder:`` the ``fit`` is ``pad`` where none
+    is asked for, as it always was.
 
     Raises
     ------

@@ -22,12 +22,18 @@ _USUAL_SIZE = (32, 32)
 
 @dataclass(frozen=True)
 class Options:
-    """What may be asked of one's own images; see :func:`kerascw.data.load.data_named`."""
+    """What may be asked of one's own images."""
 
     size: tuple[int, int] | None = None
+    """Height and width in pixels; None: the images' own, if they share one of at most 96 pixels a
+    side, else 32 x 32."""
     colour: bool | None = None
+    """RGB or grey; None: grey if all images are."""
     fit: Fit | None = None
+    """How an image of another shape is brought to it, see
+    :func:`kerascw.data.image_files.read_pictures`; None: ``crop``."""
     bad_files: Literal["fail", "skip"] = "fail"
+    """What to do about files that cannot be read."""
 
     def __post_init__(self) -> None:
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):

@@ -135,16 +135,6 @@ def test_names_of_parts(root, train, validation, test):
     assert own.validation is data.validation
 
 
-def test_train_without_test_is_split(root):
-    names = [f"train/{label}/{i}.png" for label in "ab" for i in range(5)]
-    make(root, *names, "val/a/1.png")
-    data = load(root)
-    assert (len(data.train), len(data.validation), len(data.test)) == (8, 1, 2)
-    assert np.bincount(data.train.labels).tolist() == [4, 4]
-    assert np.bincount(data.test.labels).tolist() == [1, 1]
-    np.testing.assert_array_equal(data.validation.images, expected("val/a/1.png"))
-
-
 def test_class_folders_are_split_from_the_seed(root):
     names = [f"{label}/{i:02}.png" for label, n in (("a", 20), ("b", 10)) for i in range(n)]
     make(root, *names)

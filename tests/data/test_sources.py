@@ -274,13 +274,6 @@ def test_damage_ends_every_command_with_its_line(nothing, folder, where):
     assert sorted(nothing.rglob("*")) == before
 
 
-def test_no_examples(nothing, folder):
-    write_idx(folder / f"{TRAIN_IMAGES}.gz", np.zeros((0, 28, 28)))
-    write_idx(folder / f"{TRAIN_LABELS}.gz", np.zeros(0))
-    with pytest.raises(DataError, match=rf"{TRAIN_LABELS}.gz: no examples"):
-        load_data("fashion_mnist", data_dir=folder)
-
-
 def test_a_bad_data_dir(nothing, folder):
     message = one_line(invoke("data", "check", "mnist", "--data-dir", nothing / "nowhere"), 2)
     assert f"--data-dir: {nothing / 'nowhere'} is not a folder" in message
