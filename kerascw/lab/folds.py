@@ -45,16 +45,6 @@ def notes(result: StudyResult) -> list[str]:
 
 
 @dataclass(frozen=True)
-class FoldTable:
-    """A variant's figures, fold by fold, and over the folds."""
-
-    variant: str
-    figures: tuple[str, ...]
-    lines: tuple["FoldLine", ...]
-    spreads: tuple[Spread | None, ...]  # of each figure; None: no run has it
-
-
-@dataclass(frozen=True)
 class FoldLine:
     """One fold: how many images it trained on and held out, and its figures."""
 
@@ -64,11 +54,21 @@ class FoldLine:
     values: tuple[float | None, ...]  # means, if there are several seeds
 
 
+@dataclass(frozen=True)
+class FoldTable:
+    """A variant's figures, fold by fold, and over the folds."""
+
+    variant: str
+    figures: tuple[str, ...]
+    lines: tuple[FoldLine, ...]
+    spreads: tuple[Spread | None, ...]  # of each figure; None: no run has it
+
+
 def fold_tables(result: StudyResult) -> list[FoldTable]:
     """Return a table for every variant that has folds."""
     figures, tables = figures_shown(result), []
     for variant, by_fold in by_fold_of(result.runs):
-        every = [values_of([r for runs in by_fold.values() for r in runs], f) for f in figures]
+        every = [values_of(result.runs[variant], figure) for figure in figures]
         lines = tuple(
             FoldLine(
                 fold,

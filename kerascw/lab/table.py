@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
+from kerascw.evaluation.statistics import Spread, is_shown, over_seeds
 from kerascw.experiment.spec import Autoencoder
 from kerascw.lab.folds import figures_shown
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.published import Published
 from kerascw.lab.repeats import (
     Repeats,
-    paired_values,
+    difference_of,
     repeat_text,
     repeats_of,
     values_of,
@@ -103,8 +103,7 @@ def _difference(runs: Sequence[Run], baseline: Sequence[Run] | None, name: str) 
         return None
     if name.endswith("loss") and len({_kind_of_loss(run) for run in [*runs, *baseline]}) > 1:
         return None
-    pairs = paired_values(runs, baseline, name)
-    return paired_difference(*zip(*pairs, strict=True)) if pairs else None
+    return difference_of(runs, baseline, name)
 
 
 def _kind_of_loss(run: Run) -> str:

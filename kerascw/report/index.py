@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from kerascw.console import runs_words
 from kerascw.errors import KerascwError, counted
-from kerascw.lab.run import KEPT, summary_of_study
 from kerascw.report.page import page, replace_text
 from kerascw.runs.store import MANIFEST, Run, Store, summary_of
 from kerascw.runs.summary import Kind, Summary, read_summary, write_summary
@@ -18,7 +17,7 @@ INDEX = "index.html"
 
 _PLACES: dict[Kind, tuple[str, str]] = {
     "run": ("*", MANIFEST),
-    "study": ("studies/*", KEPT),
+    "study": ("studies/*", "study.json"),
     "search": ("searches/*", "search.json"),
 }
 """Where each kind is kept in the store's folder, and the file that shows it is there."""
@@ -59,9 +58,15 @@ def entries_of(store: Store, derive: Mapping[Kind, Derive] | None = None) -> lis
     ----------
     derive : how to summarise kinds that rooms above this one keep, such as searches.
     """
+
+    def of_study(folder: Path) -> Summary:
+        from kerascw.lab.run import summary_of_study  # what has a summary is listed without NumPy
+
+        return summary_of_study(folder, store)
+
     ways: dict[Kind, Derive] = {
         "run": lambda folder: summary_of(Run(folder)),
-        "study": lambda folder: summary_of_study(folder, store),
+        "study": of_study,
         **(derive or {}),
     }
     found = [

@@ -103,7 +103,7 @@ def paired_differences(compared: Sequence[Comparison]) -> Chart:
     for one in compared:
         spreads = [difference.spread for difference in one.differences]
         ends = [spread.interval or (spread.mean, spread.mean) for spread in spreads]
-        images = [difference.examples or 0 for difference in one.differences]
+        images = [difference.examples for difference in one.differences]
         means = [spread.mean for spread in spreads]
         lows, highs = [low for low, _ in ends], [high for _, high in ends]
         lines.append(Line(one.curve.name, images, means, lows, highs))

@@ -99,9 +99,7 @@ def add_results(results: Sequence[StudyResult], file: Path) -> None:
             raise KerascwError(f"study {result.plan.label}: no run has a figure to keep")
         entries[result.plan.label] = entry
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.writing")
-    write_json(temporary, {"format": FORMAT, "studies": dict(sorted(entries.items()))})
-    temporary.replace(file)
+    write_json(file, {"format": FORMAT, "studies": dict(sorted(entries.items()))})
 
 
 def markdown(entries: dict[str, dict[str, Any]]) -> str:
