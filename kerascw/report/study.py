@@ -71,6 +71,8 @@ def _over(cell: Cell, row: Row) -> str:
     n, unit = len(cell.values), row.repeats.unit
     if n == 1:
         return f"one {unit}, no interval"
+    if cell.spread is None or cell.spread.interval is None:
+        return f"mean over {n} {unit}s, too few for an interval"
     return f"mean over {n} {unit}s ± half the 95 % t-interval"
 
 

@@ -94,8 +94,6 @@ def test_the_embedding_is_the_same_twice(digits: tuple[np.ndarray, np.ndarray]) 
     assert (points.shape, points.dtype) == ((300, 2), np.float32)
     np.testing.assert_array_equal(points, again)
     assert divergence == same_divergence
-    other, _ = tsne(pixels, 5)
-    assert not np.array_equal(points, other)
     shares = neighbour_shares(neighbours(points), labels, 10)
     assert np.diag(shares).mean() > 0.8  # digits are told apart by their pixels
 
@@ -303,8 +301,8 @@ def test_the_report_is_drawn_again_from_what_is_kept(
          "pictures.perplexity: 34; choose from 1 to 33, a third of the 100 points"),
         (("perplexity=0.5",),
          "pictures.perplexity: 0.5; choose from 1 to 333, a third of the 1,000 points"),
-        (("perplexity=nan",), "pictures.perplexity: Input should be a valid number, unable to "
-         "parse string as a number (received 'nan')"),
+        (("perplexity=nan",), "pictures.perplexity: Input should be a finite number (received "
+         "'nan')"),
         (("layer=1",), "pictures.layer: no such field 'layer'; there the fields are perplexity or "
          "points"),
     ],

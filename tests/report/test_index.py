@@ -243,9 +243,9 @@ def test_a_diverged_run_and_a_run_without_test_have_what_there_is(tmp_path: Path
 def test_hundreds_of_runs_are_quick(tmp_path: Path) -> None:
     for number in range(500):
         keep(tmp_path, f"digits-mlp-{number:04}", MLP, 0.5)
-    begun = time.monotonic()
+    begun = time.process_time()
     html = write_index(Store(tmp_path), listed(tmp_path)).read_text()
-    assert time.monotonic() - begun < 5  # 0.3 s where nothing else runs
+    assert time.process_time() - begun < 3  # 0.3 s; of this process, whatever else runs
     assert html.count('<tr data-kind="') == 500
     assert len(html) < 1_000_000
 
