@@ -28,8 +28,8 @@ _COMMANDS = {
     "verify": ("commands.verify:command", "Train a kept run anew and compare the two."),
     "zoo": ("commands.zoo:command", "Export the models that come with the repository."),
 }
-"""Every command's module in ``kerascw`` and function, and its line in ``--help``, which imports none
-of them."""
+"""Every command's module in ``kerascw`` and function, and its line in ``--help``, which imports
+none of them."""
 
 _CURES = {
     errno.ENOSPC: "free some space; the same command goes on from there",
