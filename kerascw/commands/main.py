@@ -28,10 +28,8 @@ _COMMANDS = {
     "verify": ("commands.verify:command", "Train a kept run anew and compare the two."),
     "zoo": ("commands.zoo:command", "Export the models that come with the repository."),
 }
-"""Module in ``kerascw`` and function of every command, and its line of help.
-
-``--help`` imports none of them.
-"""
+"""Every command's module in ``kerascw`` and function, and its line in ``--help``, which imports
+none of them."""
 
 _CURES = {
     errno.ENOSPC: "free some space; the same command goes on from there",
@@ -110,17 +108,10 @@ def _of_system(error: OSError) -> str:
     return f"{reason}; {cure}" if cure else reason
 
 
-def _one_line(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    line: str | None = None,
-) -> str:
-    """Format a warning for users: our own without the place in the code."""
-    return (
-        f"kerascw: {message}\n" if category is UserWarning else f"{category.__name__}: {message}\n"
-    )
+def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> str:
+    """Format a warning for users, without the place in the code."""
+    name = "kerascw" if category is UserWarning else category.__name__
+    return f"{name}: {message}\n"
 
 
 @click.group(

@@ -100,6 +100,7 @@ def command(
     import kerascw
     from kerascw.commands.terminal import StudyProgress
     from kerascw.console import console
+    from kerascw.lab.plan import SHORTCUTS
     from kerascw.studies import study_named
     from kerascw.training.devices import take
 
@@ -109,9 +110,8 @@ def command(
                 raise CallError(f"--devices all: each run takes all of them; leave {option} out")
     take(devices)
     terminal, chosen = console(), study_named(study)
-    shortcuts = ("epochs", "batch_size", "learning_rate", "fraction", "augment", "precision")
     options = {
-        name: value for name, value in options.items() if value is not None or name not in shortcuts
+        name: value for name, value in options.items() if value is not None or name not in SHORTCUTS
     }
     if or_sample and not options["sample"]:
         options["sample"] = _is_nowhere(chosen, options["data_dir"], terminal)

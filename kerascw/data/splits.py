@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from kerascw.data.dataset import Dataset, Part, Splits
-from kerascw.errors import CallError
+from kerascw.errors import CallError, counted
 from kerascw.experiment.spec import DataSpec, Holdout
 
 
@@ -151,11 +151,11 @@ def _fold(dataset: Dataset, holdout: Holdout, classes: tuple[int, ...] | None) -
     assert holdout.folds is not None  # Holdout sees to it
     if fewest is None or counts[fewest] < holdout.folds:
         which = "there are" if fewest is None else f"class {fewest} ({names[fewest]}) has"
-        most = 0 if fewest is None else counts[fewest]
+        most = 0 if fewest is None else int(counts[fewest])
         choices = f"; choose from 2 to {most}" if most > 1 else ""
         raise CallError(
-            f"data.holdout.folds: {holdout.folds}, but {which} only {most} training "
-            f"image{'s' * (most != 1)}{choices}"
+            f"data.holdout.folds: {holdout.folds}, but {which} only "
+            f"{counted(most, 'training image')}{choices}"
         )
     folds = StratifiedKFold(holdout.folds, shuffle=True, random_state=holdout.seed)
     with warnings.catch_warnings():  # about a class that this experiment does not use

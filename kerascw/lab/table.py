@@ -47,54 +47,35 @@ class Row:
 
 def rows_of(result: StudyResult) -> list[Row]:
     """Return the study's table: every variant with its figures."""
-    study, published = result.study, result.study.published()
-    rows = []
-    for variant, runs in result.runs.items():
-        cells, repeats = [], repeats_of(runs)
-        baseline = result.runs.get(study.base_of(variant) or "")
-        for name in figures_shown(result):
-            printed = published.get(variant, {}).get(name)
-            values = values_of(runs, name)
-            cells.append(
-                Cell(
-                    name,
-                    tuple(values),
-                    over_seeds(values, bounds_of(name)) if values else None,
-                    printed,
-                    _verdict(values, printed, name, result.plan.cautions, repeats.unit),
-                    _difference(runs, baseline, name),
-                )
-            )
-        diverged = tuple(
-            f"{repeat_text(run.experiment)}: {run.metrics['reason']}"
-            for run in runs
-            if run.metrics["status"] == "diverged"
+    names = figures_shown(result)
+    return [
+        Row(
+            variant,
+            repeats_of(runs),
+            runs[0].metrics["parameters"],
+            tuple(
+                f"{repeat_text(run.experiment)}: {run.metrics['reason']}"
+                for run in runs
+                if run.metrics["status"] == "diverged"
+            ),
+            tuple(_cell(result, variant, name) for name in names),
+            runs[0].experiment.reconstructs,
         )
-        first = runs[0]
-        rows.append(
-            Row(
-                variant,
-                repeats,
-                first.metrics["parameters"],
-                diverged,
-                tuple(cells),
-                first.experiment.reconstructs,
-            )
-        )
-    return rows
+        for variant, runs in result.runs.items()
+    ]
 
 
-def _verdict(
-    values: Sequence[float],
-    printed: Published | None,
-    name: str,
-    cautions: Sequence[str],
-    unit: str,
-) -> Verdict | None:
-    if printed is None:
-        return None
-    own = [printed.not_comparable] if printed.not_comparable else []
-    return verdict(values, printed, name, [*cautions, *own], unit)
+def _cell(result: StudyResult, variant: str, name: str) -> Cell:
+    study, runs = result.study, result.runs[variant]
+    baseline = result.runs.get(study.base_of(variant) or "")
+    values = values_of(runs, name)
+    spread = over_seeds(values, bounds_of(name)) if values else None
+    printed, judged = study.published().get(variant, {}).get(name), None
+    if printed is not None:
+        obstacles = [*result.plan.cautions, *filter(None, [printed.not_comparable])]
+        judged = verdict(values, printed, name, obstacles, repeats_of(runs).unit)
+    difference = _difference(runs, baseline, name)
+    return Cell(name, tuple(values), spread, printed, judged, difference)
 
 
 def _difference(runs: Sequence[Run], baseline: Sequence[Run] | None, name: str) -> Spread | None:

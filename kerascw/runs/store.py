@@ -109,15 +109,15 @@ class Run:
 
     def _repr_html_(self) -> str:
         summary = self.summary
-        rows = [
-            (name, value)
-            for name, value in (
-                ("dataset", summary.dataset), ("model", summary.model),
-                (summary.figure or "figure", summary.text), ("seed", summary.seeds),
-                ("epochs", summary.budget), ("folder", self.folder),
-            )
-        ]  # fmt: skip
-        return fragment(self.folder, self.name, rows)
+        rows = {
+            "dataset": summary.dataset,
+            "model": summary.model,
+            summary.figure: summary.text,
+            "seed": summary.seeds,
+            "epochs": summary.budget,
+            "folder": self.folder,
+        }
+        return fragment(self.folder, self.name, rows.items())
 
 
 def summary_of(run: Run) -> Summary:

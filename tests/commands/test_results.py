@@ -64,7 +64,7 @@ def test_a_study_goes_into_the_file_and_into_a_page(runs: Path, tmp_path: Path) 
 
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     into = call("results", "--file", str(file), "--into", str(page))
-    assert into.output == f"{page}: table of 1 kept results\n"
+    assert into.output == f"{page}: table of 1 kept result\n"
     assert page.read_text() == f"before\n{BEGIN}\n{printed.output}{END}\nafter\n"
     again = call("results", "digits", "--runs", str(runs), "--file", str(file))
     assert again.output == printed.output  # replaced, not added a second time
