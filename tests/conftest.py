@@ -80,7 +80,7 @@ def assert_same_run() -> Callable[[Run, Run], None]:
     return _assert_same_run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> Experiment:
     """A quick experiment that uses everything with a state: batch norm, dropout, Adam, flips."""
     return Experiment(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -31,29 +31,22 @@ class Died(KerascwError):
     """A process died each time that it trained a run."""
 
 
-class Named(Protocol):
-    """What a process is given to do."""
-
-    @property
-    def name(self) -> str:
-        """What it is called; the process gives it back when it is done."""
-
-
-T = TypeVar("T", bound=Named)
+T = TypeVar("T")
+"""What a process is given to train: a run."""
 
 
 class Trainers(Generic[T]):
-    """So many processes side by side, started when they are needed, and kept until closed.
+    """``jobs`` processes side by side, started when they are needed, and kept until closed.
 
     TensorFlow keeps what it traced, so a process grows by some megabytes a run: all of them are
-    replaced after ``runs_per_process`` runs each.
+    replaced after ``runs_per_process`` runs each. ``train`` trains one run and returns its name.
     """
 
     def __init__(
         self, train: Callable[[T], str], jobs: int, *, threads: int, runs_per_process: int
     ) -> None:
         self.jobs = jobs
-        self.threads = threads  # of TensorFlow in each
+        self.threads = threads  # of TensorFlow in each process
         self._train = train
         self._runs_per_process = runs_per_process
         self._executor: Any = None
@@ -77,7 +70,7 @@ class Trainers(Generic[T]):
             temporary.remove()
 
     def train(self, tasks: dict[str, T]) -> Generator[str]:
-        """Train all tasks, and yield the name of each run as it is finished, in whatever order.
+        """Train the runs, given by name, and yield each name as its run ends, in any order.
 
         Where a process dies, what it trained is tried once more. Neither an interrupt nor the
         death of this process leaves a process behind.
@@ -97,10 +90,10 @@ class Trainers(Generic[T]):
             whole = False
             try:
                 self._have_room(len(left))
-                part = list(left.values())[: self._room]
-                self._room -= len(part)
+                now = list(left)[: self._room]
+                self._room -= len(now)
                 with interrupts_held_back():
-                    futures = {self._executor.submit(self._train, task): task.name for task in part}
+                    futures = {self._executor.submit(self._train, left[n]): n for n in now}
                 for future in as_completed(futures):
                     name = future.result()
                     del left[name]

@@ -1,4 +1,4 @@
-"""What happens at the end of every epoch: validate, note, keep the best weights, checkpoint."""
+"""What happens at the end of every epoch: validate, note figures, keep best weights, checkpoint."""
 
 import math
 import time
@@ -20,7 +20,7 @@ from kerascw.training.watcher import Watcher
 
 
 def column_prefix(head: str) -> str:
-    """Return what the history's columns of a head begin with: nothing for the main one.
+    """Return what a head's columns in the history begin with: nothing for the main head.
 
     >>> column_prefix("aux1")
     'aux1_'
@@ -31,12 +31,9 @@ def column_prefix(head: str) -> str:
 class Keeper(keras.callbacks.Callback):
     """Keep what training reaches: history, best weights, checkpoint.
 
-    Whether training has ended, and which epoch is best, are functions of the history alone, so
-    that a resumed run needs no state of a callback.
-
-    Attributes
-    ----------
-    epoch : int32 scalar, the epoch in training, counted from 0; the data pipeline reads it.
+    Whether training has ended, and which epoch is best, follow from the history alone, so that a
+    resumed run needs no state of a callback. The data pipeline reads ``epoch``, an int32 scalar:
+    the epoch in training, counted from 0.
     """
 
     def __init__(
@@ -85,7 +82,7 @@ class Keeper(keras.callbacks.Callback):
             progress.untrained = self._validated(validation)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Set the epoch's order of examples and its learning rate."""
+        """Set the epoch that the pipeline draws, and its learning rate."""
         self.epoch.assign(epoch)
         rate = rate_of_next_epoch(self._experiment.training, self._progress.history)
         if rate is not None:
@@ -93,7 +90,6 @@ class Keeper(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Tell the watcher how many images of this epoch are done."""
         images = (batch + 1) * self._experiment.training.batch_size
         self._watcher.images(len(self._progress.history), min(images, len(self._splits.train)))
 
@@ -116,7 +112,7 @@ class Keeper(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _trained(self, epoch: int, logs: Any) -> dict[str, float]:
-        """Return the row's first columns: epoch, learning rate, loss and accuracy in training."""
+        """Return the row's first columns: epoch, learning rate, training loss and accuracy."""
         row = {
             "epoch": epoch + 1,
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),

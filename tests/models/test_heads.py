@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,7 +30,6 @@ from kerascw.studies import lenet, study_named
 from kerascw.training.fit import fit, scaling_of
 from kerascw.training.keeper import column_prefix
 from kerascw.training.predictor import Predictor
-from kerascw.training.watcher import Silent
 
 HEADS = ("aux1", "aux2", MAIN_HEAD)
 
@@ -213,31 +213,13 @@ def test_a_weight_of_zero_leaves_a_head_as_it_was(sample: Dataset, tmp_path: Pat
     assert all(moved(name) for name in ("aux2", "conv_1", MAIN_HEAD))
 
 
-class StopAfter(Silent):
-    def __init__(self, epochs: int) -> None:
-        self.left = epochs
-
-    def epoch(self, row: dict[str, float]) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 def test_a_stopped_run_of_several_heads_goes_on_bit_for_bit(
-    sample: Dataset, tmp_path: Path
+    together: Run, sample: Dataset, tmp_path: Path, stop_after: Any, assert_same_run: Any
 ) -> None:
-    experiment = override(
-        small(training__auxiliary_weights=(0.0, 0.3), training__epochs=3),
-        {"model.batch_norm": True, "model.dense_batch_norm": True, "model.filters": "4,8"},
-    )
-    whole = run_experiment(experiment, sample, Store(tmp_path / "a"))
+    store = Store(tmp_path)
     with pytest.raises(Interrupted):
-        run_experiment(experiment, sample, Store(tmp_path / "b"), StopAfter(1))
-    again = run_experiment(experiment, sample, Store(tmp_path / "b"))
-    assert whole.history == again.history
-    assert whole.metrics == again.metrics
-    for mine, theirs in zip(whole.model().get_weights(), again.model().get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+        run_experiment(together.experiment, sample, store, stop_after(1))
+    assert_same_run(together, run_experiment(together.experiment, sample, store))
 
 
 # --- what is kept of it ---------------------------------------------------------------------
