@@ -48,31 +48,22 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Return the batches of one epoch, in an order drawn from ``seed`` and ``epoch``.
 
-    Without ``shuffle`` the order is that of ``part``, in every epoch.
-
-    Every iteration reads ``epoch`` anew, so one dataset (and one traced training step) serves all
-    epochs, and the epoch after a resume has the order it would have had. Each example comes once;
-    the last batch may be smaller.
+    Every iteration reads ``epoch`` (an int32 scalar, counted from 0) anew, so one dataset and one
+    traced training step serve all epochs, and the epoch after a resume has the order it would have
+    had. Without ``shuffle`` the order is that of ``part``. The last batch may be smaller.
 
     Images stay uint8 and are gathered by position: a batch costs one copy of its own bytes. Up to
     :data:`kerascw.data.LARGE` bytes TensorFlow has a copy of them; larger arrays NumPy gathers from
     where they are, which costs some 50 microseconds a batch more.
 
-    Parameters
-    ----------
-    classes : number of classes; None for an autoencoder, whose images are their own targets.
-    epoch : int32 scalar, the epoch to draw, counted from 0.
-    heads : names of the model's heads where it has more than one; all see the same labels.
-
-    Yields
-    ------
-    images uint8 ``[batch, height, width, channels]``, and the targets: one-hot labels float32
-    ``[batch, classes]`` (mixed ones after mixup and cutmix) or, where ``classes`` is None, the same
-    images as float32 in [0, 1]. With ``heads`` the targets are a dictionary, a head a key.
+    A batch is images uint8 ``[batch, height, width, channels]`` and targets: one-hot labels float32
+    ``[batch, classes]`` (mixed ones after mixup and cutmix). Where ``classes`` is None, as for an
+    autoencoder, the targets are the images, as float32 in [0, 1]. With ``heads``, the names of the
+    heads of a model with more than one, targets are a dictionary with the same labels for each.
     """
-    n, pictures = len(part), part.images
-    in_place = isinstance(pictures, Rows) or pictures.nbytes > LARGE
-    images = None if in_place else tf.constant(pictures)
+    n, source = len(part), part.images
+    in_place = isinstance(source, Rows) or source.nbytes > LARGE
+    images = None if in_place else tf.constant(source)
     labels = None if classes is None else tf.one_hot(part.labels, classes)
 
     # AutoGraph has nothing to convert here; its conversion writes temporary Python files
@@ -87,8 +78,8 @@ def training_batches(
     @tf.autograph.experimental.do_not_convert
     def gathered(step: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
         if images is None:
-            batch = tf.numpy_function(pictures.__getitem__, [positions], tf.uint8)
-            batch = tf.ensure_shape(batch, (None, *pictures.shape[1:]))
+            batch = tf.numpy_function(source.__getitem__, [positions], tf.uint8)
+            batch = tf.ensure_shape(batch, (None, *source.shape[1:]))
         else:
             batch = tf.gather(images, positions)
         targets = None if labels is None else tf.gather(labels, positions)
