@@ -22,7 +22,6 @@ from kerascw.errors import KerascwError, choices
 TRIES = 2
 """How often a run is begun whose process dies; it goes on from its checkpoint."""
 
-
 PREFIX = "kerascw-workers-"
 """What the names of processes' temporary folders begin with."""
 
@@ -92,7 +91,7 @@ class Trainers(Generic[T]):
                 self._have_room(len(left))
                 now = list(left)[: self._room]
                 self._room -= len(now)
-                with interrupts_held_back():
+                with _interrupts_held_back():
                     futures = {self._executor.submit(self._train, left[n]): n for n in now}
                 for future in as_completed(futures):
                     name = future.result()
@@ -104,7 +103,17 @@ class Trainers(Generic[T]):
                 finished = {n for f, n in futures.items() if f.done() and f.exception() is None}
                 begun = [name for name in left if name not in finished][: self.jobs]
                 tries.update(begun)
-                self._say_who_died(begun, [name for name in begun if tries[name] == TRIES])
+                twice = [name for name in begun if tries[name] == TRIES]
+                if twice:
+                    raise Died(
+                        f"a process died {TRIES} times as it trained {choices(twice)}: most likely "
+                        f"memory ran out (--jobs {self.jobs}; fewer need less); the same command "
+                        "goes on from there"
+                    ) from None
+                warnings.warn(
+                    f"a process died as it trained {choices(begun)}; it is tried once more",
+                    stacklevel=2,
+                )
             finally:
                 if not whole:
                     self.close()
@@ -118,27 +127,14 @@ class Trainers(Generic[T]):
         self.close()
         self._temporary = _TemporaryFolder()
         self._executor = ProcessPoolExecutor(
-            size, initializer=begin, initargs=(os.getpid(), str(self._temporary.path))
+            size, initializer=_begin, initargs=(os.getpid(), str(self._temporary.path))
         )
         self._size = size
         self._room = self.jobs * self._runs_per_process
 
-    def _say_who_died(self, begun: list[str], twice: list[str]) -> None:
-        if twice:
-            raise Died(
-                f"a process died {TRIES} times as it trained {choices(twice)}: most likely "
-                f"memory ran out (--jobs {self.jobs}; fewer need less); the same command goes on "
-                "from there"
-            ) from None
-        if begun:
-            warnings.warn(
-                f"a process died as it trained {choices(begun)}; it is tried once more",
-                stacklevel=3,
-            )
 
-
-def begin(parent: int, temporary: str) -> None:
-    """Begin a process that ends with its parent and leaves no files in the temporary folder.
+def _begin(parent: int, temporary: str) -> None:
+    """Begin a process that ends soon after its parent, however that ends, and leaves no files.
 
     TensorFlow's AutoGraph writes a temporary Python file for every function that it converts, and
     deletes it when the process exits, which a killed process does not.
@@ -146,17 +142,11 @@ def begin(parent: int, temporary: str) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = temporary
     # a warning is one line, as in the command
     warnings.formatwarning = lambda message, *_, **__: f"kerascw: {message}\n"
-    end_with(parent, temporary)
-
-
-def end_with(parent: int, temporary: str | None = None) -> None:
-    """Have this process end soon after its parent, however that ends, and remove ``temporary``."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -165,9 +155,8 @@ def end_with(parent: int, temporary: str | None = None) -> None:
 class _TemporaryFolder:
     """A folder for the temporary files of processes that may be killed.
 
-    A lock beside it says that it is in use. The lock is the system's and goes with this process: so
-    a folder that was left behind, all its processes killed at once, is known and removed by the
-    next one.
+    A lock beside it says that it is in use. The system frees the lock when this process ends: so
+    the next folder finds and removes one that was left behind when all were killed at once.
     """
 
     def __init__(self) -> None:
@@ -182,14 +171,13 @@ class _TemporaryFolder:
         self.path.mkdir(mode=0o700)
 
     def remove(self) -> None:
-        """Remove the folder with all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
         Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
 
 
 @contextmanager
-def interrupts_held_back() -> Iterator[None]:
+def _interrupts_held_back() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach: the one that started them ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -88,8 +88,8 @@ def in_the_middle(folder: Path) -> bool:
 def files_of(folder: Path) -> dict[str, tuple[int, int]]:
     """Return inode and time of every file of whole runs: what is written again has others.
 
-    Without TensorBoard's events (tests/commands/test_tensorboard.py): a run that goes on writes them
-    anew.
+    Without TensorBoard's events, which a run that goes on writes anew
+    (tests/commands/test_tensorboard.py).
     """
     return {
         str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns)
@@ -201,10 +201,17 @@ run_many(experiments, Store(sys.argv[1]), jobs=2)
 
 @pytest.fixture
 def study(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that trains the long runs, in a session of its own, some way into them."""
+    """A process that trains the long runs, in a session of its own, some way into them.
+
+    Its temporary folder is ``tmp_path / ".temporary"``.
+    """
     trees = f"[{','.join(experiment.canonical_json() for experiment in LONG)}]"
+    temporary = tmp_path / ".temporary"
+    temporary.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", STUDY, str(tmp_path), trees], start_new_session=True
+        [sys.executable, "-c", STUDY, str(tmp_path), trees],
+        env=os.environ | {"TMPDIR": str(temporary)},
+        start_new_session=True,
     )
     try:
         until(lambda: in_the_middle(tmp_path) or process.poll() is not None, "runs begun")
@@ -258,14 +265,13 @@ def left_behind(temporary: Path) -> list[Path]:
 def test_no_worker_outlives_its_study_nor_do_its_temporary_files(
     study: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    temporary = Path(tempfile.gettempdir())
     assert workers_of(psutil.Process(study.pid))
-    mine = {path for path in left_behind(temporary) if path.suffix == ".lock"}
-    assert mine
+    assert len(left_behind(tmp_path)) >= 2  # the workers' folder and its lock
     study.kill()
     study.wait()
     until(lambda: not session(study), "workers ended")
-    assert not any(lock.with_suffix("").exists() for lock in mine)
+    # the next start removes the lock
+    assert [path.suffix for path in left_behind(tmp_path)] == [".lock"]
 
 
 def test_temporary_files_go_with_the_workers_and_at_the_next_start(
