@@ -91,16 +91,7 @@ def fit(
         model, trained = compiled(experiment, network, device, len(splits.train))
     progress = checkpoint.restore(checkpoint_path, model) or Progress()
     product = Product(build(), trained)
-    keeper = Keeper(
-        experiment,
-        splits,
-        progress,
-        product,
-        checkpoint_path,
-        watcher=watcher,
-        events=events,
-        until=until,
-    )
+    keeper = Keeper(experiment, splits, progress, product, checkpoint_path, watcher, events, until)
     if events is not None:
         events.begin(network.get_config, progress.history, progress.seconds)
     watcher.started(experiment, len(splits.train), len(progress.history))

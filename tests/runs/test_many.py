@@ -100,26 +100,25 @@ def files_of(folder: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[Run], Notes]:
-    """Three runs, asked for in an order of its own, one of them twice."""
+    """The long runs, not interrupted, asked for in an order of their own, one of them twice."""
     store, notes = Store(tmp_path_factory.mktemp("kept")), Notes()
-    experiments = [tiny(2), tiny(0), tiny(2), tiny(1)]
-    return store, run_many(experiments, store, jobs=2, watcher=notes), notes
+    return store, run_many([LONG[3], *LONG], store, jobs=2, watcher=notes), notes
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """The long runs, not interrupted."""
-    return run_many(LONG, Store(tmp_path_factory.mktemp("whole")), jobs=2)
+def whole(kept: tuple[Store, list[Run], Notes]) -> list[Run]:
+    """The long runs in their order."""
+    return kept[1][1:]
 
 
 def test_runs_come_back_in_the_order_asked_each_trained_once(
     kept: tuple[Store, list[Run], Notes],
 ) -> None:
     store, runs, notes = kept
-    assert [run.experiment for run in runs] == [tiny(2), tiny(0), tiny(2), tiny(1)]
-    assert notes.plans == [(3, 0, 2)]
+    assert [run.experiment for run in runs] == [LONG[3], *LONG]
+    assert notes.plans == [(4, 0, 2)]
     assert sorted(notes.names) == sorted(run.name for run in store.all())
-    assert len(store.all()) == 3
+    assert len(store.all()) == 4
     assert len(notes.workers[0]) == 2
     assert not workers_of(psutil.Process())
     assert {run.environment["threads"] for run in runs} == {max(1, many.cores() // 2)}
@@ -130,9 +129,9 @@ def test_the_same_study_again_trains_and_writes_nothing(
 ) -> None:
     store, runs, _ = kept
     before, notes = files_of(store.folder), Notes()
-    again = run_many([tiny(seed) for seed in (0, 1, 2)], store, jobs=2, watcher=notes)
+    again = run_many(LONG, store, jobs=2, watcher=notes)
     assert {run.name for run in again} == {run.name for run in runs}
-    assert notes.plans == [(3, 3, 2)]
+    assert notes.plans == [(4, 4, 2)]
     assert notes.names == []
     assert files_of(store.folder) == before
 
@@ -143,7 +142,7 @@ def test_two_studies_share_the_runs_they_have_in_common(
     """The one run that is missing has as many threads as its kin, though it is alone."""
     store, runs, _ = kept
     before, notes = files_of(store.folder), Notes()
-    shared, new = run_many([tiny(2), tiny(7)], store, jobs=2, watcher=notes)
+    shared, new = run_many([LONG[3], tiny(7)], store, jobs=2, watcher=notes)
     assert shared.name == runs[0].name
     assert notes.plans == [(2, 1, 2)]
     assert new.environment["threads"] == shared.environment["threads"]
@@ -293,7 +292,7 @@ def test_temporary_files_go_with_the_workers_and_at_the_next_start(
             def finished(self, run: Run) -> None:
                 seen.append(left_behind(temporary))
 
-        run_many([tiny(1), tiny(2)], Store(tmp_path / "runs"), jobs=2, watcher=Look())
+        run_many([tiny(1), tiny(2)], Store(tmp_path / "runs"), jobs=1, watcher=Look())
         assert dead not in seen[0]
         assert living in seen[0]
         assert len({path for path in seen[0] if path.parent == temporary}) == 4  # two, two locks
