@@ -252,11 +252,13 @@ class StudyProgress(TrainingProgress):
         self._done += 1
         metrics = run.metrics
         self._images_trained += images_trained(run)
-        figures = (
-            f"test {'' if run.experiment.reconstructs else 'accuracy '}{_figure(run, 'test')}"
-            if "test" in metrics
-            else f"diverged, {metrics['reason']}"
-        )
+        what = "" if run.experiment.reconstructs else "accuracy "
+        # a run that has weights and no test figures was trained on the test set
+        split = "test" if "test" in metrics else "train"
+        if split in metrics:
+            figures = f"{split} {what}{_figure(run, split)}"
+        else:
+            figures = f"diverged, {metrics['reason']}"
         self._console.print(
             f"[{self._done}/{self._total}] {run.name} {repeat_text(run.experiment)}: "
             f"{counted(metrics['epochs_trained'], 'epoch')}, {figures}, "
