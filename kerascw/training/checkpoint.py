@@ -104,7 +104,7 @@ def _read(path: Path) -> tuple[Progress, list[np.ndarray]]:
     Raises
     ------
     FileNotFoundError, ValueError
-        There is no checkpoint, or it is not as it was written.
+        There is no checkpoint, or it is not as this version wrote it.
     """
     whole = path.read_bytes()
     digest, content = whole[:DIGEST_BYTES], whole[DIGEST_BYTES:]
@@ -115,4 +115,7 @@ def _read(path: Path) -> tuple[Progress, list[np.ndarray]]:
     meta = json.loads(arrays.pop("meta").tobytes())
     kept = [array for name, array in arrays.items() if name.startswith("kept_")]
     state = [array for name, array in arrays.items() if name.startswith("state_")]
-    return Progress(kept_weights=kept, **meta), state
+    try:
+        return Progress(kept_weights=kept, **meta), state
+    except TypeError:
+        raise ValueError("the checkpoint is of another version of kerascw") from None
