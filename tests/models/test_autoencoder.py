@@ -650,7 +650,7 @@ def test_verify_compares_losses(run: Run, sample: Dataset, tmp_path: Path) -> No
     said = verify(lower, sample, Store(tmp_path))
     assert said.outcome == "different"
     assert f"test loss {loss / 2:.5f} then, {loss:.5f} now; " in said.reason
-    assert "95 % prediction interval from 2 other seeds" in said.reason
+    assert "95 % prediction interval from 3 other seeds" in said.reason
 
 
 def copy_of(run: Run, folder: Path, seed: int = 0, loss: float | None = None) -> Run:

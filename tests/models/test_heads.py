@@ -143,6 +143,7 @@ def test_every_metric_sees_its_own_head(sample: Dataset, tmp_path: Path) -> None
         training__auxiliary_weights=(0.25, 0.5),
         training__label_smoothing=0.1,
         training__epochs=1,
+        data__standard_of="training",
         data__scaling="unit",  # so that no probability is so small that ours is clipped
     )
     splits = split(sample, experiment.data)
@@ -173,7 +174,7 @@ def test_a_step_follows_the_weighted_sum_of_the_losses(sample: Dataset, tmp_path
     )
     splits = split(sample, experiment.data)
     labels = tf.one_hot(splits.train.labels, 10)
-    scaling = scaling_of(experiment.data, splits.train)
+    scaling = scaling_of(experiment.data, splits.train, 1, splits.validation)
     model = build_model(experiment.model, scaling=scaling, seed=experiment.seed)
     with tf.GradientTape() as tape:
         outputs = model(splits.train.images, training=True)
@@ -266,7 +267,7 @@ def test_page_and_terminal_show_every_head(together: Run, sample: Dataset, store
     assert words[words.index("aux2") + 1] == "0.5"
     shown = CliRunner().invoke(main, ["show", together.name, "--runs", str(store.folder)])
     assert shown.exit_code == 0
-    line = next(line for line in shown.output.splitlines() if line.startswith("aux1"))
+    line = next(line for line in shown.output.splitlines() if line.startswith("aux1 "))
     assert f"{100 * together.metrics['heads']['aux1']['test']['accuracy']:.2f} %" in line
 
 
