@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
@@ -302,29 +303,37 @@ def test_temporary_files_go_with_the_workers_and_at_the_next_start(
 
 
 class Killer(threading.Thread):
-    """Kills a worker of this process as soon as ``ready``, so many times."""
+    """Kills a worker of this process as soon as ``ready``, so many times, while it is entered."""
 
     def __init__(self, times: int, ready: Callable[[], object]) -> None:
         super().__init__(daemon=True)
         self.killed: set[int] = set()
-        self._times, self._ready = times, ready
+        self._times, self._ready, self._over = times, ready, threading.Event()
+
+    def __enter__(self) -> Self:
         self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
 
     def run(self) -> None:
-        me, end = psutil.Process(), time.monotonic() + PATIENCE
-        while len(self.killed) < self._times and time.monotonic() < end:
-            for worker in workers_of(me)[:1]:
+        while len(self.killed) < self._times and not self._over.wait(0.02):
+            for worker in workers_of(psutil.Process())[:1]:
                 if worker.pid not in self.killed and self._ready():
                     worker.kill()
                     self.killed.add(worker.pid)
-            time.sleep(0.02)
 
 
 def test_a_worker_that_is_killed_is_replaced(
     whole: list[Run], tmp_path: Path, assert_same_run: Same
 ) -> None:
-    notes, killer = Notes(), Killer(1, lambda: in_the_middle(tmp_path))
-    with pytest.warns(UserWarning, match="a process died as it trained fashion_mnist-mlp-"):
+    notes = Notes()
+    with (
+        Killer(1, lambda: in_the_middle(tmp_path)) as killer,
+        pytest.warns(UserWarning, match="a process died as it trained fashion_mnist-mlp-"),
+    ):
         runs = run_many(LONG, Store(tmp_path), jobs=2, watcher=notes)
     assert len(killer.killed) == 1
     assert sorted(notes.names) == sorted(run.name for run in runs)
@@ -335,13 +344,12 @@ def test_a_worker_that_is_killed_is_replaced(
 
 
 def test_a_run_whose_worker_dies_twice_ends_the_study_with_one_line(tmp_path: Path) -> None:
-    killer = Killer(2, lambda: True)
     with (
+        Killer(2, lambda: True),
         pytest.warns(UserWarning, match="it is tried once more"),
         pytest.raises(KerascwError) as raised,
     ):
         run_many(LONG[:2], Store(tmp_path), jobs=1)
-    killer.join()
     said = str(raised.value)
     assert said.startswith("a process died 2 times as it trained fashion_mnist-mlp-")
     assert "most likely memory ran out (--jobs 1; fewer need less)" in said
