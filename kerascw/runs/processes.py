@@ -6,21 +6,19 @@ import signal
 import tempfile
 import threading
 import time
-import uuid
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, as_completed
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
-
-from filelock import FileLock, Timeout
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
 
 from kerascw.errors import KerascwError, choices
 
 TRIES = 2
 """How often a run is begun whose process dies; it goes on from its checkpoint."""
+
 
 PREFIX = "kerascw-workers-"
 """What the names of processes' temporary folders begin with."""
@@ -30,26 +28,35 @@ class Died(KerascwError):
     """A process died each time that it trained a run."""
 
 
-T = TypeVar("T")
-"""What a process is given to train: a run."""
+@dataclass(frozen=True)
+class Task:
+    """One run for a worker: an experiment that was checked, and where things are."""
+
+    name: str  # of the run
+    source: str | None  # name of the run that a warm start begins with
+    experiment: str  # canonical JSON
+    runs: str
+    data_dir: str | None
+    threads: int = 1
+    epochs: int | None = None  # to pause after; None: train all of them
 
 
-class Trainers(Generic[T]):
-    """``jobs`` processes side by side, started when they are needed, and kept until closed.
+class Trainers:
+    """So many processes side by side, started when they are needed, and kept until closed.
 
     TensorFlow keeps what it traced, so a process grows by some megabytes a run: all of them are
-    replaced after ``runs_per_process`` runs each. ``train`` trains one run and returns its name.
+    replaced after ``runs_per_process`` runs each.
     """
 
     def __init__(
-        self, train: Callable[[T], str], jobs: int, *, threads: int, runs_per_process: int
+        self, train: Callable[[Task], str], jobs: int, threads: int, runs_per_process: int
     ) -> None:
         self.jobs = jobs
-        self.threads = threads  # of TensorFlow in each process
+        self.threads = threads  # of TensorFlow in each
         self._train = train
         self._runs_per_process = runs_per_process
         self._executor: Any = None
-        self._temporary: _TemporaryFolder | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._size = 0  # how many processes it has at most
         self._room = 0  # how many more runs the present processes take
 
@@ -66,10 +73,10 @@ class Trainers(Generic[T]):
             executor.shutdown(kill_workers=True)
         temporary, self._temporary = self._temporary, None
         if temporary is not None:
-            temporary.remove()
+            temporary.cleanup()
 
-    def train(self, tasks: dict[str, T]) -> Generator[str]:
-        """Train the runs, given by name, and yield each name as its run ends, in any order.
+    def train(self, tasks: dict[str, Task]) -> Generator[str]:
+        """Train all tasks, and yield the name of each run as it is finished, in whatever order.
 
         Where a process dies, what it trained is tried once more. Neither an interrupt nor the
         death of this process leaves a process behind.
@@ -89,10 +96,10 @@ class Trainers(Generic[T]):
             whole = False
             try:
                 self._have_room(len(left))
-                now = list(left)[: self._room]
-                self._room -= len(now)
-                with _interrupts_held_back():
-                    futures = {self._executor.submit(self._train, left[n]): n for n in now}
+                part = list(left.values())[: self._room]
+                self._room -= len(part)
+                with interrupts_held_back():
+                    futures = {self._executor.submit(self._train, task): task.name for task in part}
                 for future in as_completed(futures):
                     name = future.result()
                     del left[name]
@@ -103,17 +110,7 @@ class Trainers(Generic[T]):
                 finished = {n for f, n in futures.items() if f.done() and f.exception() is None}
                 begun = [name for name in left if name not in finished][: self.jobs]
                 tries.update(begun)
-                twice = [name for name in begun if tries[name] == TRIES]
-                if twice:
-                    raise Died(
-                        f"a process died {TRIES} times as it trained {choices(twice)}: most likely "
-                        f"memory ran out (--jobs {self.jobs}; fewer need less); the same command "
-                        "goes on from there"
-                    ) from None
-                warnings.warn(
-                    f"a process died as it trained {choices(begun)}; it is tried once more",
-                    stacklevel=2,
-                )
+                self._say_who_died(begun, [name for name in begun if tries[name] == TRIES])
             finally:
                 if not whole:
                     self.close()
@@ -125,16 +122,29 @@ class Trainers(Generic[T]):
         if self._executor is not None and self._room > 0 and self._size >= size:
             return
         self.close()
-        self._temporary = _TemporaryFolder()
+        self._temporary = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
         self._executor = ProcessPoolExecutor(
-            size, initializer=_begin, initargs=(os.getpid(), str(self._temporary.path))
+            size, initializer=begin, initargs=(os.getpid(), self._temporary.name)
         )
         self._size = size
         self._room = self.jobs * self._runs_per_process
 
+    def _say_who_died(self, begun: list[str], twice: list[str]) -> None:
+        if twice:
+            raise Died(
+                f"a process died {TRIES} times as it trained {choices(twice)}: most likely "
+                f"memory ran out (--jobs {self.jobs}; fewer need less); the same command goes on "
+                "from there"
+            ) from None
+        if begun:
+            warnings.warn(
+                f"a process died as it trained {choices(begun)}; it is tried once more",
+                stacklevel=3,
+            )
 
-def _begin(parent: int, temporary: str) -> None:
-    """Begin a process that ends soon after its parent, however that ends, and leaves no files.
+
+def begin(parent: int, temporary: str) -> None:
+    """Begin a process that ends with its parent and leaves no files in the temporary folder.
 
     TensorFlow's AutoGraph writes a temporary Python file for every function that it converts, and
     deletes it when the process exits, which a killed process does not.
@@ -152,32 +162,8 @@ def _begin(parent: int, temporary: str) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-class _TemporaryFolder:
-    """A folder for the temporary files of processes that may be killed.
-
-    A lock beside it says that it is in use. The system frees the lock when this process ends: so
-    the next folder finds and removes one that was left behind when all were killed at once.
-    """
-
-    def __init__(self) -> None:
-        where = Path(tempfile.gettempdir())
-        for file in where.glob(f"{PREFIX}*.lock"):
-            with suppress(Timeout, OSError), FileLock(file, timeout=0):
-                shutil.rmtree(file.with_suffix(""), ignore_errors=True)
-                file.unlink()
-        self.path = where / f"{PREFIX}{uuid.uuid4().hex}"
-        self._lock = FileLock(self.path.with_suffix(".lock"), thread_local=False)
-        self._lock.acquire()
-        self.path.mkdir(mode=0o700)
-
-    def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        Path(self._lock.lock_file).unlink(missing_ok=True)
-        self._lock.release()
-
-
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
+def interrupts_held_back() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach: the one that started them ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
