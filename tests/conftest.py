@@ -1,8 +1,10 @@
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -26,6 +28,7 @@ from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import have_threads
+from kerascw.runs.store import Run
 from kerascw.training.watcher import Silent
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -62,7 +65,22 @@ def stop_after() -> type[StopAfter]:
     return StopAfter
 
 
-@pytest.fixture
+def _assert_same_run(one: Run, other: Run) -> None:
+    assert one.name == other.name
+    assert (one.folder / "history.csv").read_bytes() == (other.folder / "history.csv").read_bytes()
+    assert one.metrics == other.metrics
+    pairs = zip(one.model().get_weights(), other.model().get_weights(), strict=True)
+    for mine, theirs in pairs:
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.fixture(scope="session")
+def assert_same_run() -> Callable[[Run, Run], None]:
+    """Compare two runs of one experiment: they are the same, bit for bit."""
+    return _assert_same_run
+
+
+@pytest.fixture(scope="session")
 def small() -> Experiment:
     """A quick experiment that uses everything with a state: batch norm, dropout, Adam, flips."""
     return Experiment(

@@ -48,27 +48,18 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Return the batches of one epoch, in an order drawn from ``seed`` and ``epoch``.
 
-    Without ``shuffle`` the order is that of ``part``, in every epoch.
-
-    Every iteration reads ``epoch`` anew, so one dataset (and one traced training step) serves all
-    epochs, and the epoch after a resume has the order it would have had. Each example comes once;
-    the last batch may be smaller.
+    Every iteration reads ``epoch`` (an int32 scalar, counted from 0) anew, so one dataset and one
+    traced training step serve all epochs, and the epoch after a resume has the order it would have
+    had. Without ``shuffle`` the order is that of ``part``. The last batch may be smaller.
 
     Images stay uint8 and are gathered by position: a batch costs one copy of its own bytes. Up to
     :data:`kerascw.data.LARGE` bytes TensorFlow has a copy of them; larger arrays NumPy gathers from
     where they are, which costs some 50 microseconds a batch more.
 
-    Parameters
-    ----------
-    classes : number of classes; None for an autoencoder, whose images are their own targets.
-    epoch : int32 scalar, the epoch to draw, counted from 0.
-    heads : names of the model's heads where it has more than one; all see the same labels.
-
-    Yields
-    ------
-    images uint8 ``[batch, height, width, channels]``, and the targets: one-hot labels float32
-    ``[batch, classes]`` (mixed ones after mixup and cutmix) or, where ``classes`` is None, the same
-    images as float32 in [0, 1]. With ``heads`` the targets are a dictionary, a head a key.
+    A batch is images uint8 ``[batch, height, width, channels]`` and targets: one-hot labels float32
+    ``[batch, classes]`` (mixed ones after mixup and cutmix). Where ``classes`` is None, as for an
+    autoencoder, the targets are the images, as float32 in [0, 1]. With ``heads``, the names of the
+    heads of a model with more than one, targets are a dictionary with the same labels for each.
     """
     n, source = len(part), part.images
     in_place = isinstance(source, Rows) or source.nbytes > LARGE

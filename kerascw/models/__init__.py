@@ -48,7 +48,7 @@ def build_model(
     """Build the model that ``spec`` describes, with fresh weights.
 
     The model takes raw uint8 images ``[n, height, width, channels]``, scales them itself and
-    returns float32 probabilities ``[n, classes]``, an autoencoder float32 images of the same
+    returns float32 probabilities ``[n, classes]``; an autoencoder float32 images of the same
     shape, on a scale where 1 is white. One with auxiliary heads returns a dictionary: the
     probabilities of each head by its name, the main one's by ``probabilities``.
 
@@ -56,14 +56,11 @@ def build_model(
     ----------
     scaling : what the first layer does with pixels; [0, 255] to [0, 1] if not given.
     seed : fixes the weights and every dropout layer; None leaves Keras' global state alone.
-    for_training : leave out what only predictions have, the average over mirror images; the
-        weights are the same ones, in the same order.
+    for_training : leave out the average over mirror images, which only predictions have; the
+        weights are the same, in the same order.
     precision : Keras' name of the dtype policy of all layers but the output's.
 
-    Raises
-    ------
-    CallError
-        A spec that gives no such model, naming the layer and the reason.
+    Raises a :class:`CallError` if ``spec`` gives no such model, naming the layer and the reason.
 
     >>> from kerascw.experiment.spec import ConvNet
     >>> build_model(ConvNet(filters=(32, 64, 64), pool_after=(1, 2), dense=(64,))).count_params()
@@ -97,6 +94,8 @@ def _built(
 ) -> keras.Model:
     import keras
 
+    from kerascw.models.parts import output
+
     images = keras.Input(input_shape, dtype="uint8", name="images")
     scale = keras.layers.Rescaling(scaling.scale, scaling.offset, name="scale_pixels")
     mirrors = isinstance(spec, ConvNet) and spec.mirror_average and not for_training
@@ -108,20 +107,14 @@ def _built(
         return keras.Model(
             images, outputs if spec.auxiliary else outputs[MAIN_HEAD], name=spec.kind
         )
-    stack = _layers(spec, input_shape[-1], classes)
+    if isinstance(spec, Autoencoder):
+        stack = autoencoder.layers(spec, input_shape[-1])
+    else:
+        stack = _BUILDERS[type(spec)].layers(spec)
+        stack.append(output(classes, spec.initializer, spec.output))
     return keras.Sequential([images, scale, *stack], name=spec.kind)
 
 
 def by_head(outputs: Any) -> dict[str, Any]:
-    """Return what a model gave by the name of the head, also where it has but one."""
+    """Return a model's outputs by the name of the head, also where it has but one."""
     return outputs if isinstance(outputs, dict) else {MAIN_HEAD: outputs}
-
-
-def _layers(spec: ModelSpec, channels: int, classes: int) -> list[keras.layers.Layer]:
-    """Return all layers after the scaling: a classifier's end with its probabilities."""
-    if isinstance(spec, Autoencoder):
-        return autoencoder.layers(spec, channels)
-    from kerascw.models.parts import output
-
-    hidden = _BUILDERS[type(spec)].layers(spec)
-    return [*hidden, output(classes, spec.initializer, spec.output)]

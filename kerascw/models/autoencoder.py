@@ -38,7 +38,7 @@ def check(spec: Autoencoder, input_shape: tuple[int, int, int]) -> None:
         sides = 2 * sides[0] + kernel - 1, 2 * sides[1] + kernel - 1
     if sides != input_shape[:2]:
         raise CallError(
-            f"model.kernels: a picture of {_size(input_shape[:2])} comes back as {_size(sides)}: "
+            f"model.kernels: an image of {_size(input_shape[:2])} comes back as {_size(sides)}: "
             f"{odd} last pixels; choose kernels that leave even sides before every pooling"
         )
 

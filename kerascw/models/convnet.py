@@ -42,12 +42,6 @@ def check(spec: ConvNet, input_shape: tuple[int, int, int]) -> None:
         )
 
 
-def stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
-    """Return the hidden layers: a stage for each conv layer, and the last from flattening on."""
-    numbers = range(1, len(spec.filters) + 1)
-    return [*(_conv_stage(spec, number) for number in numbers), _dense_stage(spec)]
-
-
 def _conv_stage(spec: ConvNet, number: int) -> list[keras.layers.Layer]:
     """Return conv layer ``number``, counted from 1, with all that follows it.
 
@@ -103,9 +97,8 @@ def _dense_stage(spec: ConvNet) -> list[keras.layers.Layer]:
     act = spec.dense_activation or spec.activation
     for number, units in enumerate(spec.dense, start=1):
         if spec.dense_batch_norm:
-            bias = spec.bias_before_norm
             stage += [
-                dense(units, "linear", spec.initializer, number, bias=bias),
+                dense(units, "linear", spec.initializer, number, bias=spec.bias_before_norm),
                 _norm(spec, f"dense_{number}_norm"),
                 *activation(act, f"dense_{number}_{act}"),
             ]
@@ -116,7 +109,6 @@ def _dense_stage(spec: ConvNet) -> list[keras.layers.Layer]:
 
 
 def _norm(spec: ConvNet, name: str) -> keras.layers.Layer:
-    """Return a batch normalisation."""
     from keras import layers as kl
 
     return kl.BatchNormalization(
@@ -124,23 +116,29 @@ def _norm(spec: ConvNet, name: str) -> keras.layers.Layer:
     )
 
 
+def _stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
+    """Return the hidden layers: a stage for each conv layer, and the last from flattening on."""
+    numbers = range(1, len(spec.filters) + 1)
+    return [*(_conv_stage(spec, number) for number in numbers), _dense_stage(spec)]
+
+
 def layers(spec: ConvNet) -> list[keras.layers.Layer]:
     """Return the hidden layers on the way to the main head."""
-    return [layer for stage in stages(spec) for layer in stage]
+    return [layer for stage in _stages(spec) for layer in stage]
 
 
 def heads(
     spec: ConvNet, classes: int
 ) -> Callable[[keras.KerasTensor], dict[str, keras.KerasTensor]]:
-    """Return what gives the probabilities of every head, auxiliary ones and the main.
+    """Return a function from scaled images to the probabilities of every head, by its name.
 
-    It takes scaled pictures; called twice, it uses the same layers twice.
+    Called twice, it uses the same layers twice.
     """
     from keras import layers as kl
 
     from kerascw.models.parts import output
 
-    every = stages(spec)
+    stages = _stages(spec)
     ends = {
         number: (
             kl.Flatten(name=f"aux{number}_flatten"),
@@ -152,7 +150,7 @@ def heads(
 
     def applied(end: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         given = {}
-        for number, stage in enumerate(every, start=1):
+        for number, stage in enumerate(stages, start=1):
             for layer in stage:
                 end = layer(end)
             if number in ends:
@@ -167,7 +165,7 @@ def heads(
 def both_ways(
     given: dict[str, keras.KerasTensor], mirrored: dict[str, keras.KerasTensor]
 ) -> dict[str, keras.KerasTensor]:
-    """Return each head's mean of what it gives for an image and for its mirror image."""
+    """Return the mean of each head's probabilities for an image and for its mirror image."""
     from keras import layers as kl
 
     return {

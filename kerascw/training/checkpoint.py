@@ -1,8 +1,8 @@
-"""All that training is, in one file: an interrupted run goes on as if nothing had happened.
+"""Everything that training changes, in one file: an interrupted run goes on bit for bit.
 
-The file is the SHA-256 of all that follows (32 bytes), and NumPy's npz: ``meta`` (JSON), the
+The file is a SHA-256 (32 bytes) of all that follows, then NumPy's npz: ``meta`` (JSON), the
 variables of model and optimiser as ``state_0000``, ..., the kept weights as ``kept_0000``, .... A
-file that is not what was written is never gone on from: it is set aside, with a warning.
+file that is not as it was written is never trusted: it is set aside, with a warning.
 """
 
 import hashlib
@@ -21,17 +21,17 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class DamagedCheckpoint(RuntimeWarning):
-    """A checkpoint cannot be gone on from."""
+    """A checkpoint cannot be used."""
 
 
 @dataclass
 class Progress:
-    """How far training has come. ``history`` has one row an epoch."""
+    """How far training has come. ``history`` has one row for each epoch."""
 
     history: list[dict[str, float]] = field(default_factory=list)
     kept_epoch: int | None = None  # counted from 1, the epoch whose weights are kept
     kept_weights: list[np.ndarray] = field(default_factory=list)
-    seconds: float = 0.0  # of training and validation, over all sittings
+    seconds: float = 0.0  # of training and validation, before and after interruptions
     untrained: dict[str, float] | None = None  # validation figures of the initial weights
 
 
@@ -39,25 +39,21 @@ def _state(model: keras.Model) -> list[Any]:
     """Return every variable that training changes.
 
     ``model.variables`` holds the weights, the batch-norm statistics and the states of the dropout
-    layers' seed generators, which ``model.save`` leaves out; ``optimizer.variables`` the moments,
-    the step and so the schedule.
+    layers' seed generators, which ``model.save`` leaves out; ``optimizer.variables`` the moments
+    and the step, from which the learning rate follows.
     """
     return [*model.variables, *model.optimizer.variables]
 
 
 def save(path: Path, model: keras.Model, progress: Progress) -> None:
-    """Write the checkpoint so that ``path`` is always a whole one, whatever happens meanwhile."""
-    arrays = {f"state_{i:04}": variable.numpy() for i, variable in enumerate(_state(model))}
-    arrays |= {f"kept_{i:04}": array for i, array in enumerate(progress.kept_weights)}
-    meta = {
-        "history": progress.history,
-        "kept_epoch": progress.kept_epoch,
-        "seconds": progress.seconds,
-        "untrained": progress.untrained,
-        "arrays": len(arrays),
-    }
+    """Write the checkpoint; whatever happens meanwhile, ``path`` is a whole one, old or new."""
+    meta = dict(vars(progress))
+    kept_weights = meta.pop("kept_weights")
+    arrays = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}
+    arrays |= {f"state_{i:04}": variable.numpy() for i, variable in enumerate(_state(model))}
+    arrays |= {f"kept_{i:04}": array for i, array in enumerate(kept_weights)}
     content = io.BytesIO()
-    np.savez(content, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
+    np.savez(content, **arrays)  # type: ignore[arg-type]
     temporary = path.with_name(f".{path.name}.writing")
     with temporary.open("wb") as file:
         file.write(hashlib.sha256(content.getbuffer()).digest())
@@ -70,18 +66,16 @@ def save(path: Path, model: keras.Model, progress: Progress) -> None:
 def restore(path: Path, model: keras.Model) -> Progress | None:
     """Put the model and its optimiser back to the checkpoint; None where there is no usable one.
 
-    A damaged one is set aside beside ``path`` until the run is whole, with a
+    A damaged one is set aside beside ``path`` until the run is complete, with a
     :class:`DamagedCheckpoint` warning, and the run begins anew.
     """
+    variables = _state(model)
     try:
-        read = _read(path)
-        if read is None:
-            return None
-        meta, arrays = read
-        state = [array for name, array in arrays.items() if name.startswith("state_")]
-        variables = _state(model)
+        progress, state = _read(path)
         if [array.shape for array in state] != [tuple(variable.shape) for variable in variables]:
             raise ValueError("its arrays are those of another model")
+    except FileNotFoundError:
+        return None
     except ValueError as fault:
         aside = path.with_name(f".{path.name}.damaged")
         path.replace(aside)
@@ -93,39 +87,35 @@ def restore(path: Path, model: keras.Model) -> Progress | None:
         return None
     for variable, array in zip(variables, state, strict=True):
         variable.assign(array)
-    kept = [array for name, array in arrays.items() if name.startswith("kept_")]
-    untrained = meta.get("untrained")  # of a checkpoint of before, nothing
-    return Progress(meta["history"], meta["kept_epoch"], kept, meta["seconds"], untrained)
+    return progress
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """Return the history of a checkpoint, one row an epoch; [] where there is no usable one."""
+    """Return the history of a checkpoint; [] where there is no usable one."""
     try:
-        read = _read(path)
-    except ValueError:
+        return _read(path)[0].history
+    except (FileNotFoundError, ValueError):
         return []
-    history: list[dict[str, float]] = [] if read is None else read[0]["history"]
-    return history
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-    """Return what ``meta`` says, and the other arrays by name, in order; None without a file.
+def _read(path: Path) -> tuple[Progress, list[np.ndarray]]:
+    """Return the progress, and the variables of model and optimiser.
 
     Raises
     ------
-    ValueError
-        The file is not as it was written.
+    FileNotFoundError, ValueError
+        There is no checkpoint, or it is not as this version wrote it.
     """
-    try:
-        whole = path.read_bytes()
-    except FileNotFoundError:
-        return None
+    whole = path.read_bytes()
     digest, content = whole[:DIGEST_BYTES], whole[DIGEST_BYTES:]
     if hashlib.sha256(content).digest() != digest:
         raise ValueError("the checkpoint is damaged")
     with np.load(io.BytesIO(content)) as file:
         arrays = {name: file[name] for name in sorted(file.files)}
-    meta: dict[str, Any] = json.loads(arrays.pop("meta").tobytes())
-    if meta["arrays"] != len(arrays):
-        raise ValueError(f"the checkpoint has {len(arrays)} arrays, not {meta['arrays']}")
-    return meta, arrays
+    meta = json.loads(arrays.pop("meta").tobytes())
+    kept = [array for name, array in arrays.items() if name.startswith("kept_")]
+    state = [array for name, array in arrays.items() if name.startswith("state_")]
+    try:
+        return Progress(kept_weights=kept, **meta), state
+    except TypeError:
+        raise ValueError("the checkpoint is of another version of kerascw") from None

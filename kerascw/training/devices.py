@@ -1,8 +1,8 @@
 """The devices that training takes. Importing this loads no TensorFlow.
 
 A GPU is taken where there is one. Several are taken side by side only where that is asked for: each
-then has a part of every batch, and the sums of gradients are split among them, which gives other
-last digits. So this is a matter of the environment, as threads are, and environment.json has it.
+then has a share of every batch, and sums of gradients are split among them, which changes the last
+digits. So this is a matter of the environment, as threads are, and environment.json records it.
 """
 
 import os
@@ -14,7 +14,7 @@ VARIABLE = "KERASCW_DEVICES"
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -24,7 +24,7 @@ def take(devices: str) -> None:
 
 
 def strategy() -> Any:
-    """Return what trains on all GPUs (without one, all logical CPUs); None for one device."""
+    """Return TensorFlow's strategy for all GPUs (or all logical CPUs); None for one device."""
     import tensorflow as tf
 
     if os.environ.get(VARIABLE) != "all":
@@ -36,7 +36,7 @@ def strategy() -> Any:
 
 
 def has_gpu() -> bool:
-    """Return whether TensorFlow sees a GPU; have it take that one's memory as it needs it.
+    """Return whether TensorFlow sees a GPU, and have it take memory only as it needs it.
 
     Otherwise the first of several processes (``--jobs``) would take all of it.
     """
@@ -44,6 +44,6 @@ def has_gpu() -> bool:
 
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
-        with suppress(RuntimeError):  # it has begun
+        with suppress(RuntimeError):  # TensorFlow has begun
             tf.config.experimental.set_memory_growth(gpu, True)
     return bool(gpus)

@@ -69,16 +69,9 @@ def fit(
     The checkpoint is replaced after every epoch. On CPU, the history and the weights of a run that
     was killed and called again are those of an uninterrupted run, bit for bit.
 
-    Parameters
-    ----------
-    source : the model whose weights the experiment's warm start takes.
-    until : pause after so many epochs, all of which are in the checkpoint; None is returned if
-        there are more to come.
-
-    Raises
-    ------
-    Interrupted
-        The user stopped it; the whole epochs so far are in the checkpoint.
+    ``source`` is the model whose weights a warm start takes. Training pauses after ``until`` epochs
+    and returns None if there are more to come. Raises :class:`Interrupted` if the user stops it;
+    either way the epochs so far are in the checkpoint.
     """
     watcher = watcher or Silent()
     build = partial(
@@ -98,16 +91,7 @@ def fit(
         model, trained = compiled(experiment, network, device, len(splits.train))
     progress = checkpoint.restore(checkpoint_path, model) or Progress()
     product = Product(build(), trained)
-    keeper = Keeper(
-        experiment,
-        splits,
-        progress,
-        product,
-        checkpoint_path,
-        watcher=watcher,
-        events=events,
-        until=until,
-    )
+    keeper = Keeper(experiment, splits, progress, product, checkpoint_path, watcher, events, until)
     if events is not None:
         events.begin(network.get_config, progress.history, progress.seconds)
     watcher.started(experiment, len(splits.train), len(progress.history))
@@ -116,9 +100,8 @@ def fit(
         _train(model, experiment, splits, keeper, progress)
     if keeper.ended is None:
         return None
-    result = product.finish(progress.kept_weights)
     return Fitted(
-        result,
+        product.finish(progress.kept_weights),
         progress.history,
         progress.kept_epoch,
         keeper.ended,
@@ -188,12 +171,11 @@ def _train(
 
 
 def _objective(experiment: Experiment) -> dict[str, Any]:
-    """Return the losses and metrics that ``compile`` takes.
+    """Return the losses and metrics that ``compile`` takes: with several heads, those of each.
 
-    With several heads each has a loss and metrics of its own, by name. The loss in the history is
-    the mean cross-entropy of the true labels over examples. So label smoothing needs a metric of
-    its own, and so do several heads: Keras 3.15 averages their losses over batches, in which the
-    last, smaller batch counts as much as any other.
+    The loss in the history is the mean cross-entropy of the true labels over examples. So label
+    smoothing needs a metric of its own, and so do several heads: Keras 3.15 averages their losses
+    over batches, in which the last, smaller batch counts as much as any other.
 
     Mixup and cutmix mix the labels: training loss and accuracy are then of mixed labels, and a
     prediction is right that names the class of the largest share.
@@ -203,17 +185,13 @@ def _objective(experiment: Experiment) -> dict[str, Any]:
         return {"loss": keras.losses.MeanSquaredError()}
     smoothing = experiment.training.label_smoothing
     summed = experiment.training.loss_over_outputs == "sum"
-    if not weights:
-        return {
-            "loss": _loss(model.output, smoothing, summed=summed),
-            "metrics": _metrics(model.output, cross_entropy=smoothing > 0 or summed),
-        }
+    cross_entropy = bool(weights) or smoothing > 0 or summed
     heads = [MAIN_HEAD, *weights]
-    return {
-        "loss": {head: _loss(model.output, smoothing, summed=summed) for head in heads},
-        "loss_weights": {MAIN_HEAD: 1.0, **weights},
-        "metrics": {head: _metrics(model.output, cross_entropy=True) for head in heads},
-    }
+    losses = {head: _loss(model.output, smoothing, summed=summed) for head in heads}
+    metrics = {head: _metrics(model.output, cross_entropy=cross_entropy) for head in heads}
+    if not weights:
+        return {"loss": losses[MAIN_HEAD], "metrics": metrics[MAIN_HEAD]}
+    return {"loss": losses, "loss_weights": {MAIN_HEAD: 1.0, **weights}, "metrics": metrics}
 
 
 class SummedCrossEntropy(keras.losses.BinaryCrossentropy):
@@ -224,14 +202,12 @@ class SummedCrossEntropy(keras.losses.BinaryCrossentropy):
 
 
 def _loss(output: Output, smoothing: float, *, summed: bool) -> keras.losses.Loss:
-    """Return the loss of one head of a classifier."""
     if output == "sigmoid":
         return SummedCrossEntropy() if summed else keras.losses.BinaryCrossentropy()
     return keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
 
 
 def _metrics(output: Output, *, cross_entropy: bool) -> list[keras.metrics.Metric]:
-    """Return the metrics of one head of a classifier."""
     found = [keras.metrics.CategoricalAccuracy(name="accuracy")]
     if cross_entropy and output == "sigmoid":
         found.append(keras.metrics.BinaryCrossentropy(name="cross_entropy"))

@@ -13,39 +13,36 @@ import keras
 import tensorflow as tf
 
 
-def _resource(variable: Any) -> tf.Variable:
-    """Return the TensorFlow variable of a Keras variable, or the variable itself."""
-    return variable.value if isinstance(variable, keras.Variable) else variable
-
-
 class _Fused:
-    """What all have in common: the slots by name and variable."""
+    """What all have in common: the slots by name and variable.
+
+    Keras gives ``build`` its own variables, and ``update_step`` TensorFlow's within them.
+    """
 
     iterations: Any
     built: bool
 
-    def build(self, variables: list[Any]) -> None:
-        """Make the slots of Keras' optimiser."""
+    def build(self, variables: list[keras.Variable]) -> None:
         if not self.built:
-            self.slots: dict[tuple[str, Any], Any] = {}
+            self._slots: dict[tuple[str, Any], tf.Variable] = {}
         super().build(variables)  # type: ignore[misc]
 
     def add_optimizer_variables(
-        self, trainable_variables: list[Any], name: Any, initializer: Any = "zeros"
+        self, trainable_variables: list[keras.Variable], name: Any, initializer: Any = "zeros"
     ) -> Any:
-        """Add slots as Keras does, and note whose each is."""
+        """Add slots as Keras does, and note which variable each belongs to."""
         added = super().add_optimizer_variables(  # type: ignore[misc]
             trainable_variables, name, initializer
         )
         by_name = {name: added} if isinstance(name, str) else dict(zip(name, added, strict=True))
         for slot, slots in by_name.items():
             for variable, own in zip(trainable_variables, slots, strict=True):
-                self.slots[slot, _resource(variable).ref()] = own
+                self._slots[slot, variable.value.ref()] = own.value
         return added
 
-    def slot(self, name: str, variable: Any) -> tf.Tensor:
+    def slot(self, name: str, variable: tf.Variable) -> tf.Tensor:
         """Return the resource of a variable's slot."""
-        return _resource(self.slots[name, _resource(variable).ref()]).handle
+        return self._slots[name, variable.ref()].handle
 
     def power(self, base: float) -> tf.Tensor:
         """Return ``base`` to the number of this step, counted from 1: float32 scalar."""
@@ -59,16 +56,13 @@ class FusedSGD(_Fused, keras.optimizers.SGD):
     ``w += momentum * v - rate * g``.
     """
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable."""
+    def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         rate = tf.cast(learning_rate, tf.float32)
         if self.momentum == 0:
-            tf.raw_ops.ResourceApplyGradientDescent(
-                var=_resource(variable).handle, alpha=rate, delta=gradient
-            )
+            tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=rate, delta=gradient)
             return
         tf.raw_ops.ResourceApplyKerasMomentum(
-            var=_resource(variable).handle,
+            var=variable.handle,
             accum=self.slot("momentum", variable),
             lr=rate,
             grad=gradient,
@@ -86,10 +80,9 @@ class _FusedAdam(_Fused):
     beta_2: float
     epsilon: float
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable."""
+    def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         tf.raw_ops.ResourceApplyAdam(
-            var=_resource(variable).handle,
+            var=variable.handle,
             m=self.slot("momentum", variable),
             v=self.slot("velocity", variable),
             beta1_power=self.power(self.beta_1),
@@ -115,10 +108,9 @@ class FusedAdamax(_Fused, keras.optimizers.Adamax):
     ``w -= rate / (1 - beta_1^t) * m / (u + epsilon)``.
     """
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable."""
+    def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         tf.raw_ops.ResourceApplyAdaMax(
-            var=_resource(variable).handle,
+            var=variable.handle,
             m=self.slot("momentum", variable),
             v=self.slot("norm", variable),
             beta1_power=self.power(self.beta_1),
@@ -136,20 +128,19 @@ class FusedRMSprop(_Fused, keras.optimizers.RMSprop):
     """
 
     def add_optimizer_variables(
-        self, trainable_variables: list[Any], name: Any, initializer: Any = "zeros"
+        self, trainable_variables: list[keras.Variable], name: Any, initializer: Any = "zeros"
     ) -> Any:
         """Add slots; the kernel wants momenta also where Keras has none."""
         added = super().add_optimizer_variables(trainable_variables, name, initializer)
         if name == "velocity" and self.momentum == 0:
             for variable in trainable_variables:
                 zeros = tf.Variable(tf.zeros(variable.shape), trainable=False)
-                self.slots["momentum", _resource(variable).ref()] = zeros
+                self._slots["momentum", variable.value.ref()] = zeros
         return added
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable."""
+    def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         tf.raw_ops.ResourceApplyRMSProp(
-            var=_resource(variable).handle,
+            var=variable.handle,
             ms=self.slot("velocity", variable),
             mom=self.slot("momentum", variable),
             lr=tf.cast(learning_rate, tf.float32),
@@ -160,7 +151,7 @@ class FusedRMSprop(_Fused, keras.optimizers.RMSprop):
         )
 
 
-FUSED: dict[type[keras.optimizers.Optimizer], type[keras.optimizers.Optimizer]] = {
+FUSED = {
     keras.optimizers.SGD: FusedSGD,
     keras.optimizers.RMSprop: FusedRMSprop,
     keras.optimizers.Adam: FusedAdam,

@@ -1,7 +1,8 @@
-"""What happens at the end of every epoch: validate, note, keep the best weights, checkpoint."""
+"""What happens at the end of every epoch: validate, note figures, keep best weights, checkpoint."""
 
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from kerascw.training.watcher import Watcher
 
 
 def column_prefix(head: str) -> str:
-    """Return what the history's columns of a head begin with: nothing for the main one.
+    """Return what a head's columns in the history begin with: nothing for the main head.
 
     >>> column_prefix("aux1")
     'aux1_'
@@ -28,46 +29,39 @@ def column_prefix(head: str) -> str:
     return "" if head == MAIN_HEAD else f"{head}_"
 
 
+@dataclass(eq=False)
 class Keeper(keras.callbacks.Callback):
     """Keep what training reaches: history, best weights, checkpoint.
 
-    Whether training has ended, and which epoch is best, are functions of the history alone, so
-    that a resumed run needs no state of a callback.
-
-    Attributes
-    ----------
-    epoch : int32 scalar, the epoch in training, counted from 0; the data pipeline reads it.
+    Whether training has ended, and which epoch is best, follow from the history alone, so that a
+    resumed run needs no state of a callback. The data pipeline reads ``epoch``, an int32 scalar:
+    the epoch in training, counted from 0.
     """
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        splits: Splits,
-        progress: Progress,
-        product: Product,
-        path: Path,
-        *,
-        watcher: Watcher,
-        events: RunEvents | None,
-        until: int | None,
-    ) -> None:
+    experiment: Experiment
+    splits: Splits
+    progress: Progress
+    product: Product
+    path: Path  # of the checkpoint
+    watcher: Watcher
+    events: RunEvents | None
+    until: int | None  # pause after so many epochs
+
+    def __post_init__(self) -> None:
         super().__init__()
         self.epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
-        self._experiment, self._splits, self._progress = experiment, splits, progress
-        self._heads = (MAIN_HEAD, *experiment.auxiliary_weights)
-        self._product, self._path = product, path
-        self._watcher, self._events, self._until = watcher, events, until
+        self._heads = (MAIN_HEAD, *self.experiment.auxiliary_weights)
         self._began = time.monotonic()
 
     @property
     def ended(self) -> str | None:
         """Why training is over: "diverged", "all epochs" or "patience"; None while it is not."""
-        history, spec = self._progress.history, self._experiment.training
+        history, spec = self.progress.history, self.experiment.training
         if history and not all(math.isfinite(value) for value in history[-1].values()):
             return "diverged"
         if len(history) == spec.epochs:
             return "all epochs"
-        kept = self._progress.kept_epoch
+        kept = self.progress.kept_epoch
         if spec.patience and kept and len(history) - kept >= spec.patience:
             return "patience"
         return None
@@ -75,48 +69,47 @@ class Keeper(keras.callbacks.Callback):
     @property
     def stops(self) -> bool:
         """Whether no further epoch is to be trained now."""
-        paused = self._until is not None and len(self._progress.history) >= self._until
+        paused = self.until is not None and len(self.progress.history) >= self.until
         return paused or self.ended is not None
 
     def score_untrained(self) -> None:
         """Score the validation set before the first epoch, where the experiment asks for it."""
-        validation, progress = self._splits.validation, self._progress
-        if self._experiment.training.evaluate_first and not progress.history and validation:
+        validation, progress = self.splits.validation, self.progress
+        if self.experiment.training.evaluate_first and not progress.history and validation:
             progress.untrained = self._validated(validation)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Set the epoch's order of examples and its learning rate."""
+        """Set the epoch that the pipeline draws, and its learning rate."""
         self.epoch.assign(epoch)
-        rate = rate_of_next_epoch(self._experiment.training, self._progress.history)
+        rate = rate_of_next_epoch(self.experiment.training, self.progress.history)
         if rate is not None:
             self.model.optimizer.learning_rate = rate
         self._began = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Tell the watcher how many images of this epoch are done."""
-        images = (batch + 1) * self._experiment.training.batch_size
-        self._watcher.images(len(self._progress.history), min(images, len(self._splits.train)))
+        images = (batch + 1) * self.experiment.training.batch_size
+        self.watcher.images(len(self.progress.history), min(images, len(self.splits.train)))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Validate, add a row to the history, keep the weights if best, write the checkpoint."""
         row = self._trained(epoch, logs)
-        if self._splits.validation is not None:
-            row |= self._validated(self._splits.validation)
-        progress = self._progress
+        if self.splits.validation is not None:
+            row |= self._validated(self.splits.validation)
+        progress = self.progress
         progress.history.append(row)
         if self._is_best(row):
             progress.kept_epoch = epoch + 1
-            progress.kept_weights = self._product.weights()
+            progress.kept_weights = self.product.weights()
         progress.seconds += time.monotonic() - self._began
-        checkpoint.save(self._path, self.model, progress)
-        if self._events is not None:
-            self._events.epoch(row)
-        self._watcher.epoch(row)
+        checkpoint.save(self.path, self.model, progress)
+        if self.events is not None:
+            self.events.epoch(row)
+        self.watcher.epoch(row)
         if self.stops:
             self.model.stop_training = True
 
     def _trained(self, epoch: int, logs: Any) -> dict[str, float]:
-        """Return the row's first columns: epoch, learning rate, loss and accuracy in training."""
+        """Return the row's first columns: epoch, learning rate, training loss and accuracy."""
         row = {
             "epoch": epoch + 1,
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
@@ -132,8 +125,8 @@ class Keeper(keras.callbacks.Callback):
 
     def _validated(self, part: Part) -> dict[str, float]:
         """Return the row's columns of the validation set, scored by the product."""
-        every_head = self._product.update()
-        model = self._experiment.model
+        every_head = self.product.update()
+        model = self.experiment.model
         if isinstance(model, Autoencoder):
             errors = reconstruction_errors(lambda x: every_head(x)[MAIN_HEAD], part.images)
             return {"validation_loss": float(errors.mean())}
@@ -147,10 +140,10 @@ class Keeper(keras.callbacks.Callback):
 
     def _is_best(self, row: dict[str, float]) -> bool:
         """Whether this epoch's weights replace the kept ones."""
-        keep, kept = self._experiment.training.keep, self._progress.kept_epoch
+        keep, kept = self.experiment.training.keep, self.progress.kept_epoch
         if not all(math.isfinite(value) for value in row.values()):
             return False
         if keep == "last" or kept is None:
             return True
-        best = self._progress.history[kept - 1][keep]
+        best = self.progress.history[kept - 1][keep]
         return row[keep] > best if keep == "validation_accuracy" else row[keep] < best

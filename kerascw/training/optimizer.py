@@ -1,21 +1,18 @@
 """Keras optimisers and schedules from specs."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from kerascw.experiment.spec import (
-    SGD,
-    Adam,
-    Adamax,
     AdamW,
     Constant,
     Cosine,
     Halving,
     InverseTime,
     OneCycle,
-    OptimizerSpec,
     Plateau,
     RMSprop,
     Step,
@@ -24,12 +21,13 @@ from kerascw.experiment.spec import (
 )
 
 
-@keras.saving.register_keras_serializable("kerascw")
+@dataclass(eq=False)
 class OneCycleRate(keras.optimizers.schedules.LearningRateSchedule):
-    """The rate at each step: linear to ``peak``, then a cosine to zero at ``steps``."""
+    """The learning rate of each step: linear to ``peak``, then a cosine to zero at ``steps``."""
 
-    def __init__(self, peak: float, steps: int, warmup: float) -> None:
-        self.peak, self.steps, self.warmup = peak, steps, warmup
+    peak: float
+    steps: int
+    warmup: float  # the share of the steps that the rise takes
 
     def __call__(self, step: Any) -> Any:
         ops = keras.ops
@@ -39,16 +37,18 @@ class OneCycleRate(keras.optimizers.schedules.LearningRateSchedule):
         falling = 0.5 * (1.0 + ops.cos(math.pi * (done - self.warmup) / (1.0 - self.warmup)))
         return self.peak * ops.where(done < self.warmup, rising, falling)
 
-    def get_config(self) -> dict[str, Any]:
-        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}
 
-
-@keras.saving.register_keras_serializable("kerascw")
+@dataclass(eq=False)
 class CosineRate(keras.optimizers.schedules.LearningRateSchedule):
-    """The rate at each step: linear to ``peak``, then half a cosine to ``floor * peak``."""
+    """The learning rate of each step: linear to ``peak``, then half a cosine to ``floor * peak``.
 
-    def __init__(self, peak: float, steps: int, warmup: float, floor: float) -> None:
-        self.peak, self.steps, self.warmup, self.floor = peak, steps, warmup, floor
+    With a floor of 0 the curve is that of :class:`OneCycleRate`, but rounded differently.
+    """
+
+    peak: float
+    steps: int
+    warmup: float
+    floor: float
 
     def __call__(self, step: Any) -> Any:
         ops = keras.ops
@@ -59,17 +59,9 @@ class CosineRate(keras.optimizers.schedules.LearningRateSchedule):
         falling = self.floor + (1.0 - self.floor) * 0.5 * (1.0 + ops.cos(math.pi * fallen))
         return self.peak * ops.where(done < self.warmup, rising, falling)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "peak": self.peak,
-            "steps": self.steps,
-            "warmup": self.warmup,
-            "floor": self.floor,
-        }
-
 
 class EpsilonOutsideRMSprop(keras.optimizers.Optimizer):
-    """RMSprop that adds epsilon to the root of the average, as PyTorch does, and not within it."""
+    """RMSprop that adds epsilon to the root of the average, as PyTorch does, not within it."""
 
     def __init__(self, rate: Any, rho: float, momentum: float, epsilon: float) -> None:
         super().__init__(rate, name="rmsprop")
@@ -92,10 +84,10 @@ class EpsilonOutsideRMSprop(keras.optimizers.Optimizer):
 
 
 def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> float | None:
-    """Return the rate that the next epoch has, None where it changes with every step.
+    """Return the learning rate of the next epoch, None where it changes with every step.
 
-    It follows from the history alone, so that a resumed run needs no state of the schedule.
-    ``history`` has one row for each epoch that is done.
+    It follows from the history alone (one row for each epoch so far), so that a resumed run needs
+    no state of the schedule.
     """
     rate, done = spec.optimizer.learning_rate, len(history)
     match spec.schedule:
@@ -122,31 +114,28 @@ def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> f
             return None
 
 
-def rate_of_every_step(
-    spec: TrainingSpec, steps_per_epoch: int
-) -> keras.optimizers.schedules.LearningRateSchedule | None:
-    """Return the schedule that sets the rate for every step; None where epochs have a rate each."""
-    rate, steps = spec.optimizer.learning_rate, steps_per_epoch * spec.epochs
-    match spec.schedule:
-        case OneCycle(warmup=warmup):
-            return OneCycleRate(rate, steps, warmup)
-        case Cosine(warmup=warmup, floor=floor):
-            return CosineRate(rate, steps, warmup, floor)
-        case WarmUp(warmup=warmup):
-            return CosineRate(rate, steps, warmup, floor=1.0)
-    return None
-
-
 def build_optimizer(
     spec: TrainingSpec, steps_per_epoch: int, *, fused: bool = True
 ) -> keras.optimizers.Optimizer:
-    """Return the optimiser of ``spec`` with its schedule over all its epochs.
+    """Build the optimiser of ``spec``, with its learning rate over all epochs.
 
-    ``fused`` takes those of :mod:`kerascw.training.fused`, which are Keras' but for rounding; they
-    know one device.
+    ``fused`` takes those of :mod:`kerascw.training.fused`: Keras' but for rounding, and for one
+    device only.
     """
-    rate = rate_of_every_step(spec, steps_per_epoch) or spec.optimizer.learning_rate
-    kind, arguments = _keras_optimizer(spec.optimizer)
+    peak, steps = spec.optimizer.learning_rate, steps_per_epoch * spec.epochs
+    rate: Any = peak
+    match spec.schedule:
+        case OneCycle(warmup=warmup):
+            rate = OneCycleRate(peak, steps, warmup)
+        case Cosine(warmup=warmup, floor=floor):
+            rate = CosineRate(peak, steps, warmup, floor)
+        case WarmUp(warmup=warmup):
+            rate = CosineRate(peak, steps, warmup, floor=1.0)
+    # a spec has the name of Keras' class, and fields that are named as its arguments
+    kind = getattr(keras.optimizers, type(spec.optimizer).__name__)
+    arguments = spec.optimizer.model_dump(exclude={"kind", "learning_rate", "epsilon_in_root"})
+    if isinstance(spec.optimizer, RMSprop) and not spec.optimizer.epsilon_in_root:
+        kind = EpsilonOutsideRMSprop
     if fused:
         from kerascw.training.fused import FUSED
 
@@ -161,29 +150,11 @@ def build_optimizer(
     return optimizer
 
 
-def _keras_optimizer(
-    spec: OptimizerSpec,
-) -> tuple[type[keras.optimizers.Optimizer], dict[str, Any]]:
-    match spec:
-        case SGD():
-            return keras.optimizers.SGD, {"momentum": spec.momentum, "nesterov": spec.nesterov}
-        case RMSprop():
-            arguments = {"rho": spec.rho, "momentum": spec.momentum, "epsilon": spec.epsilon}
-            if spec.epsilon_in_root:
-                return keras.optimizers.RMSprop, arguments
-            return EpsilonOutsideRMSprop, arguments
-        case AdamW():
-            return keras.optimizers.AdamW, {"weight_decay": spec.weight_decay}
-        case Adam():
-            return keras.optimizers.Adam, {"epsilon": spec.epsilon}
-        case Adamax():
-            return keras.optimizers.Adamax, {"epsilon": spec.epsilon}
+Optimizers = type[keras.optimizers.Optimizer]
 
 
-def _with_l2(
-    kind: type[keras.optimizers.Optimizer], strength: float
-) -> type[keras.optimizers.Optimizer]:
-    """Return the optimiser that adds the gradient of ``strength * sum(w ** 2)`` to every gradient.
+def _with_l2(kind: Optimizers, strength: float) -> Optimizers:
+    """Make an optimiser add the gradient of ``strength * sum(w ** 2)`` to every gradient.
 
     Keras' own regularizers would add the term to every loss that is reported.
     """
@@ -204,17 +175,15 @@ def _with_l2(
     return WithL2
 
 
-def _with_average(
-    kind: type[keras.optimizers.Optimizer], decay: float, warmup: float
-) -> type[keras.optimizers.Optimizer]:
-    """Return the optimiser that keeps an exponential moving average of a model's weights.
+def _with_average(kind: Optimizers, decay: float, warmup: float) -> Optimizers:
+    """Make an optimiser keep an exponential moving average of a model's weights.
 
-    After its ``build``, ``follow`` says whose. The averages are variables of the optimiser, so that
-    a checkpoint has them. Step ``t`` keeps ``min(decay, t / (t + warmup))``, so that the initial
-    weights are soon forgotten.
+    After ``build``, ``follow`` names the weights. The averages are variables of the optimiser, so
+    that a checkpoint has them. At step ``t`` an average keeps ``min(decay, t / (t + warmup))`` of
+    itself, so that the initial weights are soon forgotten.
 
-    Keras' own average leaves batch norm's moving statistics out. They are those of the weights that
-    the last few batches met; averaged as the weights are, they go with the averaged weights.
+    Keras' own average leaves out batch norm's moving statistics, which are those of the weights of
+    the last few steps; averaged in the same way, they fit the averaged weights.
     """
 
     class WithAverage(kind):

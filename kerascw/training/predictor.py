@@ -54,13 +54,9 @@ class Product:
     """The model that a fit is for: the one that is scored, kept and exported.
 
     It has the layers of the model in training, in float32 and on one device, and adds the average
-    over mirror images where the experiment asks for it. Its weights are those in training, or
-    their averages over steps. It is never compiled, so its file loads in Keras alone.
-
-    Parameters
-    ----------
-    model : the product with any weights; :meth:`update` sets them.
-    trained : the variables in training, in the order of ``model.weights``, or their averages.
+    over mirror images where the experiment asks for it. Its weights are copied from ``trained``, in
+    the order of ``model.weights``: the variables in training, or their averages over steps. It is
+    never compiled, so its file loads in Keras alone.
     """
 
     def __init__(self, model: keras.Model, trained: Sequence[keras.Variable]) -> None:

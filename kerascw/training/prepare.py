@@ -1,6 +1,6 @@
 """Prepare a model for training on what this machine has: processor, GPU or several devices.
 
-Each of these is one object. The results are the same on all of them, but for rounding.
+The results are the same on all of them, but for rounding.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,9 @@ the same results, bit for bit. More gained nothing."""
 
 
 class Device:
-    """One device that takes Keras' own training step.
+    """One device that takes Keras' own training step."""
 
-    Attributes
-    ----------
-    fused : whether the optimisers of :mod:`kerascw.training.fused` can be taken.
-    steps_per_execution, jit_compile : what ``compile`` is told.
-    """
-
-    fused = False
+    fused = False  # whether the optimisers of kerascw.training.fused can be taken
     steps_per_execution = STEPS_PER_EXECUTION
     jit_compile = False  # XLA halves the rate on processors
 
@@ -55,7 +49,6 @@ class Processor(Device):
     def prepare(
         self, network: keras.Model, batch_sizes: Sequence[int], idle: frozenset[str]
     ) -> keras.Model:
-        """Return a model of the same layers whose training step goes in shards."""
         outputs: Any = network.outputs[0]
         if len(network.outputs) > 1:
             outputs = dict(zip(network.output_names, network.outputs, strict=True))
@@ -71,7 +64,7 @@ class GPU(Device):
 
 
 class SeveralDevices(Device):
-    """Replicas side by side, each of which takes a part of every batch."""
+    """Replicas side by side, each of which takes a share of every batch."""
 
     steps_per_execution = 1  # TensorFlow 2.21 fails to loop over steps on several devices
 
@@ -79,17 +72,15 @@ class SeveralDevices(Device):
         self._replicas = replicas  # a tf.distribute.Strategy
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Return the strategy's scope."""
         scope: AbstractContextManager[Any] = self._replicas.scope()
         return scope
 
     def prepare(
         self, network: keras.Model, batch_sizes: Sequence[int], idle: frozenset[str]
     ) -> keras.Model:
-        """Return the model, its batch norms taking the statistics of the whole batch."""
         for layer in network.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
-                layer.synchronized = True
+                layer.synchronized = True  # statistics of the whole batch
         return network
 
 

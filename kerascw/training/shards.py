@@ -1,4 +1,4 @@
-"""A training step in shards: each thread takes a part of the batch through all of the layers.
+"""A training step in shards: each thread takes a share of the batch through all of the layers.
 
 TensorFlow divides every operation among its threads, which for small images takes as long as what
 is divided, and leaves the short operations between them to one thread. Here a batch is cut into as
@@ -46,22 +46,17 @@ def thread_count() -> int:
 
 
 class ShardedModel(keras.Model):
-    """A functional model whose training step goes in shards.
+    """A functional model whose training step goes in shards, as many as :meth:`cut` says.
 
-    Every layer is used once and has one input. :meth:`cut` says into how many shards; predictions
-    and what is saved are those of any functional model.
+    Every layer is used once and has one input.
     """
 
-    def cut(
-        self, shards: int, batch_sizes: Sequence[int], idle: frozenset[str] = frozenset()
-    ) -> None:
+    def cut(self, shards: int, batch_sizes: Sequence[int], idle: frozenset[str]) -> None:
         """Take each step in so many shards, or in fewer if batches are small.
 
-        Parameters
-        ----------
-        batch_sizes : the sizes that come: of all steps, and of the last of an epoch. None may have
-            fewer examples than there are shards (oneDNN's batch normalisation takes no empty one).
-        idle : outputs whose loss has weight 0: nothing is propagated back through them.
+        ``batch_sizes`` are the sizes that come: of all steps, and of the last of an epoch. None may
+        have fewer examples than there are shards (oneDNN's batch normalisation takes no empty one).
+        ``idle`` are outputs whose loss has weight 0: nothing is propagated back through them.
         """
         self._shards = max(1, min(shards, max(batch_sizes) // SMALLEST, min(batch_sizes)))
         self._idle = idle
@@ -69,8 +64,8 @@ class ShardedModel(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Train on one batch; return the metrics of the epoch so far.
 
-        ``data`` is a pair: images uint8 ``[n, height, width, channels]``, and float32 targets, or a
-        dictionary of them by head.
+        ``data`` is a pair: images uint8 ``[n, height, width, channels]``, and float32 targets, by
+        head where there is more than one.
         """
         images, targets = data
         variables = self.trainable_variables
@@ -172,13 +167,8 @@ def batch_norm(
 ) -> tuple[Shards, tf.Tensor, tf.Tensor]:
     """Return the normalised shards, and mean and (biased) variance of all of them.
 
-    Over all m = sum of m_i values of a channel, m_i = n_i * height * width of them in shard i::
-
-        mean     = sum_i m_i / m * mean_i
-        variance = sum_i m_i / m * (variance_i + (mean_i - mean)^2)
-        y        = gamma * (x - mean) / d + beta,    d = sqrt(variance + epsilon)
-
-    and, with dy the gradient that comes in::
+    With d = sqrt(variance + epsilon) the outputs are y = gamma * (x - mean) / d + beta and, with dy
+    the gradient that comes in and m the number of values of a channel::
 
         dbeta  = sum dy
         dgamma = sum dy * (x - mean) / d
@@ -191,19 +181,14 @@ def batch_norm(
     Written with TensorFlow's fused kernels, one pass each: Keras 3 composes batch normalisation of
     some fifteen operations, which are a third of a step of LeNet's variant 4.
 
-    Parameters
-    ----------
-    gamma, beta : float32 ``[channels]``.
-    shards : float32 or bfloat16 ``[n_i, height, width, channels]``; so are the normalised shards.
-        The kernels compute statistics and parameters in float32 either way.
+    ``gamma`` and ``beta`` are float32 ``[channels]``. The shards, given and returned, are float32
+    or bfloat16 ``[n_i, height, width, channels]``; the kernels compute statistics and parameters
+    in float32 either way.
     """
-    none = tf.zeros(0)
 
     @tf.custom_gradient
     def normalised(gamma: tf.Tensor, beta: tf.Tensor, *shards: tf.Tensor) -> Any:
-        counts = [tf.cast(tf.size(x) // x.shape[-1], tf.float32) for x in shards]
-        total = tf.add_n(counts)
-        mean, variance = _statistics(epsilon, shards, counts, total)
+        mean, variance, total = _statistics(epsilon, shards)
 
         def affine(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
             """Return ``scale * (x - mean) / d + offset``."""
@@ -212,46 +197,45 @@ def batch_norm(
                 epsilon=epsilon, is_training=False,
             ).y  # fmt: skip
 
-        outputs = [affine(x, gamma, beta) for x in shards]
-
         def gradients(*upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
             # upstream: of the outputs; mean and variance only go into the moving statistics
             direct = [
                 tf.raw_ops.FusedBatchNormGradV3(
                     y_backprop=dy, x=x, scale=gamma, reserve_space_1=mean,
-                    reserve_space_2=variance, reserve_space_3=none,
+                    reserve_space_2=variance, reserve_space_3=tf.zeros(0),
                     epsilon=epsilon, is_training=False,
                 )
                 for dy, x in zip(upstream, shards, strict=False)
             ]  # fmt: skip
             of_gamma = tf.add_n([found.scale_backprop for found in direct])
             of_beta = tf.add_n([found.offset_backprop for found in direct])
-            d = tf.sqrt(variance + epsilon)
-            through = [
-                affine(x, -gamma / d * of_gamma / total, -gamma / d * of_beta / total)
-                for x in shards
-            ]
+            scale = -gamma / tf.sqrt(variance + epsilon)
+            through = [affine(x, scale * of_gamma / total, scale * of_beta / total) for x in shards]
             of_shards = [
                 found.x_backprop + more for found, more in zip(direct, through, strict=True)
             ]
             return of_gamma, of_beta, *of_shards
 
-        return (*outputs, mean, variance), gradients
+        return (*(affine(x, gamma, beta) for x in shards), mean, variance), gradients
 
     *outputs, mean, variance = normalised(gamma, beta, *shards)
     return outputs, mean, variance
 
 
 def _statistics(
-    epsilon: float, shards: Sequence[tf.Tensor], counts: Sequence[tf.Tensor], total: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+    epsilon: float, shards: Sequence[tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return mean and biased variance of all shards, float32 ``[channels]``, in one pass each.
 
-    ``counts`` are float32 scalars, the values that a channel has in each shard, ``total`` is their
-    sum.
+    The third is m, the number of values that a channel has; m_i of them are in shard i::
+
+        mean     = sum_i m_i / m * mean_i
+        variance = sum_i m_i / m * (variance_i + (mean_i - mean)^2)
     """
     none = tf.zeros(0)
     unit = tf.ones(shards[0].shape[-1])
+    counts = [tf.cast(tf.size(x) // x.shape[-1], tf.float32) for x in shards]
+    total = tf.add_n(counts)
     found = [
         tf.raw_ops.FusedBatchNormV3(
             x=x, scale=unit, offset=0 * unit, mean=none, variance=none, epsilon=epsilon
@@ -266,4 +250,4 @@ def _statistics(
             for n, f in zip(counts, found, strict=True)
         ]
     )
-    return mean, variance
+    return mean, variance, total

@@ -56,4 +56,4 @@ def _with_weights(model: keras.Model) -> str:
 
 
 def _shapes(layer: keras.layers.Layer) -> str:
-    return " and ".join("x".join(str(side) for side in weight.shape) for weight in layer.weights)
+    return " and ".join("x".join(map(str, weight.shape)) for weight in layer.weights)

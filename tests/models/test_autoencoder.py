@@ -50,7 +50,6 @@ from kerascw.runs.many import run_many
 from kerascw.runs.run import KEPT_A_CLASS, run_experiment
 from kerascw.runs.store import Run, Store
 from kerascw.runs.verify import verify
-from kerascw.training.watcher import Silent
 
 FASHION_1, FASHION_2 = (0, 1, 4, 5, 8), (2, 3, 6, 7, 9)
 CLASSES_1 = ["T-shirt/top", "Trouser", "Coat", "Sandal", "Bag"]
@@ -147,11 +146,11 @@ def _up_to(model: Any, name: str, images: np.ndarray) -> Any:
         ({"filters": (4, 4), "kernels": (5, 12)}, (28, 28, 1),
          "model.kernels: the 2x2 pooling after conv layer 2 leaves no pixel of 1x1"),
         ({"filters": (4,), "kernels": (4,)}, (28, 28, 1),
-         "model.kernels: a picture of 28x28 comes back as 27x27: after conv layer 1 it is 25x25, "
+         "model.kernels: an image of 28x28 comes back as 27x27: after conv layer 1 it is 25x25, "
          "and pooling drops an odd side's last pixels; choose kernels that leave even sides "
          "before every pooling"),
         ({"filters": (4, 4), "kernels": (1,)}, (28, 30, 1),
-         "model.kernels: a picture of 28x30 comes back as 28x28: after conv layer 2 it is 14x15"),
+         "model.kernels: an image of 28x30 comes back as 28x28: after conv layer 2 it is 14x15"),
     ],
 )  # fmt: skip
 def test_what_does_not_come_back_is_refused(
@@ -393,28 +392,14 @@ def test_the_reported_training_loss_is_of_examples_not_batches(
     assert done.history[0]["train_loss"] == pytest.approx(loss, rel=1e-5)
 
 
-class StopAfter(Silent):
-    def __init__(self, epochs: int) -> None:
-        self._epochs = epochs
-
-    def epoch(self, row: dict[str, float]) -> None:
-        if row["epoch"] == self._epochs:
-            raise KeyboardInterrupt
-
-
 def test_interrupted_and_resumed_is_the_same_bit_for_bit(
-    run: Run, sample: Dataset, tmp_path: Path
+    run: Run, sample: Dataset, tmp_path: Path, stop_after: Any, assert_same_run: Any
 ) -> None:
     stopped = Store(tmp_path)
     with pytest.raises(Interrupted, match="stopped after epoch 1 of 3"):
-        run_experiment(experiment(), sample, stopped, StopAfter(1))
+        run_experiment(experiment(), sample, stopped, stop_after(1))
     assert stopped.all() == []
-    resumed = run_experiment(experiment(), sample, stopped)
-    assert resumed.name == run.name
-    for name in ("history.csv", "metrics.json"):
-        assert (resumed.folder / name).read_bytes() == (run.folder / name).read_bytes()
-    for ours, theirs in zip(resumed.model().get_weights(), run.model().get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same_run(run_experiment(experiment(), sample, stopped), run)
 
 
 def test_a_diverged_autoencoder_is_a_result(sample: Dataset, store: Store) -> None:
@@ -621,7 +606,7 @@ def test_a_study_runs_an_autoencoder_and_once_more_on_everything(
 
 
 def test_an_autoencoder_is_not_exported(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(CallError, match="an autoencoder gives pictures, not classes"):
+    with pytest.raises(CallError, match="an autoencoder gives images, not classes"):
         export_run(run, tmp_path / "autoencoder")
     assert not list(tmp_path.iterdir())
 
@@ -635,7 +620,7 @@ def test_the_flagship_as_an_autoencoder_from_the_command_line(tmp_path: Path) ->
         *("--models", str(tmp_path / "saved_models")),
     )  # fmt: skip
     assert said.exit_code == 0, said.output
-    assert "no SavedModel: an autoencoder gives pictures, not classes\n" in said.stdout
+    assert "no SavedModel: an autoencoder gives images, not classes\n" in said.stdout
     assert "accuracy" not in said.stdout
     assert not (tmp_path / "saved_models").exists()
     (kept,) = Store(tmp_path / "runs").all()
@@ -664,8 +649,8 @@ def test_verify_compares_losses(run: Run, sample: Dataset, tmp_path: Path) -> No
     lower = copy_of(kept, tmp_path / "lower", 0, loss / 2)
     said = verify(lower, sample, Store(tmp_path))
     assert said.outcome == "different"
-    assert said.reason.startswith(f"test loss {loss / 2:.5f} then, {loss:.5f} now; ")
-    assert "95 % prediction interval from 2 other seeds: " in said.reason
+    assert f"test loss {loss / 2:.5f} then, {loss:.5f} now; " in said.reason
+    assert "95 % prediction interval from 3 other seeds" in said.reason
 
 
 def copy_of(run: Run, folder: Path, seed: int = 0, loss: float | None = None) -> Run:

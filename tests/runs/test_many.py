@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
-import numpy as np
 import psutil
 import pytest
 
@@ -25,7 +25,7 @@ PATIENCE = 240  # seconds: on a busy machine TensorFlow's import alone has taken
 
 
 def tiny(seed: int, epochs: int = 1) -> Experiment:
-    """Return an experiment on 60 pictures; an epoch takes some hundredths of a second."""
+    """Return an experiment on 60 images; an epoch takes some hundredths of a second."""
     return Experiment.model_validate(
         {
             "data": {"name": "fashion_mnist", "sample": True, "fraction": 0.01},
@@ -35,6 +35,8 @@ def tiny(seed: int, epochs: int = 1) -> Experiment:
         }
     )
 
+
+Same = Callable[[Run, Run], None]
 
 LONG = [tiny(seed, epochs=60) for seed in range(4)]
 """Runs that last long enough to be killed in their middle."""
@@ -86,8 +88,8 @@ def in_the_middle(folder: Path) -> bool:
 def files_of(folder: Path) -> dict[str, tuple[int, int]]:
     """Return inode and time of every file of whole runs: what is written again has others.
 
-    TensorBoard's events of a run that goes on are written anew, which tests/test_tensorboard.py
-    looks at.
+    Without TensorBoard's events, which a run that goes on writes anew
+    (tests/commands/test_tensorboard.py).
     """
     return {
         str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns)
@@ -96,39 +98,27 @@ def files_of(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def assert_same(ones: list[Run], others: list[Run]) -> None:
-    assert [run.name for run in ones] == [run.name for run in others]
-    for one, other in zip(ones, others, strict=True):
-        assert one.history == other.history
-        assert one.metrics == other.metrics
-        for mine, theirs in zip(
-            one.model().get_weights(), other.model().get_weights(), strict=True
-        ):
-            np.testing.assert_array_equal(mine, theirs)
-
-
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[Run], Notes]:
-    """Three runs, asked for in an order of its own, one of them twice."""
+    """The long runs, not interrupted, asked for in an order of their own, one of them twice."""
     store, notes = Store(tmp_path_factory.mktemp("kept")), Notes()
-    experiments = [tiny(2), tiny(0), tiny(2), tiny(1)]
-    return store, run_many(experiments, store, jobs=2, watcher=notes), notes
+    return store, run_many([LONG[3], *LONG], store, jobs=2, watcher=notes), notes
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """The long runs, not interrupted."""
-    return run_many(LONG, Store(tmp_path_factory.mktemp("whole")), jobs=2)
+def whole(kept: tuple[Store, list[Run], Notes]) -> list[Run]:
+    """The long runs in their order."""
+    return kept[1][1:]
 
 
 def test_runs_come_back_in_the_order_asked_each_trained_once(
     kept: tuple[Store, list[Run], Notes],
 ) -> None:
     store, runs, notes = kept
-    assert [run.experiment for run in runs] == [tiny(2), tiny(0), tiny(2), tiny(1)]
-    assert notes.plans == [(3, 0, 2)]
+    assert [run.experiment for run in runs] == [LONG[3], *LONG]
+    assert notes.plans == [(4, 0, 2)]
     assert sorted(notes.names) == sorted(run.name for run in store.all())
-    assert len(store.all()) == 3
+    assert len(store.all()) == 4
     assert len(notes.workers[0]) == 2
     assert not workers_of(psutil.Process())
     assert {run.environment["threads"] for run in runs} == {max(1, many.cores() // 2)}
@@ -139,9 +129,9 @@ def test_the_same_study_again_trains_and_writes_nothing(
 ) -> None:
     store, runs, _ = kept
     before, notes = files_of(store.folder), Notes()
-    again = run_many([tiny(seed) for seed in (0, 1, 2)], store, jobs=2, watcher=notes)
+    again = run_many(LONG, store, jobs=2, watcher=notes)
     assert {run.name for run in again} == {run.name for run in runs}
-    assert notes.plans == [(3, 3, 2)]
+    assert notes.plans == [(4, 4, 2)]
     assert notes.names == []
     assert files_of(store.folder) == before
 
@@ -152,7 +142,7 @@ def test_two_studies_share_the_runs_they_have_in_common(
     """The one run that is missing has as many threads as its kin, though it is alone."""
     store, runs, _ = kept
     before, notes = files_of(store.folder), Notes()
-    shared, new = run_many([tiny(2), tiny(7)], store, jobs=2, watcher=notes)
+    shared, new = run_many([LONG[3], tiny(7)], store, jobs=2, watcher=notes)
     assert shared.name == runs[0].name
     assert notes.plans == [(2, 1, 2)]
     assert new.environment["threads"] == shared.environment["threads"]
@@ -184,14 +174,13 @@ def test_memory_stays_flat_and_workers_print_nothing(
     """A process trains so many runs and no more; benchmarks/memory.py shows it over 60."""
     monkeypatch.setattr(many, "RUNS_PER_PROCESS", 6)  # TensorFlow warns at the fifth
     notes, before = Notes(), psutil.Process().memory_info().rss
-    run_many([tiny(seed) for seed in range(12)], Store(tmp_path), jobs=1, watcher=notes)
+    run_many([tiny(seed) for seed in range(7)], Store(tmp_path), jobs=1, watcher=notes)
     assert psutil.Process().memory_info().rss - before < 100e6
     assert all(len(workers) == 1 for workers in notes.workers)
-    processes = [next(iter(workers)) for workers in notes.workers]
-    assert len(set(processes[:6])) == len(set(processes[6:])) == 1
-    assert processes[0] != processes[6]
-    memory = [next(iter(workers.values())) for workers in notes.workers]
-    assert max(memory[6:]) < max(memory[:6]) + 150e6
+    processes, memory = zip(*(next(iter(w.items())) for w in notes.workers), strict=True)
+    assert len(set(processes[:6])) == 1
+    assert processes[6] != processes[0]
+    assert max(memory) < memory[0] + 150e6
     said = capfd.readouterr()
     assert (said.out, said.err) == ("", "")
 
@@ -211,10 +200,17 @@ run_many(experiments, Store(sys.argv[1]), jobs=2)
 
 @pytest.fixture
 def study(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that trains the long runs, in a session of its own, some way into them."""
+    """A process that trains the long runs, in a session of its own, some way into them.
+
+    Its temporary folder is ``tmp_path / ".temporary"``.
+    """
     trees = f"[{','.join(experiment.canonical_json() for experiment in LONG)}]"
+    temporary = tmp_path / ".temporary"
+    temporary.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", STUDY, str(tmp_path), trees], start_new_session=True
+        [sys.executable, "-c", STUDY, str(tmp_path), trees],
+        env=os.environ | {"TMPDIR": str(temporary)},
+        start_new_session=True,
     )
     try:
         until(lambda: in_the_middle(tmp_path) or process.poll() is not None, "runs begun")
@@ -243,7 +239,7 @@ def end_session(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> Non
 
 
 def test_a_killed_study_goes_on_to_the_same_end(
-    study: subprocess.Popen[bytes], whole: list[Run], tmp_path: Path
+    study: subprocess.Popen[bytes], whole: list[Run], tmp_path: Path, assert_same_run: Same
 ) -> None:
     os.killpg(study.pid, signal.SIGKILL)
     study.wait()
@@ -252,7 +248,8 @@ def test_a_killed_study_goes_on_to_the_same_end(
     assert 0 < done < len(LONG)
     again = run_many(LONG, Store(tmp_path), jobs=2, watcher=notes)
     assert notes.plans == [(4, done, 2)]
-    assert_same(again, whole)
+    for one, other in zip(again, whole, strict=True):
+        assert_same_run(one, other)
     after = files_of(tmp_path)
     assert {name: after[name] for name in before} == before
     assert not list(tmp_path.glob(".unfinished/*"))
@@ -267,14 +264,12 @@ def left_behind(temporary: Path) -> list[Path]:
 def test_no_worker_outlives_its_study_nor_do_its_temporary_files(
     study: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    temporary = Path(tempfile.gettempdir())
     assert workers_of(psutil.Process(study.pid))
-    mine = left_behind(temporary)
-    assert mine
+    assert left_behind(tmp_path)
     study.kill()
     study.wait()
     until(lambda: not session(study), "workers ended")
-    assert not set(mine) & set(left_behind(temporary))
+    assert not left_behind(tmp_path)
 
 
 def test_temporary_files_go_with_the_workers(
@@ -289,49 +284,59 @@ def test_temporary_files_go_with_the_workers(
         def finished(self, run: Run) -> None:
             seen.append(left_behind(temporary))
 
-    run_many([tiny(1), tiny(2)], Store(tmp_path / "runs"), jobs=2, watcher=Look())
+    run_many([tiny(1), tiny(2)], Store(tmp_path / "runs"), jobs=1, watcher=Look())
     assert len([path for path in seen[0] if path.parent == temporary]) == 1
     assert not left_behind(temporary)
 
 
 class Killer(threading.Thread):
-    """Kills a worker of this process as soon as ``ready``, so many times."""
+    """Kills a worker of this process as soon as ``ready``, so many times, while it is entered."""
 
     def __init__(self, times: int, ready: Callable[[], object]) -> None:
         super().__init__(daemon=True)
         self.killed: set[int] = set()
-        self._times, self._ready = times, ready
+        self._times, self._ready, self._over = times, ready, threading.Event()
+
+    def __enter__(self) -> Self:
         self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
 
     def run(self) -> None:
-        me, end = psutil.Process(), time.monotonic() + PATIENCE
-        while len(self.killed) < self._times and time.monotonic() < end:
-            for worker in workers_of(me)[:1]:
+        while len(self.killed) < self._times and not self._over.wait(0.02):
+            for worker in workers_of(psutil.Process())[:1]:
                 if worker.pid not in self.killed and self._ready():
                     worker.kill()
                     self.killed.add(worker.pid)
-            time.sleep(0.02)
 
 
-def test_a_worker_that_is_killed_is_replaced(whole: list[Run], tmp_path: Path) -> None:
-    notes, killer = Notes(), Killer(1, lambda: in_the_middle(tmp_path))
-    with pytest.warns(UserWarning, match="a process died as it trained fashion_mnist-mlp-"):
+def test_a_worker_that_is_killed_is_replaced(
+    whole: list[Run], tmp_path: Path, assert_same_run: Same
+) -> None:
+    notes = Notes()
+    with (
+        Killer(1, lambda: in_the_middle(tmp_path)) as killer,
+        pytest.warns(UserWarning, match="a process died as it trained fashion_mnist-mlp-"),
+    ):
         runs = run_many(LONG, Store(tmp_path), jobs=2, watcher=notes)
     assert len(killer.killed) == 1
     assert sorted(notes.names) == sorted(run.name for run in runs)
-    assert_same(runs, whole)
+    for one, other in zip(runs, whole, strict=True):
+        assert_same_run(one, other)
     assert len(Store(tmp_path).all()) == len(LONG)
     assert not list(tmp_path.glob(".unfinished/*"))
 
 
 def test_a_run_whose_worker_dies_twice_ends_the_study_with_one_line(tmp_path: Path) -> None:
-    killer = Killer(2, lambda: True)
     with (
+        Killer(2, lambda: True),
         pytest.warns(UserWarning, match="it is tried once more"),
         pytest.raises(KerascwError) as raised,
     ):
         run_many(LONG[:2], Store(tmp_path), jobs=1)
-    killer.join()
     said = str(raised.value)
     assert said.startswith("a process died 2 times as it trained fashion_mnist-mlp-")
     assert "most likely memory ran out (--jobs 1; fewer need less)" in said

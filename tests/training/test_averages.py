@@ -1,8 +1,9 @@
-"""Averages: of weights over steps, of probabilities over a picture and its mirror image."""
+"""Averages: of weights over steps, of probabilities over an image and its mirror image."""
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,34 +12,19 @@ import tensorflow as tf
 
 from kerascw.data import Dataset, split
 from kerascw.errors import CallError, Interrupted
+from kerascw.evaluation.embedding import penultimate
 from kerascw.evaluation.metrics import loss_and_accuracy
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import SGD, ConvNet, Experiment, TrainingSpec
 from kerascw.models import build_model, by_head
+from kerascw.report.features import feature_maps
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
 from kerascw.training.fit import fit
 from kerascw.training.optimizer import build_optimizer
 from kerascw.training.predictor import Predictor
-from kerascw.training.watcher import Silent
 
 BOTH = {"training.weight_average": 0.95, "model.mirror_average": True}
-
-
-def assert_same(one: Run, other: Run) -> None:
-    assert one.history == other.history
-    assert one.metrics == other.metrics
-    for mine, theirs in zip(one.model().get_weights(), other.model().get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-
-
-class StopAfter(Silent):
-    def __init__(self, epochs: int) -> None:
-        self._epochs = epochs
-
-    def epoch(self, row: dict[str, float]) -> None:
-        if row["epoch"] == self._epochs:
-            raise KeyboardInterrupt
 
 
 # --- of weights -----------------------------------------------------------------------------
@@ -65,20 +51,18 @@ def test_averaged_weights_are_scored_and_kept(
     sample: Dataset, small: Experiment, tmp_path: Path
 ) -> None:
     splits = split(sample, small.data)
-    changed = override(small, {"training.keep": "last", "training.epochs": 2})
+    changed = override(small, {"training.keep": "last", "training.epochs": 1})
     averaged = override(changed, {"training.weight_average": 0.95})
     plain = fit(changed, splits, tmp_path / "plain.npz")
     fitted = fit(averaged, splits, tmp_path / "averaged.npz")
-    for row, other in zip(fitted.history, plain.history, strict=True):
-        # the path is the same one: only what is scored differs
-        assert row["train_loss"] == other["train_loss"]
-        assert row["validation_loss"] != other["validation_loss"]
+    (row,), (other,) = fitted.history, plain.history
+    # the path is the same one: only what is scored differs
+    assert row["train_loss"] == other["train_loss"]
+    assert row["validation_loss"] != other["validation_loss"]
     now = loss_and_accuracy(
         Predictor(fitted.model)(splits.validation.images), splits.validation.labels
     )
-    assert now == pytest.approx(
-        (fitted.history[-1]["validation_loss"], fitted.history[-1]["validation_accuracy"])
-    )
+    assert now == pytest.approx((row["validation_loss"], row["validation_accuracy"]))
     # batch norm's moving statistics are averaged too
     name = "conv_1_norm"
     means = [m.model.get_layer(name).moving_mean.numpy() for m in (plain, fitted)]
@@ -86,27 +70,25 @@ def test_averaged_weights_are_scored_and_kept(
 
 
 def test_averages_survive_an_interruption_bit_for_bit(
-    sample: Dataset, small: Experiment, tmp_path: Path
+    sample: Dataset, small: Experiment, tmp_path: Path, stop_after: Any, assert_same_run: Any
 ) -> None:
-    both = override(
-        small,
-        BOTH | {"training.schedule.kind": "one_cycle", "training.optimizer.kind": "adamw"},
-    )
+    both = override(small, BOTH | {"training.epochs": 2, "training.optimizer.kind": "adamw"})
     store = Store(tmp_path / "stopped")
-    with pytest.raises(Interrupted, match="stopped after epoch 2 of 4"):
-        run_experiment(both, sample, store, StopAfter(2))
+    with pytest.raises(Interrupted, match="stopped after epoch 1 of 2"):
+        run_experiment(both, sample, store, stop_after(1))
     resumed = run_experiment(both, sample, store)
-    assert_same(resumed, run_experiment(both, sample, Store(tmp_path / "whole")))
+    assert_same_run(resumed, run_experiment(both, sample, Store(tmp_path / "whole")))
 
 
-def test_l2_and_averages_go_together(sample: Dataset, small: Experiment, tmp_path: Path) -> None:
-    splits = split(sample, small.data)
-    changes = {"training.epochs": 1, "training.weight_average": 0.9}
-    losses = [
-        fit(override(small, changes | {"training.l2": l2}), splits, tmp_path / f"{l2}").history
-        for l2 in (0.0, 0.01)
-    ]
-    assert losses[0] != losses[1]
+def test_l2_and_averages_go_together() -> None:
+    spec = TrainingSpec(epochs=1, optimizer=SGD(learning_rate=1.0), weight_average=0.6, l2=0.25)
+    weight = keras.Variable([1.0])
+    optimizer = build_optimizer(spec, 40)
+    optimizer.build([weight])
+    optimizer.follow([weight])
+    optimizer.apply([tf.constant([0.1])])
+    np.testing.assert_allclose(weight.numpy(), 1 - (0.1 + 2 * 0.25), rtol=1e-6)
+    np.testing.assert_allclose(optimizer.averages[0].numpy(), (1 + 10 * 0.4) / 11, rtol=1e-6)
 
 
 @pytest.mark.parametrize("value", ["1", "-0.1", "much"])
@@ -145,13 +127,18 @@ def test_probabilities_are_the_mean_of_both_ways(
                                both["probabilities"], atol=1e-7)  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def mirroring(sample: Dataset, small: Experiment, tmp_path_factory: Any) -> Run:
+    experiment = override(small, BOTH | {"training.epochs": 1})
+    return run_experiment(experiment, sample, Store(tmp_path_factory.mktemp("mirroring")))
+
+
 def test_mirror_images_are_in_the_kept_model_and_its_file_needs_keras_alone(
-    sample: Dataset, small: Experiment, tmp_path: Path
+    sample: Dataset, mirroring: Run, tmp_path: Path
 ) -> None:
-    run = run_experiment(override(small, BOTH | {"training.epochs": 1}), sample, Store(tmp_path))
     code = (
         "import sys, keras, numpy as np\n"
-        f"model = keras.saving.load_model({str(run.folder / 'model.keras')!r})\n"
+        f"model = keras.saving.load_model({str(mirroring.folder / 'model.keras')!r})\n"
         "images = np.load(sys.argv[1])\n"
         "np.save(sys.argv[2], [model(images), model(images[:, :, ::-1])])"
     )
@@ -160,23 +147,19 @@ def test_mirror_images_are_in_the_kept_model_and_its_file_needs_keras_alone(
     subprocess.run([sys.executable, "-c", code, images, answers], check=True, capture_output=True)
     one, mirrored = np.load(answers)
     np.testing.assert_allclose(one, mirrored, atol=1e-6)
-    with np.load(run.folder / "predictions.npz") as file:
+    with np.load(mirroring.folder / "predictions.npz") as file:
         np.testing.assert_allclose(one, file["test_probabilities"][:50], atol=1e-6)
 
 
-def test_features_and_embedding_of_a_mirroring_model_are_the_pictures_own(
-    sample: Dataset, small: Experiment, tmp_path: Path
+def test_features_and_embedding_of_a_mirroring_model_are_the_images_own(
+    sample: Dataset, mirroring: Run
 ) -> None:
-    from kerascw.evaluation.embedding import penultimate
-    from kerascw.report.features import feature_maps
-
-    spec = override(small, {"training.epochs": 1, "model.mirror_average": True})
-    run = run_experiment(spec, sample, Store(tmp_path))
     images = sample.test.images[:3]
-    assert [maps.shape for maps in feature_maps(run, images)] == [(3, 26, 26, 6), (3, 11, 11, 8)]
-    inner = penultimate(run.model(), images)
+    shapes = [maps.shape for maps in feature_maps(mirroring, images)]
+    assert shapes == [(3, 26, 26, 6), (3, 11, 11, 8)]
+    inner = penultimate(mirroring.model(), images)
     assert inner.shape == (3, 16)
-    assert (inner != penultimate(run.model(), images[:, :, ::-1])).any()
+    assert (inner != penultimate(mirroring.model(), images[:, :, ::-1])).any()
 
 
 # --- batch norm after pooling -----------------------------------------------------------------

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from kerascw.commands.main import main
 from kerascw.data import load_data
 from kerascw.experiment.spec import Adam, ConvNet, DataSpec, Experiment, Flip, Holdout, TrainingSpec
-from kerascw.runs.run import run_experiment
+from kerascw.runs.run import run_experiment, train_until
 from kerascw.runs.store import Run, Store
 
 TRAIN = """
@@ -27,13 +28,13 @@ from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Store
 from kerascw.experiment.spec import Experiment
 dataset = load_data("fashion_mnist", sample=True)
-for line in sys.stdin:
-    print(run_experiment(Experiment.model_validate_json(line), dataset, Store(sys.argv[1])).name)
+experiment = Experiment.model_validate_json(sys.stdin.read())
+print(run_experiment(experiment, dataset, Store(sys.argv[1])).name)
 """
 
 
 def experiment(**training: object) -> Experiment:
-    """512 pictures to train in batches of 64; nothing in it draws by device."""
+    """512 images to train in batches of 64; nothing in it draws by device."""
     fields = {"epochs": 2, "batch_size": 64, "optimizer": Adam(), "augmentation": (Flip(),)}
     return Experiment(
         data=DataSpec(name="fashion_mnist", sample=True, holdout=Holdout(count=880), fraction=0.1),
@@ -44,16 +45,16 @@ def experiment(**training: object) -> Experiment:
     )
 
 
-def on_two(folder: Path, *experiments: Experiment) -> list[Run]:
-    """Return what a process with two logical CPUs trains on both."""
+def on_two(folder: Path, one: Experiment) -> Run:
+    """Train in a process with two logical CPUs, on both."""
     done = subprocess.run(
         [sys.executable, "-c", TRAIN, str(folder)],
-        input="\n".join(e.model_dump_json() for e in experiments),
+        input=one.model_dump_json(),
         env=os.environ | {"KERASCW_DEVICES": "all", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    return [Run(folder / name) for name in done.stdout.split()]
+    return Run(folder / done.stdout.strip())
 
 
 def on_one(folder: Path, one: Experiment) -> Run:
@@ -64,52 +65,47 @@ def weights(run: Run) -> list[np.ndarray]:
     return run.model().get_weights()
 
 
-def test_two_replicas_train_as_one_device_does(tmp_path: Path) -> None:
-    plain, averaged = experiment(), experiment(weight_average=0.9)
-    both = on_two(tmp_path / "two", plain, averaged)
-    for one, two in zip((plain, averaged), both, strict=True):
-        single = on_one(tmp_path / "one", one)
-        assert (single.environment["replicas"], two.environment["replicas"]) == (1, 2)
-        assert single.name == two.name  # the same experiment: devices are the environment's
-        for a, b in zip(weights(single), weights(two), strict=True):
-            np.testing.assert_allclose(b, a, rtol=0, atol=2e-4)
-        for mine, theirs in zip(single.history, two.history, strict=True):
-            assert mine.keys() == theirs.keys()
-            for name, value in mine.items():
-                # two of the 880 held out may lie within rounding of another class
-                reach = 2 / 880 if name.endswith("accuracy") else 2e-4
-                assert theirs[name] == pytest.approx(value, abs=reach), name
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Trained on one device, in float32; its weights are averages over steps."""
+    return on_one(tmp_path_factory.mktemp("one"), experiment(weight_average=0.9))
+
+
+def test_two_replicas_train_as_one_device_does(averaged: Run, tmp_path: Path) -> None:
+    two = on_two(tmp_path, averaged.experiment)
+    assert (averaged.environment["replicas"], two.environment["replicas"]) == (1, 2)
+    assert averaged.name == two.name  # the same experiment: devices are the environment's
+    for a, b in zip(weights(averaged), weights(two), strict=True):
+        np.testing.assert_allclose(b, a, rtol=0, atol=2e-4)
+    for mine, theirs in zip(averaged.history, two.history, strict=True):
+        assert mine.keys() == theirs.keys()
+        for name, value in mine.items():
+            # two of the 880 held out may lie within rounding of another class
+            reach = 2 / 880 if name.endswith("accuracy") else 2e-4
+            assert theirs[name] == pytest.approx(value, abs=reach), name
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains_and_is_scored_in_float32(tmp_path: Path, precision: str) -> None:
-    exact = on_one(tmp_path, experiment(epochs=4))
-    mixed = on_one(tmp_path, experiment(epochs=4, precision=precision))
-    assert mixed.name != exact.name
+def test_mixed_precision_is_scored_in_float32_and_goes_on_where_it_stopped(
+    averaged: Run, precision: str, tmp_path: Path, assert_same_run: Any
+) -> None:
+    one = experiment(precision=precision, weight_average=0.9)
+    mixed = on_one(tmp_path / "whole", one)
+    assert mixed.name != averaged.name
     model = mixed.model()
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     assert {weight.dtype for weight in model.get_weights()} == {np.dtype("float32")}
     # it did compute in 16 bits, and came to much the same
-    assert any((a != b).any() for a, b in zip(weights(exact), weights(mixed), strict=True))
+    assert any((a != b).any() for a, b in zip(weights(averaged), weights(mixed), strict=True))
     for name in ("train_loss", "validation_loss"):
-        assert mixed.history[-1][name] == pytest.approx(exact.history[-1][name], rel=0.05)
+        assert mixed.history[-1][name] == pytest.approx(averaged.history[-1][name], rel=0.05)
     assert mixed.metrics["test"]["accuracy"] == pytest.approx(
-        exact.metrics["test"]["accuracy"], abs=0.03
+        averaged.metrics["test"]["accuracy"], abs=0.03
     )
 
-
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_goes_on_where_it_stopped(tmp_path: Path, precision: str) -> None:
-    from kerascw.runs.run import train_until
-
-    one = experiment(precision=precision, weight_average=0.9, epochs=3)
-    whole = on_one(tmp_path / "whole", one)
     dataset, store = load_data("fashion_mnist", sample=True), Store(tmp_path / "stopped")
-    assert train_until(2, one, dataset, store) is None
-    resumed = run_experiment(one, dataset, store)
-    assert resumed.history == whole.history
-    for a, b in zip(weights(whole), weights(resumed), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert train_until(1, one, dataset, store) is None
+    assert_same_run(run_experiment(one, dataset, store), mixed)
 
 
 def test_wrong_calls_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
+from kerascw.commands.main import main
 from kerascw.data import Dataset, split
 from kerascw.data.splits import nested_subset, subset_of
 from kerascw.errors import CallError, Interrupted, KerascwError
@@ -30,6 +32,7 @@ from kerascw.models import build_model
 from kerascw.runs.many import prepare, run_many
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
+from kerascw.runs.verify import verify
 from kerascw.studies import bag_learning, study_named
 from kerascw.training.warm_start import warm_start
 from kerascw.training.watcher import Silent
@@ -185,20 +188,15 @@ def test_the_key_covers_the_start() -> None:
 
 
 def test_interrupted_it_goes_on_to_the_same_end(
-    sample: Dataset, source: Run, tmp_path: Path
-) -> None:
-    class Stop(Silent):
-        def epoch(self, row: dict[str, float]) -> None:
-            raise KeyboardInterrupt
-
-    experiment, store = started(frozen=True), Store(tmp_path / "a")
+    sample: Dataset, store: Store, source: Run, tmp_path: Path, stop_after: Any,
+    assert_same_run: Any,
+) -> None:  # fmt: skip
+    stopped = Store(tmp_path)
     with pytest.raises(Interrupted):
-        run_experiment(experiment, sample, store, Stop(), source=source)
-    resumed = run_experiment(experiment, sample, store, source=source)
-    whole = run_experiment(experiment, sample, Store(tmp_path / "b"), source=source)
-    assert resumed.history == whole.history
-    for one, other in zip(resumed.model().get_weights(), whole.model().get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+        run_experiment(started(frozen=True), sample, stopped, stop_after(1), source=source)
+    resumed = run_experiment(started(frozen=True), sample, stopped, source=source)
+    (whole,) = run_many([started(frozen=True)], store)
+    assert_same_run(resumed, whole)
 
 
 @pytest.mark.parametrize(
@@ -265,8 +263,6 @@ def test_a_bad_experiment_file_is_one_line(text: str | None, said: str, tmp_path
 
 
 def test_a_source_that_is_gone_is_said(sample: Dataset, source: Run, tmp_path: Path) -> None:
-    from kerascw.runs.verify import verify
-
     store = Store(tmp_path)
     run = run_experiment(started(), sample, store, source=source)
     with pytest.raises(
@@ -415,23 +411,19 @@ def test_a_study_from_the_command_line_with_warm_starts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """bag-transfer on the sample: the grid, then the three initialisations; twice trains once."""
-    from kerascw.commands.main import main
-
-    monkeypatch.setattr(bag_learning, "QUICK_FRACTIONS", (0.2, 0.6))
     grid = bag_learning.transfer_grid_quick
 
     def two_cells() -> dict[str, Experiment]:
         return dict([*grid().items()][:2])
 
-    from dataclasses import replace
-
     study = replace(bag_learning.TRANSFER, quick_variants=two_cells)
     monkeypatch.setattr(bag_learning, "STUDIES", (study,))
+    monkeypatch.setattr(bag_learning, "QUICK_FRACTIONS", (0.2,))
     words = ["run", "bag-transfer", "--sample", "--epochs", "1", "--seeds", "2", "--jobs", "2",
              "--runs", str(tmp_path)]  # fmt: skip
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
-    assert len(Store(tmp_path).all()) == 4 + 2 * 3 * 2
+    assert len(Store(tmp_path).all()) == 4 + 3 * 2
     assert "Which cell of the grid has the lowest validation loss" in result.output
     assert "Does the report's reading hold, that transferred weights are better" in result.output
     assert "Not comparable" in result.output
