@@ -10,11 +10,11 @@ from kerascw.runs.store import Run
 
 
 def channel_figure(image: np.ndarray, label: str) -> Figure:
-    """Return the three channels of an image, uint8 ``[height, width, 3]``, under its label."""
+    """Draw the three channels of an image, uint8 ``[height, width, 3]``, under its label."""
     figure = Figure(figsize=(7.5, 2.9), layout="constrained")
     figure.suptitle(f"label: {label}", fontsize=11)
-    for axes, channel, name in zip(figure.subplots(1, 3), range(3), ("Reds", "Greens", "Blues"),
-                                   strict=True):  # fmt: skip
+    for channel, name in enumerate(("Reds", "Greens", "Blues")):
+        axes = figure.add_subplot(1, 3, channel + 1)
         axes.axis("off")
         axes.set_title(name.removesuffix("s").lower(), fontsize=9)
         # reversed, so that bright is much of the colour
@@ -23,13 +23,13 @@ def channel_figure(image: np.ndarray, label: str) -> Figure:
 
 
 def channel_pictures(run: Run, options: FeatureMaps | None) -> dict[str, tuple[Any, str]]:
-    """Return the channels of one training image, the first if none is asked for."""
-    train, names = splits_of(run, options).train, run.metrics["class_names"]
+    """Draw the channels of one training image, the first if none is asked for."""
+    splits = splits_of(run, options)
     position = (options.image if options else None) or 0
-    label = names[train.labels[position]]
+    label = splits.class_names[splits.train.labels[position]]
     return {
         "channels": (
-            channel_figure(np.asarray(train.images[position]), label),
+            channel_figure(np.asarray(splits.train.images[position]), label),
             f"training image {position} as its red, green and blue channels; its label is {label}",
         )
     }

@@ -30,36 +30,33 @@ class Likeness:
 
 def likeness(run: Run, splits: Splits, first: int, second: int) -> Likeness:
     """Measure two classes, by their numbers; neighbours are the nearest training images of any."""
-    train, test, both = splits.train, splits.test, (first, second)
-    means = [
-        flat(train.take(train.labels == k).images).mean(axis=0) for k in range(len(_names(run)))
-    ]
-    ranked = sorted(
-        ((float(np.corrcoef(means[i], means[j])[0, 1]), {i, j})
-         for i, j in combinations(range(len(means)), 2)), key=lambda pair: -pair[0]
-    )  # fmt: skip
-    at = next(at for at, (_, pair) in enumerate(ranked) if pair == set(both))
-    chosen = np.flatnonzero(np.isin(test.labels, both))
+    train, test = splits.train, splits.test
+    means = [_mean(splits, label).ravel() for label in range(len(splits.class_names))]
+    correlations = np.corrcoef(means)
+    all_pairs = [correlations[i, j] for i, j in combinations(range(len(means)), 2)]
+    own = correlations[min(first, second), max(first, second)]
+    chosen = np.flatnonzero(np.isin(test.labels, (first, second)))
     near = nearest(flat(test.images[chosen]), flat(train.images))
     other = np.where(test.labels[chosen] == first, second, first)
     in_other = train.labels[near] == other
     with np.load(run.folder / "predictions.npz") as file:
-        guesses = file["test_probabilities"].argmax(axis=1)[chosen]
-    mistaken = guesses == other
+        mistaken = file["test_probabilities"].argmax(axis=1)[chosen] == other
     return Likeness(
-        ranked[at][0],
-        at + 1,
-        len(ranked),
-        float(in_other.mean()),
-        float(in_other[mistaken].mean()) if mistaken.any() else None,
-        chosen[mistaken],
-        near[mistaken],
+        correlation=float(own),
+        rank=1 + sum(correlation > own for correlation in all_pairs),
+        pairs=len(all_pairs),
+        nearest_other=float(in_other.mean()),
+        nearest_other_confused=float(in_other[mistaken].mean()) if mistaken.any() else None,
+        confused=chosen[mistaken],
+        neighbours=near[mistaken],
     )
 
 
-def _names(run: Run) -> list[str]:
-    names: list[str] = run.metrics["class_names"]
-    return names
+def _mean(splits: Splits, label: int) -> np.ndarray:
+    """Return the mean training image of a class."""
+    train = splits.train
+    mean: np.ndarray = np.asarray(train.take(train.labels == label).images).mean(axis=0)
+    return mean
 
 
 def flat(images: Any) -> np.ndarray:
@@ -85,32 +82,31 @@ def nearest(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
 def confused_pictures(
     run: Run, first: int, second: int, options: PictureSpec | None
 ) -> dict[str, tuple[Any, str]]:
-    """Return both mean images, and some confused test images above their nearest training image."""
+    """Draw both mean images, and confused test images above their nearest training images."""
     splits = splits_of(run, options)
-    found, names = likeness(run, splits, first, second), _names(run)
+    found, names = likeness(run, splits, first, second), splits.class_names
     train, test = splits.train, splits.test
-    columns: list[tuple[str, np.ndarray, tuple[str, np.ndarray] | None]] = [
-        (f"mean {names[k]}", np.asarray(train.take(train.labels == k).images).mean(axis=0), None)
-        for k in (first, second)
-    ]
-    columns += [
-        (names[test.labels[at]], test.images[at], (names[train.labels[near]], train.images[near]))
-        for at, near in zip(found.confused[:SHOWN], found.neighbours[:SHOWN], strict=True)
-    ]
-    figure = Figure(figsize=(1.3 * len(columns), 3.1), layout="constrained")
-    grid = figure.subplots(2, len(columns), squeeze=False)
-    for (above, below), (title, image, neighbour) in zip(grid.T, columns, strict=True):
-        for axes, name, pixels in ((above, title, image), (below, *(neighbour or ("", None)))):
-            axes.axis("off")
-            axes.set_title(name, fontsize=8)
-            if pixels is not None:
-                shown = pixels[..., 0] if pixels.shape[-1] == 1 else pixels.astype(np.uint8)
-                axes.imshow(shown, cmap="gray", vmin=0, vmax=255)
+    shown = list(zip(found.confused[:SHOWN], found.neighbours[:SHOWN], strict=True))
+    figure = Figure(figsize=(1.3 * (2 + len(shown)), 3.1), layout="constrained")
+    grid = figure.subplots(2, 2 + len(shown))
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, label in zip(grid[0], (first, second), strict=False):
+        _show(axes, f"mean {names[label]}", _mean(splits, label))
+    for column, (at, near) in enumerate(shown, start=2):
+        _show(grid[0, column], names[test.labels[at]], test.images[at])
+        _show(grid[1, column], names[train.labels[near]], train.images[near])
     return {
         f"confused, {names[first]} and {names[second]}".replace("/", " or "): (
             figure,
             f"mean training images of {names[first]} and {names[second]}; test images of either "
-            f"that seed {run.experiment.seed} takes for the other, above the nearest training "
-            "image of each",
+            f"that the network of seed {run.experiment.seed} takes for the other, above the "
+            "nearest training image of each",
         )
     }
+
+
+def _show(axes: Any, title: str, image: np.ndarray) -> None:
+    axes.set_title(title, fontsize=8)
+    pixels = image[..., 0] if image.shape[-1] == 1 else image.astype(np.uint8)
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=255)
