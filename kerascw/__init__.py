@@ -15,18 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerascw.data import Dataset
+    from kerascw.data import load_data
     from kerascw.data.load import Data
     from kerascw.experiment.settings import override
     from kerascw.experiment.spec import DataSpec, Experiment
-    from kerascw.export.load import LoadedModel
+    from kerascw.export.load import load_model
     from kerascw.lab.study import Budget, Study
     from kerascw.report.product import Product
     from kerascw.runs.many import StudyWatcher
 
 __all__ = ["Experiment", "build_model", "load_data", "load_model", "override", "run"]
 
-_LATE = {"Experiment": "kerascw.experiment.spec", "override": "kerascw.experiment.settings"}
+_LATE = {
+    "Experiment": "kerascw.experiment.spec",
+    "load_data": "kerascw.data",
+    "load_model": "kerascw.export.load",
+    "override": "kerascw.experiment.settings",
+}
 """Imported when first asked for: Pydantic takes longer than a small model needs to predict."""
 
 
@@ -140,19 +145,6 @@ def run(
     return product
 
 
-def load_data(
-    data: Data,
-    *,
-    data_dir: str | Path | None = None,
-    sample: bool = False,
-    **options: Any,
-) -> Dataset:
-    """Load a dataset by name, from a path or from arrays: see :func:`kerascw.data.load_data`."""
-    from kerascw import data as datasets
-
-    return datasets.load_data(data, data_dir=data_dir, sample=sample, **options)
-
-
 def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:
     """Build a Keras model from its spec, or from a dictionary with the spec's fields.
 
@@ -172,10 +164,3 @@ def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:
     if isinstance(spec, dict):
         spec = validated(ModelSpec, spec, "model.")
     return models.build_model(spec, *arguments, **named)
-
-
-def load_model(path: str | Path) -> LoadedModel:
-    """Load an exported model for prediction: see :func:`kerascw.export.load.load_model`."""
-    from kerascw.export import load
-
-    return load.load_model(path)

@@ -13,12 +13,13 @@ def channel_figure(image: np.ndarray, label: str) -> Figure:
     """Draw the three channels of an image, uint8 ``[height, width, 3]``, under its label."""
     figure = Figure(figsize=(7.5, 2.9), layout="constrained")
     figure.suptitle(f"label: {label}", fontsize=11)
-    for channel, name in enumerate(("Reds", "Greens", "Blues")):
-        axes = figure.add_subplot(1, 3, channel + 1)
+    for at, (axes, name) in enumerate(
+        zip(figure.subplots(1, 3), ("red", "green", "blue"), strict=True)
+    ):
         axes.axis("off")
-        axes.set_title(name.removesuffix("s").lower(), fontsize=9)
+        axes.set_title(name, fontsize=9)
         # reversed, so that bright is much of the colour
-        axes.imshow(image[..., channel], cmap=f"{name}_r", vmin=0, vmax=255)
+        axes.imshow(image[..., at], cmap=f"{name.title()}s_r", vmin=0, vmax=255)
     return figure
 
 

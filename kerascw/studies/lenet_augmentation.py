@@ -24,7 +24,7 @@ from kerascw.experiment.spec import (
     Shift,
     Zoom,
 )
-from kerascw.lab.effects import effect
+from kerascw.lab.repeats import difference_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
 from kerascw.studies.lenet import ASSUMED, experiment
 
@@ -74,7 +74,8 @@ def augmentation_answers(runs: Runs) -> list[Answer]:
         effects = {
             name: difference
             for name in runs
-            if name != NONE and (difference := effect(runs, name, NONE, figure)) is not None
+            if name != NONE
+            and (difference := difference_of(runs[name], runs.get(NONE, ()), figure)) is not None
         }
         if ALL in effects:
             difference = effects.pop(ALL)
