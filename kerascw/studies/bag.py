@@ -243,7 +243,6 @@ _CHANGES = {
 """What the report changes one at a time: for each thing, rows with the row each was derived from.
 Row 8 repeats row 5."""
 
-
 _BASES = {row: base for rows in _CHANGES.values() for row, base in rows}
 
 

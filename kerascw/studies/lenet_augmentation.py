@@ -143,5 +143,3 @@ LENET_AUGMENTATION = Study(
     ),
     answers=augmentation_answers,
 )
-
-STUDIES = (LENET_AUGMENTATION,)

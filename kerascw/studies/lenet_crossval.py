@@ -120,5 +120,3 @@ CROSSVAL = Study(
     ),
     answers=crossval_answers,
 )
-
-STUDIES = (CROSSVAL,)

@@ -228,7 +228,7 @@ def test_a_setting_of_the_holdout_is_for_the_variants_that_hold_out() -> None:
     }
     assert {name.endswith("as printed") for name, count in counts.items() if not count} == {True}
     assert set(counts.values()) == {None, 500}
-    with pytest.raises(CallError, match="data.holdout.count: no such field"):
+    with pytest.raises(CallError, match=r"data\.holdout\.count: no such field"):
         planned(study_named("mnist-convnet"), settings={"data.holdout.count": 500})
 
 
