@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,24 @@ from kerascw.report.page import replace_text
 from kerascw.studies import study_named
 
 FILE = Path("docs/fidelity.toml")
+
+HEAD = """# Faithful to the print
+
+Every setting that the five reports print, and where it stands in our code. Made by \
+`python -m kerascw fidelity --into docs/fidelity.md` from the studies and `docs/fidelity.toml`; \
+a test compares each row with the study's experiments.
+
+{settings} settings: {followed} followed, {deviating} deviate, each with the reason.
+"""
+
+SECTION = """
+## {0.report}: {0.section}
+
+Study `{0.study}`.
+
+| setting | printed | ours | where | |
+| --- | --- | --- | --- | --- |
+"""
 
 
 class Setting(BaseModel):
@@ -37,18 +56,13 @@ class Setting(BaseModel):
     why: str = ""  # of a deviation
 
     @property
-    def status(self) -> str:
-        """Whether the study follows the print, and the reason where it does not."""
-        return f"deviates: {self.why}" if self.why else "followed"
-
-    @property
     def expected(self) -> Any:
         """The value that our experiments have."""
         return self.printed if self.ours is None else self.ours
 
 
 def read_settings(file: Path = FILE) -> list[Setting]:
-    """Return the printed settings of all reports, in the order of the file.
+    """Read the printed settings of all reports, in the order of the file.
 
     Raises
     ------
@@ -57,16 +71,15 @@ def read_settings(file: Path = FILE) -> list[Setting]:
     """
     try:
         parts = tomllib.loads(file.read_text(encoding="utf-8"))["part"]
-    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
-        raise CallError(f"{file}: cannot be read as a table of settings ({error})") from None
-    try:
         return [
-            Setting(**row, report=part["report"], section=part["section"], study=part["study"])
+            Setting(**row, **{name: part[name] for name in ("report", "section", "study")})
             for part in parts
             for row in part["rows"]
         ]
     except ValidationError as error:
         raise CallError(one_line(error, f"{file}: ")) from None
+    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+        raise CallError(f"{file}: cannot be read as a table of settings ({error})") from None
 
 
 def value_at(experiment: Experiment, field: str) -> Any:
@@ -95,40 +108,23 @@ def values(setting: Setting) -> Iterator[tuple[str, Any, Any]]:
 
 def markdown(settings: list[Setting]) -> str:
     """Return the page: a table for each part of each report."""
-    followed = sum(setting.status == "followed" for setting in settings)
-    lines = [
-        "# Faithful to the print",
-        "",
-        "Every setting that the five reports print, and where it stands in our code. Made by "
-        "`python -m kerascw fidelity --into docs/fidelity.md` from the studies and "
-        "`docs/fidelity.toml`; a test compares each row with the study's experiments.",
-        "",
-        f"{len(settings)} settings: {followed} followed, {len(settings) - followed} deviate, each "
-        "with the reason.",
-    ]
-    heading = None
-    for setting in settings:
-        if heading != (setting.report, setting.section):
-            heading = (setting.report, setting.section)
-            lines += [
-                "",
-                f"## {setting.report}: {setting.section}",
-                "",
-                f"Study `{setting.study}`.",
-                "",
-                "| setting | printed | ours | where | |",
-                "| --- | --- | --- | --- | --- |",
-            ]
-        lines.append(_line(setting))
-    return "\n".join(lines) + "\n"
+    deviating = sum(bool(setting.why) for setting in settings)
+    page = HEAD.format(
+        settings=len(settings), followed=len(settings) - deviating, deviating=deviating
+    )
+    for _, rows in groupby(settings, key=lambda setting: (setting.report, setting.section)):
+        section = list(rows)
+        page += SECTION.format(section[0]) + "".join(map(_line, section))
+    return page
 
 
 def _line(setting: Setting) -> str:
-    where = setting.field or setting.place
     of = "" if setting.variant == "*" else f" of {setting.variant}"
-    status = setting.status + (f" ({setting.note})" if setting.note else "")
-    cells = [setting.setting, _text(setting.printed), _text(setting.expected), f"`{where}`{of}"]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, status]) + " |"
+    where = f"`{setting.field or setting.place}`{of}"
+    status = f"deviates: {setting.why}" if setting.why else "followed"
+    note = f" ({setting.note})" if setting.note else ""
+    cells = [setting.setting, _text(setting.printed), _text(setting.expected), where, status + note]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
 def _text(value: Any) -> str:
@@ -141,33 +137,26 @@ def _text(value: Any) -> str:
 
 @click.command()
 @click.option(
-    "--file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=FILE,
-    show_default=True,
-    help="The printed settings.",
-)
-@click.option(
     "--into",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the page into this file instead of printing it.",
 )
-def command(file: Path, into: Path | None) -> None:
+def command(into: Path | None) -> None:
     """Print every setting that the reports print, and whether our studies follow it, in Markdown.
 
-    Fails if an experiment has another value than the file states.
+    Fails if an experiment has another value than docs/fidelity.toml states.
     """
-    settings = read_settings(file)
+    settings = read_settings()
     for setting in settings:
         for name, value, stated in values(setting) if setting.field else ():
             if value != stated:
                 raise CallError(
-                    f"{file}: {setting.study}, {name}: {setting.field} is {_text(value)}, "
+                    f"{FILE}: {setting.study}, {name}: {setting.field} is {_text(value)}, "
                     f"stated: {_text(stated)} ({setting.setting})"
                 )
     page = markdown(settings)
     if into is None:
         click.echo(page, nl=False)
-        return
-    replace_text(into, page)
-    click.echo(f"{into}: {len(settings)} settings")
+    else:
+        replace_text(into, page)
+        click.echo(f"{into}: {len(settings)} settings")

@@ -62,6 +62,7 @@ class Card(Facts):
     # how images of another shape were fitted; see kerascw.data.image_files.read_pictures
     fit: Literal["pad", "crop", "stretch"] = "pad"
     parameters: int | None = None
+    layers: list[dict[str, Any]] = []  # name, type, output shape, parameters of each
     test: Score | None = None
     command: str | None = None
     commit: str | None = None
@@ -78,6 +79,7 @@ def card_of(run: Run) -> Card:
         light_on_dark=data.folder is None and CATALOG[data.name].light_on_dark,
         fit="pad" if data.folder is None else data.folder.fit,
         parameters=run.metrics["parameters"],
+        layers=run.metrics.get("layers", []),  # older runs have none
         test=run.metrics.get("test"),
         command=environment["command"],
         commit=environment["commit"],

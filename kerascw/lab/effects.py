@@ -1,10 +1,10 @@
-"""What one change does: a variant's figures less those of the variant it was derived from."""
+"""What studies compute from their runs for their answers: effects of a change, best variants."""
 
 import math
-from collections.abc import Sequence
-from statistics import fmean
+from collections.abc import Iterable, Sequence
 
-from kerascw.lab.repeats import difference_of, repeats_of
+from kerascw.evaluation.statistics import over_seeds
+from kerascw.lab.repeats import difference_of, repeats_of, values_of
 from kerascw.lab.study import Runs
 from kerascw.lab.table import difference_text
 from kerascw.lab.verdict import figure_in
@@ -12,7 +12,7 @@ from kerascw.runs.store import Run
 
 
 def effect_text(runs: Runs, variant: str, baseline: str, figure: str) -> str:
-    """Return the difference ``variant`` less ``baseline`` in words, with its 95 % CI.
+    """Return the difference ``variant`` minus ``baseline`` in words, with its 95 % CI.
 
     Empty where either is missing, diverged or has no such figure.
     """
@@ -20,6 +20,28 @@ def effect_text(runs: Runs, variant: str, baseline: str, figure: str) -> str:
     if difference is None:
         return ""
     return difference_text(difference, repeats_of(runs[variant]).unit)
+
+
+def mean_of(runs: Sequence[Run], figure: str) -> float | None:
+    """Return the mean of a figure over seeds or folds, None where no run has it."""
+    values = values_of(runs, figure)
+    return over_seeds(values).mean if values else None
+
+
+def best_by(runs: Runs, figure: str, among: Iterable[str] | None = None) -> str | None:
+    """Return the variant with the best mean: the highest accuracy, or else the lowest figure.
+
+    ``among`` names the variants to choose from, all if it is None. None where none has the figure.
+    """
+    names = runs if among is None else among
+    means = {name: mean for name in names if (mean := mean_of(runs[name], figure)) is not None}
+    best = max if figure.endswith("accuracy") else min
+    return best(means, key=lambda name: means[name]) if means else None
+
+
+def with_weights(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that kept weights: those that did not diverge in the first epoch."""
+    return [run for run in runs if run.metrics["kept_epoch"]]
 
 
 def column(run: Run, figure: str) -> list[float]:
@@ -40,10 +62,3 @@ def epochs_to_best(run: Run, figure: str) -> int | None:
         return None
     bound = min(values) * (1 + WITHIN)
     return next(epoch for epoch, value in enumerate(values, start=1) if value <= bound)
-
-
-def mean_epochs(runs: Sequence[Run], figure: str) -> float | None:
-    """Return the mean over the runs of :func:`epochs_to_best`, None where no run has any."""
-    found = [epochs_to_best(run, figure) for run in runs]
-    known = [epochs for epochs in found if epochs is not None]
-    return fmean(known) if known else None

@@ -229,10 +229,14 @@ def planned(
     if "data.holdout.fold" in changes:
         raise CallError("data.holdout.fold: a study trains every fold; --folds says how many")
     experiments = {}
+    holding_out = any(base.data.holdout for base in variants.values())
     for name, base in variants.items():
         if data is not None:
             base = on_other_data(base, data, dataset_for(data, data_dir))
-        base = override(of_sample(base) if sample else base, changes)
+        own = changes
+        if base.data.holdout is None and holding_out:  # the others' holdout is not this one's
+            own = {path: v for path, v in changes.items() if not path.startswith("data.holdout.")}
+        base = override(of_sample(base) if sample else base, own)
         experiments[name] = repeated(base, range(seed, seed + seeds))
     named: dict[str, Any] = {
         "data": data and data_label(data),

@@ -36,7 +36,7 @@ def likeness(run: Run, splits: Splits, first: int, second: int) -> Likeness:
     ]
     correlations = np.corrcoef(means)
     every = correlations[np.triu_indices(len(means), 1)]
-    own = correlations[first, second]
+    own = correlations[min(both), max(both)]  # the other half may differ in the last bit
     chosen = np.flatnonzero(np.isin(test.labels, both))
     near = nearest(flat(test.images[chosen]), flat(train.images))
     other = np.where(test.labels[chosen] == first, second, first)
@@ -78,7 +78,7 @@ def nearest(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
 def confused_pictures(
     run: Run, first: int, second: int, options: PictureSpec | None
 ) -> dict[str, tuple[Any, str]]:
-    """Return both mean images, and some confused test images above their nearest training image."""
+    """Draw both mean images, and some confused test images above their nearest training images."""
     splits = splits_of(run, options)
     found, names = likeness(run, splits, first, second), splits.class_names
     train, test = splits.train, splits.test

@@ -26,23 +26,15 @@ def all_studies() -> dict[str, Study]:
         lenet_embedding,
     )
 
-    studies: dict[str, Study] = {}
-    for study in (
+    reports = (bag, bag_learning, convnet_lab, image_techniques, digits_svhn, lenet)
+    every = (
         fashion.STUDY,
-        *bag.STUDIES,
-        *bag_learning.STUDIES,
-        *convnet_lab.STUDIES,
-        *image_techniques.STUDIES,
-        *digits_svhn.STUDIES,
-        *lenet.STUDIES,
+        *(study for module in reports for study in module.STUDIES),
         lenet_embedding.STUDY,
-        *lenet_augmentation.STUDIES,
-        *lenet_crossval.STUDIES,
-    ):
-        if study.name in studies:
-            raise ValueError(f"two studies are named {study.name}")
-        studies[study.name] = study
-    return studies
+        lenet_augmentation.LENET_AUGMENTATION,
+        lenet_crossval.CROSSVAL,
+    )
+    return {study.name: study for study in every}
 
 
 def study_named(name: str) -> Study:
@@ -58,10 +50,8 @@ def study_kept(
 ) -> Study:
     """Return the study that kept runs belong to: one of the catalogue, or a learning curve.
 
-    Parameters
-    ----------
-    arguments : what a learning curve was built from; None for a study of the catalogue.
-    experiments : of every variant, one a run.
+    ``arguments`` is what a learning curve was built from, None for a study of the catalogue;
+    ``experiments`` are those of every variant's runs.
     """
     if arguments is None:
         return study_named(name)

@@ -8,12 +8,13 @@ Fashion-MNIST-1 is the classes T-shirt/top, Trouser, Coat, Sandal and Bag, relab
 last 10,000 training images are held out. Pixels are 0 to 255, unscaled. The reports were made with
 PyTorch, whose initial weights and constants of Adam and RMSprop are kept here.
 
-The report's training figures are averages over the last epoch, while the weights change and dropout
-drops; ours beside them are the same, from the history.
+The report's training figures are averages over the last epoch, while the weights change and with
+dropout on; ours beside them are the same, from the history.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,13 @@ from kerascw.experiment.spec import (
     RMSprop,
     TrainingSpec,
 )
-from kerascw.lab.effects import effect_text
+from kerascw.lab.effects import effect_text, with_weights
 from kerascw.lab.pictures import FeatureMaps
 from kerascw.lab.published import Published, of_bag, report
 from kerascw.lab.repeats import counted, numbered, values_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
 from kerascw.lab.table import difference_text
+from kerascw.runs.store import Run
 
 
 def data() -> DataSpec:
@@ -70,112 +72,89 @@ def optimizer_of(name: str, rate: float, momentum: float = 0.0) -> OptimizerSpec
 
 
 def cnn() -> dict[str, Experiment]:
-    """Return part 1: conv 10 and 20, dense 50; Adam 1e-3, batch 128, 31 epochs."""
-    return {
-        "bag-cnn": Experiment(
-            data=data(),
-            model=ConvNet(
-                filters=(10, 20), padding="same", pool_after=(1, 2), dense=(50,),
-                initializer="torch",
-            ),
-            training=TrainingSpec(
-                epochs=31, batch_size=128, optimizer=optimizer_of("adam", 1e-3), keep="last"
-            ),
-        )
-    }  # fmt: skip
+    """Conv 10 and 20, dense 50; Adam 1e-3, batch 128, 31 epochs."""
+    model = ConvNet(
+        filters=(10, 20), padding="same", pool_after=(1, 2), dense=(50,), initializer="torch"
+    )
+    training = TrainingSpec(
+        epochs=31, batch_size=128, optimizer=optimizer_of("adam", 1e-3), keep="last"
+    )
+    return {"bag-cnn": Experiment(data=data(), model=model, training=training)}
 
 
 def cnn_published() -> dict[str, dict[str, Published]]:
-    """Return the three accuracies of part 1."""
+    """The three accuracies of part 1."""
     facts = report("convolutional_bag")["part_1"]
     return {
         "bag-cnn": {
-            _OURS[split] + "accuracy": of_bag(
-                "part 1", split, "accuracy", facts[f"{split}_accuracy"]
-            )
-            for split in _OURS
+            f"{ours}accuracy": of_bag("part 1", split, "accuracy", facts[f"{split}_accuracy"])
+            for split, ours in _OURS.items()
         }
     }
 
 
 def cnn_answers(runs: Runs) -> list[Answer]:
-    """Return which pair is confused most, over the seeds, and how alike its images are."""
+    """Which pair of classes is confused most, over the seeds, and how alike its images are."""
     published = " and ".join(report("convolutional_bag")["part_1"]["most_confused"])
-    worst = [
-        (run, pair)
-        for run in runs["bag-cnn"]
-        if (pair := most_confused_either_way(run)) is not None
-    ]
+    worst = [(run, pair) for run in runs["bag-cnn"] if (pair := most_confused(run)) is not None]
     if not worst:
         return []
+    names = worst[0][0].metrics["class_names"]
     many = counted(len(worst), runs["bag-cnn"])
-    names = Counter(
-        " and ".join(sorted((pair["truth"], pair["prediction"]))) for _, pair in worst
-    ).most_common()
-    counts = ", ".join(f"{pair} in {count} of {many}" for pair, count in names)
-    first, second = names[0][0].split(" and ")
-    shown = next(
-        (run, pair) for run, pair in worst if {pair["truth"], pair["prediction"]} == {first, second}
+    pairs = Counter(pair for _, pair in worst).most_common()
+    counts = ", ".join(
+        f"{' and '.join(sorted(names[at] for at in pair))} in {count} of {many}"
+        for pair, count in pairs
     )
+    run = next(run for run, pair in worst if pair == pairs[0][0])
     return [
         Answer(
             "Which two classes are confused most, either way?",
             f"{counts} (published, one seed: {published}).",
         ),
-        _why_confused(*shown),
+        _why_confused(run, *pairs[0][0]),
     ]
 
 
-def _why_confused(run: Any, pair: dict[str, Any]) -> Answer:
-    """Return whether the pair's pixels are alike in similar regions, as the report supposes."""
+def most_confused(run: Run) -> tuple[int, int] | None:
+    """Return the two classes with the most mistakes in both directions, None without any."""
+    if "test" not in run.metrics:
+        return None
+    mistakes = np.array(run.metrics["test"]["confusion"])
+    mistakes = np.tril(mistakes + mistakes.T, -1)
+    second, first = np.unravel_index(mistakes.argmax(), mistakes.shape)
+    return (int(first), int(second)) if mistakes.any() else None
+
+
+def _why_confused(run: Run, first: int, second: int) -> Answer:
+    """Whether the pair's pixels are alike in the same regions, as the report supposes."""
     from kerascw.lab.pictures import splits_of
     from kerascw.report.confused import likeness
 
-    first, second = (run.metrics["class_names"].index(pair[of]) for of in ("truth", "prediction"))
+    names = run.metrics["class_names"]
     found = likeness(run, splits_of(run), first, second)
-    confused = (
-        ""
-        if found.nearest_other_confused is None
-        else f" Of those that seed {run.experiment.seed} takes for the other, "
-        f"{found.nearest_other_confused:.0%} do."
-    )
+    confused = ""
+    if found.nearest_other_confused is not None:
+        confused = (
+            f" Of the images that the network of seed {run.experiment.seed} takes for the other "
+            f"class, {found.nearest_other_confused:.0%} do."
+        )
     return Answer(
         "Why these two? Are their pixel values alike in the same regions, as the report supposes?",
-        f"The mean images of {pair['truth']} and {pair['prediction']} correlate at "
-        f"{found.correlation:.2f}, the {_ordinal(found.rank)} highest of {found.pairs} pairs of "
-        f"classes. Of their test images, {found.nearest_other:.1%} have their nearest training "
-        f"image, pixel by pixel, in the other class.{confused}",
+        f"The mean images of {names[first]} and {names[second]} have a correlation of "
+        f"{found.correlation:.2f}, number {found.rank} of the {found.pairs} pairs of classes. Of "
+        f"their test images, {found.nearest_other:.1%} have their nearest training image, pixel "
+        f"by pixel, in the other class.{confused}",
     )
-
-
-def _ordinal(number: int) -> str:
-    return {1: "1st", 2: "2nd", 3: "3rd"}.get(number, f"{number}th")
 
 
 def _confused_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
     from kerascw.report.confused import confused_pictures
 
     for run in runs["bag-cnn"]:
-        pair = most_confused_either_way(run)
-        if pair is not None:
-            names = run.metrics["class_names"]
-            first, second = (names.index(pair[of]) for of in ("truth", "prediction"))
-            return confused_pictures(run, first, second, options)
+        if pair := most_confused(run):
+            return confused_pictures(run, *pair, options)
     return {}
-
-
-def most_confused_either_way(run: Any) -> dict[str, Any] | None:
-    """Return the pair with the most mistakes in both directions together, None without any."""
-    if "test" not in run.metrics:
-        return None
-    names, confusion = run.metrics["class_names"], run.metrics["test"]["confusion"]
-    pairs = [
-        {"truth": names[i], "prediction": names[j], "count": confusion[i][j] + confusion[j][i]}
-        for i in range(len(names))
-        for j in range(i)
-    ]
-    worst = max(pairs, key=lambda pair: pair["count"])
-    return worst if worst["count"] else None
 
 
 _DEVIATIONS = (
@@ -212,16 +191,13 @@ _DROPOUT_AFTER: dict[int, tuple[int, ...]] = {2: (1,), 3: (1, 2), 5: (1, 2, 3, 4
 
 def convnet(layers: int, dropout: float) -> ConvNet:
     """Return the convnet of 2, 3 or 5 layers, with spatial dropout after its pools."""
-    places = (
-        (Dropout(after="pool", rate=dropout, kind="spatial", layers=_DROPOUT_AFTER[layers]),)
-        if dropout
-        else ()
-    )
+    place = Dropout(after="pool", rate=dropout, kind="spatial", layers=_DROPOUT_AFTER[layers])
+    places = (place,) if dropout else ()
     return ConvNet(dense=(50,), dropout=places, initializer="torch", **_LAYERS[layers])
 
 
 def variants() -> dict[str, Experiment]:
-    """Return the 21 rows of part 2, batch 256; rows 5 and 8 are one and the same experiment.
+    """The 21 rows of part 2, batch 256; rows 5 and 8 are one and the same experiment.
 
     Each is trained for an epoch more than its row says: the report's loop is ``range(epochs + 1)``.
     """
@@ -243,13 +219,13 @@ def variants() -> dict[str, Experiment]:
 
 
 def variants_published() -> dict[str, dict[str, Published]]:
-    """Return loss and accuracy of the three splits for every row."""
+    """Loss and accuracy of the three splits for every row."""
     published = {}
     for row in report("convolutional_bag")["part_2"]["rows"]:
         figures = iter(row[9:])
         published[f"{row[0]} {row[1]}"] = {
-            _OURS[split] + figure: of_bag("part 2", split, figure, next(figures), digits)
-            for split in _OURS
+            ours + figure: of_bag("part 2", split, figure, next(figures), digits)
+            for split, ours in _OURS.items()
             for figure, digits in (("loss", 3), ("accuracy", 4))
         }
     return published
@@ -267,74 +243,76 @@ _CHANGES = {
 """What the report changes one at a time: for each thing, rows with the row each was derived from.
 Row 8 repeats row 5."""
 
+_BASES = {row: base for rows in _CHANGES.values() for row, base in rows}
+
 
 def derived_from(variant: str) -> str | None:
     """Return the row that a row changes one thing of, None of the first and of a repeated one."""
-    names = {int(name.split()[0]): name for name in variants()}
-    for rows in _CHANGES.values():
-        for row, base in rows:
-            if names[row] == variant:
-                return names[base]
-    return None
+    names = {_row(name): name for name in variants()}
+    return names.get(_BASES.get(_row(variant), 0)) if variant in names.values() else None
+
+
+def _row(variant: str) -> int:
+    return int(variant.split()[0])
 
 
 def variants_answers(runs: Runs) -> list[Answer]:
-    """Return whether validation finds the lowest test loss, and what each change does."""
+    """Whether validation finds the lowest test loss, and what each change does."""
     answers = _chosen_by_validation(runs)
-    numbered_rows = {int(name.split()[0]): name for name in runs if name.split()[0].isdigit()}
+    # --final adds variants with longer names, which are no rows
+    names = {_row(name): name for name in variants() if name in runs}
     for thing, rows in _CHANGES.items():
         effects = [
-            f"row {name} against row {base}: {text}"
-            for row, of in rows
-            if (name := numbered_rows.get(row))
-            and (base := numbered_rows.get(of))
-            and (text := effect_text(runs, name, base, "validation.loss"))
+            f"row {names[row]} minus row {names[base]}: {text}"
+            for row, base in rows
+            if row in names
+            and base in names
+            and (text := effect_text(runs, names[row], names[base], "validation.loss"))
         ]
         if effects:
             answers.append(
                 Answer(
                     f"What does changing {thing} do to the validation loss?",
-                    f"{'; '.join(effects)}. Below zero is better.",
+                    f"{'; '.join(effects)}. A negative difference is an improvement.",
                 )
             )
     return answers
 
 
 def _chosen_by_validation(runs: Runs) -> list[Answer]:
-    """Return how often the lowest validation loss names the lowest test loss, run by run."""
-    held_out = {
-        name: several for name, several in runs.items() if several[0].experiment.data.holdout
-    }
+    """How often the lowest validation loss finds the lowest test loss, seed by seed."""
+    held_out = {name: own for name, own in runs.items() if own[0].experiment.data.holdout}
     some = min(held_out.values(), key=len, default=[])
     agree, gaps, names = 0, [], []
     for at in range(len(some)):  # the same seed, and fold, of each
-        losses = {
-            name: tuple(run.metrics[part]["loss"] for part in ("validation", "test"))
-            for name, several in held_out.items()
-            if (run := several[at]).metrics["status"] == "finished"
-        }
-        if not losses:
-            continue
-        chosen = min(losses, key=lambda name: losses[name][0])
-        best = min(losses, key=lambda name: losses[name][1])
-        agree += losses[chosen][1] == losses[best][1]
-        gaps.append(losses[chosen][1] - losses[best][1])
-        names.append(chosen)
+        validation, test = (
+            {
+                name: own[at].metrics[split]["loss"]
+                for name, own in held_out.items()
+                if own[at].metrics["status"] == "finished"
+            }
+            for split in ("validation", "test")
+        )
+        if validation:
+            chosen = min(validation, key=lambda name: validation[name])
+            gaps.append(test[chosen] - min(test.values()))
+            agree += gaps[-1] == 0
+            names.append(chosen)
     if not gaps:
         return []
-    mean_gap = sum(gaps) / len(gaps)
+    gap = fmean(gaps)
     return [
         Answer(
-            "Was the lowest test loss that of the lowest validation loss?",
-            f"In {agree} of {counted(len(gaps), some)}. Validation chose {', '.join(names)}; "
-            f"choosing by validation cost {mean_gap:.4f} nats of test loss on "
-            f"average.{_why_not(held_out, names, mean_gap)} (Published, one seed: yes, row 20.)",
+            "Does the lowest validation loss find the lowest test loss?",
+            f"In {agree} of {counted(len(gaps), some)}. Validation chose {', '.join(names)}; their "
+            f"test loss is on average {gap:.4f} nats above the lowest."
+            f"{_why_not(held_out, names, gap)} (Published, one seed: yes, row 20.)",
         )
     ]
 
 
 def _why_not(runs: Runs, chosen: list[str], gap: float) -> str:
-    """Return the gap beside the spread of the chosen rows' test loss from seed to seed."""
+    """Compare the gap with how much the chosen rows' test loss varies from seed to seed."""
     deviations = [
         over_seeds(losses).deviation
         for name in set(chosen)
@@ -342,15 +320,15 @@ def _why_not(runs: Runs, chosen: list[str], gap: float) -> str:
     ]
     if not deviations:
         return ""
-    spread = sum(deviations) / len(deviations)
+    deviation = fmean(deviations)
     verdict = (
-        "so that which row is lowest is within what the seed alone changes"
-        if gap < spread
-        else "so that the seed alone does not explain it"
+        "the seed alone can change which row is lowest"
+        if gap < deviation
+        else "the seed alone does not explain the gap"
     )
     return (
-        f" The test loss of a chosen row has a standard deviation of {spread:.4f} over the seeds, "
-        f"{verdict}."
+        f" The test loss of a chosen row has a standard deviation of {deviation:.4f} over the "
+        f"seeds: {verdict}."
     )
 
 
@@ -380,20 +358,15 @@ BAG_VARIANTS = Study(
 
 
 def features() -> dict[str, Experiment]:
-    """Return part 3: conv 10-50-20, spatial dropout 0.5, Adam 1e-4, 201 epochs."""
-    return {
-        "bag-features": Experiment(
-            data=data(),
-            model=convnet(3, 0.5),
-            training=TrainingSpec(
-                epochs=201, batch_size=256, optimizer=optimizer_of("adam", 1e-4), keep="last"
-            ),
-        )
-    }
+    """Conv 10-50-20, spatial dropout 0.5, Adam 1e-4, 201 epochs."""
+    training = TrainingSpec(
+        epochs=201, batch_size=256, optimizer=optimizer_of("adam", 1e-4), keep="last"
+    )
+    return {"bag-features": Experiment(data=data(), model=convnet(3, 0.5), training=training)}
 
 
 def features_published() -> dict[str, dict[str, Published]]:
-    """Return the figures of part 3, which are printed to three decimals."""
+    """The figures of part 3, which are printed to three decimals."""
     facts = report("convolutional_bag")["part_3"]
     return {
         "bag-features": {
@@ -407,7 +380,7 @@ def features_published() -> dict[str, dict[str, Published]]:
 def _feature_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
     from kerascw.report.features import feature_pictures
 
-    trained = _with_weights(runs["bag-features"])
+    trained = with_weights(runs["bag-features"])
     return feature_pictures(trained[0], options) if trained else {}
 
 
@@ -415,54 +388,49 @@ def _feature_answers(runs: Runs) -> list[Answer]:
     from kerascw.lab.pictures import splits_of
     from kerascw.report.features import activity, selectivity_answers
 
-    trained = _with_weights(runs["bag-features"])
+    trained = with_weights(runs["bag-features"])
     if not trained:
         return []
     splits = splits_of(trained[0])
-    names = trained[0].metrics["class_names"]
     measured = [activity(run, splits) for run in trained]
     return [
         _by_depth(measured),
-        _by_class(measured, names),
+        _by_class(measured, splits.class_names),
         *selectivity_answers(trained),
     ]
 
 
 def _by_depth(measured: Sequence[Any]) -> Answer:
-    """Return whether channels grow selective with depth, as going from edges to parts implies."""
+    """Whether channels grow selective with depth, as going from edges to parts implies."""
     medians = np.array(
         [[np.median(own.selectivity(k)) for k in range(len(own.mean))] for own in measured]
     )
-    layers = ", ".join(f"conv {k + 1}: {m:.2f}" for k, m in enumerate(medians.mean(axis=0)))
+    layers = ", ".join(f"conv {k}: {m:.2f}" for k, m in enumerate(medians.mean(axis=0), start=1))
     grown = difference_text(paired_difference(medians[:, -1].tolist(), medians[:, 0].tolist()))
     return Answer(
         "Do channels go from edges to parts of clothes, that is, grow selective with depth?",
         f"Median selectivity of a layer's channels (0: alike for all classes, 1: one class alone), "
-        f"mean over {numbered(len(measured), 'seed')}: {layers}; last less first {grown}.",
+        f"mean over {numbered(len(measured), 'seed')}: {layers}; last layer minus first {grown}.",
     )
 
 
 def _by_class(measured: Sequence[Any], names: Sequence[str]) -> Answer:
-    """Return which class has the largest and which the smallest mean activation, by layer."""
+    """Which class has the largest and which the smallest mean activation, by layer."""
+
+    def counts(classes: list[int]) -> str:
+        return ", ".join(f"{names[at]} ({count})" for at, count in Counter(classes).most_common())
+
     layers = []
     for k in range(len(measured[0].mean)):
-        strongest = Counter(names[own.mean[k].argmax()] for own in measured)
-        weakest = Counter(names[own.mean[k].argmin()] for own in measured)
-        layers.append(f"conv {k + 1}: strongest {_counts(strongest)}, weakest {_counts(weakest)}")
+        means = [own.mean[k] for own in measured]
+        strongest = counts([int(mean.argmax()) for mean in means])
+        weakest = counts([int(mean.argmin()) for mean in means])
+        layers.append(f"conv {k + 1}: strongest {strongest}, weakest {weakest}")
     return Answer(
         "Are trousers the strongest and bags the weakest, as the report sees?",
-        f"By mean activation on the test set, in how many of {numbered(len(measured), 'seed')}: "
-        f"{'; '.join(layers)}.",
+        f"By mean activation on the test set, with the number of seeds of "
+        f"{len(measured)}: {'; '.join(layers)}.",
     )
-
-
-def _counts(several: Counter[str]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in several.most_common())
-
-
-def _with_weights(runs: Sequence[Any]) -> list[Any]:
-    """Return the runs that did not diverge before they had weights worth keeping."""
-    return [run for run in runs if run.metrics["kept_epoch"]]
 
 
 BAG_FEATURES = Study(

@@ -40,9 +40,10 @@ from kerascw.lab.curves import (
     percent,
     variant,
 )
+from kerascw.lab.effects import best_by, mean_of
 from kerascw.lab.learning_answers import comparison_answers
 from kerascw.lab.published import Published, report
-from kerascw.lab.repeats import values_of
+from kerascw.lab.repeats import numbered, values_of
 from kerascw.lab.study import Answer, Quick, Runs
 from kerascw.lab.table import difference_text
 from kerascw.studies.learning_curve import RANDOM, curve_study
@@ -73,35 +74,41 @@ _IN_BOTH_PARTS = (
 
 def data(classes: tuple[int, ...], fraction: float = 1.0, **fields: Any) -> DataSpec:
     """Return one of the two halves of Fashion-MNIST, as pixels of 0..255."""
-    holdout = Holdout(how="last", count=10_000)
-    given = {"scaling": "raw", "subset": "first"} | fields
-    return DataSpec(
-        name="fashion_mnist", classes=classes, holdout=holdout, fraction=fraction, **given
-    )
+    given: dict[str, Any] = {
+        "holdout": Holdout(how="last", count=10_000),
+        "scaling": "raw",
+        "subset": "first",
+    }
+    return DataSpec(name="fashion_mnist", classes=classes, fraction=fraction, **(given | fields))
+
+
+def _adam(rate: float) -> Adam:
+    return Adam(learning_rate=rate, epsilon=1e-8)
 
 
 # --- answers and published figures of both parts --------------------------------------------
 
 
 def _answers(runs: Runs, reading: str) -> list[Answer]:
-    """Return the best of each initialisation, and how the report's reading of its figure holds."""
+    """The best of each initialisation, and whether the report's ``reading`` of its curves holds."""
     curves = by_initialisation(runs)
     if not curves:
         return []
     found = []
     for name, curve in curves.items():
-        losses = {
-            f: values for f, each in curve.items() if (values := values_of(each, _FIGURES[1]))
-        }
-        if losses:
-            best = min(losses, key=lambda fraction: over_seeds(losses[fraction]).mean)
-            figures = [
-                f"{part} {over_seeds(values_of(curve[best], figure)).mean:.4f}"
-                for part, figure in _ACCURACIES.items()
-            ]
-            found.append(f"{name}: {', '.join(figures)} at {percent(best)} of the training images")
-    question = "What is the accuracy of each at its best fraction, by lowest validation loss?"
-    answers = [Answer(question, f"{'; '.join(found)}.")]
+        at = best_by({percent(fraction): own for fraction, own in curve.items()}, SHOWS.validation)
+        if at is not None:
+            best = next(own for fraction, own in curve.items() if percent(fraction) == at)
+            accuracies = ", ".join(
+                f"{split} {mean_of(best, figure):.4f}" for split, figure in _ACCURACIES.items()
+            )
+            found.append(f"{name}: {accuracies} at {at} of the training images")
+    answers = [
+        Answer(
+            "What is the accuracy of each at its best fraction, by lowest validation loss?",
+            f"{'; '.join(found)}.",
+        )
+    ]
     for compared in comparisons(curves_of(curves, SHOWS.training)):
         answers += comparison_answers(compared)[:1]
     for compared in comparisons(curves_of(curves, SHOWS.validation))[:1]:
@@ -144,42 +151,30 @@ def _published(
 _AUTOENCODER = "the autoencoder"
 
 
-def autoencoder(epochs: int = 20) -> Experiment:
+def autoencoder(epochs: int) -> Experiment:
     """Return the autoencoder, on all of Fashion-MNIST-2 and Fashion-MNIST-1's training set."""
     everything = Also(classes=FASHION_2, parts=("train", "validation", "test"))
     return Experiment(
         data=data(FASHION_1, also=(everything,), scaling="unit", subset="stratified"),
         model=Autoencoder(filters=(10, 20), kernels=(5,), initializer="torch"),
-        training=TrainingSpec(
-            epochs=epochs,
-            batch_size=128,
-            optimizer=Adam(learning_rate=1e-3, epsilon=1e-8),
-            keep="last",
-        ),
+        training=TrainingSpec(epochs=epochs, batch_size=128, optimizer=_adam(1e-3), keep="last"),
     )
 
 
 def _pretraining(
     fractions: Sequence[float], epochs: int, autoencoder_epochs: int
 ) -> dict[str, Experiment]:
+    model = ConvNet(
+        filters=(10, 20), kernels=(5,), pool_after=(1, 2), dense=(50,), initializer="torch"
+    )
+    training = TrainingSpec(
+        epochs=epochs, batch_size=128, optimizer=_adam(1e-3), keep="validation_loss"
+    )
+
     def base_at(fraction: float) -> Experiment:
-        return Experiment(
-            # ten outputs: the report's labels of part 4 are not renumbered
-            data=data(FASHION_1, fraction, relabel=False),
-            model=ConvNet(
-                filters=(10, 20),
-                kernels=(5,),
-                pool_after=(1, 2),
-                dense=(50,),
-                initializer="torch",
-            ),
-            training=TrainingSpec(
-                epochs=epochs,
-                batch_size=128,
-                optimizer=Adam(learning_rate=1e-3, epsilon=1e-8),
-                keep="validation_loss",
-            ),
-        )
+        # ten outputs: the report's labels of part 4 are not renumbered
+        own = data(FASHION_1, fraction, relabel=False)
+        return Experiment(data=own, model=model, training=training)
 
     source = autoencoder(autoencoder_epochs)
     start = WarmStart(source=source, layers=("conv_1", "conv_2"), takes="kernels")
@@ -188,31 +183,25 @@ def _pretraining(
 
 
 def pretraining() -> dict[str, Experiment]:
-    """Return both initialisations on 5 %, 10 %, ..., 100 %, and the autoencoder."""
+    """Both initialisations on 5 %, 10 %, ..., 100 %, and the autoencoder."""
     return _pretraining(FRACTIONS, epochs=20, autoencoder_epochs=20)
 
 
-def pretraining_quick() -> dict[str, Experiment]:
-    """Return the same on five fractions, for fewer epochs."""
-    return _pretraining(QUICK_FRACTIONS, epochs=5, autoencoder_epochs=2)
-
-
 def pretraining_published() -> dict[str, dict[str, Published]]:
-    """Return part 4's accuracies; those from the autoencoder's weights cannot be compared."""
+    """Part 4's accuracies; those from the autoencoder's weights cannot be compared."""
     shared = "its pretrained kernels go on learning from fraction to fraction"
     return _published("4", RANDOM, 1.0) | _published("4", "autoencoder", 0.9, [shared])
 
 
 def _reconstructions(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    """Return what the first seed's autoencoder makes of test images."""
+    """Draw what the first seed's autoencoder makes of test images."""
     from kerascw.lab.pictures import splits_of
     from kerascw.report.run import reconstruction_pictures
 
-    trained = [run for run in runs.get(_AUTOENCODER, ()) if "test" in run.metrics]
-    if not trained:
-        return {}
-    splits = splits_of(trained[0], options)
-    return dict(reconstruction_pictures(trained[0], splits))
+    for run in runs.get(_AUTOENCODER, ()):
+        if "test" in run.metrics:
+            return dict(reconstruction_pictures(run, splits_of(run, options)))
+    return {}
 
 
 PRETRAINING = curve_study(
@@ -220,7 +209,7 @@ PRETRAINING = curve_study(
     question="How much data until weights from an autoencoder are no better than random ones?",
     dataset="fashion_mnist (5 classes)",
     variants=pretraining,
-    quick_variants=pretraining_quick,
+    quick_variants=lambda: _pretraining(QUICK_FRACTIONS, epochs=5, autoencoder_epochs=2),
     expected={"quick": "2 min", "full": "45 min"},
     quick=Quick(epochs=5, fraction=0.4, seeds=2),
     figures=_FIGURES,
@@ -259,9 +248,7 @@ def cell(
     convs and dropout after the first dense layer.
     """
     own: OptimizerSpec = (
-        Adam(learning_rate=rate, epsilon=1e-8)
-        if optimizer == "adam"
-        else SGD(learning_rate=rate, momentum=0.9)
+        _adam(rate) if optimizer == "adam" else SGD(learning_rate=rate, momentum=0.9)
     )
     places = (
         Dropout(after="pool", rate=dropout, kind="spatial"),
@@ -282,7 +269,8 @@ def cell(
     )
 
 
-def _grid(epochs: int, fraction: float = 1.0) -> dict[str, Experiment]:
+def transfer_grid(epochs: int = GRID_EPOCHS, fraction: float = 1.0) -> dict[str, Experiment]:
+    """The twelve cells on Fashion-MNIST-2."""
     return {
         f"{_GRID}{name} {rate:g} dropout {dropout:g}": cell(name, rate, dropout, epochs, fraction)
         for rate in GRID_RATES
@@ -291,40 +279,29 @@ def _grid(epochs: int, fraction: float = 1.0) -> dict[str, Experiment]:
     }
 
 
-def transfer_grid() -> dict[str, Experiment]:
-    """Return the twelve cells on Fashion-MNIST-2, 30 epochs each."""
-    return _grid(GRID_EPOCHS)
-
-
 def transfer_grid_quick() -> dict[str, Experiment]:
-    """Return them on a tenth of the data, for fewer epochs."""
-    return _grid(epochs=3, fraction=0.1)
+    """The same on a tenth of the data, for fewer epochs."""
+    return transfer_grid(epochs=3, fraction=0.1)
 
 
 def best_of_grid(runs: Runs) -> str | None:
-    """Return the cell with the lowest mean validation loss of the last epoch.
-
-    The weights kept are those of the last epoch. None if all cells diverged.
-    """
-    means = {
-        name: over_seeds(values).mean
-        for name, several in runs.items()
-        if name.startswith(_GRID) and (values := values_of(several, "validation.loss"))
-    }
-    return min(means, key=lambda name: means[name]) if means else None
+    """Return the cell with the lowest validation loss of the last epoch; None if all diverged."""
+    cells = [name for name in runs if name.startswith(_GRID)]
+    return best_by(runs, "validation.loss", cells)  # of the kept weights: those of the last epoch
 
 
 def transfer_sweep(runs: Runs) -> dict[str, Experiment]:
-    """Return Fashion-MNIST-1 from random weights, from the best cell's, and from these frozen."""
+    """Fashion-MNIST-1 from random weights, from the best cell's, and from these frozen."""
     best = best_of_grid(runs)
     if best is None:
         return {}
     source = runs[best][0].experiment
-    epochs = min(SWEEP_EPOCHS, source.training.epochs)
+    training = source.training.model_copy(
+        update={"epochs": min(SWEEP_EPOCHS, source.training.epochs)}
+    )
 
     def base_at(fraction: float) -> Experiment:
         own = source.data.model_copy(update={"classes": FASHION_1, "fraction": fraction})
-        training = source.training.model_copy(update={"epochs": epochs})
         return source.model_copy(update={"data": own, "training": training})
 
     starts = {
@@ -332,13 +309,12 @@ def transfer_sweep(runs: Runs) -> dict[str, Experiment]:
         "transferred": WarmStart(source=source, layers=_TRANSFERRED, takes="kernels"),
         "frozen": WarmStart(source=source, layers=_TRANSFERRED, frozen=True),
     }
-    return curve_variants(
-        base_at, starts, FRACTIONS if source.data.fraction == 1 else QUICK_FRACTIONS
-    )
+    fractions = FRACTIONS if source.data.fraction == 1 else QUICK_FRACTIONS
+    return curve_variants(base_at, starts, fractions)
 
 
 def transfer_answers(runs: Runs) -> list[Answer]:
-    """Return the best cell with its test accuracy, and what the learning curves say."""
+    """The best cell with its test accuracy, and what the learning curves say."""
     best = best_of_grid(runs)
     if best is None:
         return []
@@ -346,8 +322,8 @@ def transfer_answers(runs: Runs) -> list[Answer]:
     tested = over_seeds(values_of(runs[best], "test.accuracy"))
     cell = Answer(
         "Which cell of the grid has the lowest validation loss, and what is its test accuracy?",
-        f"{best.removeprefix(_GRID)}: {tested.mean:.4f} on Fashion-MNIST-2, mean over {tested.n} "
-        f"seed{'s' if tested.n > 1 else ''} (published: {facts['best']['optimizer']} "
+        f"{best.removeprefix(_GRID)}: {tested.mean:.4f} on Fashion-MNIST-2, mean over "
+        f"{numbered(tested.n, 'seed')} (published: {facts['best']['optimizer']} "
         f"{facts['best']['learning_rate']:g} dropout {facts['best']['dropout']:g}, "
         f"{facts['fashion_2_test_accuracy']}).",
     )
@@ -356,7 +332,7 @@ def transfer_answers(runs: Runs) -> list[Answer]:
 
 
 def transfer_published() -> dict[str, dict[str, Published]]:
-    """Return part 5's accuracies, none of which can be compared."""
+    """Part 5's accuracies, none of which can be compared."""
     obstacles = [
         "one model of the report goes on training from fraction to fraction",
         "it is scored with dropout on",

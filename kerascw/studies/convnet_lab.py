@@ -8,6 +8,9 @@ The report was made with Keras, and its defaults are those here: RMSprop 1e-3, G
 weights. Batches are of 64 and pixels in [0, 1].
 """
 
+from collections.abc import Sequence
+from statistics import fmean
+
 from kerascw.errors import CallError
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import (
@@ -17,16 +20,17 @@ from kerascw.experiment.spec import (
     Dropout,
     Experiment,
     Holdout,
-    ModelSpec,
     RMSprop,
     TrainingSpec,
 )
+from kerascw.lab.derive import retrained_on_everything
 from kerascw.lab.effects import effect_text
 from kerascw.lab.published import Published, report
 from kerascw.lab.repeats import repeats_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
-from kerascw.lab.table import spread_text
+from kerascw.lab.table import difference_text
 from kerascw.models import check_model
+from kerascw.runs.store import Run
 
 _TITLE = "Convnets on MNIST and Fashion-MNIST"
 
@@ -41,7 +45,7 @@ def _training(epochs: int, batch_size: int = 64) -> TrainingSpec:
 
 
 def mnist_variants() -> dict[str, Experiment]:
-    """Return tests 1, 2, 4, 5 and 6, 5 epochs each."""
+    """Tests 1, 2, 4, 5 and 6, 5 epochs each."""
     return {
         f"test {number}": Experiment(
             data=DataSpec(name="mnist", holdout=Holdout(how="last", count=5000)),
@@ -53,7 +57,7 @@ def mnist_variants() -> dict[str, Experiment]:
 
 
 def mnist_refused() -> dict[str, str]:
-    """Return why test 3 has no figures."""
+    """Why test 3 has no figures."""
     facts = report("convnet_lab")["mnist"]["unfit"]
     spec = ConvNet(filters=facts["filters"], pool_after=facts["pool_after"], head=None)
     try:
@@ -64,7 +68,7 @@ def mnist_refused() -> dict[str, str]:
 
 
 def mnist_variants_published() -> dict[str, dict[str, Published]]:
-    """Return what the columns called validation loss and accuracy really are."""
+    """What the columns called validation loss and accuracy really are."""
     where = f"{_TITLE}, MNIST tables"
     return {
         f"test {row[0]}": {
@@ -76,30 +80,29 @@ def mnist_variants_published() -> dict[str, dict[str, Published]]:
 
 
 _ASKED = {
-    "test 2": "larger kernels (5x5 in the first two layers)",
-    "test 4": "a layer and a pool less",
-    "test 5": "two more layers",
-    "test 6": "no pooling",
+    "test 2": "What do larger kernels (5x5 in the first two layers) change?",
+    "test 4": "What does a layer and a pool less change?",
+    "test 5": "What do two more layers change?",
+    "test 6": "What does no pooling change?",
 }
 
 
 def mnist_answers(runs: Runs) -> list[Answer]:
-    """Return what each change to test 1 does, beside the parameters that it costs."""
-    first = runs.get("test 1")
-    if not first:
-        return []
-    base = first[0].metrics["parameters"]
+    """What each change to test 1 does, beside the parameters that it costs."""
     return [
         Answer(
-            f"What do {change} change against test 1?"
-            if change.endswith("s") or "(" in change
-            else f"What does {change} change against test 1?",
-            f"Test accuracy {text}, with {runs[name][0].metrics['parameters'] / base:.2f} times "
-            "the parameters.",
+            question,
+            f"Test accuracy, {name} minus test 1: {text}, with "
+            f"{_parameters(runs[name]) / _parameters(runs['test 1']):.2f} times the parameters.",
         )
-        for name, change in _ASKED.items()
+        for name, question in _ASKED.items()
         if (text := effect_text(runs, name, "test 1", "test.accuracy"))
     ]
+
+
+def _parameters(runs: Sequence[Run]) -> int:
+    parameters: int = runs[0].metrics["parameters"]
+    return parameters
 
 
 MNIST_VARIANTS = Study(
@@ -124,40 +127,35 @@ MNIST_VARIANTS = Study(
 )
 
 
+_CONVNET, _DENSE = "convnet (test 1)", "dense only"
+
+
 def mnist_convnet() -> dict[str, Experiment]:
-    """Return test 1 and a dense-only network, on all 60,000 images."""
-    models: dict[str, ModelSpec] = {
-        "convnet (test 1)": ConvNet(filters=(32, 64, 64), pool_after=(1, 2), dense=(64,)),
-        "dense only": DenseNet(dense=(512,)),
-    }
-    batch = {"convnet (test 1)": 64, "dense only": 128}
+    """Test 1 and a dense-only network, on all 60,000 images."""
+    convnet = ConvNet(filters=(32, 64, 64), pool_after=(1, 2), dense=(64,))
+    data = DataSpec(name="mnist")
     return {
-        name: Experiment(
-            data=DataSpec(name="mnist"), model=model, training=_training(5, batch[name])
-        )
-        for name, model in models.items()
+        _CONVNET: Experiment(data=data, model=convnet, training=_training(5)),
+        _DENSE: Experiment(data=data, model=DenseNet(dense=(512,)), training=_training(5, 128)),
     }
 
 
 def mnist_convnet_published() -> dict[str, dict[str, Published]]:
-    """Return the two test accuracies."""
+    """The two test accuracies, and the convnet's test loss."""
     facts = report("convnet_lab")
+    test_1, dense = f"{_TITLE}, test 1", f"{_TITLE}, dense-only network"
     return {
-        "convnet (test 1)": {
-            "test.accuracy": Published(facts["mnist"]["test_accuracy"][0], f"{_TITLE}, test 1"),
-            "test.loss": Published(facts["mnist"]["test_loss"][0], f"{_TITLE}, test 1"),
+        _CONVNET: {
+            "test.accuracy": Published(facts["mnist"]["test_accuracy"][0], test_1),
+            "test.loss": Published(facts["mnist"]["test_loss"][0], test_1),
         },
-        "dense only": {
-            "test.accuracy": Published(
-                facts["dense_only"]["test_accuracy"], f"{_TITLE}, dense-only network", digits=3
-            )
-        },
+        _DENSE: {"test.accuracy": Published(facts["dense_only"]["test_accuracy"], dense, digits=3)},
     }
 
 
 def convnet_answers(runs: Runs) -> list[Answer]:
-    """Return by how much the convnet is better than the dense network."""
-    text = effect_text(runs, "convnet (test 1)", "dense only", "test.accuracy")
+    """By how much the convnet is better than the dense network."""
+    text = effect_text(runs, _CONVNET, _DENSE, "test.accuracy")
     if not text:
         return []
     return [
@@ -176,7 +174,7 @@ MNIST_CONVNET = Study(
     expected={"quick": "1 min", "full": "10 min"},
     quick=Quick(epochs=2, fraction=0.2),
     figures=("test.accuracy", "test.loss"),
-    baseline="dense only",
+    baseline=_DENSE,
     published=mnist_convnet_published,
     deviations=(
         "the report prints neither width nor epochs of its dense network: 512 units and 5 epochs "
@@ -194,9 +192,14 @@ _DROPOUT = {
     "flatten": (Dropout(after="flatten", rate=0.3),),
 }
 
+_PRINTED = "final as printed"
+"""Test 7 for 15 epochs on 55,000 images: its dropout went to another model object."""
+
+_FINAL = "final (test 7 without dropout)"
+
 
 def fashion_variants() -> dict[str, Experiment]:
-    """Return tests 7 to 9.1, 20 epochs each, and the final model as printed, 15 epochs.
+    """Tests 7 to 9.1, 20 epochs each, and the final model as printed, 15 epochs.
 
     The first 5,000 images are held out.
     """
@@ -215,7 +218,7 @@ def fashion_variants() -> dict[str, Experiment]:
 
 
 def fashion_variants_published() -> dict[str, dict[str, Published]]:
-    """Return the table, and the final model's test figures."""
+    """The table, and the final model's test figures."""
     facts, where = report("convnet_lab")["fashion"], f"{_TITLE}, Fashion-MNIST table"
     published = {}
     for number, *_, loss, accuracy, test in facts["rows"]:
@@ -224,16 +227,10 @@ def fashion_variants_published() -> dict[str, dict[str, Published]]:
             "validation.accuracy": Published(accuracy, where, digits=3),
         } | ({"test.accuracy": Published(test, where)} if test else {})
     published[_PRINTED] = {
-        "test.accuracy": Published(facts["final"]["test_accuracy"], f"{_TITLE}, final model"),
-        "test.loss": Published(facts["final"]["test_loss"], f"{_TITLE}, final model"),
+        f"test.{figure}": Published(facts["final"][f"test_{figure}"], f"{_TITLE}, final model")
+        for figure in ("accuracy", "loss")
     }
     return published
-
-
-_PRINTED = "final as printed"
-"""Test 7 for 15 epochs on 55,000 images: its dropout went to another model object."""
-
-_FINAL = "final (test 7 without dropout)"
 
 
 def _histories(runs: Runs, name: str) -> list[list[dict[str, float]]]:
@@ -248,7 +245,7 @@ def _histories(runs: Runs, name: str) -> list[list[dict[str, float]]]:
 def _mean_validation_loss(runs: Runs, name: str) -> list[float]:
     """Return the validation loss of every epoch, averaged over the runs."""
     rows = zip(*_histories(runs, name), strict=False)
-    return [sum(row["validation_loss"] for row in epoch) / len(epoch) for epoch in rows]
+    return [fmean(row["validation_loss"] for row in epoch) for epoch in rows]
 
 
 def best_epoch(runs: Runs, name: str) -> int | None:
@@ -268,25 +265,22 @@ def lowest_validation_loss(runs: Runs) -> str | None:
 
 
 def fashion_final(runs: Runs) -> dict[str, Experiment]:
-    """Return fresh models on the whole training set, for the epochs that validation found best.
+    """Fresh models on the whole training set, for the epochs that validation found best.
 
     One is the report's choice, test 7 (its dropout went to another model object); the other is
     the variant with the lowest validation loss over the seeds. What diverged has none.
     """
-    from kerascw.lab.derive import retrained_on_everything
-
-    finals = {}
     lowest = lowest_validation_loss(runs)
-    for label, name in ((_FINAL, "test 7"), (f"final (best: {lowest})", lowest)):
-        epochs = None if name is None else best_epoch(runs, name)
-        if name is None or epochs is None:
-            continue
-        finals[label] = retrained_on_everything(runs[name][0], epochs)
-    return finals
+    chosen = {_FINAL: "test 7"} | ({f"final (best: {lowest})": lowest} if lowest else {})
+    return {
+        label: retrained_on_everything(runs[name][0], epochs)
+        for label, name in chosen.items()
+        if (epochs := best_epoch(runs, name)) is not None
+    }
 
 
 def fashion_answers(runs: Runs) -> list[Answer]:
-    """Return best epochs, whether models overfit, and what dropout and no pooling do."""
+    """Best epochs, whether models overfit, and what dropout and no pooling do."""
     tests = [name for name in runs if name.startswith("test ")]
     best = {name: epoch for name in tests if (epoch := best_epoch(runs, name)) is not None}
     if not best:
@@ -296,7 +290,7 @@ def fashion_answers(runs: Runs) -> list[Answer]:
         Answer(
             "After how many epochs is the validation loss lowest?",
             f"{found} (mean over {repeats_of(runs[next(iter(best))]).unit}s; the report's final "
-            "model was given 15).",
+            "model was trained for 15).",
         ),
         Answer(
             "Which variant has the lowest validation loss at its best epoch?",
@@ -309,32 +303,30 @@ def fashion_answers(runs: Runs) -> list[Answer]:
 
 
 def _overfitted(runs: Runs, best: dict[str, int]) -> Answer:
-    """Return from which epoch on the validation loss rises while the training loss falls."""
+    """From which epoch on the validation loss rises while the training loss falls."""
     texts = []
     for name, epoch in best.items():
-        rises = [
-            history[-1]["validation_loss"] - history[epoch - 1]["validation_loss"]
-            for history in _histories(runs, name)
-        ]
-        falls = [
-            history[epoch - 1]["train_loss"] - history[-1]["train_loss"]
-            for history in _histories(runs, name)
-        ]
-        last = len(_mean_validation_loss(runs, name))
+        histories = _histories(runs, name)
+        last = min(map(len, histories))
         if epoch == last:
             texts.append(f"{name}: not within {last} epochs")
             continue
-        rise, fall = (spread_text(over_seeds(values)) for values in (rises, falls))
+        validation, train = (
+            difference_text(
+                over_seeds([rows[-1][figure] - rows[epoch - 1][figure] for rows in histories])
+            )
+            for figure in ("validation_loss", "train_loss")
+        )
         texts.append(
-            f"{name}: from epoch {epoch + 1} on (to epoch {last}, validation loss rises by {rise} "
-            f"and training loss falls by {fall})"
+            f"{name}: from epoch {epoch + 1} on (between epochs {epoch} and {last}, the validation "
+            f"loss changes by {validation} and the training loss by {train})"
         )
     return Answer("Is it overfitted, and from which epoch on?", f"{'; '.join(texts)}.")
 
 
 def _dropout(runs: Runs) -> list[Answer]:
     texts = [
-        f"{name} ({where}) less {base}: validation loss of the last epoch {loss}, test accuracy "
+        f"{name} ({where}) minus {base}: validation loss of the last epoch {loss}, test accuracy "
         f"{accuracy}"
         for name, base, where in (
             ("test 7.1", "test 7", "after both pools"),
@@ -352,16 +344,16 @@ def _no_pooling(runs: Runs) -> list[Answer]:
     loss = effect_text(runs, "test 8", "test 7", "validation.loss")
     if not accuracy:
         return []
-    with_pools, without = runs["test 7"], runs["test 8"]
-    parameters = without[0].metrics["parameters"] / with_pools[0].metrics["parameters"]
-    seconds = sum(run.environment["training_seconds"] for run in without) / sum(
-        run.environment["training_seconds"] for run in with_pools
+    without, with_pools = (
+        fmean(run.environment["training_seconds"] for run in runs[name])
+        for name in ("test 8", "test 7")
     )
     return [
         Answer(
             "What does no pooling cost?",
-            f"Test 8 less test 7: test accuracy {accuracy}, validation loss {loss}, with "
-            f"{parameters:.0f} times the parameters and {seconds:.1f} times the training time.",
+            f"Test 8 minus test 7: test accuracy {accuracy}, validation loss {loss}, with "
+            f"{_parameters(runs['test 8']) / _parameters(runs['test 7']):.0f} times the parameters "
+            f"and {without / with_pools:.1f} times the training time.",
         )
     ]
 

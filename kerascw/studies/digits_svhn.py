@@ -12,11 +12,12 @@ than 20 (SVHN: 2) epochs have passed without a lower validation loss, and keeps 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from kerascw.evaluation.statistics import is_shown, over_seeds, paired_difference
+from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import (
     Adamax,
     ConvNet,
@@ -27,55 +28,59 @@ from kerascw.experiment.spec import (
     ModelSpec,
     TrainingSpec,
 )
-from kerascw.lab.effects import column, epochs_to_best, mean_epochs
+from kerascw.lab.effects import column, effect_text, epochs_to_best, mean_of, with_weights
 from kerascw.lab.pictures import FeatureMaps
 from kerascw.lab.published import Published, report
-from kerascw.lab.repeats import counted, numbered, paired_values, repeats_of
+from kerascw.lab.repeats import counted, repeats_of, values_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
 from kerascw.lab.table import spread_text
-from kerascw.lab.verdict import figure_of
-
-_ADAMAX = Adamax(learning_rate=1e-3, epsilon=1e-8)
-_L2 = 0.5e-5
-
+from kerascw.runs.store import Run
 
 # --- digits ---------------------------------------------------------------------------------
 
 
 def digits() -> dict[str, Experiment]:
-    """Return the dense network and the convnet: 1,000 train, 350 validate, 447 test, in order."""
+    """The dense network and the convnet: 1,000 images train, 350 validate, 447 test, in order."""
     models: dict[str, ModelSpec] = {
         "mlp": DenseNet(dense=(128, 64, 64, 32), initializer="torch"),
-        "convnet": ConvNet(
-            filters=(16, 64),
-            padding="same",
-            pool_after=(1, 2),
-            activation="linear",  # none follows the convs
-            dense=(128,),
-            dense_activation="relu",
-            initializer="torch",
-        ),
+        "convnet": _convnet((16, 64), dense=(128,)),
     }
+    data = DataSpec(name="digits", holdout=Holdout(how="last", count=350), scaling="raw")
+    # the report stops when its count is above 20
+    training = _training(epochs=1000, batch_size=64, patience=21)
     return {
-        name: Experiment(
-            data=DataSpec(name="digits", holdout=Holdout(how="last", count=350), scaling="raw"),
-            model=model,
-            training=TrainingSpec(
-                epochs=1000,
-                batch_size=64,
-                optimizer=_ADAMAX,
-                l2=_L2,
-                keep="validation_loss",
-                patience=21,  # the report stops when the count is above 20
-                evaluate_first=True,
-            ),
-        )
+        name: Experiment(data=data, model=model, training=training)
         for name, model in models.items()
     }
 
 
+def _convnet(filters: tuple[int, ...], dense: tuple[int, ...]) -> ConvNet:
+    """Return a convnet with a pool after each conv layer, and ReLU only after dense ones."""
+    return ConvNet(
+        filters=filters,
+        padding="same",
+        pool_after=tuple(range(1, len(filters) + 1)),
+        activation="linear",
+        dense=dense,
+        dense_activation="relu",
+        initializer="torch",
+    )
+
+
+def _training(epochs: int, batch_size: int, patience: int) -> TrainingSpec:
+    return TrainingSpec(
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=Adamax(learning_rate=1e-3, epsilon=1e-8),
+        l2=0.5e-5,
+        keep="validation_loss",
+        patience=patience,
+        evaluate_first=True,
+    )
+
+
 def digits_published() -> dict[str, dict[str, Published]]:
-    """Return test loss and error, and validation errors of epochs that are printed."""
+    """Test loss and error, and validation errors of epochs that are printed."""
     facts = report("digits_svhn")
     where = f"{facts['title']}, digits"
     return {
@@ -98,13 +103,13 @@ convnet between 170 and 179."""
 
 
 def digits_answers(runs: Runs) -> list[Answer]:
-    """Return the report's four questions, answered by the runs."""
+    """The report's four questions, answered by the runs."""
     return [*_objective(runs), *_converge(runs), *_gained(runs)]
 
 
 def _objective(runs: Runs) -> list[Answer]:
-    """Answer questions 1 and 2, of the loss and of taking logarithms, from kept probabilities."""
-    trained = [run for several in runs.values() for run in several if run.metrics["kept_epoch"]]
+    """Questions 1 and 2, of the loss and of taking logarithms, from kept probabilities."""
+    trained = with_weights([run for own in runs.values() for run in own])
     if not trained:
         return []
     furthest, same, images = 0.0, 0, 0
@@ -119,9 +124,9 @@ def _objective(runs: Runs) -> list[Answer]:
     return [
         Answer(
             "Question 1: what is minimised?",
-            "The mean over images of -log p, with p the probability of the true class: computed "
-            f"so from the kept test probabilities, it differs from the reported test loss by at "
-            f"most {furthest:.1g} in {counted(len(trained), trained)}.",
+            "The mean over images of -log p, where p is the probability of the true class. "
+            "Computed so from the kept test probabilities, it differs from the reported test loss "
+            f"by at most {furthest:.1g} in {counted(len(trained), trained)}.",
         ),
         Answer(
             "Question 2: does the logarithm of softmax name the same class as softmax?",
@@ -131,16 +136,17 @@ def _objective(runs: Runs) -> list[Answer]:
 
 
 def _converge(runs: Runs) -> list[Answer]:
-    """Answer question 3: how fast, and to what, loss and error converge."""
+    """Question 3: how fast, and to what, loss and error converge."""
     texts = []
     for figure, what in (("validation_loss", "loss"), ("validation_error", "error")):
         for name in ("mlp", "convnet"):
-            epochs = mean_epochs(runs[name], figure)
-            lowest = [min(column(run, figure)) for run in runs[name] if column(run, figure)]
-            if epochs is not None:
+            known = [run for run in runs[name] if epochs_to_best(run, figure) is not None]
+            if known:
+                epochs = fmean(epochs_to_best(run, figure) or 0 for run in known)
+                lowest = over_seeds([min(column(run, figure)) for run in known])
                 texts.append(
                     f"{what} of the {name}: within 5 % of its lowest after {epochs:.0f} epochs, "
-                    f"lowest {spread_text(over_seeds(lowest))}"
+                    f"lowest {spread_text(lowest)}"
                 )
     if not texts:
         return []
@@ -149,22 +155,18 @@ def _converge(runs: Runs) -> list[Answer]:
 
 
 def _gained(runs: Runs) -> list[Answer]:
-    """Answer question 4: by how much the convnet's test error is below the dense network's."""
-    pairs = paired_values(runs["mlp"], runs["convnet"], "test.error")
-    if not pairs:
+    """Question 4: by how much the convnet's test error is below the dense network's."""
+    gained = effect_text(runs, "convnet", "mlp", "test.error")
+    if not gained:
         return []
-    mlp, convnet = zip(*pairs, strict=True)
-    gained = paired_difference(mlp, convnet)
-    means = f"{over_seeds(convnet).mean:.4f} against {over_seeds(mlp).mean:.4f}"
-    said = f"{means}, mean over {numbered(len(pairs), repeats_of(runs['mlp']).unit)}"
-    if gained.interval:
-        low, high = gained.interval
-        shown = "" if is_shown(gained) else ", not significant at 95 %"
-        said += f"; {gained.mean:.4f} less (95 % CI {low:.4f} to {high:.4f}{shown})"
-    else:
-        said += f"; {gained.mean:.4f} less"
-    question = "Question 4: how much less does the convnet err than the dense network?"
-    return [Answer(question, f"{said}.")]
+    convnet, mlp = (mean_of(runs[name], "test.error") for name in ("convnet", "mlp"))
+    return [
+        Answer(
+            "Question 4: how much less does the convnet err than the dense network?",
+            f"Its mean test error is {convnet:.4f}, the dense network's {mlp:.4f}; the "
+            f"difference, paired by {repeats_of(runs['mlp']).unit}, is {gained}.",
+        )
+    ]
 
 
 def _error_curves(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
@@ -182,7 +184,7 @@ def _error_curves(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
 DIGITS = Study(
     name="digits",
-    question="Is a convnet better than a dense network on 1,000 pictures of 8 x 8 pixels?",
+    question="Is a convnet better than a dense network on 1,000 images of 8 x 8 pixels?",
     dataset="digits",
     variants=digits,
     expected={"quick": "1 min", "full": "3 min"},
@@ -210,54 +212,39 @@ DIGITS = Study(
 
 
 def svhn() -> dict[str, Experiment]:
-    """Return the convnet on the training images; a tenth is held out."""
+    """The convnet on the training images; a tenth is held out."""
     return {"svhn": _svhn("svhn", held_out=7_326)}
 
 
 def svhn_extra() -> dict[str, Experiment]:
-    """Return it on training and extra images: the 543,949 of the report's permutation to train."""
+    """The same on training and extra images: the report's permutation, 543,949 of them train."""
     return {"svhn": _svhn("svhn_extra", held_out=60_439)}
 
 
 def _svhn(name: str, held_out: int) -> Experiment:
+    holdout = Holdout(how="numpy", count=held_out, seed=0)
     return Experiment(
-        data=DataSpec(
-            name=name, holdout=Holdout(how="numpy", count=held_out, seed=0), scaling="raw"
-        ),
-        model=ConvNet(
-            filters=(16, 32, 64),
-            padding="same",
-            pool_after=(1, 2, 3),
-            activation="linear",  # none follows the convolutions
-            dense=(256, 64),
-            dense_activation="relu",
-            initializer="torch",
-        ),
-        training=TrainingSpec(
-            epochs=100,
-            batch_size=256,
-            optimizer=_ADAMAX,
-            l2=_L2,
-            keep="validation_loss",
-            patience=3,  # the report stops when the count is above 2
-            evaluate_first=True,
-        ),
+        data=DataSpec(name=name, holdout=holdout, scaling="raw"),
+        model=_convnet((16, 32, 64), dense=(256, 64)),
+        # the report stops when its count is above 2
+        training=_training(epochs=100, batch_size=256, patience=3),
     )
 
 
 def svhn_published() -> dict[str, dict[str, Published]]:
-    """Return the figures with the extra images.
+    """The figures with the extra images.
 
     The validation figures are those of epoch 6, the best of those printed, every second; training
     went on to epoch 10, so the kept epoch is 7, which is not printed.
     """
-    facts, where = report("digits_svhn"), "{title}, SVHN".format(**report("digits_svhn"))
+    facts = report("digits_svhn")
+    printed, where = facts["svhn"], f"{facts['title']}, SVHN"
     return {
         "svhn": {
-            "test.loss": Published(facts["svhn"]["test_loss"], where),
-            "test.error": Published(facts["svhn"]["test_error"], where),
-            "epoch_6.validation_loss": Published(facts["svhn"]["epoch_6_validation_loss"], where),
-            "epoch_6.validation_error": Published(facts["svhn"]["epoch_6_validation_error"], where),
+            "test.loss": Published(printed["test_loss"], where),
+            "test.error": Published(printed["test_error"], where),
+            "epoch_6.validation_loss": Published(printed["epoch_6_validation_loss"], where),
+            "epoch_6.validation_error": Published(printed["epoch_6_validation_error"], where),
         }
     }
 
@@ -271,9 +258,9 @@ def _without_extra() -> dict[str, dict[str, Published]]:
 
 
 def svhn_answers(runs: Runs) -> list[Answer]:
-    """Return whether the test error is below what was required."""
+    """Whether the test error is below what was required, and how loss and error converge."""
     required = report("digits_svhn")["svhn"]["required_test_error"]
-    errors = [error for run in runs["svhn"] if (error := figure_of(run, "test.error")) is not None]
+    errors = values_of(runs["svhn"], "test.error")
     if not errors:
         return []
     below = sum(error < required for error in errors)
@@ -287,16 +274,14 @@ def svhn_answers(runs: Runs) -> list[Answer]:
     ]
 
 
-def _loss_and_error(runs: Sequence[Any]) -> list[Answer]:
-    """Return whether the loss goes on falling while the error stands still, as the report sees."""
+def _loss_and_error(runs: Sequence[Run]) -> list[Answer]:
+    """Whether the loss goes on falling while the error stands still, as the report sees."""
     texts = []
     for run in runs:
-        loss, error = (column(run, f"validation_{name}") for name in ("loss", "error"))
-        of_loss, of_error = (
-            epochs_to_best(run, f"validation_{name}") for name in ("loss", "error")
-        )
+        of_loss, of_error = (epochs_to_best(run, f"validation_{name}") for name in _BOTH)
         if of_loss is None or of_error is None:
             continue
+        loss, error = (column(run, f"validation_{name}") for name in _BOTH)
         lowest = loss.index(min(loss))
         since = min(of_error - 1, lowest)
         fallen, error_fallen = (each[lowest] - each[since] for each in (loss, error))
@@ -310,6 +295,9 @@ def _loss_and_error(runs: Sequence[Any]) -> list[Answer]:
         return []
     question = "Does the validation loss go on falling while the error stands still?"
     return [Answer(question, f"{'; '.join(texts)}.")]
+
+
+_BOTH = ("loss", "error")
 
 
 def _channels(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:

@@ -10,9 +10,7 @@ included; question 2 trains a convnet in PyTorch on 40,000 and selects on 10,000
 rightly stands beside it in the table, under a name of its own.
 """
 
-from collections.abc import Sequence
-
-from kerascw.evaluation.statistics import over_seeds, paired_difference
+from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import (
     SGD,
     ConvNet,
@@ -25,10 +23,11 @@ from kerascw.experiment.spec import (
     TrainingSpec,
     WarmStart,
 )
+from kerascw.lab.effects import effect_text
 from kerascw.lab.published import Published, report
-from kerascw.lab.repeats import numbered, paired_values, values_of
+from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
-from kerascw.lab.table import difference_text, spread_text
+from kerascw.lab.table import spread_text
 
 HELD_OUT = 10_000
 
@@ -49,47 +48,45 @@ PRINTED, APART, SOFTMAX = "as printed", "test set apart", "softmax, batch 64, te
 
 
 def mlp() -> dict[str, Experiment]:
-    """Return both published schedules: as printed, and with validation and test set apart.
+    """Both published schedules: as printed, and with validation and test set apart.
 
     As printed: an image at a time, always in the order of the files; the gradient is that of the
     sum of ten binary cross-entropies; weights begin as 0.01 times standard normal, biases at 0.
     """
-    experiments: dict[str, Experiment] = {}
+    experiments = {}
     for name, facts in report("image_techniques")["mlp"].items():
-        printed = Experiment(
-            data=DataSpec(name="cifar10", test_in_training=True),
-            model=DenseNet(dense=(10,), output="sigmoid", initializer="normal_0.01"),
+        training = TrainingSpec(
+            epochs=facts["epochs"],
+            batch_size=1,
+            shuffle=False,
+            loss_over_outputs="sum",
+            optimizer=SGD(learning_rate=facts["learning_rate"]),
+            schedule=InverseTime(every=facts["every"], decay=facts["decay"], epoch="last"),
+            keep="last",
+        )
+        sigmoid = DenseNet(dense=(10,), output="sigmoid", initializer="normal_0.01")
+        experiments[f"{name}, {PRINTED}"] = Experiment(
+            data=DataSpec(name="cifar10", test_in_training=True), model=sigmoid, training=training
+        )
+        experiments[f"{name}, {APART}"] = Experiment(
+            data=data("stratified"), model=sigmoid, training=training
+        )
+        experiments[f"{name}, {SOFTMAX}"] = Experiment(
+            data=data("stratified"),
+            model=DenseNet(dense=(10,), initializer="torch"),
             training=TrainingSpec(
                 epochs=facts["epochs"],
-                batch_size=1,
-                shuffle=False,
-                loss_over_outputs="sum",
-                optimizer=SGD(learning_rate=facts["learning_rate"]),
-                schedule=InverseTime(every=facts["every"], decay=facts["decay"], epoch="last"),
+                batch_size=64,
+                optimizer=training.optimizer,
+                schedule=training.schedule,
                 keep="last",
             ),
         )
-        apart = printed.model_copy(update={"data": data("stratified")})
-        experiments |= {
-            f"{name}, {PRINTED}": printed,
-            f"{name}, {APART}": apart,
-            f"{name}, {SOFTMAX}": Experiment(
-                data=apart.data,
-                model=DenseNet(dense=(10,), initializer="torch"),
-                training=TrainingSpec(
-                    epochs=facts["epochs"],
-                    batch_size=64,
-                    optimizer=printed.training.optimizer,
-                    schedule=printed.training.schedule,
-                    keep="last",
-                ),
-            ),
-        }
     return experiments
 
 
 def mlp_published() -> dict[str, dict[str, Published]]:
-    """Return accuracy and loss of the last epoch, on all that was trained on."""
+    """Accuracy and loss of the last epoch, on all that was trained on."""
     facts = report("image_techniques")
     return {
         f"{name}, {PRINTED}": {
@@ -103,20 +100,19 @@ def mlp_published() -> dict[str, dict[str, Published]]:
 
 
 def mlp_answers(runs: Runs) -> list[Answer]:
-    """Return what tuning the schedule brings, and how far training accuracy tells of the test."""
+    """What tuning the schedule brings, and how far training accuracy tells of the test."""
     answers = []
-    for label in (PRINTED, APART):
-        figure = "last_epoch.train_accuracy" if label == PRINTED else "test.accuracy"
-        pairs = paired_values(
-            runs.get(f"tuned, {label}", ()), runs.get(f"first, {label}", ()), figure
-        )
-        if pairs:
-            gained = difference_text(paired_difference(*zip(*pairs, strict=True)))
+    for label, figure, title in (
+        (PRINTED, "last_epoch.train_accuracy", "Training accuracy of the last epoch"),
+        (APART, "test.accuracy", "Test accuracy"),
+    ):
+        text = effect_text(runs, f"tuned, {label}", f"first, {label}", figure)
+        if text:
             answers.append(
                 Answer(
                     f"What does tuning the schedule bring ({label})?",
-                    f"{_NAMES[figure]} {gained}, tuned less first; the report went from 0.195 to "
-                    "0.442 of training accuracy.",
+                    f"{title}, tuned minus first: {text}. The report's training accuracy went from "
+                    "0.195 to 0.442.",
                 )
             )
     train = values_of(runs.get(f"tuned, {APART}", ()), "train.accuracy")
@@ -124,18 +120,13 @@ def mlp_answers(runs: Runs) -> list[Answer]:
     if train and test:
         answers.append(
             Answer(
-                "How much does the accuracy on training images, which the report prints, promise?",
+                "How far is the printed training accuracy from the test accuracy?",
                 f"Tuned, with the test set apart: {spread_text(over_seeds(train))} on training "
                 f"images and {spread_text(over_seeds(test))} on test images.",
             )
         )
     return answers
 
-
-_NAMES = {
-    "last_epoch.train_accuracy": "Training accuracy of the last epoch:",
-    "test.accuracy": "Test accuracy:",
-}
 
 CIFAR_MLP = Study(
     name="cifar-mlp",
@@ -171,41 +162,29 @@ GOING_ON = "tuned, going on"
 
 
 def cnn() -> dict[str, Experiment]:
-    """Return the convnet with the schedule it began with, and with the best of the search.
+    """The convnet with the schedule it began with, and with the best of the search.
 
     Both are also trained on a stratified split.
     """
-
-    def experiment(schedule: str, how: str) -> Experiment:
-        facts = report("image_techniques")["cnn"][schedule]
-        return Experiment(
-            data=data(how),
-            model=ConvNet(
-                filters=(16, 32),
-                padding="same",
-                pool_after=(1, 2),
-                dense=(128,),
-                initializer="torch",
-            ),
-            training=TrainingSpec(
+    model = ConvNet(
+        filters=(16, 32), padding="same", pool_after=(1, 2), dense=(128,), initializer="torch"
+    )
+    experiments = {}
+    for how, suffix in (("sklearn", ""), ("stratified", ", stratified")):
+        for name, facts in report("image_techniques")["cnn"].items():
+            training = TrainingSpec(
                 epochs=10,
                 batch_size=32,
                 optimizer=SGD(learning_rate=facts["learning_rate"]),
                 schedule=Step(every=facts["every"], factor=facts["factor"]),
                 keep="last",
-            ),
-        )
-
-    return {
-        "untuned": experiment("untuned", "sklearn"),
-        "tuned": experiment("tuned", "sklearn"),
-        "untuned, stratified": experiment("untuned", "stratified"),
-        "tuned, stratified": experiment("tuned", "stratified"),
-    }
+            )
+            experiments[name + suffix] = Experiment(data=data(how), model=model, training=training)
+    return experiments
 
 
 def going_on(runs: Runs) -> dict[str, Experiment]:
-    """Return the tuned schedule from the untuned model's weights, as the report trained it.
+    """The tuned schedule from the untuned model's weights, as the report trained it.
 
     ``tuned`` starts anew, as a comparison of schedules must.
     """
@@ -214,7 +193,7 @@ def going_on(runs: Runs) -> dict[str, Experiment]:
 
 
 def cnn_published() -> dict[str, dict[str, Published]]:
-    """Return the accuracies on training and validation; no test figure is printed."""
+    """The accuracies on training and validation; no test figure is printed."""
     facts = report("image_techniques")
     where = f"{facts['title']}, question 2"
     return {
@@ -230,32 +209,21 @@ def cnn_published() -> dict[str, dict[str, Published]]:
 
 
 def cnn_answers(runs: Runs) -> list[Answer]:
-    """Return what the schedule is worth by itself, and what going on from trained weights adds."""
-    answers = [
-        _worth(
-            "What is the searched schedule worth, from fresh weights?", runs, "tuned", "untuned"
-        ),
-        _worth("What does going on from trained weights add?", runs, GOING_ON, "tuned"),
-        _worth(
-            "Does a stratified split change the tuned figure?", runs, "tuned, stratified", "tuned"
-        ),
-    ]
-    return [answer for answer in answers if answer is not None]
-
-
-def _worth(question: str, runs: Runs, variant: str, baseline: str) -> Answer | None:
-    said: list[str] = []
-    for figure in ("validation.accuracy", "test.accuracy"):
-        pairs: Sequence[tuple[float, float]] = paired_values(
-            runs.get(variant, ()), runs.get(baseline, ()), figure
-        )
-        if pairs:
-            difference = difference_text(paired_difference(*zip(*pairs, strict=True)))
-            said.append(f"{figure.replace('.', ' ')} {difference}")
-    if not said:
-        return None
-    seeds = numbered(len(pairs), "seed")
-    return Answer(question, f"{'; '.join(said)} ({variant} less {baseline}, over {seeds}).")
+    """What the schedule is worth by itself, and what going on from trained weights adds."""
+    answers = []
+    for question, variant, baseline in (
+        ("What is the searched schedule worth, from fresh weights?", "tuned", "untuned"),
+        ("What does going on from trained weights add?", GOING_ON, "tuned"),
+        ("Does a stratified split change the tuned figure?", "tuned, stratified", "tuned"),
+    ):
+        texts = [
+            f"{split} accuracy {text}"
+            for split in ("validation", "test")
+            if (text := effect_text(runs, variant, baseline, f"{split}.accuracy"))
+        ]
+        if texts:
+            answers.append(Answer(question, f"{variant} minus {baseline}: {', '.join(texts)}."))
+    return answers
 
 
 CIFAR_CNN = Study(

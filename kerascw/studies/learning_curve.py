@@ -1,4 +1,4 @@
-"""Learning curves as studies: any model on growing parts of any dataset.
+"""Learning curves as studies: any model on growing fractions of any dataset.
 
     python -m kerascw learning-curve --dataset digits --model digits --fractions 5,10,20,50,100
 
@@ -46,12 +46,9 @@ def curve_study(
 ) -> Study:
     """Return a study with the answers and figures of a learning curve.
 
-    Parameters
-    ----------
-    baseline : the initialisation that the others are compared with, at the same fraction.
-    curves : which figures of the runs are drawn and compared.
-    answers, pictures : further ones, which come first.
-    fields : of :class:`kerascw.lab.study.Study`.
+    ``baseline`` is the initialisation that the others are compared with, at the same fraction;
+    ``curves`` says which figures are drawn and compared; ``answers`` are further ones, which come
+    first, and ``pictures`` further ones, which come last.
     """
 
     def all_answers(runs: Runs) -> list[Answer]:
@@ -78,11 +75,9 @@ def learning_curve(
 ) -> Study:
     """Return the study that the command ``learning-curve`` runs.
 
-    Parameters
-    ----------
-    variants : every initialisation at every fraction, of the first seed.
-    arguments : ``model`` and ``dataset``, as the command names them, the ``baseline``, and
-        ``notes``: in what the training differs from the model's own study.
+    ``variants`` are every initialisation at every fraction, of the first seed. ``arguments`` holds
+    ``model`` and ``dataset`` as the command names them, the ``baseline``, and ``notes``: in what
+    the training differs from the model's own study.
     """
     model, notes = arguments["model"], arguments["notes"]
     question = f"How does training differ from study {model}'s own?"

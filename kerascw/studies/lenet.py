@@ -12,12 +12,14 @@ The report names no optimiser: Adam, from the 0.001 that it prints, is our assum
 Each variant adds to the one before: that is what the published parameter counts say.
 """
 
-from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
+from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.settings import LENET
 from kerascw.experiment.spec import (
     Adam,
+    Constant,
     ConvNet,
     DataSpec,
     Experiment,
@@ -26,10 +28,12 @@ from kerascw.experiment.spec import (
     TrainingSpec,
     WarmStart,
 )
+from kerascw.lab.derive import retrained_on_everything
+from kerascw.lab.effects import best_by, effect_text, mean_of, with_weights
 from kerascw.lab.published import Published, report
+from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
-
-_FACTS = "lenet_variants"
+from kerascw.lab.table import spread_text
 
 _BASELINE = ConvNet(
     filters=(6, 16),
@@ -55,23 +59,13 @@ _CHANGES: dict[str, dict[str, Any]] = {
 def model(variant: str) -> ConvNet:
     """Return the model of a variant: its own change and those of all before it."""
     changes: dict[str, Any] = {}
-    for name, own in _CHANGES.items():
-        changes |= own
-        if name == variant:
-            return _BASELINE.model_copy(update=changes)
-    raise ValueError(f"no variant {variant!r}; choose {', '.join(_CHANGES)}")
+    for name in list(_CHANGES)[: list(_CHANGES).index(variant) + 1]:
+        changes |= _CHANGES[name]
+    return _BASELINE.model_copy(update=changes)
 
 
 def experiment(variant: str) -> Experiment:
     """Return a variant as published: ``baseline``, or ``variant_1`` to ``variant_4``."""
-    training = TrainingSpec(
-        epochs=15,
-        batch_size=32,
-        optimizer=Adam(learning_rate=1e-3, epsilon=1e-8),
-        augmentation=LENET,
-    )
-    if variant != "baseline":
-        training = training.model_copy(update={"schedule": Halving(every=5)})
     return Experiment(
         data=DataSpec(
             name="fashion_mnist",
@@ -80,7 +74,13 @@ def experiment(variant: str) -> Experiment:
             standard_of="training_and_validation",
         ),
         model=model(variant),
-        training=training,
+        training=TrainingSpec(
+            epochs=15,
+            batch_size=32,
+            optimizer=Adam(learning_rate=1e-3, epsilon=1e-8),
+            schedule=Constant() if variant == "baseline" else Halving(every=5),
+            augmentation=LENET,
+        ),
     )
 
 
@@ -95,17 +95,17 @@ ASSUMED = (
 # --- the variants ---------------------------------------------------------------------------
 
 RETRAINED = ", retrained"
-"""What the best variant's name gets where it is trained on all 60,000 pictures."""
+"""What the best variant's name gets where it is trained on all 60,000 images."""
 
 
 def variants() -> dict[str, Experiment]:
-    """Return the baseline and the four variants."""
+    """The baseline and the four variants."""
     return {name: experiment(name) for name in _CHANGES}
 
 
 def variants_published() -> dict[str, dict[str, Published]]:
-    """Return the table of the five, and the test figures of variant 4."""
-    facts = report(_FACTS)
+    """The table of the five, and the test figures of variant 4."""
+    facts = report("lenet_variants")
     splits = {"train": "kept_epoch.train_", "validation": "validation.", "test": "test."}
 
     def figures(row: dict[str, Any], where: str) -> dict[str, Published]:
@@ -120,84 +120,59 @@ def variants_published() -> dict[str, dict[str, Published]]:
     return table | {f"variant_4{RETRAINED}": figures(facts["retrained"], "final model")}
 
 
-def _mean(runs: Sequence[Any], figure: str) -> float | None:
-    from kerascw.evaluation.statistics import over_seeds
-    from kerascw.lab.repeats import values_of
-
-    values = values_of(runs, figure)
-    return over_seeds(values).mean if values else None
-
-
 def best_variant(runs: Runs) -> str | None:
     """Return the variant with the highest mean validation accuracy, None where all diverged."""
-    means = {
-        name: mean
-        for name, several in runs.items()
-        if (mean := _mean(several, "validation.accuracy")) is not None
-    }
-    return max(means, key=lambda name: means[name]) if means else None
+    return best_by(runs, "validation.accuracy")
 
 
 def retrained(runs: Runs) -> dict[str, Experiment]:
-    """Return the best variant on training and validation pictures together.
-
-    It is trained for the mean number of epochs that its seeds kept.
-    """
-    from kerascw.lab.derive import retrained_on_everything
-
+    """The best variant on training and validation images, for the mean epochs its seeds kept."""
     best = best_variant(runs)
     if best is None:
         return {}
-    kept = [epoch for run in runs[best] if (epoch := run.metrics["kept_epoch"])]
-    epochs = round(sum(kept) / len(kept))
+    epochs = round(fmean(run.metrics["kept_epoch"] for run in with_weights(runs[best])))
     return {best + RETRAINED: retrained_on_everything(runs[best][0], epochs)}
 
 
 def variants_answers(runs: Runs) -> list[Answer]:
-    """Return which variant is best, and what training it on all pictures brings."""
-    from kerascw.evaluation.statistics import over_seeds, paired_difference
-    from kerascw.lab.repeats import paired_values, values_of
-    from kerascw.lab.table import difference_text, spread_text
-
+    """Which variant is best, and what training it on all images brings."""
     best = best_variant(runs)
     if best is None:
         return []
     tested = values_of(runs[best], "test.accuracy")
     answers = [
         Answer(
-            "Which variant is best by validation accuracy, and what does it score on test?",
-            f"{best.replace('_', ' ')}: {spread_text(over_seeds(tested))} "
-            f"(published: variant 4, {report(_FACTS)['variants']['variant_4']['test_accuracy']}).",
+            "Which variant is best by validation accuracy, and what is its test accuracy?",
+            f"{_words(best)}: {spread_text(over_seeds(tested))} (published: variant 4, "
+            f"{report('lenet_variants')['variants']['variant_4']['test_accuracy']}).",
         )
     ]
-    pairs = paired_values(runs.get(best + RETRAINED, ()), runs[best], "test.accuracy")
-    if pairs:
-        epochs = runs[best + RETRAINED][0].experiment.training.epochs
+    again = best + RETRAINED
+    if text := effect_text(runs, again, best, "test.accuracy"):
         answers.append(
             Answer(
-                "What does training it on validation pictures too bring on test?",
-                f"{difference_text(paired_difference(*zip(*pairs, strict=True)))}, after {epochs} "
-                "epochs, the mean that validation chose.",
+                "What does training it on the validation images too change on the test set?",
+                f"Test accuracy {text}, after {runs[again][0].experiment.training.epochs} epochs, "
+                "the mean that validation chose.",
             )
         )
-    counts = {
-        name: several[0].metrics.get("non_trainable_parameters")
-        for name, several in runs.items()
-        if several[0].metrics.get("non_trainable_parameters")
-    }
+    counts = [
+        f"{_words(name)}: {metrics['parameters'] - moving:,} and {moving:,}"
+        for name, own in runs.items()
+        if (moving := (metrics := own[0].metrics).get("non_trainable_parameters"))
+    ]
     if counts:
-        said = ", ".join(
-            f"{name.replace('_', ' ')}: {runs[name][0].metrics['parameters'] - moving:,} and "
-            f"{moving:,}"
-            for name, moving in counts.items()
-        )
         answers.append(
             Answer(
                 "How many parameters are trained, and how many are batch norm's moving statistics?",
-                f"{said}. Keras counts both; the report's count is of the first.",
+                f"{', '.join(counts)}. Keras counts both; the report counts the first only.",
             )
         )
     return answers
+
+
+def _words(variant: str) -> str:
+    return variant.replace("_", " ")
 
 
 def _variant_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
@@ -207,9 +182,7 @@ def _variant_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
     best = best_variant(runs)
     if best is None or best + RETRAINED not in runs:
         return pictures
-    return pictures | confusion_before_and_after(
-        runs[best], runs[best + RETRAINED], best.replace("_", " ")
-    )
+    return pictures | confusion_before_and_after(runs[best], runs[best + RETRAINED], _words(best))
 
 
 LENET_VARIANTS = Study(
@@ -245,40 +218,36 @@ _AUXILIARY_QUICK = Quick(epochs=4, fraction=0.2)
 
 
 def auxiliary_of(base: Experiment) -> dict[str, Experiment]:
-    """Return ``base`` with untrained heads, trained together, and trained on a frozen trunk.
+    """``base`` with untrained heads, trained together, and trained on a frozen trunk.
 
     The last is a linear probe at each depth: everything but the auxiliary heads keeps the weights
     of the run whose heads are untrained.
     """
 
-    def weighted(weight: float) -> Experiment:
-        training = base.training.model_copy(update={"auxiliary_weights": (weight,)})
-        return base.model_copy(update={"training": training})
+    def weighted(weight: float, **fields: Any) -> TrainingSpec:
+        return base.training.model_copy(update={"auxiliary_weights": (weight,)} | fields)
 
     layers = ("conv_1", "conv_2", "dense_1", "dense_2", "probabilities")
     return {
         "untrained": base,
-        "together": weighted(TOGETHER),
-        # validation of the main head does not move: the last epoch's probes are kept
-        "probe": weighted(1.0).model_copy(
+        "together": base.model_copy(update={"training": weighted(TOGETHER)}),
+        "probe": base.model_copy(
             update={
                 "start": WarmStart(source=base, layers=layers, frozen=True),
-                "training": weighted(1.0).training.model_copy(update={"keep": "last"}),
+                # the main head's validation figure does not move: keep the last epoch's probes
+                "training": weighted(1.0, keep="last"),
             }
         ),
     }
 
 
 def auxiliary_published() -> dict[str, dict[str, Published]]:
-    """Return how often the report's two untrained heads agree."""
-    facts = report(_FACTS)
-    return {
-        "untrained": {
-            "test.agreement_of_auxiliary_heads": Published(
-                facts["auxiliary"]["agreement"], f"{facts['title']}, auxiliary heads", digits=2
-            )
-        }
-    }
+    """How often the report's two untrained heads agree."""
+    facts = report("lenet_variants")
+    agreement = Published(
+        facts["auxiliary"]["agreement"], f"{facts['title']}, auxiliary heads", digits=2
+    )
+    return {"untrained": {"test.agreement_of_auxiliary_heads": agreement}}
 
 
 _SAID = {
@@ -289,17 +258,17 @@ _SAID = {
 
 
 def auxiliary_answers(runs: Runs) -> list[Answer]:
-    """Return how often heads agree, and how much each depth knows."""
+    """How often heads agree, and how well each depth classifies."""
     agree, knows = [], []
-    for name, several in runs.items():
-        said = _SAID.get(name, name)
-        both = _mean(several, "test.agreement_of_auxiliary_heads")
-        every = _mean(several, "test.agreement_of_all_heads")
+    for name, own in runs.items():
+        both = mean_of(own, "test.agreement_of_auxiliary_heads")
+        every = mean_of(own, "test.agreement_of_all_heads")
         if both is None or every is None:
             continue
-        agree.append(f"{said}: {both:.1%} of test pictures, all three heads in {every:.1%}")
-        accuracies = [_mean(several, f"{prefix}test.accuracy") for prefix in ("aux1.", "aux2.", "")]
-        knows.append(f"{said}: " + ", ".join(f"{accuracy:.4f}" for accuracy in accuracies))
+        heads = _SAID.get(name, name)
+        agree.append(f"{heads}: for {both:.1%} of test images, all three heads for {every:.1%}")
+        accuracies = [mean_of(own, f"{prefix}test.accuracy") for prefix in ("aux1.", "aux2.", "")]
+        knows.append(f"{heads}: " + ", ".join(f"{accuracy:.4f}" for accuracy in accuracies))
     if not agree:
         return []
     return [
@@ -317,12 +286,12 @@ def _auxiliary_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
     return {
         f"heads {_SAID.get(name, name)}": (
-            heads_side_by_side(several[0], options),
-            f"probabilities that each head gives to some test pictures, heads "
-            f"{_SAID.get(name, name)}, seed {several[0].experiment.seed}",
+            heads_side_by_side(run, options),
+            f"probabilities that each head gives to some test images, heads "
+            f"{_SAID.get(name, name)}, seed {run.experiment.seed}",
         )
-        for name, several in runs.items()
-        if several[0].metrics["kept_epoch"]
+        for name, own in runs.items()
+        for run in with_weights(own[:1])
     }
 
 

@@ -7,26 +7,25 @@ The report on LeNet's variants claims that its five operations help, and prints 
 flip (probability 0.25), brightness and contrast jitter 0.2, autocontrast (probability 0.2) and
 solarize (probability 0.2, threshold 15). Here each is trained alone and all are together, and
 further operations one by one, each at its default strength. Differences to no augmentation are
-paired by seed: initial weights and the order of the pictures are the same.
+paired by seed: initial weights and the order of the images are the same.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from kerascw.evaluation.statistics import Spread, is_shown, paired_difference
-from kerascw.experiment.settings import LENET
+from kerascw.evaluation.statistics import Spread, is_shown
+from kerascw.experiment.settings import LENET, override
 from kerascw.experiment.spec import (
     AugmentationSpec,
     CutMix,
     Erase,
     Experiment,
-    Holdout,
     Mixup,
     Rotate,
     Shift,
     Zoom,
 )
+from kerascw.lab.repeats import difference_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
-from kerascw.lab.verdict import figure_of
 from kerascw.studies.lenet import ASSUMED, experiment
 
 NONE, ALL = "none", "the report's five"
@@ -53,106 +52,78 @@ def augmentation(base: Experiment) -> dict[str, Experiment]:
 
 
 def augmentation_quick() -> dict[str, Experiment]:
-    """Return the same on a part of the training pictures, with fewer held out.
+    """The same on a fraction of the training images, with fewer held out.
 
-    Scoring 12,000 pictures after every epoch would take longer than the training.
+    Scoring 12,000 images after every epoch would take longer than the training.
     """
-    base = _QUICK.of(experiment("variant_4"))
-    holdout = Holdout(how="random", count=2_000)
-    return augmentation(
-        base.model_copy(update={"data": base.data.model_copy(update={"holdout": holdout})})
-    )
+    return augmentation(override(_QUICK.of(experiment("variant_4")), {"data.holdout.count": 2_000}))
 
 
 # --- what it answers ------------------------------------------------------------------------
 
-
 FIGURES = {"test.accuracy": "test accuracy", "test.loss": "test loss"}
 """What operations are judged by; a lower loss is better."""
 
-
-@dataclass(frozen=True)
-class Effect:
-    """The difference of an operation to none in one figure, paired by seed."""
-
-    name: str
-    figure: str
-    difference: Spread
-
-    @property
-    def verdict(self) -> str:
-        """What the difference shows."""
-        if not is_shown(self.difference):
-            return "not shown"
-        helps = (self.difference.mean > 0) == self.figure.endswith("accuracy")
-        return "shown to help" if helps else "shown to harm"
-
-    @property
-    def text(self) -> str:
-        """The difference with its 95 % interval."""
-        if self.difference.interval is None:
-            return f"{self.difference.mean:+.4f}"
-        low, high = self.difference.interval
-        return f"{self.difference.mean:+.4f} ({low:+.4f} to {high:+.4f})"
-
-
-def effects_of(runs: Runs, figure: str) -> list[Effect]:
-    """Return the effect of every variant that has a seed in common with none."""
-    scores = {
-        name: {
-            run.experiment.seed: score
-            for run in several
-            if (score := figure_of(run, figure)) is not None
-        }
-        for name, several in runs.items()
-    }
-    without = scores.get(NONE, {})
-    effects = []
-    for name, own in scores.items():
-        seeds = [seed for seed in own if seed in without]
-        if name != NONE and seeds:
-            pairs = paired_difference([own[s] for s in seeds], [without[s] for s in seeds])
-            effects.append(Effect(name, figure, pairs))
-    return effects
+_VERDICTS = ("shown to help", "shown to harm", "not shown")
 
 
 def augmentation_answers(runs: Runs) -> list[Answer]:
-    """Return which operations are shown to help or to harm, and whether the report's five do."""
-    effects = {figure: effects_of(runs, figure) for figure in FIGURES}
-    together = [e for several in effects.values() for e in several if e.name == ALL]
-    answers = []
+    """Which operations are shown to help or to harm, and whether the report's five do."""
+    answers, together = [], []
+    for figure, title in FIGURES.items():
+        effects = {
+            name: difference
+            for name in runs
+            if name != NONE
+            and (difference := difference_of(runs[name], runs.get(NONE, ()), figure)) is not None
+        }
+        if ALL in effects:
+            difference = effects.pop(ALL)
+            together.append(f"in {title} {_verdict(difference, figure)}, {_text(difference)}")
+            seeds = _seeds(difference)
+        if effects:
+            question = f"Which operations, each alone, change the {title}?"
+            answers.append(Answer(question, _each(effects, figure)))
     if together:
-        said = "; ".join(f"in {FIGURES[e.figure]} {e.verdict}, {e.text}" for e in together)
-        answers.append(
-            Answer(
-                "Do the report's five operations together help, as it claims?",
-                f"Against none, {said}: {_seeds(together[0])}.",
-            )
-        )
-    for figure, several in effects.items():
-        alone = [effect for effect in several if effect.name != ALL]
-        if alone:
-            question = f"Which operations, each alone, change the {FIGURES[figure]}?"
-            answers.append(Answer(question, _each(alone)))
+        question = "Do the report's five operations together help, as it claims?"
+        text = f"Against none, {'; '.join(together)}: {seeds}."
+        answers.insert(0, Answer(question, text))
     return answers
 
 
-def _each(alone: list[Effect]) -> str:
-    said = []
-    for verdict in ("shown to help", "shown to harm", "not shown"):
-        texts = [f"{effect.name} {effect.text}" for effect in alone if effect.verdict == verdict]
-        said.append(f"{verdict.capitalize()}: {', '.join(texts) or 'none'}.")
-    if alone[0].difference.interval:
-        missed = f"{0.05 * len(alone):.1f}"
-        said.append(f"Of {len(alone)} such intervals, {missed} miss zero by chance.")
-    return f"{' '.join(said)} Differences to none, {_seeds(alone[0])}."
+def _verdict(difference: Spread, figure: str) -> str:
+    """Return what the difference to none shows."""
+    if not is_shown(difference):
+        return "not shown"
+    helps = (difference.mean > 0) == figure.endswith("accuracy")
+    return "shown to help" if helps else "shown to harm"
 
 
-def _seeds(effect: Effect) -> str:
-    n = effect.difference.n
-    if n == 1:
+def _text(difference: Spread) -> str:
+    if difference.interval is None:
+        return f"{difference.mean:+.4f}"
+    low, high = difference.interval
+    return f"{difference.mean:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def _each(effects: Mapping[str, Spread], figure: str) -> str:
+    texts = []
+    for verdict in _VERDICTS:
+        own = [
+            f"{name} {_text(e)}" for name, e in effects.items() if _verdict(e, figure) == verdict
+        ]
+        texts.append(f"{verdict.capitalize()}: {', '.join(own) or 'none'}.")
+    some = next(iter(effects.values()))
+    if some.interval:
+        missed = f"{0.05 * len(effects):.1f}"
+        texts.append(f"Of {len(effects)} such intervals, {missed} miss zero by chance.")
+    return f"{' '.join(texts)} Differences to none, {_seeds(some)}."
+
+
+def _seeds(difference: Spread) -> str:
+    if difference.n == 1:
         return "one seed, which has no interval"
-    return f"paired over {n} seeds, with the 95 % interval"
+    return f"paired over {difference.n} seeds, with the 95 % interval"
 
 
 LENET_AUGMENTATION = Study(
@@ -168,9 +139,7 @@ LENET_AUGMENTATION = Study(
     deviations=(
         "the report claims that augmentation helps and prints no figure of it",
         *ASSUMED,
-        "quick: 2,000 images are held out, not 12,000",
+        "at the quick budget 2,000 images are held out, not 12,000",
     ),
     answers=augmentation_answers,
 )
-
-STUDIES = (LENET_AUGMENTATION,)

@@ -4,13 +4,12 @@
     python -m kerascw run lenet-crossval --budget full --jobs 2    # 15 epochs each
     python -m kerascw run lenet-crossval --data digits --folds 10
 
-Each fold holds a fifth of the 60,000 training pictures out, stratified, and the other four fifths
+Each fold holds a fifth of the 60,000 training images out, stratified, and the other four fifths
 train; the fixed split is that of lenet-variants, and its run is shared with it.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from kerascw.evaluation.statistics import over_seeds, prediction_reach
 from kerascw.experiment.spec import Experiment
@@ -18,20 +17,21 @@ from kerascw.lab.derive import cross_validated
 from kerascw.lab.published import Published, report
 from kerascw.lab.repeats import numbered, values_of
 from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.runs.store import Run
 from kerascw.studies.lenet import ASSUMED, experiment, variants_published
 
 FIXED, FOLDS = "fixed split", "cross-validation"
 
 
 def crossval() -> dict[str, Experiment]:
-    """Return variant 4 on its fixed split, and over as many folds as the report has."""
+    """Variant 4 on its fixed split, and over as many folds as the report has."""
     base = experiment("variant_4")
     folds = report("lenet_variants")["crossval"]["folds"]
     return {FIXED: base, FOLDS: cross_validated(base, folds)}
 
 
 def crossval_published() -> dict[str, dict[str, Published]]:
-    """Return the table's row of variant 4, and the means over the folds."""
+    """The table's row of variant 4, and the means over the folds."""
     facts = report("lenet_variants")
     means = facts["crossval"]
     return {
@@ -50,47 +50,40 @@ def crossval_published() -> dict[str, dict[str, Published]]:
 
 
 def crossval_answers(runs: Runs) -> list[Answer]:
-    """Return how far folds lie apart, and whether the fixed split is as one more of them."""
+    """How far folds lie apart, and whether the fixed split is like one more of them."""
     fixed, folds = runs[FIXED], runs[FOLDS]
-    answers = []
     accuracies = values_of(folds, "validation.accuracy")
     if len(accuracies) < 2:
         return []
     spread = over_seeds(accuracies)
     held_out = _examples(folds, "validation")
     chance = math.sqrt(spread.mean * (1 - spread.mean) / held_out)
-    answers.append(
+    answers = [
         Answer(
             "How far apart are the folds?",
             f"Validation accuracies from {min(accuracies):.4f} to {max(accuracies):.4f}, standard "
-            f"deviation {spread.deviation:.4f}. One model scored on {held_out:,} pictures drawn at "
+            f"deviation {spread.deviation:.4f}. One model scored on {held_out:,} images drawn at "
             f"random, again and again, would give {chance:.4f} by chance alone (binomial).",
         )
-    )
-    said = [
-        _one_more_fold(name, values_of(folds, f"validation.{name}"),
-                       values_of(fixed, f"validation.{name}"))
+    ]
+    compared = [
+        _one_more_fold(name, *(values_of(own, f"validation.{name}") for own in (folds, fixed)))
         for name in ("accuracy", "loss")
-    ]  # fmt: skip
-    if all(said):
-        sizes = [_examples(several, "train") for several in (fixed, folds)]
-        unequal = (
-            f" The fixed split trains on {sizes[0]:,} pictures and a fold on {sizes[1]:,}, so that "
-            "the difference is not the split's alone."
-            if abs(sizes[0] - sizes[1]) > 0.05 * sizes[1]  # per-class rounding is less
-            else ""
-        )
-        answers.append(
-            Answer(
-                "Does the mean over the folds differ from the fixed split's figure?",
-                f"{' '.join(said)}{unequal}",
+    ]
+    if all(compared):
+        sizes = [_examples(own, "train") for own in (fixed, folds)]
+        if abs(sizes[0] - sizes[1]) > 0.05 * sizes[1]:  # per-class rounding is less
+            compared.append(
+                f"The fixed split trains on {sizes[0]:,} images and a fold on {sizes[1]:,}, so "
+                "that the difference is not the split's alone."
             )
-        )
+        question = "Does the mean over the folds differ from the fixed split's figure?"
+        answers.append(Answer(question, " ".join(compared)))
     return answers
 
 
 def _one_more_fold(name: str, folds: Sequence[float], fixed: Sequence[float]) -> str:
-    """Return whether the fixed split lies where one more fold would; nothing where it diverged."""
+    """Say whether the fixed split lies where one more fold would; nothing where it diverged."""
     if not fixed or len(folds) < 2:
         return ""
     ours, theirs = over_seeds(folds).mean, over_seeds(fixed).mean
@@ -104,8 +97,8 @@ def _one_more_fold(name: str, folds: Sequence[float], fixed: Sequence[float]) ->
     )
 
 
-def _examples(runs: Sequence[Any], part: str) -> int:
-    return next(int(run.metrics[part]["examples"]) for run in runs if part in run.metrics)
+def _examples(runs: Sequence[Run], split: str) -> int:
+    return next(int(run.metrics[split]["examples"]) for run in runs if split in run.metrics)
 
 
 CROSSVAL = Study(
@@ -127,5 +120,3 @@ CROSSVAL = Study(
     ),
     answers=crossval_answers,
 )
-
-STUDIES = (CROSSVAL,)

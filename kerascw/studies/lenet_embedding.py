@@ -12,6 +12,7 @@ show that of the first seed.
 from typing import Any
 
 from kerascw.experiment.spec import Experiment
+from kerascw.lab.effects import with_weights
 from kerascw.lab.pictures import EmbeddingMap
 from kerascw.lab.published import Published
 from kerascw.lab.study import Answer, Quick, Runs, Study
@@ -22,21 +23,21 @@ FIGURES = ("validation.accuracy", "test.accuracy", "test.loss")
 
 
 def variants() -> dict[str, Experiment]:
-    """Return the variant with batch norm, whose hidden layers have 200 and 140 units."""
+    """The variant with batch norm, whose hidden layers have 200 and 140 units."""
     return {VARIANT: lenet.experiment(VARIANT)}
 
 
 def published() -> dict[str, dict[str, Published]]:
-    """Return the variant's published figures; none is printed of the embedding."""
+    """The variant's published figures; none is printed of the embedding."""
     every = lenet.variants_published()[VARIANT]
-    return {VARIANT: {name: figure for name, figure in every.items() if name in FIGURES}}
+    return {VARIANT: {name: every[name] for name in FIGURES if name in every}}
 
 
 def pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
     """Draw the embedding, and near classes beside confused ones."""
     from kerascw.report.embedding import embedding_pictures
 
-    trained = [run for run in runs[VARIANT] if run.metrics["kept_epoch"]]
+    trained = with_weights(runs[VARIANT])
     return embedding_pictures(trained, options) if trained else {}
 
 
@@ -44,7 +45,7 @@ def answers(runs: Runs) -> list[Answer]:
     """Say whether the classes that lie nearest are those confused most."""
     from kerascw.report.embedding import embedding_answers
 
-    trained = [run for run in runs[VARIANT] if run.metrics["kept_epoch"]]
+    trained = with_weights(runs[VARIANT])
     return embedding_answers(trained) if trained else []
 
 

@@ -532,7 +532,9 @@ def runs_of(scores: dict[str, list[float]], losses: dict[str, list[float]] | Non
         test = {"accuracy": accuracy}
         if losses is not None:
             test["loss"] = losses[name][seed]
-        return SimpleNamespace(metrics={"test": test}, experiment=SimpleNamespace(seed=seed))
+        return SimpleNamespace(
+            metrics={"test": test}, experiment=SimpleNamespace(seed=seed, fold=None)
+        )
 
     return {
         name: [run(name, seed, score) for seed, score in enumerate(several)]

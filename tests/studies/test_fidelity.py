@@ -89,15 +89,18 @@ def test_the_page_is_what_the_command_makes(
     assert into.read_text() == result.stdout
 
 
-def test_a_setting_that_differs_fails_and_names_it(tmp_path: Path) -> None:
-    file = tmp_path / "table.toml"
-    file.write_text(
+def test_a_setting_that_differs_fails_and_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["fidelity"])
+    assert result.exit_code == 2
+    assert "cannot be read" in result.stderr
+    FILE.parent.mkdir()
+    FILE.write_text(
         '[[part]]\nreport = "a"\nsection = "b"\nstudy = "bag-cnn"\n'
         'rows = [{ setting = "epochs", printed = 30, field = "training.epochs" }]\n'
     )
-    result = CliRunner().invoke(main, ["fidelity", "--file", str(file)])
+    result = CliRunner().invoke(main, ["fidelity"])
     assert result.exit_code == 2
     assert "bag-cnn, bag-cnn: training.epochs is 31, stated: 30 (epochs)" in result.stderr
-    result = CliRunner().invoke(main, ["fidelity", "--file", str(tmp_path / "none.toml")])
-    assert result.exit_code == 2
-    assert "cannot be read" in result.stderr
