@@ -26,12 +26,7 @@ from kerascw.errors import CallError, KerascwError
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import with_seed
 from kerascw.quiet import import_tensorflow
-from kerascw.runs.many import (
-    open_trainers,
-    prepare,
-    run_many,
-    train_all_until,
-)
+from kerascw.runs.many import open_trainers, prepare, run_many, train_all_until
 from kerascw.runs.processes import Died
 from kerascw.runs.run import history_so_far
 from kerascw.runs.store import Run, Store
@@ -404,13 +399,13 @@ def choose(
     return result
 
 
-def winning_runs(result: SearchResult, store: Store) -> list[Run]:
-    """Return the winner's runs over fresh seeds, the best of them by validation first."""
+def winning_run(result: SearchResult, store: Store) -> Run:
+    """Return the winner's best run over fresh seeds, by its validation figure."""
     winner = result.winner
-    if winner is None:
-        raise CallError(f"search {result.label} has no winner yet")
+    assert winner is not None, "a search without a winner has ended with an error"
     pairs = zip(winner.values, winner.runs, strict=True)
-    runs = [store.get(name) for _, name in sorted(pairs, key=lambda p: result.spec.rank(p[0]))]
-    if not all(runs):
-        raise CallError(f"search {result.label}: runs of its winner are gone; run it again")
-    return [run for run in runs if run is not None]
+    _, name = min(pairs, key=lambda pair: result.spec.rank(pair[0]))
+    run = store.get(name)
+    if run is None:
+        raise CallError(f"search {result.label}: run {name} of its winner is gone; run it again")
+    return run
