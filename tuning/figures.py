@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import altair as alt
@@ -32,32 +33,23 @@ def drawn(
     """Return the search's figures by name, with a phrase of what each shows."""
     figures = {}
     if result.ranked:
-        figures["history"] = (
-            history(result, axes),
-            "every trial's score in the order asked, and the best so far",
-        )
+        says = "every trial's score in the order asked, and the best so far"
+        figures["history"] = history(result, axes), says
     if result.ranked and axes:
-        figures["parallel_coordinates"] = (
-            parallel_coordinates(result, axes),
-            "a line a trial through its hyperparameters to its score, stronger where it is better",
-        )
+        says = "a line a trial through its hyperparameters to its score, stronger if it is better"
+        figures["parallel_coordinates"] = parallel_coordinates(result, axes), says
     if not isinstance(estimate, str):
-        figures["importance"] = (
-            importance_bars(estimate),
-            "how much worse scores are predicted when one hyperparameter is shuffled",
-        )
+        says = "how much worse scores are predicted when one hyperparameter is shuffled"
+        figures["importance"] = importance_bars(estimate), says
     return figures
 
 
 def best_so_far(result: SearchResult) -> list[tuple[int, float]]:
     """Return for every completed trial, in order, its number and the best score up to it."""
-    pick = max if result.spec.maximizes else min
-    curve: list[tuple[int, float]] = []
-    for record in result.records:
-        if record.status == "completed" and record.score is not None:
-            best = pick(record.score, curve[-1][1]) if curve else record.score
-            curve.append((record.number, best))
-    return curve
+    scored = [(record.number, record.score) for record in result.records
+              if record.score is not None]  # fmt: skip
+    best = accumulate((score for _, score in scored), max if result.spec.maximizes else min)
+    return [(number, score) for (number, _), score in zip(scored, best, strict=True)]
 
 
 def history(result: SearchResult, axes: Sequence[Axis]) -> Chart:

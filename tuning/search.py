@@ -50,7 +50,7 @@ from tuning.records import (
 from tuning.summary import summary_of_search
 
 FRESH_SEEDS = 3
-"""Of each finalist."""
+"""With which each finalist is trained."""
 
 FAILURES = 5
 """So many trials in a row without a score, all for one cause, end a search."""
@@ -92,10 +92,7 @@ def run_search(
     """Search, train the finalists over fresh seeds, and return the result.
 
     Called again after a stop or a kill, it goes on; no trial is trained twice, lost or doubled.
-
-    Parameters
-    ----------
-    jobs, cluster, trainers : as for :func:`kerascw.runs.many.run_many`.
+    ``jobs``, ``cluster`` and ``trainers`` are those of :func:`kerascw.runs.many.run_many`.
 
     Raises
     ------
@@ -385,13 +382,15 @@ def choose(
     finalists = []
     for at, record in enumerate(chosen):
         own = runs[at * FRESH_SEEDS : (at + 1) * FRESH_SEEDS]
-        figures = [
-            kept_figure(run.history, run.experiment.training.keep, plan.space.objective)
-            for run in own
-        ]
-        seeds = tuple(run.experiment.seed for run in own)
-        names = tuple(run.name for run in own)
-        finalists.append(Finalist(record.trial_id, seeds, names, tuple(figures)))
+        keep, objective = own[0].experiment.training.keep, plan.space.objective
+        finalists.append(
+            Finalist(
+                record.trial_id,
+                seeds=tuple(run.experiment.seed for run in own),
+                runs=tuple(run.name for run in own),
+                values=tuple(kept_figure(run.history, keep, objective) for run in own),
+            )
+        )
     write_atomically(result.folder / FINALISTS, [asdict(finalist) for finalist in finalists])
     result = replace(result, finalists=tuple(finalists))
     if result.winner is None:
