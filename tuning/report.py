@@ -109,7 +109,7 @@ def _environment(result: SearchResult) -> dict[str, Any]:
     """Return the environment of one kept run, the winner's first; empty without any."""
     store = Store(result.folder.parent.parent)
     names = [*(result.winner.runs if result.winner else ())]
-    names += [name for record in (*result.ranked, *result.records) for name in record.runs]
+    names += [name for record in result.records for name in record.runs]
     runs = (store.get(name) for name in dict.fromkeys(names))
     return next((run.environment for run in runs if run is not None), {})
 

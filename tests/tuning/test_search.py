@@ -344,11 +344,9 @@ def test_the_batch_is_the_searchs_and_no_matter_of_jobs(
     options: dict[str, Any] = {"oracle": "bayesian", "name": "pairs"}
     first = search(digits, store, trainers, trials=6, batch=2, **options)
     assert first.records[:5] == searched("bayesian").records[:5]
-    told = Told()
-    again = search(digits, store, trainers, told, trials=7, **options)
+    again = search(digits, store, trainers, trials=7, **options)
     assert again.spec.batch == 2
     assert again.records[:6] == first.records
-    assert told.recalled == [f"{n:04}" for n in range(6)]
     with pytest.raises(CallError, match="another one: batch was 2, is 3"):
         search(digits, store, trainers, trials=7, batch=3, **options)
 
@@ -394,9 +392,6 @@ def test_loops_and_conditions_of_kerastuner(trainers: Any, store: Store, tmp_pat
         assert ("momentum" in values) == (values["optimizer"] == "sgd")
         widths = [values[f"units_{i}"] for i in range(values["layers"])]
         assert record.experiment["model"]["dense"] == widths
-    search(space, store, trainers, trials=3, name="loops-grown")
-    grown = search(space, store, trainers, trials=6, name="loops-grown")
-    assert grown.records == whole.records
 
 
 # --- what a trial may come to ---------------------------------------------------------------
