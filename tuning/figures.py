@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import altair as alt
@@ -10,6 +11,7 @@ from kerascw.evaluation.hyperparameters import Axis, value_text
 from kerascw.evaluation.importance import Importance
 from kerascw.report import charts
 from kerascw.report.charts import BLUE, GREEN, GREY, INK, ORANGE, SKY, Chart, Dot, Series, short
+from kerascw.report.page import plainly
 from tuning.records import SearchResult, TrialRecord
 from tuning.text import spread_of
 
@@ -31,32 +33,23 @@ def drawn(
     """Return the search's figures by name, with a phrase of what each shows."""
     figures = {}
     if result.ranked:
-        figures["history"] = (
-            history(result, axes),
-            "every trial's score in the order asked, and the best so far",
-        )
+        says = "every trial's score in the order asked, and the best so far"
+        figures["history"] = history(result, axes), says
     if result.ranked and axes:
-        figures["parallel_coordinates"] = (
-            parallel_coordinates(result, axes),
-            "a line a trial through its hyperparameters to its score, stronger where it is better",
-        )
+        says = "a line a trial through its hyperparameters to its score, stronger if it is better"
+        figures["parallel_coordinates"] = parallel_coordinates(result, axes), says
     if not isinstance(estimate, str):
-        figures["importance"] = (
-            importance_bars(estimate),
-            "how much worse scores are predicted when one hyperparameter is shuffled",
-        )
+        says = "how much worse scores are predicted when one hyperparameter is shuffled"
+        figures["importance"] = importance_bars(estimate), says
     return figures
 
 
 def best_so_far(result: SearchResult) -> list[tuple[int, float]]:
     """Return for every completed trial, in order, its number and the best score up to it."""
-    pick = max if result.spec.maximizes else min
-    curve: list[tuple[int, float]] = []
-    for record in result.records:
-        if record.status == "completed" and record.score is not None:
-            best = pick(record.score, curve[-1][1]) if curve else record.score
-            curve.append((record.number, best))
-    return curve
+    scored = [(record.number, record.score) for record in result.records
+              if record.score is not None]  # fmt: skip
+    best = accumulate((score for _, score in scored), max if result.spec.maximizes else min)
+    return [(number, score) for (number, _), score in zip(scored, best, strict=True)]
 
 
 def history(result: SearchResult, axes: Sequence[Axis]) -> Chart:
@@ -102,7 +95,7 @@ def history(result: SearchResult, axes: Sequence[Axis]) -> Chart:
 
 def importance_bars(estimate: Importance) -> Chart:
     """Draw each hyperparameter's importance with its range over forests and shufflings."""
-    dots = [Dot(share.name.replace("_", " "), share.mean, share.low, share.high)
+    dots = [Dot(plainly(share.name), share.mean, share.low, share.high)
             for share in estimate.shares]  # fmt: skip
     return charts.dots(
         dots, x="rise of the squared error, in variances of the score", zero=True,
@@ -153,7 +146,7 @@ def parallel_coordinates(result: SearchResult, axes: Sequence[Axis]) -> Chart:
     points = base.mark_point(filled=True, size=40, opacity=0.6)
     points = points.encode(**look, tooltip=_tooltips(result, axes))
     bars = alt.Chart(charts.data_of([{"at": at, "x": 0, "to": 1} for at in range(last + 1)]))
-    names = [*map(_words, axes), _label(result)]
+    names = [*(plainly(axis.name) for axis in axes), _label(result)]
     scores = dict.fromkeys((_scores(result)[0], _scores(result)[-1]))
     ticks = [(at, x, text) for at, axis in enumerate(axes) for x, text in _ticks(axis)]
     ticks += [(last, short(_goodness(score, result)), f"{score:.4g}") for score in scores]
@@ -204,7 +197,8 @@ def _row(record: TrialRecord, result: SearchResult, axes: Sequence[Axis]) -> dic
         line = NO_SCORE
     elif result.best is not None and record.trial_id == result.best.trial_id:
         line = BEST
-    settings = {f"h{at}": _value(record, axis) for at, axis in enumerate(axes)}
+    used = {name: value_text(value) for name, value in record.hyperparameters.items()}
+    settings = {f"h{at}": used.get(axis.name, NOT_USED) for at, axis in enumerate(axes)}
     score = None if record.score is None else short(record.score)
     what = record.status if record.score is None else line
     whole = {"trial": record.trial_id, "number": record.number, "what": what}
@@ -216,23 +210,13 @@ def _tooltips(result: SearchResult, axes: Sequence[Axis]) -> list[alt.Tooltip]:
     score = alt.Tooltip("score:Q", title=_label(result), format=".5~g")
     if not axes:
         return [alt.Tooltip("line:N", title="line"), score]
-    settings = [alt.Tooltip(f"h{at}:N", title=_words(axis)) for at, axis in enumerate(axes)]
+    settings = [alt.Tooltip(f"h{at}:N", title=plainly(axis.name)) for at, axis in enumerate(axes)]
     return [alt.Tooltip("trial:N"), alt.Tooltip("what:N"), score, *settings]
 
 
 def _label(result: SearchResult) -> str:
-    words = result.spec.objective.replace("_", " ")
+    words = plainly(result.spec.objective)
     return f"{words} (nats)" if words.endswith("loss") else words
-
-
-def _words(axis: Axis) -> str:
-    return axis.name.replace("_", " ")
-
-
-def _value(record: TrialRecord, axis: Axis) -> str:
-    if axis.name not in record.hyperparameters:
-        return NOT_USED
-    return value_text(record.hyperparameters[axis.name])
 
 
 def _scores(result: SearchResult) -> list[float]:

@@ -44,7 +44,7 @@ class SpaceHyperModel(keras_tuner.HyperModel):
         self,
         space: str,
         *,
-        budget: Budget | None = None,
+        budget: Budget = "quick",
         sample: bool = False,
         data: DataSpec | None = None,
         data_dir: str | Path | None = None,

@@ -22,6 +22,7 @@ import math
 import shutil
 import warnings
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -169,17 +170,16 @@ def _oracle(spec: SearchSpec, max_epochs: int) -> keras_tuner.Oracle:
 
 def _explorer(space: Space, experiment_of: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return what a tuner calls to find the hyperparameters; only the default values must work."""
-    builds = 0
+    builds = count(1)
 
     def build(hp: Any) -> Any:
-        nonlocal builds
-        builds += 1
-        if builds > BUILDS:
+        number = next(builds)
+        if number > BUILDS:
             raise SpaceError(f"{space.path}: no combination makes every conditional_scope active")
         try:
             return experiment_of(hp)
         except SpaceError:
-            if builds == 1:
+            if number == 1:
                 raise
             return None
 

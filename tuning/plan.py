@@ -10,8 +10,10 @@ from kerascw.errors import CallError
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Autoencoder, DataSpec, Experiment
 from kerascw.lab.derive import of_sample, on_other_data
+from kerascw.lab.plan import digest_of
 from kerascw.lab.study import Budget
 from kerascw.runs.environment import command_line
+from kerascw.runs.run import file_name
 from tuning.records import SearchSpec
 from tuning.space import Oracle, Space, SpaceError, load_space
 
@@ -28,6 +30,7 @@ class Plan:
     base: Experiment  # what the space derives from
     spec: SearchSpec
     label: str  # its folder's name
+    export_name: str  # of the winner's model: what it departs from is in it
     batch: int | None = None
 
     def experiment(self, hp: Any) -> Experiment:
@@ -79,7 +82,7 @@ def planned_search(
     seed: int = 0,
     finalists: int = 3,
     batch: int | None = None,
-    budget: Budget | None = None,
+    budget: Budget = "quick",
     name: str | None = None,
     sample: bool = False,
     data: DataSpec | None = None,
@@ -97,7 +100,6 @@ def planned_search(
         There is no such space, its file is wrong, or a setting is.
     """
     chosen = load_space(space)
-    budget = budget or chosen.default_budget
     oracle, cost = oracle or chosen.oracle, chosen.budgets[budget]
     if name is not None and (not name or "/" in name or name.startswith(".")):
         raise CallError(f"--name {name!r}: it names a folder; write letters, digits and -")
@@ -131,5 +133,9 @@ def planned_search(
         finalists=finalists,
         command=command_line(),
     )
-    parts = [chosen.name, oracle, budget, *(["sample"] if sample else []), f"seed{seed}"]
-    return Plan(chosen, base, spec, name or "-".join(parts), batch)
+    on_sample = ["sample"] if sample else []
+    label = "-".join([chosen.name, oracle, budget, *on_sample, f"seed{seed}"])
+    departs = [*([] if data is None else [file_name(base.data)]),
+               *(["quick"] if budget == "quick" else []), *on_sample]  # fmt: skip
+    export_name = "-".join([chosen.name, *departs, *digest_of(settings or {})])
+    return Plan(chosen, base, spec, name or label, export_name, batch)

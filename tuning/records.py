@@ -10,6 +10,7 @@ confirm that it is the same search.
 import json
 import math
 import os
+import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -63,9 +64,7 @@ class Finalist:
     def mean(self) -> float | None:
         """The mean of the values, None where any run diverged."""
         scored = [value for value in self.values if value is not None]
-        return (
-            math.fsum(scored) / len(scored) if scored and len(scored) == len(self.values) else None
-        )
+        return statistics.fmean(scored) if scored and len(scored) == len(self.values) else None
 
 
 @dataclass(frozen=True)

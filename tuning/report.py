@@ -11,8 +11,7 @@ from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.published import Published
 from kerascw.lab.table import published_text, spread_text
-from kerascw.lab.verdict import bounds_of, figure_of
-from kerascw.report.page import page, pretty, replace_text
+from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, write_tables
 from kerascw.runs.store import Run, Store
 from kerascw.studies import all_studies
@@ -24,6 +23,7 @@ from tuning.text import (
     data_text,
     outcome_text,
     spread_of,
+    spread_of_runs,
     tested,
     trials_text,
 )
@@ -85,13 +85,13 @@ def write_search(result: SearchResult, folder: Path, command: str | None = None)
         data=data_text(result),
         counts=counts(result),
         cautions=cautions(result),
-        answers=answers(result, runs),
+        answers=answers(result),
         trials=trials,
         finalists=finalists,
         published=published,
         specification=pretty(chosen.experiment) if chosen else "",
-        options=[(n.replace("_", " "), v) for n, v in asdict(spec).items() if n not in hidden],
-        conditions=[(a.name.replace("_", " "), a.condition) for a in axes if a.condition],
+        options=[(plainly(n), v) for n, v in asdict(spec).items() if n not in hidden],
+        conditions=[(plainly(a.name), a.condition) for a in axes if a.condition],
         runs=runs,
         estimate=estimate,
         no_estimate=estimate if isinstance(estimate, str) else "",
@@ -109,7 +109,7 @@ def _environment(result: SearchResult) -> dict[str, Any]:
     """Return the environment of one kept run, the winner's first; empty without any."""
     store = Store(result.folder.parent.parent)
     names = [*(result.winner.runs if result.winner else ())]
-    names += [name for record in (*result.ranked, *result.records) for name in record.runs]
+    names += [name for record in result.records for name in record.runs]
     runs = (store.get(name) for name in dict.fromkeys(names))
     return next((run.environment for run in runs if run is not None), {})
 
@@ -120,18 +120,15 @@ def _environment(result: SearchResult) -> dict[str, Any]:
 def trials_table(result: SearchResult, axes: Sequence[Axis]) -> Table:
     """Return every trial, the best first; its CSV file has every figure in full."""
     repeated = ["standard deviation", "each"] if result.spec.executions > 1 else []
-    columns = ("trial", "score", *repeated, *(axis.name.replace("_", " ") for axis in axes),
+    columns = ("trial", "score", *repeated, *(plainly(axis.name) for axis in axes),
                "epochs trained", "seconds", "outcome")  # fmt: skip
     rows = []
     for trial in [*result.ranked, *(r for r in result.records if r.status != "completed")]:
         line = [Cell(trial.trial_id), number(trial.score)]
         if repeated:
-            done = trial.status == "completed"
-            spread = over_seeds([v for v in trial.values if v is not None]) if done else None
-            line += [
-                number(spread.deviation if spread and spread.n > 1 else None),
-                Cell(_values_text(trial.values)),
-            ]
+            scored = [value for value in trial.values if value is not None]
+            deviation = None if trial.score is None else over_seeds(scored).deviation
+            line += [number(deviation), Cell(_values_text(trial.values))]
         line += [_setting(trial.hyperparameters, axis.name) for axis in axes]
         line += [count(trial.epochs), number(trial.seconds, ".1f"), Cell(outcome_text(trial))]
         rows.append(line)
@@ -189,7 +186,7 @@ def published_table(result: SearchResult, runs: Sequence[Run]) -> Table | None:
                 if name is not None and figure in printed.get(name, {}):
                     one = printed[name][figure]
                     rows[name, figure] = (
-                        f"{study.name}: {name}", what, figure.replace(".", " "),
+                        f"{study.name}: {name}", what, plainly(figure),
                         Cell(published_text(one), one.best_reading),
                         _measured(result, runs, figure), one.where,
                     )  # fmt: skip
@@ -202,7 +199,7 @@ def published_table(result: SearchResult, runs: Sequence[Run]) -> Table | None:
 def _same(experiment: Mapping[str, Any], variants: Mapping[str, Experiment]) -> str | None:
     """Return the variant that is the experiment but for its seed and what a quick budget cuts.
 
-    Of those that differ only in their epochs it is the one of the same number, else the first.
+    Of those that differ only in their epochs it is the one of the nearest number.
     """
     try:
         own = Experiment.model_validate(experiment)
@@ -210,8 +207,7 @@ def _same(experiment: Mapping[str, Any], variants: Mapping[str, Experiment]) -> 
         return None
     alike = [name for name, variant in variants.items() if _recipe(variant) == _recipe(own)]
     epochs = own.training.epochs
-    same = [name for name in alike if variants[name].training.epochs == epochs]
-    return next(iter(same or alike), None)
+    return min(alike, key=lambda name: abs(variants[name].training.epochs - epochs), default=None)
 
 
 def _recipe(experiment: Experiment) -> tuple[Any, ...]:
@@ -224,19 +220,19 @@ def _best(
     printed: Mapping[str, Mapping[str, Published]], objective: str, *, maximizes: bool
 ) -> str | None:
     """Return the variant of the best published figure."""
-    of = {name: figures[objective].best_reading for name, figures in printed.items()
-          if objective in figures}  # fmt: skip
+    readings = {name: figures[objective].best_reading for name, figures in printed.items()
+                if objective in figures}  # fmt: skip
     pick = max if maximizes else min
-    return pick(of, key=lambda name: of[name]) if of else None
+    return pick(readings, key=lambda name: readings[name], default=None)
 
 
 def _measured(result: SearchResult, runs: Sequence[Run], figure: str) -> Cell:
     """Return the winner's own figure over fresh seeds."""
-    if figure == result.spec.objective.replace("_", ".", 1):
-        spread = None if result.winner is None else spread_of(result.winner, result.spec.objective)
+    objective, winner = result.spec.objective, result.winner
+    if figure == objective.replace("_", ".", 1):
+        spread = None if winner is None else spread_of(winner, objective)
     else:
-        values = [value for run in runs if (value := figure_of(run, figure)) is not None]
-        spread = over_seeds(values, bounds_of(figure)) if values else None
+        spread = spread_of_runs(runs, figure)
     return Cell(spread_text(spread), None if spread is None else spread.mean)
 
 
@@ -254,7 +250,7 @@ def show_search(result: SearchResult, terminal: "Console") -> None:
     table = trials_table(result, space_axes(result))
     shown = TerminalTable(box=None, pad_edge=False)
     for at, column in enumerate(table.columns):
-        shown.add_column(column.replace("score", spec.objective.replace("_", " ")),
+        shown.add_column(column.replace("score", plainly(spec.objective)),
                          justify="left" if at in table.text else "right")  # fmt: skip
     for row in table.cells[:SHOWN]:
         shown.add_row(*(cell.text for cell in row))

@@ -26,12 +26,7 @@ from kerascw.errors import CallError, KerascwError
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import with_seed
 from kerascw.quiet import import_tensorflow
-from kerascw.runs.many import (
-    open_trainers,
-    prepare,
-    run_many,
-    train_all_until,
-)
+from kerascw.runs.many import open_trainers, prepare, run_many, train_all_until
 from kerascw.runs.processes import Died
 from kerascw.runs.run import history_so_far
 from kerascw.runs.store import Run, Store
@@ -55,7 +50,7 @@ from tuning.records import (
 from tuning.summary import summary_of_search
 
 FRESH_SEEDS = 3
-"""Of each finalist."""
+"""With which each finalist is trained."""
 
 FAILURES = 5
 """So many trials in a row without a score, all for one cause, end a search."""
@@ -97,10 +92,7 @@ def run_search(
     """Search, train the finalists over fresh seeds, and return the result.
 
     Called again after a stop or a kill, it goes on; no trial is trained twice, lost or doubled.
-
-    Parameters
-    ----------
-    jobs, cluster, trainers : as for :func:`kerascw.runs.many.run_many`.
+    ``jobs``, ``cluster`` and ``trainers`` are those of :func:`kerascw.runs.many.run_many`.
 
     Raises
     ------
@@ -390,13 +382,15 @@ def choose(
     finalists = []
     for at, record in enumerate(chosen):
         own = runs[at * FRESH_SEEDS : (at + 1) * FRESH_SEEDS]
-        figures = [
-            kept_figure(run.history, run.experiment.training.keep, plan.space.objective)
-            for run in own
-        ]
-        seeds = tuple(run.experiment.seed for run in own)
-        names = tuple(run.name for run in own)
-        finalists.append(Finalist(record.trial_id, seeds, names, tuple(figures)))
+        keep, objective = own[0].experiment.training.keep, plan.space.objective
+        finalists.append(
+            Finalist(
+                record.trial_id,
+                seeds=tuple(run.experiment.seed for run in own),
+                runs=tuple(run.name for run in own),
+                values=tuple(kept_figure(run.history, keep, objective) for run in own),
+            )
+        )
     write_atomically(result.folder / FINALISTS, [asdict(finalist) for finalist in finalists])
     result = replace(result, finalists=tuple(finalists))
     if result.winner is None:
@@ -404,13 +398,13 @@ def choose(
     return result
 
 
-def winning_runs(result: SearchResult, store: Store) -> list[Run]:
-    """Return the winner's runs over fresh seeds, the best of them by validation first."""
+def winning_run(result: SearchResult, store: Store) -> Run:
+    """Return the winner's best run over fresh seeds, by its validation figure."""
     winner = result.winner
-    if winner is None:
-        raise CallError(f"search {result.label} has no winner yet")
+    assert winner is not None, "a search without a winner has ended with an error"
     pairs = zip(winner.values, winner.runs, strict=True)
-    runs = [store.get(name) for _, name in sorted(pairs, key=lambda p: result.spec.rank(p[0]))]
-    if not all(runs):
-        raise CallError(f"search {result.label}: runs of its winner are gone; run it again")
-    return [run for run in runs if run is not None]
+    _, name = min(pairs, key=lambda pair: result.spec.rank(pair[0]))
+    run = store.get(name)
+    if run is None:
+        raise CallError(f"search {result.label}: run {name} of its winner is gone; run it again")
+    return run

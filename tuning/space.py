@@ -11,12 +11,10 @@ that are optional::
     QUESTION = "Which rate and optimiser suit digits?"  # a line for the list and the report
     OBJECTIVE = "validation_loss"  # or "validation_accuracy", the default
     ORACLE = "bayesian"  # or "random", the default, "grid" or "hyperband"
-    TRIALS = 20  # at either budget; or, to tell them apart:
-    BUDGETS = {
+    BUDGETS = {  # 10 trials without it; "quick" is the default of the command
         "quick": Budget(trials=12, epochs=3, fraction=0.2),
         "full": Budget(trials=50),
     }
-    DEFAULT_BUDGET = "full"  # "quick" without it
 
     def base() -> Experiment:
         ...  # without this function: the recipe of `run fashion`
@@ -66,20 +64,15 @@ DIRECTIONS: dict[Objective, Literal["max", "min"]] = {
     "validation_accuracy": "max",
     "validation_loss": "min",
 }
-TRIALS = 10
-"""Of a space that names no number."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may cost: trials, epochs at most of each, and a part of the training data.
+    """What a search may cost."""
 
-    ``trials`` is None for all of a grid, or for one round of Hyperband.
-    """
-
-    trials: int | None = TRIALS
-    epochs: int | None = None  # None: as the experiment has them
-    fraction: float = 1.0  # of the training part, at most
+    trials: int | None = 10  # None: all of a grid, or one round of Hyperband
+    epochs: int | None = None  # of each trial, at most; None: as the experiment has them
+    fraction: float = 1.0  # of the training set, at most
 
 
 @dataclass(frozen=True)
@@ -92,14 +85,12 @@ class Space:
     objective: Objective
     oracle: Oracle
     budgets: dict[BudgetName, Budget]
-    default_budget: BudgetName
     source_sha256: str
     _space: Callable[[Any, Experiment], Any]
     _base: Callable[[], Any] | None
 
     @property
     def direction(self) -> Literal["max", "min"]:
-        """Whether more of the objective is better, or less."""
         return DIRECTIONS[self.objective]
 
     def base(self) -> Experiment:
@@ -200,27 +191,24 @@ def _read(name: str, path: Path) -> Space:
         question=there.get("QUESTION"),
         objective=one_of("OBJECTIVE", "validation_accuracy", DIRECTIONS),
         oracle=one_of("ORACLE", "random", ORACLES),
-        budgets=_budgets(path, there.get("BUDGETS", {}), there.get("TRIALS", TRIALS)),
-        default_budget=one_of("DEFAULT_BUDGET", "quick", BUDGETS),
+        budgets=_budgets(path, there.get("BUDGETS", {})),
         source_sha256=hashlib.sha256(source).hexdigest(),
         _space=there["space"],
         _base=there.get("base"),
     )
 
 
-def _budgets(path: Path, given: Any, trials: Any) -> dict[BudgetName, Budget]:
-    """Return both budgets, each as given or of so many trials."""
+def _budgets(path: Path, given: Any) -> dict[BudgetName, Budget]:
+    """Check the budgets of a space, and add the one that it leaves out."""
     if not isinstance(given, dict) or not all(isinstance(b, Budget) for b in given.values()):
         raise SpaceError(f"{path}: BUDGETS is no dict of tuning.space.Budget")
     for name in given:
         if name not in BUDGETS:
             raise SpaceError(f"{path}: BUDGETS has {name!r}; choose {choices(BUDGETS)}")
-    budgets: dict[BudgetName, Budget] = dict.fromkeys(BUDGETS, Budget(trials)) | given
-    for budget in budgets.values():
-        number = budget.trials
+        number = given[name].trials
         if number is not None and (not isinstance(number, int) or number < 1):
             raise SpaceError(f"{path}: {number!r} trials; a number from 1, or None for all")
-    return budgets
+    return dict.fromkeys(BUDGETS, Budget()) | given
 
 
 def _line_of(error: BaseException, path: Path) -> str:

@@ -19,6 +19,12 @@ def spread_of(finalist: Finalist, objective: str) -> Spread | None:
     return None if finalist.mean is None else over_seeds(values, bounds_of(objective))
 
 
+def spread_of_runs(runs: Sequence[Run], figure: str) -> Spread | None:
+    """Return the spread of a figure such as ``test.accuracy`` over runs, None if none has it."""
+    values = [value for run in runs if (value := figure_of(run, figure)) is not None]
+    return over_seeds(values, bounds_of(figure)) if values else None
+
+
 def tested(result: SearchResult) -> list[Run]:
     """Return the winner's runs over fresh seeds that are kept and were scored on the test set."""
     if result.winner is None:
@@ -30,38 +36,38 @@ def tested(result: SearchResult) -> list[Run]:
 
 def cautions(result: SearchResult) -> list[str]:
     """Return what a reader must know before the figures."""
-    spec, said = result.spec, []
+    spec, told = result.spec, []
     if spec.sample:
-        said.append("On the bundled sample, not the dataset: no figure compares with others'.")
+        told.append("On the bundled sample, not the dataset: no figure compares with others'.")
     if spec.budget == "quick":
         fraction = spec.base.get("data", {}).get("fraction", 1)
         epochs = (
             "all epochs" if spec.budget_epochs is None else f"at most {spec.budget_epochs} epochs"
         )
-        said.append(
+        told.append(
             f"Quick budget ({epochs}, {fraction:.0%} of the training set): what is best here need "
             "not be best with all epochs and images."
         )
     running = sum(trial.status == "running" for trial in result.records)
     if running:
-        said.append(f"{trials_text(running)} not finished: the same command goes on with them.")
+        told.append(f"{trials_text(running)} not finished: the same command goes on with them.")
     if result.ranked and not result.finalists:
-        said.append(
+        told.append(
             "No finalist was trained over fresh seeds yet. The best score of many trials is "
             "optimistic."
         )
     if result.finalists and spec.trials and len(result.records) < spec.trials:
-        said.append(
+        told.append(
             f"{trials_text(len(result.records))} of {spec.trials}: the oracle found no other "
             "combination."
         )
     if result.finalists and result.winner is None:
-        said.append("Every finalist diverged over fresh seeds: there is no winner.")
-    return said
+        told.append("Every finalist diverged over fresh seeds: there is no winner.")
+    return told
 
 
-def answers(result: SearchResult, runs: Sequence[Run] | None = None) -> list[Answer]:
-    """Return what the search found, as sentences; ``runs`` are those of :func:`tested`."""
+def answers(result: SearchResult) -> list[Answer]:
+    """Return what the search found, as sentences."""
     best, winner = result.best, result.winner
     question = "Which hyperparameters are best?"
     if best is None or best.score is None:
@@ -92,12 +98,9 @@ def answers(result: SearchResult, runs: Sequence[Run] | None = None) -> list[Ans
             f"{fresh}; it was number {rank} of {trials_text(len(result.ranked))}.",
         ),
     ]
-    runs = tested(result) if runs is None else runs
-    parts = []
-    for name in ("accuracy", "loss"):
-        values = [v for run in runs if (v := figure_of(run, f"test.{name}")) is not None]
-        if values:
-            parts.append(f"{name} {spread_text(over_seeds(values, bounds_of(name)))}")
+    runs = tested(result)
+    spreads = {name: spread_of_runs(runs, f"test.{name}") for name in ("accuracy", "loss")}
+    parts = [f"{name} {spread_text(spread)}" for name, spread in spreads.items() if spread]
     if parts:
         text = f"{', '.join(parts)}, mean {fresh}. No other trial's test figure was looked at."
         given.append(Answer("What does the winner score on the test set?", text))

@@ -28,8 +28,9 @@ from kerascw.runs.environment import command_line
 from kerascw.runs.store import Run, Store, check_writable
 from tuning.plan import planned_search
 from tuning.records import SearchResult, SearchSpec, TrialRecord
-from tuning.search import SearchWatcher, run_search, winning_runs
+from tuning.search import SearchWatcher, run_search, winning_run
 from tuning.space import ORACLES, load_space, named_spaces
+from tuning.text import settings_text
 
 _EXAMPLES = (
     "\b\npython -m kerascw tune --list\n"
@@ -74,7 +75,9 @@ _EXAMPLES = (
 @click.option(
     "--budget",
     type=click.Choice(["quick", "full"]),
-    help="quick: fewer trials, fewer epochs. [default: the space's own]",
+    default="quick",
+    show_default=True,
+    help="quick: fewer trials, epochs and images, as the space has it.",
 )
 @click.option("--name", help="The search's folder in runs/searches. [default: from the options]")
 @data_option
@@ -130,37 +133,30 @@ def tune(
         result = run_search(
             plan, store, jobs=jobs, cluster=cluster, data_dir=data_dir, watcher=progress
         )
-    _show(result, store, models / plan.spec.space, data_dir, terminal)
+    _show(result, store, models / plan.export_name, data_dir, terminal)
 
 
 def list_spaces() -> None:
     """Print a line for every named space: question, objective, oracle, trials."""
-    table = Table(
-        "space", "question", "objective", "oracle", "trials: quick", "full", "default", box=None
-    )
+    table = Table("space", "question", "objective", "oracle", "trials: quick", "full", box=None)
     for name in named_spaces():
         space = load_space(name)
         trials = [str(space.budgets[b].trials or "all") for b in ("quick", "full")]
-        table.add_row(
-            name, space.question, space.objective, space.oracle, *trials, space.default_budget
-        )
+        table.add_row(name, space.question, space.objective, space.oracle, *trials)
     console().print(table)
 
 
 def _show(
-    result: SearchResult,
-    store: Store,
-    models: Path,
-    data_dir: Path | None,
-    terminal: Console,
+    result: SearchResult, store: Store, folder: Path, data_dir: Path | None, terminal: Console
 ) -> None:
+    """Export the winner into ``folder``, write the page, and print both and the answers."""
     from kerascw.export.run import export_run
     from tuning.report import show_search, write_search
 
-    winner = winning_runs(result, store)[0]
+    winner = winning_run(result, store)
     exported = None
     if not winner.experiment.reconstructs:  # a SavedModel for predict needs a classifier
-        exported = export_run(winner, models, data_dir=data_dir)
+        exported = export_run(winner, folder, data_dir=data_dir)
     show_search(result, terminal)
     terminal.print(f"search report: {write_search(result, result.folder, command_line())}")
     if exported is not None:
@@ -210,7 +206,7 @@ class SearchProgress(SearchWatcher):
             seconds = "" if record.seconds is None else f", {record.seconds:.1f} s"
             self._console.print(
                 f"[{self._done}{of}] trial {record.trial_id}: {_outcome(record)}{seconds}   "
-                f"{_values(record)}   best {best}"
+                f"{settings_text(record):.60}   best {best}"
             )
 
     def planned(self, runs: int, kept: int, jobs: int) -> None:
@@ -241,12 +237,3 @@ def _outcome(record: TrialRecord) -> str:
     same = f", as trial {record.duplicate_of}" if record.duplicate_of else ""
     rung = "" if record.rung is None else f", {record.epochs} epochs"
     return f"{record.score:.4f}{each if len(record.values) > 1 else ''}{rung}{same}"
-
-
-def _values(record: TrialRecord) -> str:
-    """Return the hyperparameters, cut to 60 letters."""
-    text = " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in record.hyperparameters.items()
-    )
-    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -52,7 +52,7 @@ class Plan:
     def label(self) -> str:
         """Name of the study as it was run: with other settings it has another folder."""
         sample = ["sample"] if self.sample else []
-        return "-".join([self.study.name, self.budget, *sample, *_digest(self.changed)])
+        return "-".join([self.study.name, self.budget, *sample, *digest_of(self.changed)])
 
     @property
     def export_name(self) -> str | None:
@@ -70,7 +70,7 @@ class Plan:
             return None
         recipe = changed.pop("recipe", None)
         parts = [name, recipe, self.budget == "quick" and "quick", self.sample and "sample"]
-        return "-".join([*filter(None, parts), *_digest(changed)])
+        return "-".join([*filter(None, parts), *digest_of(changed)])
 
     @property
     def cautions(self) -> list[str]:
@@ -110,7 +110,8 @@ class Plan:
         )
 
 
-def _digest(changed: Mapping[str, Any]) -> list[str]:
+def digest_of(changed: Mapping[str, Any]) -> list[str]:
+    """Return six hexadecimal digits of changed settings; an empty list without any."""
     if not changed:
         return []
     text = json.dumps(changed, sort_keys=True, default=str)

@@ -158,21 +158,6 @@ def test_axes_have_the_ranges_and_scales_of_the_space(mixed: SearchResult) -> No
     assert (axes["layers"].low, axes["layers"].high) == (2, 5)
 
 
-@pytest.mark.parametrize(
-    ("axis", "value", "position"),
-    [
-        (Axis("x", 0, 10), 2.5, 0.25),
-        (Axis("x", 1e-4, 1e-1, "log"), 1e-3, 1 / 3),
-        (Axis("x", 1, 100, "reverse_log"), 91, 0.5),
-        (Axis("x", 3, 3), 3, 0.5),
-        (Axis("x", choices=("a", "b", "c")), "c", 5 / 6),
-        (Axis("x", choices=(False, True)), True, 0.75),
-    ],
-)
-def test_positions(axis: Axis, value: Any, position: float) -> None:
-    assert axis.position(value) == pytest.approx(position)
-
-
 def test_positions_are_kerastuners() -> None:
     """Where it draws a continuous value from: reverse_log is the one that is easily got wrong."""
     import keras_tuner
@@ -184,6 +169,8 @@ def test_positions_are_kerastuners() -> None:
         axis = Axis(known.name, 1.0, 100.0, known.sampling)
         for share in (0.1, 0.5, 0.9):
             assert axis.position(known.prob_to_value(share)) == pytest.approx(share)
+    assert Axis("one value", 3, 3).position(3) == 0.5
+    assert Axis("switch", choices=(False, True)).position(True) == 0.75
 
 
 def test_what_the_space_does_not_describe_has_the_range_that_was_seen() -> None:
@@ -208,12 +195,6 @@ def test_values_outside_of_what_is_described_have_a_place() -> None:
     ]
     (both,) = axes_of(one_name_twice, [])
     assert (both.low, both.high, both.condition) == (0.0, 0.99, "in some trials")
-
-
-def test_values_as_text() -> None:
-    assert [value_text(v) for v in (0.1, 1e-5, 128, False, "sgd")] == [
-        "0.1", "1e-05", "128", "no", "sgd",
-    ]  # fmt: skip
 
 
 # --- words ----------------------------------------------------------------------------------
@@ -496,17 +477,6 @@ def test_few_trials_are_told_and_fewer_give_none() -> None:
     assert importance((Axis("a", 0, 1),), [{"a": 0.5}] * 12, list(range(12))) == (
         "a is the only hyperparameter: it or chance makes all differences."
     )
-
-
-def test_importance_of_many_unordered_choices_is_found_in_time() -> None:
-    names = tuple("abcdefghijklmnopqrst")
-    axes = (Axis("name", choices=names), Axis("noise", 0, 1))
-    random = np.random.default_rng(0)
-    drawn = [{"name": names[n % 20], "noise": random.uniform()} for n in range(60)]
-    found = importance(axes, drawn, [names.index(values["name"]) // 7 for values in drawn])
-    assert isinstance(found, Importance)
-    assert found.shares[0].name == "name"
-    assert found.shares[0].low > found.shares[1].high
 
 
 def test_epochs_of_hyperbands_rungs_are_a_hyperparameter(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from kerascw.commands.main import main
 from kerascw.commands.tune import SearchProgress
 from kerascw.console import console
 from kerascw.errors import CallError, KerascwError
-from kerascw.experiment.spec import Experiment
+from kerascw.experiment.spec import DataSpec, Experiment
 from kerascw.runs.many import open_trainers, run_many
 from kerascw.runs.processes import Died
 from kerascw.runs.run import history_so_far
@@ -39,10 +39,11 @@ from tuning.space import ORACLES, Oracle, SpaceError, load_space, named_spaces
 BASE = """
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
+from tuning.space import Budget
 
 QUESTION = "Which rate and width suit digits?"
 OBJECTIVE = "validation_loss"
-TRIALS = 3
+BUDGETS = {"quick": Budget(trials=3)}
 
 def base():
     return Experiment.model_validate({
@@ -144,14 +145,14 @@ def space_file(folder: Path, body: str) -> str:
         ("import nothing_of_this_name\n", "my.py, line 1: ModuleNotFoundError: "),
         (f"{BASE}\nOBJECTIVE = 'test_accuracy'\ndef space(hp, base): return base\n",
          "my.py: OBJECTIVE is 'test_accuracy'; choose validation_accuracy or validation_loss"),
-        (f"{BASE}\nTRIALS = 0\ndef space(hp, base): return base\n",
+        (f"{BASE}\nBUDGETS = {{'quick': Budget(trials=0)}}\ndef space(hp, base): return base\n",
          "my.py: 0 trials; a number from 1, or None for all"),
         (f"{BASE}\nBUDGETS = {{'quick': 3}}\ndef space(hp, base): return base\n",
          "my.py: BUDGETS is no dict of tuning.space.Budget"),
         (f"{BASE}\ndef space(hp, base):\n    return {{'rate': 1}}\n",
          "my.py: space returned dict, not an Experiment"),
         (f"{BASE}\ndef space(hp, base):\n    return base / hp.Int('n', 1, 3)\n",
-         "my.py, line 17: space: TypeError: unsupported operand"),
+         "my.py, line 18: space: TypeError: unsupported operand"),
         (f"{BASE}\ndef space(hp, base):\n    return override(base, {{'model.depth': 1}})\n",
          "my.py: space: model.depth: no such field"),
         (f"{BASE}\ndef space(hp, base):\n    return override(base, "
@@ -199,6 +200,19 @@ def test_spaces_are_listed() -> None:
         assert f" {name} " in result.stdout
     with pytest.raises(SpaceError, match="or a file that ends in"):
         load_space("digits")
+
+
+def test_an_export_is_named_by_what_departs_from_the_space(digits: str) -> None:
+    def name(space: str, **options: Any) -> str:
+        return planned_search(space, **options).export_name
+
+    assert name(digits, budget="full") == "digits"
+    assert name(digits) == "digits-quick"
+    assert name("fashion", sample=True) == "fashion-quick-sample"
+    assert name("fashion", sample=True, budget="full") == "fashion-sample"
+    assert name("fashion", data=DataSpec(name="digits"), budget="full") == "fashion-digits"
+    changed = name(digits, budget="full", settings={"training.batch_size": 64})
+    assert re.fullmatch("digits-[0-9a-f]{6}", changed)
 
 
 # --- asked and told -------------------------------------------------------------------------
@@ -330,11 +344,9 @@ def test_the_batch_is_the_searchs_and_no_matter_of_jobs(
     options: dict[str, Any] = {"oracle": "bayesian", "name": "pairs"}
     first = search(digits, store, trainers, trials=6, batch=2, **options)
     assert first.records[:5] == searched("bayesian").records[:5]
-    told = Told()
-    again = search(digits, store, trainers, told, trials=7, **options)
+    again = search(digits, store, trainers, trials=7, **options)
     assert again.spec.batch == 2
     assert again.records[:6] == first.records
-    assert told.recalled == [f"{n:04}" for n in range(6)]
     with pytest.raises(CallError, match="another one: batch was 2, is 3"):
         search(digits, store, trainers, trials=7, batch=3, **options)
 
@@ -380,9 +392,6 @@ def test_loops_and_conditions_of_kerastuner(trainers: Any, store: Store, tmp_pat
         assert ("momentum" in values) == (values["optimizer"] == "sgd")
         widths = [values[f"units_{i}"] for i in range(values["layers"])]
         assert record.experiment["model"]["dense"] == widths
-    search(space, store, trainers, trials=3, name="loops-grown")
-    grown = search(space, store, trainers, trials=6, name="loops-grown")
-    assert grown.records == whole.records
 
 
 # --- what a trial may come to ---------------------------------------------------------------
@@ -475,16 +484,14 @@ def test_failures_for_one_cause_end_the_search(trainers: Any, store: Store, tmp_
     ("edit", "options", "said"),
     [
         (("1e-3, 0.1", "1e-3, 0.2"), {}, "hyperparameters.rate.max_value was 0.1, is 0.2"),
-        (("[4, 8]", "[4, 8, 16]"), {}, "hyperparameters.width.values was [4, 8], is [4, 8, 16]"),
         (('"width"', '"units"'), {}, "hyperparameters.width was {"),
-        (("    rate", "    hp.Boolean('more')\n    rate"), {}, "hyperparameters.more was null"),
         (('"epochs": 3', '"epochs": 4'), {}, "base.training.epochs was 3, is 4"),
         (("[width]", "[width, width]"), {}, "in trial 0000, experiment.model.dense was "),
-        (('"validation_loss"\nTRIALS', '"validation_accuracy"\nTRIALS'), {},
+        (('"validation_loss"\nBUDGETS', '"validation_accuracy"\nBUDGETS'), {},
          "objective was \"validation_loss\", is \"validation_accuracy\""),
         (("", ""), {"seed": 1}, "seed was 0, is 1"),
-        (("", ""), {"oracle": "grid"}, "oracle was \"random\", is \"grid\""),
         (("", ""), {"executions": 2}, "executions was 1, is 2"),
+        (("", ""), {"oracle": "grid"}, "oracle was \"random\", is \"grid\""),
         (("# of digits", ""), {}, ""),
     ],
 )  # fmt: skip
@@ -578,7 +585,7 @@ def test_a_search_killed_while_it_trains_comes_to_the_same_table(
     ]
     assert again.finalists == whole.finalists
     assert not (runs / ".damaged").exists()
-    assert (tmp_path / "models" / "digits" / "1" / "saved_model.pb").is_file()
+    assert (tmp_path / "models" / "digits-quick" / "1" / "saved_model.pb").is_file()
     assert (folder / "report.html").is_file()
 
 

@@ -39,12 +39,6 @@ def drawn(space: Space, seed: int, base: Experiment) -> tuple[dict[str, Any], Ex
     return dict(hp.values), space.experiment(hp, base)
 
 
-def test_the_named_spaces_are_there() -> None:
-    assert set(named_spaces()) >= {
-        "bag-variants", "bag-variants-grid", "bag-transfer", "cifar-schedule", "lenet", "fashion",
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_draw_is_a_valid_experiment_on_the_data_of_the_base(name: str) -> None:
     space = load_space(name)
@@ -95,19 +89,6 @@ def test_the_published_rows_lie_in_the_bayesian_space() -> None:
                     assert value in hyperparameter.values, name
         hp.values = values
         assert space.experiment(hp, space.base()) == row, name
-
-
-def test_momentum_is_a_hyperparameter_only_where_it_is_not_adam() -> None:
-    space = load_space("bag-variants")
-    kinds = set()
-    for seed in range(30):
-        values, experiment = drawn(space, seed, space.base())
-        kind = experiment.training.optimizer.kind
-        kinds.add(kind)
-        assert ("momentum" in values) == (kind != "adam")
-        if kind != "adam":
-            assert experiment.training.optimizer.momentum == values["momentum"]  # type: ignore[union-attr]
-    assert kinds == {"adam", "sgd", "rmsprop"}
 
 
 def test_bag_transfer_is_the_published_grid_of_twelve_cells() -> None:

@@ -1,7 +1,7 @@
-"""Which rate, optimiser and dropout suit the model whose weights are carried over?
+"""Which learning rate, optimiser and dropout suit the model whose weights are carried over?
 
     python -m kerascw tune bag-transfer                  # quick: 12 trials, some minutes
-    python -m kerascw tune bag-transfer --budget full    # 30 epochs on all pictures: an hour or two
+    python -m kerascw tune bag-transfer --budget full    # 30 epochs on all images: an hour or two
 
 The grid of "Convolutional Bag", part 5, on Fashion-MNIST-2 (the classes Pullover, Dress, Shirt,
 Sneaker and Ankle boot): 2 rates, 2 optimisers, 3 dropouts. Published best: SGD at 0.001 with

@@ -17,19 +17,15 @@ from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
 from kerascw.studies import bag
 from tuning.space import Budget
+from tuning.spaces.bag_variants import OBJECTIVE, base
 
 QUESTION = "Which of 21 hand-made variants has the lowest validation loss?"
-OBJECTIVE = "validation_loss"
 ORACLE = "grid"
 BUDGETS = {
     "quick": Budget(trials=None, epochs=4, fraction=0.1),
     "full": Budget(trials=None),
 }
-
-
-def base() -> Experiment:
-    """Return row 2 of the report."""
-    return bag.variants()["2 Optim2"]
+__all__ = ["BUDGETS", "OBJECTIVE", "ORACLE", "QUESTION", "base", "space"]
 
 
 def space(hp: Any, base: Experiment) -> Experiment:

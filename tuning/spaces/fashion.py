@@ -6,7 +6,7 @@
 
 The defaults are the recipe's own values, which a random or Bayesian search need not try: compare
 its winner with ``python -m kerascw run fashion --seeds 3``, which reaches 0.9324 ± 0.0073 on test
-with 5,000 pictures held out. Filters are not searched: the flagship is to train in minutes.
+with 5,000 images held out. Filters are not searched: the flagship is to train in minutes.
 """
 
 from typing import Any
@@ -45,6 +45,6 @@ def space(hp: Any, base: Experiment) -> Experiment:
     }
     rate = hp.Float("dropout", 0.0, 0.5, default=0.2)
     changes["model.dropout"] = [{"after": "flatten", "rate": rate}] if rate else []
-    flips = hp.Float("flips", 0.0, 0.5, default=0.5)  # the share of pictures that is mirrored
+    flips = hp.Float("flips", 0.0, 0.5, default=0.5)  # the share of images that is mirrored
     changes["training.augmentation"] = [{"kind": "flip", "probability": flips}] if flips else []
     return override(base, changes)
