@@ -792,9 +792,9 @@ def _without_files(experiment: Experiment) -> Experiment:
     changes: dict[str, Any] = {}
     if isinstance(experiment.model, Custom):
         module, _, function = experiment.model.builder.rpartition(":")
-        builder = f"{Path(module).name}:{function}" if module.endswith(".py") else None
-        builder = builder or experiment.model.builder
-        changes["model"] = experiment.model.model_copy(update={"file": "", "builder": builder})
+        name = Path(module).stem if module.endswith(".py") else module
+        here = {"file": "", "builder": f"{name}:{function}"}
+        changes["model"] = experiment.model.model_copy(update=here)
     if experiment.start is not None:
         source = _without_files(experiment.start.source)
         if source is not experiment.start.source:
