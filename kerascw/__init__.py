@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerascw.data import Dataset, data_named
+    from kerascw.data import data_named, load_data
     from kerascw.data.load import Data
     from kerascw.experiment.settings import override
     from kerascw.experiment.spec import Custom, DataSpec, Experiment
-    from kerascw.export.load import LoadedModel
+    from kerascw.export.load import load_model
     from kerascw.lab.study import Answer, Budget, Quick, Study, study
     from kerascw.report.product import Product
     from kerascw.runs.many import StudyWatcher
@@ -42,8 +42,10 @@ __all__ = [
 _LATE = {
     "Custom": "kerascw.experiment.spec",
     "Experiment": "kerascw.experiment.spec",
+    "data_named": "kerascw.data",
+    "load_data": "kerascw.data",
+    "load_model": "kerascw.export.load",
     "override": "kerascw.experiment.settings",
-    "data_named": "kerascw.data.load",
     **dict.fromkeys(("Answer", "Quick", "Study", "study"), "kerascw.lab.study"),
 }
 """Imported when first asked for: Pydantic takes longer than a small model needs to predict."""
@@ -160,19 +162,6 @@ def run(
     return product
 
 
-def load_data(
-    data: Data,
-    *,
-    data_dir: str | Path | None = None,
-    sample: bool = False,
-    **options: Any,
-) -> Dataset:
-    """Load a dataset by name, from a path or from arrays: see :func:`kerascw.data.load_data`."""
-    from kerascw import data as datasets
-
-    return datasets.load_data(data, data_dir=data_dir, sample=sample, **options)
-
-
 def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:
     """Build a Keras model from its spec, or from a dictionary with the spec's fields.
 
@@ -192,10 +181,3 @@ def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:
     if isinstance(spec, dict):
         spec = validated(ModelSpec, spec, "model.")
     return models.build_model(spec, *arguments, **named)
-
-
-def load_model(path: str | Path) -> LoadedModel:
-    """Load an exported model for prediction: see :func:`kerascw.export.load.load_model`."""
-    from kerascw.export import load
-
-    return load.load_model(path)

@@ -26,6 +26,7 @@ from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import have_threads
+from kerascw.training.watcher import Silent
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell's background job ignores it, and so would the commands that tests interrupt
@@ -42,6 +43,23 @@ def _threads() -> None:
 @pytest.fixture(scope="session")
 def sample() -> Dataset:
     return load_data("fashion_mnist", sample=True)
+
+
+class StopAfter(Silent):
+    """Stops a run after so many epochs, as Ctrl-C does."""
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+
+    def epoch(self, row: dict[str, float]) -> None:
+        if row["epoch"] == self._epochs:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="session")
+def stop_after() -> type[StopAfter]:
+    """``stop_after(2)`` is a watcher that stops a run after its second epoch."""
+    return StopAfter
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kerascw.commands.options import runs_option
+from kerascw.commands.options import folder_option, runs_option
 from kerascw.errors import CallError, KerascwError
 
 if TYPE_CHECKING:
@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("compare")
 @click.argument("names", metavar="RUN|STUDY...", nargs=-1, required=True)
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs/compare"),
-    show_default=True,
-    help="The folder for the figures.",
-)
+@folder_option("--output", "runs/compare", "The folder for the figures.")
 @runs_option
 def command(names: tuple[str, ...], output: Path, runs: Path) -> None:
     """Compare runs, or all runs of studies: table and overlaid curves."""

@@ -44,21 +44,16 @@ def list_datasets(data_dir: Path | None) -> None:
     known = _table("name", "title", "classes", "training", "test", "image")
     places = _table("name", "source", "where")
     for entry in CATALOG.values():
-        known.add_row(
-            entry.name,
-            entry.title,
-            str(len(entry.class_names)),
-            *(f"{count:,}" for count in entry.counts),
-            sides(entry.shape),
-        )
+        counts = (f"{count:,}" for count in entry.counts)
+        classes = str(len(entry.class_names))
+        known.add_row(entry.name, entry.title, classes, *counts, sides(entry.shape))
         copies = locate(entry, data_dir)
         if all(kind == "sample" for kind, _ in copies):
             places.add_row(entry.name, "not found", f"any of these helps: {remedies(entry)}")
         for kind, place in copies:
-            places.add_row(
-                entry.name,
-                *(("--sample", f"bundled {place}") if kind == "sample" else (kind, place)),
-            )
+            if kind == "sample":
+                kind, place = "--sample", f"bundled {place}"
+            places.add_row(entry.name, kind, place)
     terminal = console()
     terminal.print(known)
     terminal.print()
@@ -110,22 +105,20 @@ def show(
     suffix = "-sample" if dataset.source == "sample" else ""
     stem = re.sub(r"[^\w.]+", "_", dataset.title) if dataset.entry.name == "folder" else name
     file = output or Path("runs", "data", f"{stem}{suffix}.png")
-    augmented = file.with_name(f"{file.stem}-augmented.png")
+    drawn = {"images": file}
     try:
         draw_grid(dataset, file)
         if image is not None:
-            alone = file.with_name(f"{file.stem}-{image}.png")
-            draw_image(dataset, image, alone)
+            drawn[f"image {image}"] = file.with_name(f"{file.stem}-{image}.png")
+            draw_image(dataset, image, drawn[f"image {image}"])
         if specs is not None:
             import_tensorflow()
-            draw_augmented(dataset, specs, augmented)
+            drawn["augmented images"] = file.with_name(f"{file.stem}-augmented.png")
+            draw_augmented(dataset, specs, drawn["augmented images"])
     except OSError as error:
         raise KerascwError(f"--output: {file} cannot be written ({error.strerror})") from None
-    terminal.print(f"images: {file}")
-    if image is not None:
-        terminal.print(f"image {image}: {alone}")
-    if specs is not None:
-        terminal.print(f"augmented images: {augmented}")
+    for what, where in drawn.items():
+        terminal.print(f"{what}: {where}")
     next_step(terminal, f"data check {_again(name, options)}")
 
 
@@ -136,22 +129,19 @@ def _tables(dataset: Dataset) -> tuple[Table, Table, Table]:
     class_names = dataset.entry.class_names
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     parts = {name: part for name, part in splits.items() if part is not None}
-    summaries = {label: summarize(part, len(class_names)) for label, part in parts.items()}
+    summaries = [summarize(part, len(class_names)) for part in parts.values()]
     facts = _table("", *parts)
-    for row, values in {
-        "images": [f"{len(part):,}" for part in parts.values()],
-        "shape": [sides(part.images.shape[1:]) for part in parts.values()],
-        "type": [str(part.images.dtype) for part in parts.values()],
-        "pixel range": [f"{part.lowest} to {part.highest}" for part in summaries.values()],
-        "mean": [_of_255(part.mean) for part in summaries.values()],
-        "standard deviation": [_of_255(part.standard_deviation) for part in summaries.values()],
-    }.items():
-        facts.add_row(row, *values)
+    facts.add_row("images", *(f"{len(part):,}" for part in parts.values()))
+    facts.add_row("shape", *(sides(part.shape) for part in parts.values()))
+    facts.add_row("type", *(str(part.images.dtype) for part in parts.values()))
+    facts.add_row("pixel range", *(f"{part.lowest} to {part.highest}" for part in summaries))
+    facts.add_row("mean", *(_of_255(part.mean) for part in summaries))
+    facts.add_row("standard deviation", *(_of_255(part.standard_deviation) for part in summaries))
     balance = _table("class", "name", *parts)
     for label, class_name in enumerate(class_names):
         counts = [
             f"{summary.class_counts[label]:,} ({summary.class_counts[label] / len(part):.1%})"
-            for summary, part in zip(summaries.values(), parts.values(), strict=True)
+            for summary, part in zip(summaries, parts.values(), strict=True)
         ]
         balance.add_row(str(label), class_name, *counts)
     hashes = _table("array", "sha256")
@@ -187,24 +177,17 @@ def check(name: str, **options: Any) -> None:
 
 
 def _loaded(name: str, options: Mapping[str, Any]) -> Dataset:
-    size = options["size"]
-    spec = data_named(
-        name,
-        size=(size, size) if size else None,
-        fit=options["fit"],
-        bad_files=options["bad_files"],
-    )
+    size = (options["size"], options["size"]) if options["size"] else None
+    spec = data_named(name, size=size, fit=options["fit"], bad_files=options["bad_files"])
     return load_for(spec, data_dir=options["data_dir"], sample=options["sample"])
 
 
 def _again(name: str, options: Mapping[str, Any]) -> str:
     """Write a dataset and its options for another command."""
     words = [shlex.quote(name)] + ["--sample"] * options["sample"]
-    if options["data_dir"] is not None:
-        words.append(f"--data-dir {shlex.quote(str(options['data_dir']))}")
-    for option in ("size", "fit"):
+    for option in ("data_dir", "size", "fit"):
         if options[option] is not None:
-            words.append(f"--{option} {options[option]}")
+            words.append(f"--{option.replace('_', '-')} {shlex.quote(str(options[option]))}")
     return " ".join(words + ["--bad-files skip"] * (options["bad_files"] == "skip"))
 
 
@@ -215,42 +198,39 @@ def _expected(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _standing(dataset: Dataset) -> tuple[bool, str]:
-    """Return whether these are the published images, and a line that says so."""
-    title = dataset.entry.title
+    """Return whether these may be the published images, and a line that says what they are."""
+    title, left_out = dataset.entry.title, dataset.left_out
     expected = _expected(dataset)
+    is_sample = dataset.source == "sample"
+    if dataset.entry.name == "folder":
+        if not left_out:
+            return True, "your own images, none left out"
+        more = f" and {len(left_out) - 10:,} more" if len(left_out) > 10 else ""
+        named = ", ".join(left_out[:10])
+        return True, f"your own images; {len(left_out):,} left out: {named}{more}"
     if not expected:
-        return dataset.official_files is not False, _standing_of_files(dataset)
-    if tuple(dataset.sha256.values()) == expected:
-        if dataset.source == "sample":
-            return True, f"the bundled sample of {title}, unaltered"
-        return True, f"the published {title}, byte for byte"
-    if dataset.is_reordered:
-        return True, f"the published {title}: same images and labels, other order"
+        match dataset.official_files:
+            case True:
+                return True, f"the published {title}, by the MD5 of its files"
+            case False:
+                return False, f"not the published {title}, by the MD5 of its files"
+            case None:
+                known = f"no published hashes of {title} are known to compare these with"
+                return True, f"whole; {known}"
     different = [
         array
         for (array, digest), published in zip(dataset.sha256.items(), expected, strict=True)
         if digest != published
     ]
-    what = f"bundled sample of {title}" if dataset.source == "sample" else f"published {title}"
+    if not different and is_sample:
+        return True, f"the bundled sample of {title}, unaltered"
+    if not different:
+        return True, f"the published {title}, byte for byte"
+    if dataset.is_reordered:
+        return True, f"the published {title}: same images and labels, other order"
+    what = f"bundled sample of {title}" if is_sample else f"published {title}"
     counts = f"{len(dataset.train):,} and {len(dataset.test):,} images"
     return False, f"not the {what} ({', '.join(different)} differ; {counts})"
-
-
-def _standing_of_files(dataset: Dataset) -> str:
-    title = dataset.entry.title
-    if dataset.entry.name == "folder":
-        left_out = dataset.left_out
-        if not left_out:
-            return "your own images, none left out"
-        more = f" and {len(left_out) - 10:,} more" if len(left_out) > 10 else ""
-        return f"your own images; {len(left_out):,} left out: {', '.join(left_out[:10])}{more}"
-    match dataset.official_files:
-        case True:
-            return f"the published {title}, by the MD5 of its files"
-        case False:
-            return f"not the published {title}, by the MD5 of its files"
-        case None:
-            return f"whole; no published hashes of {title} are known to compare these with"
 
 
 def _heading(dataset: Dataset) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kerascw.errors import CallError
 from kerascw.experiment.settings import one_line
 from kerascw.experiment.spec import Experiment
+from kerascw.report.page import replace_text
 from kerascw.studies import study_named
 
 FILE = Path("docs/fidelity.toml")
@@ -34,13 +35,10 @@ class Setting(BaseModel):
     each: bool = False  # printed holds a value for every variant in turn
     note: str = ""
     why: str = ""  # of a deviation
-    pending: bool = False  # not in the code yet
 
     @property
     def status(self) -> str:
         """Whether the study follows the print, and the reason where it does not."""
-        if self.pending:
-            return "to come"
         return f"deviates: {self.why}" if self.why else "followed"
 
     @property
@@ -98,7 +96,6 @@ def values(setting: Setting) -> Iterator[tuple[str, Any, Any]]:
 def markdown(settings: list[Setting]) -> str:
     """Return the page: a table for each part of each report."""
     followed = sum(setting.status == "followed" for setting in settings)
-    deviating = sum(bool(setting.why) and not setting.pending for setting in settings)
     lines = [
         "# Faithful to the print",
         "",
@@ -106,8 +103,8 @@ def markdown(settings: list[Setting]) -> str:
         "`python -m kerascw fidelity --into docs/fidelity.md` from the studies and "
         "`docs/fidelity.toml`; a test compares each row with the study's experiments.",
         "",
-        f"{len(settings)} settings: {followed} followed, {deviating} deviate, each with the reason"
-        + (f", {rest} to come." if (rest := len(settings) - followed - deviating) else "."),
+        f"{len(settings)} settings: {followed} followed, {len(settings) - followed} deviate, each "
+        "with the reason.",
     ]
     heading = None
     for setting in settings:
@@ -162,9 +159,7 @@ def command(file: Path, into: Path | None) -> None:
     """
     settings = read_settings(file)
     for setting in settings:
-        if not setting.field or setting.pending:
-            continue
-        for name, value, stated in values(setting):
+        for name, value, stated in values(setting) if setting.field else ():
             if value != stated:
                 raise CallError(
                     f"{file}: {setting.study}, {name}: {setting.field} is {_text(value)}, "
@@ -174,7 +169,5 @@ def command(file: Path, into: Path | None) -> None:
     if into is None:
         click.echo(page, nl=False)
         return
-    temporary = into.with_name(f".{into.name}.writing")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(into)
+    replace_text(into, page)
     click.echo(f"{into}: {len(settings)} settings")

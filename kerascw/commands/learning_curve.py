@@ -61,7 +61,7 @@ _RESERVED = {"data.fraction": "--fractions", "seed": "--seeds", "start": "--init
 @data_dir_option
 @sample_option
 @runs_option
-def learning_curve(
+def command(
     dataset: str,
     fractions: str,
     jobs: int,

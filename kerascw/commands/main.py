@@ -13,23 +13,26 @@ from kerascw.errors import Interrupted, KerascwError
 from kerascw.experiment.own_file import place_of, reason_of
 
 _COMMANDS = {
-    "compare": "kerascw.commands.compare:command",
-    "data": "kerascw.commands.data:data",
-    "export": "kerascw.commands.export:command",
-    "fidelity": "kerascw.commands.fidelity:command",
-    "learning-curve": "kerascw.commands.learning_curve:learning_curve",
-    "list": "kerascw.commands.list:command",
-    "predict": "kerascw.export.predict:command",
-    "report": "kerascw.commands.report:command",
-    "results": "kerascw.commands.results:command",
-    "run": "kerascw.commands.run:command",
-    "show": "kerascw.commands.show:command",
-    "tensorboard": "kerascw.commands.tensorboard:command",
-    "tune": "kerascw.commands.tune:tune",
-    "verify": "kerascw.commands.verify:command",
-    "zoo": "kerascw.commands.zoo:command",
+    "compare": ("commands.compare:command", "Compare runs: one table and overlaid curves."),
+    "data": ("commands.data:data", "List the datasets, and show their images."),
+    "export": ("commands.export:command", "Export the model of a run."),
+    "fidelity": ("commands.fidelity:command", "Print the reports' settings beside the studies'."),
+    "learning-curve": ("commands.learning_curve:command", "Train on growing shares of a dataset."),
+    "list": ("commands.list:command", "List the studies and the recipes."),
+    "predict": ("export.predict:command", "Classify images with an exported model."),
+    "report": ("commands.report:command", "Draw the page of a run, study or search again."),
+    "results": ("commands.results:command", "Print measured figures beside the published ones."),
+    "run": ("commands.run:command", "Run a study: train, evaluate, draw, export."),
+    "show": ("commands.show:command", "Print a run, or list what is kept."),
+    "tensorboard": ("commands.tensorboard:command", "Show runs in TensorBoard, also in training."),
+    "tune": ("commands.tune:tune", "Search hyperparameters with KerasTuner's oracles."),
+    "verify": ("commands.verify:command", "Train a kept run anew and compare the two."),
+    "zoo": ("commands.zoo:command", "Export the models that come with the repository."),
 }
-"""Every command's module and function."""
+"""Module in ``kerascw`` and function of every command, and its line of help.
+
+``--help`` imports none of them.
+"""
 
 _CURES = {
     errno.ENOSPC: "free some space; the same command goes on from there",
@@ -49,9 +52,13 @@ class _Group(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        module, attribute = _COMMANDS[name].split(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        module, attribute = _COMMANDS[name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(f"kerascw.{module}"), attribute)
         return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
     def main(
         self,

@@ -3,24 +3,29 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kerascw.errors import CallError, Interrupted
+
+if TYPE_CHECKING:
+    from kerascw.commands.terminal import TrainingProgress
+    from kerascw.commands.tune import SearchProgress
+
+
+def folder_option(flag: str, default: str, says: str) -> Any:
+    """Return an option that names a folder, which need not exist yet."""
+    folder = click.Path(file_okay=False, path_type=Path)
+    return click.option(flag, type=folder, default=Path(default), show_default=True, help=says)
+
 
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     help="A folder with the dataset's files (also: KERASCW_DATA_DIR).",
 )
-runs_option = click.option(
-    "--runs",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="The folder that keeps the runs.",
-)
+runs_option = folder_option("--runs", "runs", "The folder that keeps the runs.")
 data_option = click.option(
     "--data",
     metavar="NAME|PATH|tfds:NAME|FILE.py:FUNCTION",
@@ -31,19 +36,9 @@ data_option = click.option(
 sample_option = click.option(
     "--sample", is_flag=True, help="Use the bundled sample, not the dataset."
 )
-models_option = click.option(
-    "--models",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("models"),
-    show_default=True,
-    help="The folder that exported models go to.",
-)
-saved_models_option = click.option(
-    "--saved-models",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("saved_models"),
-    show_default=True,
-    help="The folder of the models that come with the repository.",
+models_option = folder_option("--models", "models", "The folder that exported models go to.")
+saved_models_option = folder_option(
+    "--saved-models", "saved_models", "The folder of the models that come with the repository."
 )
 size_option = click.option(
     "--size", type=click.IntRange(min=1), help="Your images: pixels a side.  [default: auto]"
@@ -86,15 +81,8 @@ def setting(text: str) -> tuple[str, str]:
     return path, value
 
 
-class Stoppable(Protocol):
-    """A progress view."""
-
-    def stop(self) -> None:
-        """Remove it from the terminal."""
-
-
 @contextmanager
-def interruptible(progress: Stoppable) -> Iterator[None]:
+def interruptible(progress: "TrainingProgress | SearchProgress") -> Iterator[None]:
     """End the progress view in any case; after Ctrl-C, say how to go on."""
     try:
         yield

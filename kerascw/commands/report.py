@@ -12,6 +12,7 @@ from kerascw.errors import CallError
 if TYPE_CHECKING:
     from kerascw.report.index import Entry
     from kerascw.runs.store import Store
+    from kerascw.runs.summary import Summary
 
 
 @click.command()
@@ -63,9 +64,13 @@ def command(
 def entries(store: "Store") -> list["Entry"]:
     """List everything that the store keeps, searches included."""
     from kerascw.report.index import entries_of
-    from tuning.summary import summary_of_search
 
-    return entries_of(store, {"search": summary_of_search})
+    def of_search(folder: Path) -> "Summary":
+        from tuning.summary import summary_of_search  # needed only where a summary is missing
+
+        return summary_of_search(folder)
+
+    return entries_of(store, {"search": of_search})
 
 
 def draw(

@@ -1,10 +1,17 @@
 """The command ``show``: a run's figures, or what is kept."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kerascw.commands.options import runs_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kerascw.report.index import Entry
 
 
 @click.command("show")
@@ -12,12 +19,13 @@ from kerascw.commands.options import runs_option
 @runs_option
 def command(run_name: str | None, runs: Path) -> None:
     """Print RUN (a folder, a name or the beginning of a key), or list what is kept."""
-    from kerascw.commands.terminal import list_kept, show_run
     from kerascw.console import console, next_step
     from kerascw.runs.store import Store
 
     terminal, store = console(), Store(runs)
     if run_name is not None:
+        from kerascw.commands.terminal import show_run
+
         run = store.find(run_name)
         show_run(run, terminal)
         next_step(terminal, f"report {run.name} --open", runs)
@@ -30,8 +38,25 @@ def command(run_name: str | None, runs: Path) -> None:
     if not kept:
         terminal.print(f"No runs are kept in {store.folder}. Next: python -m kerascw run fashion")
         return
-    list_kept(kept, terminal)
+    _list_kept(kept, terminal)
     for _, content in kept_studies(store):
         if fault := origin_fault(content):
             terminal.print(fault, style="yellow", soft_wrap=True)
     next_step(terminal, "report --all --open", runs)
+
+
+def _list_kept(entries: Sequence["Entry"], console: "Console") -> None:
+    """Print a line for everything that is kept, the newest last, and what cannot be read."""
+    from rich.table import Table
+
+    columns = ("name", "kind", "dataset", "model", "figure", "measured", "over", "budget")
+    table = Table(*columns, box=None, pad_edge=False)
+    for entry in reversed(entries):
+        row = entry.summary
+        if not entry.fault:
+            table.add_row(row.name, row.kind, row.dataset, row.model, row.figure, row.text,
+                          row.seeds, row.budget)  # fmt: skip
+    console.print(table)
+    for entry in entries:
+        if entry.fault:
+            console.print(f"{entry.summary.name} cannot be read: {entry.fault}", style="yellow")

@@ -6,15 +6,13 @@ that are missing does.
 
 import contextlib
 import io
-import json
-import os
 import re
 import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -23,17 +21,14 @@ from typing import TYPE_CHECKING
 import click
 
 from kerascw.commands.options import data_dir_option, runs_option
-from kerascw.errors import CallError, KerascwError, choices
+from kerascw.errors import CallError, KerascwError, choices, counted
 
 if TYPE_CHECKING:
     from kerascw.data import Splits
     from kerascw.runs.store import Run, Store
 
-_STUDIES = ("studies",)
-"""The folders of the store that hold a folder for each study as it was run."""
-
-_SHOWN = 10
-"""An error names at most so many of the names that there are."""
+_EVENTS = "*/*tfevents*"
+"""Files of events in the folder of all runs' events."""
 
 _LOOK = 2.0
 """Seconds between two looks at the runs that a study has begun since."""
@@ -65,7 +60,7 @@ def command(
         shown.link()
         written = catch_up(shown.kept(), data_dir)
         if written:
-            click.echo(f"wrote the events of {written} run{'s' if written > 1 else ''}")
+            click.echo(f"wrote the events of {counted(written, 'run')}")
         url = serve(shown.folder, host, port)
         over = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -85,39 +80,31 @@ class Shown:
     folder: Path
     store: "Store"
     links: Callable[[], dict[str, str]] | None = None  # link name to run name; None: all runs
-    _made: set[str] = field(default_factory=set)
 
     def link(self) -> None:
         """Make a link to the events of each run in the folder, where there is none yet."""
         for name, run in (self.links() if self.links else {}).items():
-            if name in self._made:
-                continue
-            events = self.store.events_folder(run)
-            # TensorBoard complains at every look of a link to nothing
-            events.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).symlink_to(events.resolve(), target_is_directory=True)
-            self._made.add(name)
+            link, events = self.folder / name, self.store.events_folder(run)
+            if not link.is_symlink():
+                # TensorBoard complains at every look of a link to nothing
+                events.mkdir(parents=True, exist_ok=True)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(events.resolve(), target_is_directory=True)
 
     def kept(self) -> list["Run"]:
-        """Return the runs that are kept among those shown."""
+        """List the runs that are kept among those shown."""
         names = set(self.links().values()) if self.links else None
         return [run for run in self.store.all() if names is None or run.name in names]
 
 
 def chosen(name: str | None, store: "Store", scratch: Path) -> Shown:
-    """Return what a name stands for: a study as it was run last, a run, or None for all runs.
+    """Find what a name stands for: a study as it was run last, a run, or None for all runs.
 
-    ``scratch`` is an empty folder to make links in.
-
-    Raises
-    ------
-    CallError
-        There is no such thing; the message lists what there is.
+    ``scratch`` is an empty folder to make links in. A :class:`CallError` lists what there is.
     """
     if name is None:
         everything = store.events_folder("")
-        if not store.all() and not any(everything.glob("*/*tfevents*")):
+        if not store.all() and not any(everything.glob(_EVENTS)):
             raise CallError(f"no runs in {store.folder}; next: python -m kerascw run digits")
         return Shown(f"all runs in {store.folder}", everything, store)
     study = _study_folder(name, store)
@@ -128,7 +115,7 @@ def chosen(name: str | None, store: "Store", scratch: Path) -> Shown:
 
 
 def catch_up(runs: list["Run"], data_dir: Path | None) -> int:
-    """Write the events of kept runs that have none, and the images of all; return of how many.
+    """Write the events and images that kept runs lack; return how many runs got some.
 
     Images of the data are left out where there is no copy of the data: nothing is downloaded.
     """
@@ -145,14 +132,9 @@ def catch_up(runs: list["Run"], data_dir: Path | None) -> int:
 def serve(folder: Path, host: str, port: int | None) -> str:
     """Start TensorBoard in a thread of this process; return its address.
 
-    It runs without TensorFlow, which would print notices on standard error: a module of this name
-    is how TensorBoard's own builds say so (``tensorboard.compat``).
-
-    Raises
-    ------
-    KerascwError
-        The port is taken, or the host is not an address of this machine.
+    A :class:`KerascwError` says that the port is taken, or that the host is not this machine's.
     """
+    # it then runs without TensorFlow, which would print notices on standard error
     without_tensorflow = "tensorboard.compat.notf"
     sys.modules.setdefault(without_tensorflow, ModuleType(without_tensorflow))
     from tensorboard import program
@@ -185,44 +167,37 @@ def serve(folder: Path, host: str, port: int | None) -> str:
 
 
 def _study_folder(name: str, store: "Store") -> Path | None:
-    """Return the folder of a study as it was run, or of the study as it was run last."""
+    """Find the folder of a study as it was run, or of the study as it was run last."""
+    from kerascw.lab.run import KEPT, PLANNED
     from kerascw.studies import all_studies
 
     label = re.compile(re.escape(name) + r"(-(full|quick)(-sample)?(-[0-9a-f]{6})?)?")
-    folders = [
-        folder
-        for parent in _STUDIES
-        for folder in store.folder.glob(f"{parent}/*")
-        if label.fullmatch(folder.name) and _begun(folder) is not None
-    ]
-    if folders:
-        return max(folders, key=lambda folder: (folder.name == name, _begun(folder) or 0.0))
+    begun = {
+        file.parent: file.stat().st_mtime
+        for kind in (KEPT, PLANNED)
+        for file in store.folder.glob(f"studies/*/{kind}")
+        if label.fullmatch(file.parent.name)
+    }
+    if begun:
+        return max(begun, key=lambda folder: (folder.name == name, begun[folder]))
     if name in all_studies():
         raise CallError(f"study {name} was not run yet; next: python -m kerascw run {name}")
     return None
 
 
-def _begun(folder: Path) -> float | None:
-    """Return when the study in this folder was run last, None if it never was."""
-    from kerascw.lab.run import PLANNED
-
-    files = [path for path in (folder / PLANNED, folder / "study.json") if path.exists()]
-    return max((path.stat().st_mtime for path in files), default=None)
-
-
 def link_names(study: Path) -> dict[str, str]:
-    """Return what each run of a study is called in TensorBoard: link name to run name."""
-    from kerascw.lab.run import PLANNED
+    """Name the runs of a study by variant and seed: link name to run name."""
+    from kerascw.lab.run import KEPT, PLANNED
+    from kerascw.runs.summary import read_json
 
-    planned: dict[str, dict[str, str]]
     if (study / PLANNED).is_file():
-        planned = json.loads((study / PLANNED).read_text())
+        planned = read_json(study / PLANNED)
     else:  # run by an earlier version: runs stand for their seeds
-        kept = json.loads((study / "study.json").read_text())["runs"]
+        kept = read_json(study / KEPT)["runs"]
         planned = {variant: {run: run for run in runs} for variant, runs in kept.items()}
     links: dict[str, str] = {}
     for variant, repeats in planned.items():
-        folder = variant.replace("/", "-").replace(os.sep, "-").strip(". ") or "variant"
+        folder = variant.replace("/", "-").strip(". ") or "variant"
         for run, repeat in repeats.items():
             names = (f"{folder}/{repeat}{f' ({n})' if n > 1 else ''}" for n in count(1))
             links[next(name for name in names if name not in links)] = run
@@ -230,26 +205,24 @@ def link_names(study: Path) -> dict[str, str]:
 
 
 def _run_name(name: str, store: "Store") -> str:
-    """Return the name of a run that is kept or being trained."""
+    """Find the name of a run that is kept or being trained."""
     try:
         return store.find(name).name
     except CallError as error:
-        begun = sorted(path.parent.name for path in store.events_folder("").glob("*/*tfevents*"))
-        fit = [
-            run for run in begun if run.startswith(name) or run.rsplit("-", 1)[-1].startswith(name)
-        ]
+        begun = sorted(path.parent.name for path in store.events_folder("").glob(_EVENTS))
+        fit = [run for run in begun if run.startswith(name) or f"-{name}" in run]
         if len(fit) == 1:
             return fit[0]
         if "is one of" in str(error):
             raise
-    there = [folder.name for parent in _STUDIES for folder in store.folder.glob(f"{parent}/*")]
-    there = [*sorted(there)[-_SHOWN:], *begun[-_SHOWN:]]
+    studies = sorted(folder.name for folder in store.folder.glob("studies/*"))
+    there = [*studies[-10:], *begun[-10:]]
     among = f"there are {choices(there)}" if there else "there is none"
     raise CallError(f"no study and no run {name!r} in {store.folder}; {among}")
 
 
 def _splits_at_hand(run: "Run", data_dir: Path | None) -> "Splits | None":
-    """Return the run's data if a copy with the same images is on this machine, else None."""
+    """Load the run's data if a copy with the same images is on this machine, else None."""
     from kerascw.data import split
     from kerascw.data.catalogue import CATALOG
     from kerascw.data.load import dataset_for
@@ -260,10 +233,9 @@ def _splits_at_hand(run: "Run", data_dir: Path | None) -> "Splits | None":
         if not (spec.sample or spec.folder):
             copies = locate(CATALOG[spec.name], data_dir)
             if not any(kind != "sample" and "(incomplete" not in place for kind, place in copies):
-                return None
+                return None  # TFDS would download it
         dataset = dataset_for(spec, data_dir)
-        if dataset.fingerprint != run.environment["data"]["fingerprint"]:
-            return None
-        return split(dataset, spec)
     except (KerascwError, KeyError):
         return None
+    same = dataset.fingerprint == run.environment["data"]["fingerprint"]
+    return split(dataset, spec) if same else None

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -34,9 +34,6 @@ from kerascw.report.tables import Table as ReportTable
 from kerascw.report.tables import count, number
 from kerascw.runs.store import Run
 
-if TYPE_CHECKING:
-    from kerascw.report.index import Entry
-
 
 class _Rate(ProgressColumn):
     """Images per second of this sitting."""
@@ -50,10 +47,33 @@ class TrainingProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress: Progress | None = None
+        self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._images = self._epochs = 0
         self._since = time.monotonic()
+
+    def _begin_bar(
+        self, columns: Sequence[ProgressColumn], *, seconds: float, total: int, **task: Any
+    ) -> None:
+        """Show a bar, whose time left is estimated from the last ``seconds``."""
+        if not self._console.is_terminal:
+            return
+        self._bar = Progress(
+            *columns, TimeRemainingColumn(elapsed_when_finished=True),
+            console=self._console, speed_estimate_period=seconds, transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=total, **task)
+        self._bar.start()
+
+    def _move_bar(self, **task: Any) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, **task)
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
     def started(self, experiment: Experiment, images: int, epochs_done: int) -> None:
         """Show what begins, and the bar."""
@@ -66,29 +86,19 @@ class TrainingProgress:
             f"{counted(images, 'image')}, {counted(self._epochs, 'epoch')}{going_on}",
         )
         self._since = time.monotonic()
-        if self._console.is_terminal:
-            self._progress = Progress(
-                TextColumn("epoch {task.fields[epoch]}/" + str(self._epochs)),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f} %"),
-                _Rate(),
-                TimeRemainingColumn(elapsed_when_finished=True),
-                console=self._console,
-                speed_estimate_period=30,
-                transient=True,
-            )
-            self._task = self._progress.add_task(
-                "", total=images * self._epochs, completed=images * epochs_done,
-                epoch=min(epochs_done + 1, self._epochs),
-            )  # fmt: skip
-            self._progress.start()
+        epoch = TextColumn("epoch {task.fields[epoch]}/" + str(self._epochs))
+        percent = TextColumn("{task.percentage:>3.0f} %")
+        self._begin_bar(
+            [epoch, BarColumn(), percent, _Rate()],
+            seconds=30,
+            total=images * self._epochs,
+            completed=images * epochs_done,
+            epoch=min(epochs_done + 1, self._epochs),
+        )
 
     def images(self, epoch: int, done: int) -> None:
         """Move the bar."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(
-                self._task, completed=epoch * self._images + done, epoch=epoch + 1
-            )
+        self._move_bar(completed=epoch * self._images + done, epoch=epoch + 1)
 
     def epoch(self, row: dict[str, float]) -> None:
         """Print the epoch's line."""
@@ -111,12 +121,6 @@ class TrainingProgress:
         )
         if number == self._epochs:
             self.stop()
-
-    def stop(self) -> None:
-        """Take the bar away."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
 
 
 def print_table(table: ReportTable, console: Console) -> None:
@@ -175,39 +179,12 @@ def show_run(run: Run, console: Console) -> None:
     console.print(f"files: {run.folder}")
 
 
-def list_kept(entries: Sequence["Entry"], console: Console) -> None:
-    """Print a line for everything that is kept, the newest last, and what cannot be read."""
-    columns = ("name", "kind", "dataset", "model", "figure", "measured", "over", "budget")
-    table = Table(*columns, box=None, pad_edge=False)
-    for entry in reversed(entries):
-        row = entry.summary
-        if not entry.fault:
-            table.add_row(row.name, row.kind, row.dataset, row.model, row.figure, row.text,
-                          row.seeds, row.budget)  # fmt: skip
-    console.print(table)
-    for entry in entries:
-        if entry.fault:
-            console.print(f"{entry.summary.name} cannot be read: {entry.fault}", style="yellow")
-
-
-def _figure(run: Run, part: str) -> str:
-    """Return the one figure of a split that a single line has room for."""
-    figures = run.metrics.get(part)
-    if figures is None:
-        return "-"
-    if run.experiment.reconstructs:
-        return f"loss {figures['loss']:.5f}"
-    return f"{figures['accuracy']:.4f}"
-
-
 class StudyProgress(TrainingProgress):
     """A single run's epochs, or the runs of a study: done, running, left, time left."""
 
     def __init__(self, console: Console, *, sample: bool = False) -> None:
         super().__init__(console)
         self._sample = sample
-        self._bar: Progress | None = None
-        self._runs: TaskID | None = None
         self._total = self._done = self._jobs = 0
         self._images_trained = 0
         self._began: float | None = None  # of the first round, where there are several
@@ -229,18 +206,11 @@ class StudyProgress(TrainingProgress):
         if runs > 1:
             already = f", {kept} kept already" if kept else ""
             self._console.print(f"{runs} runs{already}, {missing} to train, {jobs} at a time")
-        if missing > 1 and self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.completed}/{task.total} runs"),
-                BarColumn(),
-                TextColumn("{task.fields[state]}"),
-                TimeRemainingColumn(elapsed_when_finished=True),
-                console=self._console,
-                speed_estimate_period=600,
-                transient=True,
-            )
-            self._runs = self._bar.add_task("", total=runs, completed=kept, state=self._state())
-            self._bar.start()
+        if missing > 1:
+            done = TextColumn("{task.completed}/{task.total} runs")
+            state = TextColumn("{task.fields[state]}")
+            columns = [done, BarColumn(), state]
+            self._begin_bar(columns, seconds=600, total=runs, completed=kept, state=self._state())
 
     def _state(self) -> str:
         left = self._total - self._done
@@ -252,27 +222,23 @@ class StudyProgress(TrainingProgress):
         self._done += 1
         metrics = run.metrics
         self._images_trained += images_trained(run)
-        figures = (
-            f"test {'' if run.experiment.reconstructs else 'accuracy '}{_figure(run, 'test')}"
-            if "test" in metrics
-            else f"diverged, {metrics['reason']}"
-        )
+        # a run that has weights and no test figures was trained on the test set
+        split = "test" if "test" in metrics else "train"
+        scores = metrics.get(split)
+        if scores is None:
+            figures = f"diverged, {metrics['reason']}"
+        elif run.experiment.reconstructs:
+            figures = f"{split} loss {scores['loss']:.5f}"
+        else:
+            figures = f"{split} accuracy {scores['accuracy']:.4f}"
         self._console.print(
             f"[{self._done}/{self._total}] {run.name} {repeat_text(run.experiment)}: "
             f"{counted(metrics['epochs_trained'], 'epoch')}, {figures}, "
             f"{run.environment['training_seconds']:.1f} s"
         )
-        if self._bar is not None and self._runs is not None:
-            self._bar.update(self._runs, completed=self._done, state=self._state())
-            if self._done == self._total:
-                self.stop()
-
-    def stop(self) -> None:
-        """Take the bars away."""
-        super().stop()
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self._move_bar(completed=self._done, state=self._state())
+        if self._done == self._total:
+            self.stop()
 
     def rate(self) -> str | None:
         """Describe how fast all runs were trained together; None if nothing was."""

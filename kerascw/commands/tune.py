@@ -11,6 +11,7 @@ from rich.table import Table
 from kerascw.commands.options import (
     data_dir_option,
     data_option,
+    fit_option,
     interruptible,
     jobs_option,
     models_option,
@@ -20,6 +21,7 @@ from kerascw.commands.options import (
     settings_option,
 )
 from kerascw.console import console, next_step
+from kerascw.data.image_files import Fit
 from kerascw.data.load import data_named
 from kerascw.errors import CallError
 from kerascw.runs.environment import command_line
@@ -77,6 +79,7 @@ _EXAMPLES = (
 @click.option("--name", help="The search's folder in runs/searches. [default: from the options]")
 @data_option
 @data_dir_option
+@fit_option
 @sample_option
 @settings_option
 @models_option
@@ -90,6 +93,7 @@ def tune(
     cluster: str | None,
     data: str | None,
     data_dir: Path | None,
+    fit: Fit | None,
     settings: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -114,7 +118,7 @@ def tune(
     terminal, store = console(), Store(runs)
     plan = planned_search(
         space,
-        data=None if data is None else data_named(data),
+        data=None if data is None else data_named(data, fit=fit),
         data_dir=data_dir,
         settings=dict(setting(text) for text in settings),
         **options,

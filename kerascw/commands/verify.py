@@ -17,7 +17,6 @@ def command(run_name: str, data_dir: Path | None, runs: Path) -> None:
     from kerascw.console import console, next_step
     from kerascw.data.load import dataset_for
     from kerascw.errors import KerascwError
-    from kerascw.quiet import import_tensorflow
     from kerascw.runs.environment import set_threads
     from kerascw.runs.store import Store
     from kerascw.runs.verify import verify
@@ -26,7 +25,6 @@ def command(run_name: str, data_dir: Path | None, runs: Path) -> None:
     store = Store(runs)
     run = store.find(run_name)
     dataset = dataset_for(run.experiment.data, data_dir)
-    import_tensorflow()
     set_threads(run.environment.get("threads") or cores())
     terminal = console()
     progress = TrainingProgress(terminal)

@@ -158,9 +158,7 @@ def make(
             "limits": list(model.limits),
         },
     }
-    temporary = version / EXTRA_FILE.parent / ".kerascw.json.writing"
-    write_json(temporary, document)
-    temporary.replace(version / EXTRA_FILE)
+    write_json(version / EXTRA_FILE, document)
     write_card(saved_models / model.name)
     return version
 

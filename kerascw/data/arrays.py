@@ -14,16 +14,15 @@ import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from kerascw.data.cache import cache_folder, replacing
 from kerascw.data.dataset import Dataset
 from kerascw.data.image_files import Fit, fitted, of_pixels, read_npz
-from kerascw.data.listing import PARTS
 from kerascw.data.names import shown
-from kerascw.data.own import checked_fit, checked_size, own_dataset, usual_size
+from kerascw.data.own import Options, own_dataset
 from kerascw.errors import CallError, DataError
 from kerascw.experiment.own_file import call_function, find_function, is_function, sha256_of
 from kerascw.experiment.spec import Folder
@@ -31,8 +30,10 @@ from kerascw.experiment.spec import Folder
 LARGEST_FILE = 2**35
 """Bytes of an .npz file, unpacked, that are read."""
 
-_NAMES = {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val")} | {
-    "test": ("x_test", "y_test")
+_NAMES = {
+    "train": ("x_train", "y_train"),
+    "validation": ("x_val", "y_val"),
+    "test": ("x_test", "y_test"),
 }
 _EXPECTED = "expected x_train and y_train, with x_test and y_test where there is a test set"
 
@@ -40,18 +41,8 @@ Split = tuple[np.ndarray, np.ndarray]
 """Images uint8 ``[n, h, w, 1 or 3]`` and int32 labels ``[n]``."""
 
 
-def describe_arrays(
-    path: str | Path,
-    *,
-    size: tuple[int, int] | None = None,
-    colour: bool | None = None,
-    fit: Fit | None = None,
-    bad_files: Literal["fail", "skip"] = "fail",  # there are no files that could be bad
-) -> Folder:
-    """Describe an .npz file, or ``FILE.py:FUNCTION``, as a spec.
-
-    Options as for :func:`kerascw.data.load.data_named`.
-    """
+def describe_arrays(path: str | Path, options: Options) -> Folder:
+    """Describe an .npz file, or ``FILE.py:FUNCTION``, as a spec."""
     if is_function(str(path)):
         module, function = find_function(str(path), "data")
         file = f"{module}:{function}"
@@ -60,7 +51,7 @@ def describe_arrays(
         if not os.path.isfile(file):
             raise CallError(f"{shown(file)}: no such file")
     splits, _ = _checked(_read(file), shown(file))
-    return _spec(file, splits, size, colour, fit)
+    return _spec(file, splits, options)
 
 
 def load_arrays(spec: Folder) -> Dataset:
@@ -72,14 +63,13 @@ def load_arrays(spec: Folder) -> Dataset:
         The file is damaged, or its arrays are not a dataset; names the array.
     """
     splits, class_names = _checked(_read(spec.path), shown(spec.path))
-    return _dataset(spec, splits, class_names, spec.path)
+    return _dataset(spec, splits, class_names)
 
 
-def of_arrays(data: tuple[Any, ...], **options: Any) -> Dataset:
+def of_arrays(data: tuple[Any, ...], options: Options) -> Dataset:
     """Make a dataset of ``(x_train, y_train)`` or ``(x_train, y_train, x_test, y_test)``."""
     splits, class_names = _checked(_named(data), "data")
-    spec = _spec("arrays", splits, **{"size": None, "colour": None, "fit": None} | options)
-    return _dataset(spec, splits, class_names, "arrays")
+    return _dataset(_spec("arrays", splits, options), splits, class_names)
 
 
 def keep(data: tuple[Any, ...]) -> Path:
@@ -198,43 +188,26 @@ def _checked_pair(images: np.ndarray, labels: np.ndarray, x: str, y: str) -> Spl
     return images, labels
 
 
-def _spec(
-    path: str,
-    splits: Mapping[str, Split],
-    size: tuple[int, int] | None,
-    colour: bool | None,
-    fit: Fit | None,
-    bad_files: str = "fail",
-) -> Folder:
-    sizes = {images.shape[1:3] for images, _ in splits.values()}
-    height, width = checked_size(size) or usual_size(sizes)
-    has_colour = any(images.shape[3] == 3 for images, _ in splits.values())
-    return Folder(
-        path=path,
-        height=height,
-        width=width,
-        colour=has_colour if colour is None else colour,
-        fit=checked_fit(fit),
-    )
+def _spec(path: str, splits: Mapping[str, Split], options: Options) -> Folder:
+    shapes = {images.shape[1:] for images, _ in splits.values()}
+    sizes = {(height, width) for height, width, _ in shapes}
+    return options.spec(path, sizes, has_colour=any(shape[2] == 3 for shape in shapes))
 
 
-def _dataset(
-    spec: Folder, splits: Mapping[str, Split], class_names: tuple[str, ...], location: str
-) -> Dataset:
+def _dataset(spec: Folder, splits: Mapping[str, Split], class_names: tuple[str, ...]) -> Dataset:
     shape = (spec.height, spec.width, 3 if spec.colour else 1)
-    there = [part for part in PARTS if part in splits]
-    images = [fitted_all(splits[part][0], shape, spec.fit) for part in there]
-    ends = np.cumsum([len(of_part) for of_part in images])
+    images = [fitted_all(of_split, shape, spec.fit) for of_split, _ in splits.values()]
+    ends = np.cumsum([len(of_split) for of_split in images])
     return own_dataset(
         spec,
         source="arrays",
-        location=location,
+        location=spec.path,
         class_names=class_names,
         images=images[0] if len(images) == 1 else np.concatenate(images),
-        labels=np.concatenate([splits[part][1] for part in there]),
+        labels=np.concatenate([labels for _, labels in splits.values()]),
         rows={
-            part: np.arange(end - len(of_part), end)
-            for part, of_part, end in zip(there, images, ends, strict=True)
+            split: np.arange(end - len(of_split), end)
+            for split, of_split, end in zip(splits, images, ends, strict=True)
         },
     )
 

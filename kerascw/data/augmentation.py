@@ -1,12 +1,11 @@
-"""Augmentation of a batch of uint8 pictures: stateless, seeded, the same eagerly and in tf.data.
+"""Augmentation of a batch of uint8 images: stateless, seeded, the same eagerly and in tf.data.
 
 Every operation takes and gives whole uint8 batches; where it computes in between (in float32), it
-rounds to the nearest whole value. What it draws is a function of its seed alone, for each picture
+rounds to the nearest whole value. What it draws is a function of its seed alone, for each image
 of the batch its own.
 
-Plain arithmetic on the batch is what is fast: at 32 pictures of 28 x 28 an elementwise operation
-takes 10 to 40 microseconds on one core, while one look-up of every pixel in a table of its
-picture's (into which brightness, contrast, autocontrast and solarize could be fused) takes 100.
+Plain arithmetic on the batch is fast: at 32 images of 28 x 28 an elementwise operation takes 10 to
+40 microseconds on one core, a look-up of every pixel in a table of its image's takes 100.
 
 Keras' preprocessing layers serve where they take a transformation that is drawn elsewhere and do
 what the published operation does: autocontrast is Keras' layer, rotate and zoom its
@@ -50,15 +49,15 @@ def augment(
     specs: tuple[AugmentationSpec, ...],
     seed: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Return pictures and labels with every operation applied in turn.
+    """Return images and labels with every operation applied in turn.
 
     Parameters
     ----------
     images : uint8 ``[n, height, width, channels]``.
-    labels : float32 ``[n, classes]``, one-hot or mixed; None where pictures are their own targets.
+    labels : float32 ``[n, classes]``, one-hot or mixed; None where images are their own targets.
         Only mixup and cutmix change them.
     specs : the operations, in order.
-    seed : int32 ``[2]``; the same seed gives the same pictures.
+    seed : int32 ``[2]``; the same seed gives the same images.
     """
     for number, spec in enumerate(specs):
         own_seed = tf.random.experimental.stateless_fold_in(seed, number)
@@ -75,7 +74,7 @@ def augment(
 
 
 def _draw(images: tf.Tensor, seed: tf.Tensor, count: int = 1) -> list[tf.Tensor]:
-    """Return ``count`` draws uniform in [0, 1) for every picture, each float32 ``[n, 1, 1, 1]``."""
+    """Return ``count`` draws uniform in [0, 1) for every image, each float32 ``[n, 1, 1, 1]``."""
     drawn = tf.random.stateless_uniform([count, tf.shape(images)[0], 1, 1, 1], seed)
     return tf.unstack(drawn, count)
 
@@ -85,7 +84,7 @@ def _between(draw: tf.Tensor, low: float, high: float) -> tf.Tensor:
 
 
 def _rounded(images: tf.Tensor) -> tf.Tensor:
-    """Return float pictures as uint8: cut to 0 to 255, rounded to the nearest."""
+    """Return float images as uint8: cut to 0 to 255, rounded to the nearest."""
     return tf.cast(tf.clip_by_value(images, 0, 255) + 0.5, tf.uint8)
 
 
@@ -103,7 +102,7 @@ def _shift(images: tf.Tensor, spec: Shift, seed: tf.Tensor) -> tf.Tensor:
     around = [spec.pixels, spec.pixels]
     padded = tf.pad(images, [[0, 0], around, around, [0, 0]])
     corner = tf.random.stateless_uniform([n, 2], seed, 0, 2 * spec.pixels + 1, tf.int32)
-    # two gathers, one an axis, cut every picture's own window without a loop over pictures
+    # two gathers, one an axis, cut every image's own window without a loop over images
     rows = tf.gather(padded, corner[:, :1] + tf.range(height), axis=1, batch_dims=1)
     moved = tf.gather(rows, corner[:, 1:] + tf.range(width), axis=2, batch_dims=1)
     return tf.ensure_shape(moved, images.shape)
@@ -120,20 +119,20 @@ def _zoom(images: tf.Tensor, spec: Zoom, seed: tf.Tensor) -> tf.Tensor:
 
 
 def rotated(images: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
-    """Return uint8 pictures turned counter-clockwise by float32 ``[n]`` degrees."""
+    """Return uint8 images turned counter-clockwise by float32 ``[n]`` degrees."""
     angle = degrees * (math.pi / 180)
     return _mapped(images, tf.cos(angle), tf.sin(angle))
 
 
 def zoomed(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Return uint8 pictures scaled by float32 ``[n]`` factors; 2 shows all twice as large."""
+    """Return uint8 images scaled by float32 ``[n]`` factors; 2 shows all twice as large."""
     # not 1 / factor: a graph is rewritten to this, which differs from it in the last bit
     inverse = tf.math.reciprocal(factor)
     return _mapped(images, inverse, tf.zeros_like(inverse))
 
 
 def _mapped(images: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor) -> tf.Tensor:
-    """Return the pictures turned and scaled about their middles, bilinear; gaps are black.
+    """Return the images turned and scaled about their middles, bilinear; gaps are black.
 
     Parameters
     ----------
@@ -177,12 +176,12 @@ def _contrast(images: tf.Tensor, spec: Contrast, seed: tf.Tensor) -> tf.Tensor:
 
 
 def brightened(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Return uint8 pictures, each times its factor, float32 ``[n, 1, 1, 1]``."""
+    """Return uint8 images, each times its factor, float32 ``[n, 1, 1, 1]``."""
     return _rounded(tf.cast(images, tf.float32) * factor)
 
 
 def contrasted(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Return uint8 pictures, each blended with its mean grey: a factor of 0 leaves that alone."""
+    """Return uint8 images, each blended with its mean grey: a factor of 0 leaves that alone."""
     pixels = tf.cast(images, tf.float32)
     mean = tf.reduce_mean(pixels, [1, 2], keepdims=True)
     if images.shape[3] == 3:
@@ -203,7 +202,7 @@ def _autocontrast(images: tf.Tensor, spec: Autocontrast, seed: tf.Tensor) -> tf.
 
 def _solarize(images: tf.Tensor, spec: Solarize, seed: tf.Tensor) -> tf.Tensor:
     (draw,) = _draw(images, seed)
-    # a threshold above all pixels leaves a picture as it is: one comparison, and no selection
+    # a threshold above all pixels leaves a image as it is: one comparison, and no selection
     threshold = tf.where(draw < spec.probability, float(spec.threshold), 256.0)
     pixels = tf.cast(images, tf.float32)
     return tf.cast(tf.where(pixels < threshold, pixels, 255 - pixels), tf.uint8)
@@ -244,7 +243,7 @@ def _erase(images: tf.Tensor, spec: Erase, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _partners(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Return int32 ``[n]``: every picture of the batch once, in an order that is drawn."""
+    """Return int32 ``[n]``: every image of the batch once, in an order that is drawn."""
     return tf.random.experimental.stateless_shuffle(tf.range(tf.shape(images)[0]), seed)
 
 
@@ -285,7 +284,7 @@ def _cutmix(
     drawn, row, column = _draw(images, seeds[2], 3)
     area = tf.where(drawn < spec.probability, _beta(images, spec.alpha, seeds[1]), 0.0)
     height, width = images.shape[1:3]
-    # as in the paper: the middle anywhere, the sides cut at the picture's edge
+    # as in the paper: the middle anywhere, the sides cut at the image's edge
     box_height, box_width = tf.floor(height * tf.sqrt(area)), tf.floor(width * tf.sqrt(area))
     top = tf.floor(row * height) - tf.floor(box_height / 2)
     left = tf.floor(column * width) - tf.floor(box_width / 2)

@@ -31,7 +31,7 @@ class CatalogEntry:
     layout: Literal["idx", "cifar10", "svhn"] | None = "idx"
     folders: tuple[str, ...] = ()  # where in a data directory they may be (.../raw: torchvision)
     tfds: str | None = None
-    tfds_train: tuple[str, ...] = ("train",)  # TFDS' parts that are the training part
+    tfds_train: tuple[str, ...] = ("train",)  # TFDS' splits that are the training set
     raw_unit: int = 1  # pixels are the published values times this
     system: Path | None = None  # where the system's package puts the files
     package: str | None = None
@@ -109,7 +109,7 @@ CATALOG: dict[str, CatalogEntry] = {
                 "081eae5798c4e56f5f64b86516e6efc18691e90fcc9e528ad108b3c0aa84431a",
             ),
             layout=None,
-            # 0 to 16 becomes 0 to 240, about what a picture file has
+            # 0 to 16 becomes 0 to 240, about what an image file has
             raw_unit=15,
             light_on_dark=True,
         ),
@@ -152,7 +152,7 @@ CATALOG: dict[str, CatalogEntry] = {
         ),
         CatalogEntry(
             name="svhn_extra",
-            title="SVHN with the extra pictures",
+            title="SVHN with the extra images",
             class_names=tuple("0123456789"),
             shape=(32, 32, 3),
             counts=(73_257 + 531_131, 26_032),

@@ -1,177 +1,78 @@
 """Read CIFAR-10 as its authors publish it: pickled batches, binary batches, or either's archive.
 
-The format is described at cs.toronto.edu/~kriz/cifar.html. Archives are read as a stream: nothing
-is unpacked to disk, and no member but the six batches is opened.
+The format is described at cs.toronto.edu/~kriz/cifar.html. A pickle is not unpickled: only the
+numbers and texts in it are looked at. Archives are read as a stream: nothing is unpacked to disk,
+and no member but the six batches is opened.
 """
 
 import gzip
-import io
 import os
-import pickle
 import pickletools
 import tarfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.data.layout import ROLES, Layout, check_labels
+from kerascw.data.layout import Arrays, Layout, Places, check_labels, one_line
 from kerascw.errors import DataError
 
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 BINARY_BATCHES = tuple(f"{name}.bin" for name in BATCHES)
 
-_SIZE = 3 * 32 * 32  # bytes of a picture: red, then green, then blue, each 32 rows of 32
+_SIZE = 3 * 32 * 32  # bytes of an image: red, then green, then blue, each 32 rows of 32
 _LARGEST = 2**26  # bytes of a batch that are read; those published have 31 million
 _LARGEST_ARCHIVE = 2**29  # bytes of an unpacked archive; those published have 186 million
 _REMEDY = "fetch the file again"
 
 Batch = tuple[np.ndarray, np.ndarray]
-"""Pictures uint8 ``[n, 3, 32, 32]`` and labels uint8 ``[n]``."""
+"""Images uint8 ``[n, 3, 32, 32]`` and whole-number labels ``[n]``, not yet checked."""
 
 
 # --- one batch ------------------------------------------------------------------------------
 
-
-class _PickledArray:
-    """What a pickled NumPy array states about itself; no memory is taken for it."""
-
-    kind: object = None
-    shape: object = None
-    fortran: object = False
-    raw: object = None
-
-    def __setstate__(self, state: tuple[object, ...]) -> None:
-        _, self.shape, self.kind, self.fortran, self.raw = state
-
-
-@dataclass
-class _PickledType:
-    """What a pickled NumPy dtype states about itself."""
-
-    name: object
-
-    def __setstate__(self, state: object) -> None:
-        """Pass over byte order and the like, which bytes do not have."""
-
-
-def _stand_ins() -> dict[tuple[str, str], object]:
-    """Make what takes the place of the globals that a pickled array refers to.
-
-    A pickle may call these with arguments of its choice, and NumPy's own would take any amount of
-    memory for an absurd shape, so these only note their arguments. They are made anew for every
-    batch, because a pickle may also set attributes of what it is given.
-    """
-
-    def array(*_: object) -> object:  # only ever an argument of the next one
-        raise pickle.UnpicklingError("calls numpy.ndarray itself")
-
-    def reconstruct(*_: object) -> _PickledArray:
-        return _PickledArray()
-
-    def from_buffer(buffer: object, kind: object, shape: object, order: object) -> _PickledArray:
-        made = _PickledArray()
-        made.raw, made.kind, made.shape, made.fortran = buffer, kind, shape, order != "C"
-        return made
-
-    def dtype(name: object, *_: object) -> _PickledType:
-        return _PickledType(name)
-
-    def encode(text: str, encoding: str) -> bytes:  # how Python 3 writes bytes in protocol 2
-        if encoding != "latin1":
-            raise pickle.UnpicklingError("misuses _codecs.encode")
-        return text.encode("latin1")
-
-    stand_ins: dict[tuple[str, str], object] = {
-        ("numpy", "ndarray"): array,
-        ("numpy", "dtype"): dtype,
-        ("_codecs", "encode"): encode,
-    }
-    for core in ("numpy.core", "numpy._core"):  # before NumPy 2, and since
-        stand_ins[f"{core}.multiarray", "_reconstruct"] = reconstruct
-        stand_ins[f"{core}.numeric", "_frombuffer"] = from_buffer
-    return stand_ins
-
-
-class _Confined(pickle.Unpickler):
-    """An unpickler that knows the names of arrays and looks nothing up in any module."""
-
-    def __init__(self, raw: bytes, where: str) -> None:
-        super().__init__(io.BytesIO(raw), encoding="bytes")  # Python 2 wrote the published ones
-        self._where = where
-        self._stand_ins = _stand_ins()
-
-    def find_class(self, module: str, name: str) -> object:
-        try:
-            return self._stand_ins[module, name]
-        except KeyError:
-            wanted = ascii(f"{module}.{name}"[:100])
-            raise DataError(
-                f"{self._where}: asks for {wanted}, which no batch of CIFAR-10 needs and which "
-                "might run code; nothing of it was run. Fetch the file from its authors' page"
-            ) from None
-
-
-_OPCODES = frozenset(
-    {
-        *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
-        *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINSTRING", "SHORT_BINSTRING"),
-        *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
-        *("EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS"),
-        *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
-        *("BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "MEMOIZE"),
-        *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
-    }
-)
-"""What a batch is written with in the protocols 2 to 5."""
-
-_FEW = {
-    # hashing tuples within tuples a million deep would end the process, and where each is twice
-    # in the next, last for ever
-    **dict.fromkeys(("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), "tuple"),
-    "REDUCE": "call",  # each may copy a text of the whole file
+_GLOBALS = {  # what a pickled array refers to, before NumPy 2 and since
+    *("numpy.core.multiarray _reconstruct", "numpy._core.multiarray _reconstruct"),
+    *("numpy ndarray", "numpy dtype", "_codecs encode"),
 }
-_MOST = 16  # of each of these kinds; NumPy writes an array with 6 tuples and 4 calls
+_CONSTANTS = {  # the opcodes of whole numbers and texts; a text may be bytes of Python 2
+    *("BININT", "BININT1", "BININT2", "BINSTRING", "SHORT_BINSTRING", "BINUNICODE"),
+}
 
 
-def _check_opcodes(raw: bytes) -> None:
-    """Refuse a pickle that would take memory or time out of proportion to its size.
+def _pickled_constants(raw: bytes, where: str) -> dict[str, list[Any]]:
+    """Return the numbers, texts and truth values that follow the keys ``data`` and ``labels``.
 
-    The unpickler in C believes what an opcode states: it makes room for a string of 64 GiB or a
-    memo of 2^32 entries before it looks whether they are there. :func:`pickletools.genops` reads
-    the same opcodes, checks lengths against what is there and carries nothing out.
+    :func:`pickletools.genops` lists a pickle's opcodes and carries none out. It also checks the
+    lengths that they state against what is there, so that no memory is taken for a mere claim.
     """
-    used: Counter[str] = Counter()
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(raw)):
-        name = opcode.name
-        if name not in _OPCODES:
-            raise pickle.UnpicklingError(f"opcode {ord(opcode.code):#04x}")
-        if name in ("BINPUT", "LONG_BINPUT") and (argument or 0) > count:
-            raise pickle.UnpicklingError(f"memo index {argument:,}")
-        if name in _FEW:
-            used[_FEW[name]] += 1
-            if used[_FEW[name]] > _MOST:
-                raise pickle.UnpicklingError(f"more than {_MOST} {_FEW[name]}s")
-
-
-def _shown(value: object) -> str:
-    """Return a short text for a value of an unknown kind: repr() might never end."""
-    if isinstance(value, int) and abs(value) < 2**63:
-        return str(value)
-    if isinstance(value, str | bytes):
-        return ascii(value[:20])
-    if isinstance(value, tuple) and 0 < len(value) <= 8 and all(type(v) is int for v in value):
-        return f"({', '.join(map(_shown, value))}{',' * (len(value) == 1)})"
-    return f"a {type(value).__name__}"
+    after: dict[str, list[Any]] = {"data": [], "labels": []}
+    current: list[Any] = []
+    for opcode, argument, _ in pickletools.genops(raw):
+        if opcode.name in ("GLOBAL", "INST") and argument not in _GLOBALS:
+            wanted = ascii(str(argument).replace(" ", ".")[:100])
+            raise DataError(
+                f"{where}: asks for {wanted}, which no batch of CIFAR-10 needs and which "
+                "might run code; nothing of it was run. Fetch the file from its authors' page"
+            )
+        if opcode.name == "PROTO" and argument != 2:
+            raise DataError(f"{where}: pickle protocol {argument}, expected 2; {_REMEDY}")
+        if opcode.name in ("NEWTRUE", "NEWFALSE"):
+            current.append(opcode.name == "NEWTRUE")
+        elif opcode.name in _CONSTANTS:
+            if isinstance(argument, str) and argument in after:
+                current = after[argument]
+            elif argument != "latin1":  # how Python 3 marks bytes that it writes as text
+                current.append(argument)
+    return after
 
 
 def read_pickled(raw: bytes, where: str) -> Batch:
-    """Read one batch of the Python version without letting the pickle call or look up anything.
+    """Read one batch of the Python version, a pickle of protocol 2, without unpickling it.
 
     Raises
     ------
@@ -180,42 +81,26 @@ def read_pickled(raw: bytes, where: str) -> Batch:
         Begins with ``where``.
     """
     try:
-        _check_opcodes(raw)
-        batch = _Confined(raw, where).load()
-    except DataError:
-        raise
-    except Exception as error:  # of any kind: EOFError, TypeError, MemoryError
-        raise DataError(f"{where}: cannot be unpickled ({_one_line(error)}); {_REMEDY}") from None
-    if not isinstance(batch, dict):
-        raise _unfit(where, f"pickled is {_shown(batch)}", "a dictionary")
-    data, labels = (batch.get(name.encode(), batch.get(name)) for name in ("data", "labels"))
-    if not isinstance(data, _PickledArray):
-        raise _unfit(where, "no array as its 'data'", "one")
-    kind = data.kind.name if isinstance(data.kind, _PickledType) else data.kind
-    if kind not in (b"u1", "u1", b"|u1", "|u1"):
-        raise _unfit(where, f"data of type {_shown(kind)}", "'u1' (unsigned bytes)")
-    match data.shape:
-        case (int(n), width) if 0 < n < 2**32 and width == _SIZE:
-            size = n * _SIZE
-        case shape:
-            raise _unfit(where, f"data of shape {_shown(shape)}", f"(n, {_SIZE})")
-    if data.fortran or not isinstance(data.raw, bytes | bytearray):
-        raise _unfit(where, "data that is not laid out row by row", "rows of bytes")
-    if len(data.raw) != size:
-        raise _unfit(where, f"{len(data.raw):,} bytes of data", f"{size:,} for {n:,} pictures")
-    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
-        raise _unfit(where, "no list of whole numbers as its 'labels'", "one")
+        after = _pickled_constants(raw, where)
+    except ValueError as error:
+        raise DataError(f"{where}: not a whole pickle ({one_line(error)}); {_REMEDY}") from None
+    labels = list(takewhile(lambda value: type(value) is int, after["labels"]))
+    match after["data"]:
+        # the arguments and the state of an array: its shape, its dtype, whether it is stored
+        # column by column (Fortran order), and its bytes
+        case [0, "b", 1, int(n), 3072, "u1", 0, 1, 3, "|", -1, -1, 0, False, str(text), *_]:
+            content = text.encode("latin1", "replace")
+        case _:
+            raise _unfit(where, "other data", f"an array of unsigned bytes of shape (n, {_SIZE})")
+    if n < 1 or len(content) != n * _SIZE:
+        raise _unfit(where, f"{len(content):,} bytes of data for {n:,} images", f"{_SIZE:,} each")
     if len(labels) != n:
-        raise _unfit(where, f"{len(labels):,} labels for {n:,} pictures", "as many")
-    for at, label in enumerate(labels):
-        if not 0 <= label <= 255:
-            raise _unfit(where, f"label {_shown(label)} at position {at:,} (from 0)", "0 to 9")
-    pictures = np.frombuffer(data.raw, np.uint8).reshape(-1, 3, 32, 32)
-    return pictures, np.array(labels, np.uint8)
+        raise _unfit(where, f"{len(labels):,} whole numbers as labels for {n:,} images", "as many")
+    return np.frombuffer(content, np.uint8).reshape(-1, 3, 32, 32), np.array(labels)
 
 
 def read_binary(raw: bytes, where: str) -> Batch:
-    """Read one batch of the binary version: rows of the label's byte and the picture's.
+    """Read one batch of the binary version: rows of the label's byte and the image's.
 
     Raises
     ------
@@ -225,7 +110,7 @@ def read_binary(raw: bytes, where: str) -> Batch:
     if not raw or len(raw) % (1 + _SIZE):
         raise DataError(
             f"{where}: {len(raw):,} bytes, expected a multiple of {1 + _SIZE:,} "
-            f"(a label and 3 x 32 x 32 pixels a picture); {_REMEDY}"
+            f"(a label and 3 x 32 x 32 pixels an image); {_REMEDY}"
         )
     rows = np.frombuffer(raw, np.uint8).reshape(-1, 1 + _SIZE)
     return rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0]
@@ -235,13 +120,6 @@ def _unfit(where: str, found: str, expected: str) -> DataError:
     return DataError(f"{where}: {found}, expected {expected} in a batch of CIFAR-10; {_REMEDY}")
 
 
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (
-        f"{type(error).__name__}: {ascii(lines[0])[1:-1]:.100}" if lines else type(error).__name__
-    )
-
-
 # --- where the batches are ------------------------------------------------------------------
 
 
@@ -249,7 +127,7 @@ def _one_line(error: Exception) -> str:
 class _Version:
     """One of the two that are published: six files, or an archive with them in a folder."""
 
-    files: tuple[str, ...]  # the test part last
+    files: tuple[str, ...]  # the test batch last
     folder: str
     archive: str
     read: Callable[[bytes, str], Batch]
@@ -273,9 +151,7 @@ def _look(folder: Path, entry: CatalogEntry) -> tuple[list[Path], list[str]]:
     return [], [*BATCHES]
 
 
-def _read(
-    files: Sequence[Path], entry: CatalogEntry
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Arrays, Places]:
     if len(files) == 1:
         (path,) = files
         (version,) = (version for version in _VERSIONS if version.archive == path.name)
@@ -293,19 +169,14 @@ def _read(
         missing = next(name for name in version.files if name not in batches)
         raise DataError(f"{files[0]}: {version.folder}/{missing} is not in it; {_REMEDY}")
     *train, test = version.files
-    arrays = {}
-    for part, names in (("train", train), ("test", [test])):
-        chosen = [batches.pop(name) for name in names]
-        labels = np.concatenate([of_batch for _, of_batch in chosen])
-        pictures = np.empty((len(labels), 32, 32, 3), np.uint8)
-        start = 0
-        for planes, of_batch in chosen:
-            pictures[start : start + len(of_batch)] = planes.transpose(0, 2, 3, 1)
-            start += len(of_batch)
-        arrays[f"{part} images"], arrays[f"{part} labels"] = pictures, labels
+    arrays: list[np.ndarray] = []
+    for names in (train, [test]):
+        planes, labels = zip(*(batches.pop(name) for name in names), strict=True)
+        images = np.empty((sum(map(len, labels)), 32, 32, 3), np.uint8)
+        np.concatenate([batch.transpose(0, 2, 3, 1) for batch in planes], out=images)
+        arrays += [images, np.concatenate(labels).astype(np.uint8)]
     where_train = str(files[0] if len(files) == 1 else files[0].parent)
-    where_test = places[test]
-    return arrays, dict(zip(ROLES, (where_train, where_train, where_test, where_test), strict=True))
+    return tuple(arrays), (where_train, where_train, places[test], places[test])
 
 
 def _content(path: Path) -> bytes:
@@ -356,10 +227,10 @@ def _members(path: Path, version: _Version) -> Iterator[tuple[str, bytes]]:
     except EOFError:
         raise DataError(f"{path}: the gzip stream ends early; {_REMEDY}") from None
     except OSError as error:
-        reason = error.strerror or f"damaged gzip: {_one_line(error)}"
+        reason = error.strerror or f"damaged gzip: {one_line(error)}"
         raise DataError(f"{path}: cannot be read ({reason}); {_REMEDY}") from None
     except Exception as error:  # tarfile and zlib have no common base
-        raise DataError(f"{path}: damaged archive ({_one_line(error)}); {_REMEDY}") from None
+        raise DataError(f"{path}: damaged archive ({one_line(error)}); {_REMEDY}") from None
 
 
 def _skip(file: Any, size: int) -> None:

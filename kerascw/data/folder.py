@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import PIL
@@ -28,59 +28,37 @@ from kerascw.data.image_files import FORMATS, Fit, Unreadable, fit_picture, pill
 from kerascw.data.layout import sides
 from kerascw.data.listing import PARTS, ImageFile, Listing, list_folder, list_manifest
 from kerascw.data.names import is_text, shown
-from kerascw.data.own import LARGEST_SIDE, checked_fit, checked_size, own_dataset, usual_size
+from kerascw.data.own import LARGEST_SIDE, Options, own_dataset
 from kerascw.errors import CallError, DataError, counted, option
 from kerascw.experiment.spec import Folder
 
 _CACHE_FORMAT = 2  # raised whenever the same files would be decoded to other arrays
 _ORIENTATION = 0x0112  # EXIF: 5 to 8 are turned by a quarter, so height and width change places
 _PATIENCE = 2.0  # seconds without a word
-_CHUNK = 16  # files that a thread reads at a time
 _NAMED = 3  # files that a message names
 
 _T = TypeVar("_T")
 
 
-def describe_folder(
-    path: str | Path,
-    *,
-    size: tuple[int, int] | None = None,
-    colour: bool | None = None,
-    fit: Fit | None = None,
-    bad_files: Literal["fail", "skip"] = "fail",
-) -> Folder:
-    """Describe a folder or manifest of images as a spec; only headers of the files are read.
-
-    Parameters
-    ----------
-    path : the folder, or a ``.csv`` file.
-    size, colour, fit : see :func:`kerascw.data.load.data_named`.
-    bad_files : what :func:`load_folder` does about images that cannot be read.
+def describe_folder(path: str | Path, options: Options) -> Folder:
+    """Describe a folder or a ``.csv`` manifest of images as a spec; only headers are read.
 
     Raises
     ------
     CallError
-        No such folder or file, or an option that cannot be.
+        No such folder or file.
     DataError
         Its layout is another.
     """
     root = os.path.abspath(os.path.expanduser(path))
     if not is_text(root):
         raise DataError(f"{shown(root)}: this path is no valid Unicode; rename it")
-    if bad_files not in ("fail", "skip"):
-        raise CallError(f"bad_files: {bad_files!r}; choose fail or skip")
-    size, fit = checked_size(size), checked_fit(fit)
     if not os.path.exists(root):
-        kind = "file" if root.lower().endswith((".csv", ".npz")) else "folder"
+        kind = "file" if root.lower().endswith(".csv") else "folder"
         raise CallError(f"{shown(root)}: no such {kind}")
     listing = _listed(root)
-    if size is None or colour is None:
-        sizes, any_colour = _in_common(listing.files, size is None, colour is None)
-        size = size or usual_size(sizes)
-        colour = any_colour if colour is None else colour
-    return Folder(
-        path=root, height=size[0], width=size[1], colour=colour, fit=fit, bad_files=bad_files
-    )
+    sizes, colour = _in_common(listing.files, options)
+    return options.spec(root, sizes, colour)
 
 
 def _listed(root: str) -> Listing:
@@ -99,36 +77,36 @@ def load_folder(spec: Folder) -> Dataset:
         has too few to split a test set off.
     """
     listing = _listed(os.path.abspath(spec.path))
-    images, bad = _pictures(listing, (spec.height, spec.width, 3 if spec.colour else 1), spec.fit)
-    unread = [f"{shown(listing.files[row].name)} ({bad[row]})" for row in sorted(bad)]
-    of_all = f"{len(bad):,} of {len(listing.files):,} images cannot be read"
+    images, bad = _read_all(listing, (spec.height, spec.width, 3 if spec.colour else 1), spec.fit)
     where = shown(listing.root)
+    unread = [f"{shown(listing.files[row].name)} ({bad[row]})" for row in sorted(bad)]
+    of_all = f"{where}: {len(bad):,} of {len(listing.files):,} images cannot be read"
     if bad and spec.bad_files == "fail":
         raise DataError(
-            f"{where}: {of_all}: {_first(unread)}; mend or remove them, or leave them out with "
+            f"{of_all}: {_first(unread)}; mend or remove them, or leave them out with "
             f"{option('bad_files', 'skip')}"
         )
     if bad:
-        warnings.warn(f"{where}: {of_all} and are left out: {_first(unread)}", stacklevel=2)
+        warnings.warn(f"{of_all} and are left out: {_first(unread)}", stacklevel=2)
     if listing.left_out:
         count = counted(len(listing.left_out), "other file is", "other files are")
         warnings.warn(f"{where}: {count} left out: {_first(listing.left_out)}", stacklevel=2)
-    labels = np.fromiter((file.label for file in listing.files), np.int32, len(listing.files))
-    part_of = np.array([PARTS.index(file.part) for file in listing.files])
-    readable = np.ones(len(labels), bool)
-    readable[list(bad)] = False
-    rows = {part: np.flatnonzero(part_of == at) for at, part in enumerate(PARTS)}
-    for part, chosen in rows.items():
-        if len(chosen) and not readable[chosen].any():
+    rows: dict[str, np.ndarray] = {}
+    for part in PARTS:
+        chosen = [row for row, file in enumerate(listing.files) if file.part == part]
+        readable = [row for row in chosen if row not in bad]
+        if chosen and not readable:
             raise DataError(f"{where}: none of the {part} images can be read")
+        if chosen:
+            rows[part] = np.array(readable)
     return own_dataset(
         spec,
         source="folder" if os.path.isdir(listing.root) else "manifest",
         location=listing.root,
         class_names=listing.class_names,
         images=images,
-        labels=labels,
-        rows={part: chosen[readable[chosen]] for part, chosen in rows.items() if len(chosen)},
+        labels=np.array([file.label for file in listing.files], np.int32),
+        rows=rows,
         left_out=(*unread, *listing.left_out),
     )
 
@@ -142,28 +120,25 @@ def _first(names: Sequence[str]) -> str:
 # --- what they have in common -----------------------------------------------------------------
 
 
-def _in_common(
-    files: Iterable[ImageFile], ask_size: bool, ask_colour: bool
-) -> tuple[set[tuple[int, int]], bool]:
+def _in_common(files: Iterable[ImageFile], options: Options) -> tuple[set[tuple[int, int]], bool]:
     """Find the heights and widths of the images, and whether any has colour.
 
-    Stops where what is asked is decided. Files without an image's header do not count.
+    Stops where all that is not asked for is decided. Files without a header do not count.
     """
     sizes: set[tuple[int, int]] = set()
-    colour = read = False
+    colour = False
     with pillow_filters():
         for file in files:
-            header = _header(file) if file.size >= 0 else None  # opening a pipe would hang
-            if header is None:
-                continue
-            read = True
-            height, width, has_colour = header
-            sizes.add((height, width))
-            colour = colour or has_colour
-            various = len(sizes) > 1 or max(height, width) > LARGEST_SIDE
-            if (various or not ask_size) and (colour or not ask_colour):
+            several = len(sizes) > 1 or any(max(size) > LARGEST_SIDE for size in sizes)
+            knows_size = options.size is not None or several
+            if knows_size and (options.colour is not None or colour):
                 break
-    return sizes, colour or not read
+            header = _header(file) if file.size >= 0 else None  # opening a pipe would hang
+            if header is not None:
+                height, width, has_colour = header
+                sizes.add((height, width))
+                colour = colour or has_colour
+    return sizes, colour or not sizes
 
 
 def _header(file: ImageFile) -> tuple[int, int, bool] | None:
@@ -184,7 +159,7 @@ def _header(file: ImageFile) -> tuple[int, int, bool] | None:
 # --- their pixels -----------------------------------------------------------------------------
 
 
-def _pictures(
+def _read_all(
     listing: Listing, shape: tuple[int, int, int], fit: Fit
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Read uint8 ``[n, *shape]``, a row for every file, and by row why a file has no image."""
@@ -215,28 +190,24 @@ def _decode(
     files: Sequence[ImageFile], images: np.ndarray, rows: Sequence[int], fit: Fit
 ) -> dict[int, str]:
     """Read the files of these rows into ``images``; return by row why a file has no image."""
-    if not rows:
-        return {}
     _, height, width, channels = images.shape
 
-    def read(chunk: Sequence[int]) -> dict[int, str]:
-        bad = {}
-        for row in chunk:
-            picture = fit_picture(files[row].path, (height, width, channels), fit)
-            if isinstance(picture, Unreadable):
-                bad[row] = picture.reason
-                images[row] = 0
-            else:
-                images[row] = picture.array
-        return bad
+    def read(row: int) -> str | None:
+        picture = fit_picture(files[row].path, (height, width, channels), fit)
+        if isinstance(picture, Unreadable):
+            images[row] = 0
+            return picture.reason
+        images[row] = picture.array
+        return None
 
     bad: dict[int, str] = {}
-    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     with pillow_filters():
         pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # Pillow decodes without the GIL
         try:
-            for found in _with_progress(pool.map(read, chunks), len(chunks)):
-                bad.update(found)
+            reasons = _with_progress(pool.map(read, rows), len(rows))
+            for row, reason in zip(rows, reasons, strict=True):
+                if reason is not None:
+                    bad[row] = reason
         finally:
             pool.shutdown(cancel_futures=True)  # where the user stops it
     return bad

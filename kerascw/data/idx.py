@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.data.layout import ROLES, Layout
+from kerascw.data.layout import Arrays, Layout, Places
 from kerascw.errors import DataError
 
 FILES = {  # the names that MNIST's authors gave, shared by its kin
@@ -40,15 +40,9 @@ def find_idx(folder: Path, name: str) -> Path | None:
 def read_idx(path: Path, dimensions: int, largest: int = 2**31) -> np.ndarray:
     """Read one IDX file of unsigned bytes, and no more of it than its header states.
 
-    Parameters
-    ----------
-    path : the file; gzip is told by its first bytes, not by its name.
-    dimensions : how many the array must have (3 for images, 1 for labels).
-    largest : the most bytes of data that are read; a file that states more is refused.
-
-    Returns
-    -------
-    uint8 array of the shape that the file's header states.
+    Gzip is told by the file's first bytes, not by its name. ``dimensions`` is 3 for images and 1
+    for labels; a file that states more than ``largest`` bytes of data is refused. The array is
+    uint8 of the shape that the file's header states.
 
     Raises
     ------
@@ -110,16 +104,14 @@ def _look(folder: Path, entry: CatalogEntry) -> tuple[list[Path], list[str]]:
     )
 
 
-def _read(
-    files: Sequence[Path], entry: CatalogEntry
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    arrays = {}
+def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Arrays, Places]:
     # room for other images than the catalogue's, so that an error can say what their size is
     largest = 2 * max(entry.counts) * math.prod(entry.shape)
-    for path, (role, (_, dimensions)) in zip(files, FILES.items(), strict=True):
+    arrays = []
+    for path, (_, dimensions) in zip(files, FILES.values(), strict=True):
         array = read_idx(path, dimensions, largest)
-        arrays[role] = array[..., None] if dimensions == 3 else array
-    return arrays, {role: str(path) for role, path in zip(ROLES, files, strict=True)}
+        arrays.append(array[..., None] if dimensions == 3 else array)
+    return tuple(arrays), tuple(map(str, files))
 
 
 def _expected(entry: CatalogEntry) -> str:

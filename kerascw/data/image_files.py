@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
@@ -20,7 +20,8 @@ from kerascw.errors import CallError, choices
 
 Invert = Literal["auto", "yes", "no"]
 Fit = Literal["pad", "crop", "stretch"]
-FITS: tuple[Fit, ...] = ("pad", "crop", "stretch")
+INVERTS = get_args(Invert)
+FITS = get_args(Fit)
 
 _SUFFIXES = {
     "PNG": (".png", ".apng"),
@@ -98,38 +99,29 @@ def read_pictures(
     sources : files of the :data:`FORMATS` of any size (of several frames the first); ``.npy`` or
         ``.npz`` with uint8 ``[h, w]``, ``[h, w, c]``, ``[n, h, w]`` or ``[n, h, w, c]`` (three
         dimensions are one image where the last has 1, 3 or 4); a folder, for all files below it
-        by name, without hidden files and linked folders; ``-`` for one image on standard input.
+        by name, without hidden files and linked folders; ``-`` for one image on ``stdin``.
     shape : height, width and channels (1 or 3) of the arrays that are wanted.
     light_on_dark : whether the model learned light things on black.
     invert : ``auto`` inverts an image with light corners where ``light_on_dark``, and never a
         stack: arrays are taken to be like the model's own data. ``yes`` inverts all, ``no`` none.
-    fit : how an image of another shape is brought to it: ``pad`` keeps all of it and fills up
-        with black, ``crop`` fills the frame and cuts off what is outside it, both at the same
-        aspect ratio and about the centre; ``stretch`` changes the aspect ratio.
-    stdin : what ``-`` reads, in place of ``sys.stdin.buffer``.
+    fit : how an image of another shape is brought to it, about its centre: ``pad`` keeps all of it
+        and fills up with black, ``crop`` cuts off what is outside the frame, ``stretch`` changes
+        the aspect ratio.
 
     Yields
     ------
     A :class:`Picture`, or what is there instead: of a folder's files that are no images by their
     names a :class:`LeftOut`, of all others an :class:`Unreadable`.
-
-    Raises
-    ------
-    CallError
-        ``shape`` with other channels, another ``invert`` or ``fit``; at the first image.
     """
     if shape[2] not in (1, 3):
         raise CallError(f"images of {shape[2]} channels: only 1 (grey) and 3 (RGB) can be read")
-    if invert not in ("auto", "yes", "no"):
-        raise CallError(f"invert: {invert!r}; choose {choices(('auto', 'yes', 'no'))}")
-    if fit not in FITS:
-        raise CallError(f"fit: {fit!r}; choose {choices(FITS)}")
+    for name, value, known in (("invert", invert, INVERTS), ("fit", fit, FITS)):
+        if value not in known:
+            raise CallError(f"{name}: {value!r}; choose {choices(known)}")
     for source in sources:
         name = os.fspath(source)
-        if name == "-":
-            found: Iterable[str | Unreadable] = [name]
-        else:
-            found = _files_below(name) if os.path.isdir(name) else [name]
+        is_folder = name != "-" and os.path.isdir(name)
+        found: Iterable[str | Unreadable] = _files_below(name) if is_folder else [name]
         for file in found:
             if isinstance(file, Unreadable):
                 yield file
@@ -216,8 +208,10 @@ def unread_format(suffix: str) -> str:
 def _read(file: str, stdin: BinaryIO | None) -> Iterator[tuple[str, Image.Image, bool]]:
     """Yield name, image of mode L or RGB, and whether it comes from a stack."""
     if file == "-":
-        stream = stdin or sys.stdin.buffer
-        yield file, _open(io.BytesIO(stream.read())), False
+        content = io.BytesIO((stdin or sys.stdin.buffer).read())
+        with pillow_filters():
+            image = _decoded(content)
+        yield file, image, False
         return
     _refuse_special(file)
     if os.path.splitext(file)[1].lower() in STACK_SUFFIXES:
@@ -228,19 +222,14 @@ def _read(file: str, stdin: BinaryIO | None) -> Iterator[tuple[str, Image.Image,
         for position, pixels in enumerate(array[None] if single else array):
             yield file if single else f"{file}[{position}]", of_pixels(pixels), True
     else:
-        with open(file, "rb") as stream:
-            image = _open(stream)
+        with open(file, "rb") as stream, pillow_filters():
+            image = _decoded(stream)
         yield file, image, False
 
 
 def _refuse_special(file: str) -> None:
     if os.path.exists(file) and not os.path.isfile(file):
         raise _NoPicture("not a regular file; pipe it in and name it -")  # open() might hang
-
-
-def _open(stream: BinaryIO) -> Image.Image:
-    with pillow_filters():
-        return _decoded(stream)
 
 
 def _decoded(stream: BinaryIO) -> Image.Image:
@@ -299,23 +288,23 @@ def fitted(
     if inverted:
         image = ImageOps.invert(image)
     if image.size == (width, height):
-        pass
-    elif fit == "stretch":
+        return np.asarray(image).reshape(shape)
+    if fit == "stretch":
         image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(image).reshape(shape)
+    # as ImageOps.pad, which rounds the short side of a 1000 x 1 image to 0: all black
+    # (Pillow 13) or an error (before)
+    scale = (max if fit == "crop" else min)(width / image.width, height / image.height)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    if fit == "crop":  # only what is seen is made: all of it may be a long strip
+        across, down = image.width / size[0], image.height / size[1]
+        box = (-left * across, -top * down, (width - left) * across, (height - top) * down)
+        image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
     else:
-        # as ImageOps.pad, which rounds the short side of a 1000 x 1 image to 0: all black
-        # (Pillow 13) or an error (before)
-        scale = (max if fit == "crop" else min)(width / image.width, height / image.height)
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        left, top = (width - size[0]) // 2, (height - size[1]) // 2
-        if fit == "crop":  # only the part that is seen is made: all of it may be a long strip
-            across, down = image.width / size[0], image.height / size[1]
-            box = (-left * across, -top * down, (width - left) * across, (height - top) * down)
-            image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
-        else:
-            scaled = image.resize(size, Image.Resampling.BILINEAR)
-            image = Image.new(image.mode, (width, height))
-            image.paste(scaled, (left, top))
+        scaled = image.resize(size, Image.Resampling.BILINEAR)
+        image = Image.new(image.mode, (width, height))
+        image.paste(scaled, (left, top))
     return np.asarray(image).reshape(shape)
 
 
@@ -364,22 +353,16 @@ def _read_stack(file: str) -> np.ndarray:
         if is_archive:
             arrays = read_npz(file, _MAX_NPZ_BYTES)
         else:  # mapped: a file that claims more than it has is refused before memory is taken
-            loaded: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+            arrays = {"": np.load(file, mmap_mode="r", allow_pickle=False)}
     except ValueError as error:
         if "pickle" in str(error) or "Python objects" in str(error):
             raise _NoPicture("no array of numbers; Python objects are never loaded") from None
         if "unpacked" in str(error):
             raise _NoPicture(str(error)) from None
         raise
-    if not is_archive:
-        if not _is_picture_like(loaded):
-            raise _NoPicture(
-                f"{_described(loaded)}; expected uint8 [n, h, w], [n, h, w, c] or [h, w]"
-            )
-        return loaded
     pictures = {name: array for name, array in arrays.items() if _is_picture_like(array)}
     if not pictures:
-        held = ", ".join(f"{name} {_described(array)}" for name, array in arrays.items())
+        held = ", ".join(f"{name} {_described(array)}".strip() for name, array in arrays.items())
         raise _NoPicture(
             f"no uint8 [n, h, w], [n, h, w, c] or [h, w] in it; it has {held or 'no arrays'}"
         )

@@ -1,18 +1,22 @@
 """What every source of a catalogued dataset shares: layouts of files, checks, and errors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.errors import DataError
+from kerascw.errors import DataError, printable
 
-ROLES = ("train images", "train labels", "test images", "test labels")
+Arrays = tuple[np.ndarray, ...]
+"""Training images, training labels, test images, test labels, as decoded.
 
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""By :data:`ROLES`: uint8 as decoded, images ``[n, height, width, channels]``, labels ``[n]``."""
+Images are uint8 ``[n, height, width, channels]``, labels ``[n]``.
+"""
+
+Places = tuple[str, ...]
+"""The file of each of :data:`Arrays`."""
 
 
 class NotHere(Exception):
@@ -29,27 +33,25 @@ class Layout:
 
     ``look(folder, entry)`` opens no file: it returns the paths of the files that are there, and
     the names of those that are missing beside them (no paths: the dataset is not there).
-    ``read(files, entry)`` takes these paths and returns, by :data:`ROLES`, the arrays and the file
-    of each; it raises a :class:`kerascw.errors.DataError` that names a damaged file.
-    :func:`checked` is called on the result. ``expected(entry)`` names the files for an error.
+    ``read(files, entry)`` takes these paths, and raises a :class:`kerascw.errors.DataError` that
+    names a damaged file; :func:`checked` is called on what it returns. ``expected(entry)`` names
+    the files for an error.
     """
 
     title: str  # such as "IDX files"
     look: Callable[[Path, CatalogEntry], tuple[list[Path], list[str]]]
-    read: Callable[[Sequence[Path], CatalogEntry], tuple[dict[str, np.ndarray], dict[str, str]]]
+    read: Callable[[Sequence[Path], CatalogEntry], tuple[Arrays, Places]]
     expected: Callable[[CatalogEntry], str]
 
 
-def checked(
-    arrays: Mapping[str, np.ndarray], places: Mapping[str, str], entry: CatalogEntry
-) -> Arrays:
-    """Check that arrays by :data:`ROLES`, each from its place, fit together and the entry."""
-    for part in ("train", "test"):
-        images, labels = arrays[f"{part} images"], arrays[f"{part} labels"]
-        where = places[f"{part} labels"]
+def checked(arrays: Arrays, places: Places, entry: CatalogEntry) -> Arrays:
+    """Return the arrays, having checked that they fit together and the entry."""
+    for first in (0, 2):
+        images, labels = arrays[first : first + 2]
+        where_images, where = places[first : first + 2]
         if images.shape[1:] != entry.shape:
             raise DataError(
-                f"{places[f'{part} images']}: images of {sides(images.shape[1:])}, expected "
+                f"{where_images}: images of {sides(images.shape[1:])}, expected "
                 f"{sides(entry.shape)} for {entry.title}; this is another dataset's file"
             )
         if len(images) != len(labels):
@@ -60,8 +62,7 @@ def checked(
         if not len(images):
             raise DataError(f"{where}: no examples; fetch the file again")
         check_labels(labels, where, entry)
-    train_images, train_labels, test_images, test_labels = (arrays[role] for role in ROLES)
-    return train_images, train_labels, test_images, test_labels
+    return arrays
 
 
 def sides(shape: tuple[int, ...]) -> str:
@@ -75,7 +76,7 @@ def sides(shape: tuple[int, ...]) -> str:
 
 def check_labels(labels: np.ndarray, where: str, entry: CatalogEntry) -> None:
     """Raise a DataError that begins with ``where`` if a label is no class of the entry's."""
-    wrong = labels >= len(entry.class_names)
+    wrong = (labels < 0) | (labels >= len(entry.class_names))
     if wrong.any():
         at = int(np.argmax(wrong))
         raise DataError(
@@ -83,3 +84,10 @@ def check_labels(labels: np.ndarray, where: str, entry: CatalogEntry) -> None:
             f"expected 0 to {len(entry.class_names) - 1} for {entry.title}; "
             "fetch the file again"
         )
+
+
+def one_line(error: Exception) -> str:
+    """Return an exception's type and the beginning of its text."""
+    lines = str(error).strip().splitlines()
+    name = type(error).__name__
+    return f"{name}: {printable(lines[0]):.300}" if lines else name

@@ -7,7 +7,6 @@ import csv
 import os
 import stat
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -57,7 +56,7 @@ class _Contents(NamedTuple):
     """What is directly in a folder, by name, without what is hidden."""
 
     folders: list[str]
-    pictures: list[os.DirEntry[str]]
+    images: list[os.DirEntry[str]]
     others: list[str]
 
 
@@ -72,7 +71,7 @@ def _contents(folder: str) -> _Contents:
                 if _is_folder(entry):
                     found.folders.append(name)
                 elif _suffix(name) in IMAGE_SUFFIXES:
-                    found.pictures.append(entry)
+                    found.images.append(entry)
                 elif os.path.exists(entry.path):  # a link that leads nowhere is passed over
                     found.others.append(name)
     except FileNotFoundError:
@@ -105,7 +104,7 @@ def list_folder(root: str) -> Listing:
     train = os.path.join(root, own_parts["train"]) if own_parts else root
     classes = _class_folders(train)
     if not classes:
-        direct = len(_contents(train).pictures)
+        direct = len(_contents(train).images)
         found = f", its {direct:,} images lie directly in it" if direct else " and no images"
         raise DataError(f"{shown(train)}: no class folders{found}; {_EXPECTED}")
     if len(classes) == 1:
@@ -129,7 +128,7 @@ def list_folder(root: str) -> Listing:
         before = len(files)
         for label, name in enumerate(classes):  # another split may lack a class
             if name in folders:
-                relative = f"{below}/{folders[name]}" if below else folders[name]
+                relative = os.path.join(below, folders[name])
                 found_files, others = _files_of_class(root, part, label, relative)
                 files += found_files
                 left_out += others
@@ -144,11 +143,10 @@ def _outside(root: str, own_parts: dict[str, str]) -> list[str]:
     """Name images that lie in no class folder, and folders that belong to no split."""
     left_out = []
     for below in ("", *own_parts.values()):
-        prefix = f"{below}/" if below else ""
         contents = _contents(os.path.join(root, below) if below else root)
         unread = [name for name in contents.others if _suffix(name) in UNREAD_SUFFIXES]
-        for name in (*(entry.name for entry in contents.pictures), *unread):
-            left_out.append(f"{shown(prefix + name)} (in no class folder)")
+        for name in (*(entry.name for entry in contents.images), *unread):
+            left_out.append(f"{shown(os.path.join(below, name))} (in no class folder)")
         if own_parts and not below:
             left_out += [
                 f"{shown(name)}/ (no train, validation or test folder)"
@@ -217,27 +215,26 @@ def _files_of_class(
     Linked folders are followed, but a folder is entered once, whatever path leads to it, and none
     that the class lies in.
     """
-    top = os.path.join(root, *folder.split("/"))
-    above = {*Path(top).parents, *Path(os.path.realpath(top)).parents}
-    seen = {identity for path in above if (identity := _identity(path)) is not None}
+    top = os.path.join(root, folder)
+    seen = {os.path.realpath(path) for path in Path(top).parents}
+    seen.update(map(str, Path(os.path.realpath(top)).parents))
     files: list[ImageFile] = []
     others: list[str] = []
     pending = [folder]
     while pending:
         name = pending.pop()
-        path = os.path.join(root, *name.split("/"))
-        identity = _identity(path)
-        if identity in seen:
+        path = os.path.join(root, name)
+        real = os.path.realpath(path)
+        if real in seen:
             continue
-        if identity is not None:
-            seen.add(identity)
+        seen.add(real)
         contents = _contents(path)
         others += [f"{name}/{other}" for other in contents.others]
         files += [
             _image_file(part, label, f"{name}/{entry.name}", entry.path)
-            for entry in contents.pictures
+            for entry in contents.images
         ]
-        pending += [f"{name}/{inner}" for inner in reversed(contents.folders)]
+        pending += [f"{name}/{inner}" for inner in contents.folders]
     if not files and (others or part == "train"):
         found = "nothing is there"
         if others:
@@ -259,19 +256,10 @@ def _files_of_class(
 def _image_file(part: str, label: int, name: str, path: str) -> ImageFile:
     try:
         facts = os.stat(path)
-        size = facts.st_size if stat.S_ISREG(facts.st_mode) else -1
-        return ImageFile(part, label, name, path, size, facts.st_mtime_ns)
     except (OSError, ValueError):  # not there, or no path at all: reported when it is read
         return ImageFile(part, label, name, path, -1, -1)
-
-
-def _identity(path: str | Path) -> tuple[int, int] | None:
-    """Return what is the same for all paths to a folder; None if the system does not say."""
-    try:
-        facts = os.stat(path)
-    except OSError:
-        return None
-    return (facts.st_dev, facts.st_ino) if facts.st_ino else None
+    size = facts.st_size if stat.S_ISREG(facts.st_mode) else -1
+    return ImageFile(part, label, name, path, size, facts.st_mtime_ns)
 
 
 # --- a manifest ---------------------------------------------------------------------------------
@@ -315,14 +303,24 @@ def list_manifest(file: str) -> Listing:
         raise DataError(f"{shown(file)}: it is not UTF-8; save it as CSV in UTF-8") from None
     except csv.Error as error:
         raise DataError(f"{shown(file)}: no CSV file ({error})") from None
-    class_names = _class_names(file, rows.values())
+    class_names = tuple(sorted({label for part, label, _ in rows.values() if part == "train"}))
+    for part, label, line in rows.values():
+        if label not in class_names:
+            raise DataError(
+                f"{shown(file)}, line {line}: no training image has the label {label} of this "
+                f"{part} image"
+            )
+    if len(class_names) < 2:
+        raise DataError(
+            f"{shown(file)}: {len(class_names)} labels among its training images; "
+            "expected 2 or more"
+        )
     base = os.path.dirname(file)
     files = [
         _image_file(part, class_names.index(label), path, os.path.join(base, path))
         for path, (part, label, _) in rows.items()
     ]
-    order = {part: number for number, part in enumerate(PARTS)}
-    files.sort(key=lambda file: (order[file.part], file.label, file.name))
+    files.sort(key=lambda file: (PARTS.index(file.part), file.label, file.name))
     return Listing(file, class_names, tuple(files))
 
 
@@ -335,24 +333,3 @@ def _checked_row(row: dict[str, str], where: str) -> tuple[str, str, str]:
     if split.lower() not in _PART_NAMES:
         raise DataError(f"{where}: split {shown(split)!r}; choose {choices(PARTS)}")
     return path, _PART_NAMES[split.lower()], shown(unicodedata.normalize("NFC", label.strip()))
-
-
-def _class_names(file: str, rows: Iterable[tuple[str, str, int]]) -> tuple[str, ...]:
-    """Return the labels of the training images, sorted; there are two or more, and no others."""
-    known: dict[str, int] = {}
-    first: dict[str, tuple[str, int]] = {}
-    for part, label, line in rows:
-        if part == "train":
-            known.setdefault(label, line)
-        first.setdefault(label, (part, line))
-    for label, (part, line) in first.items():
-        if label not in known:
-            raise DataError(
-                f"{shown(file)}, line {line}: no training image has the label {label} of this "
-                f"{part} image"
-            )
-    if len(known) < 2:
-        raise DataError(
-            f"{shown(file)}: {len(known)} labels among its training images; expected 2 or more"
-        )
-    return tuple(sorted(known))

@@ -1,16 +1,15 @@
 """Load a dataset by its name, from a path, or from arrays."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kerascw.data import arrays, folder, tfds
 from kerascw.data.catalogue import CATALOG, entry_for
-from kerascw.data.dataset import Dataset, Part, Splits
+from kerascw.data.dataset import Dataset, Splits
 from kerascw.data.names import shown
+from kerascw.data.own import Options
 from kerascw.data.sources import find
 from kerascw.data.splits import split
 from kerascw.errors import CallError, DataError, choices, option
@@ -56,7 +55,7 @@ def load_data(
     if isinstance(data, tuple):
         if sample:
             raise CallError(f"{option('sample', True)}: no sample of arrays is bundled")
-        return arrays.of_arrays(data, **options)
+        return arrays.of_arrays(data, _checked(options))
     return load_for(data_named(data, **options), data_dir=data_dir, sample=sample)
 
 
@@ -78,31 +77,37 @@ def data_named(data: Data | DataSpec, **options: Any) -> DataSpec:
     CallError, DataError
         An unknown name or option, or images that are not there.
     """
-    unknown = set(options) - {"size", "colour", "fit", "bad_files"}
-    if unknown:
-        known = ("data_dir", "sample", "size", "colour", "fit", "bad_files")
-        raise CallError(f"{min(unknown)}: no such option of data; choose {choices(known)}")
+    asked = _checked(options)
     if isinstance(data, DataSpec):
         return data
     if isinstance(data, tuple):
-        return _own(arrays.describe_arrays(arrays.keep(data), **options))
+        return _own(arrays.describe_arrays(arrays.keep(data), asked))
     if not isinstance(data, str | Path):
         raise CallError(
             f"data: {type(data).__name__}; expected a name, a path or a tuple of arrays"
         )
     name = str(data)
     if name.startswith(FOLDER):
-        options["fit"] = options.get("fit") or "pad"
-        return _own(_described(name.removeprefix(FOLDER), **options))
+        padded = replace(asked, fit=asked.fit or "pad")
+        return _own(_described(name.removeprefix(FOLDER), padded))
     if name.startswith(tfds.PREFIX):
-        return _own(tfds.describe_tfds(name, **options))
+        return _own(tfds.describe_tfds(name, asked))
     if name not in CATALOG and (isinstance(data, Path) or _is_path(name)):
-        return _own(_described(name, **options))
+        return _own(_described(name, asked))
     spec = DataSpec(name=entry_for(name).name)
     for given in ("size", "fit"):
-        if options.get(given) is not None:
+        if getattr(asked, given) is not None:
             raise CallError(f"{option(given)}: {name} has images of one shape; leave it out")
     return spec
+
+
+def _checked(options: dict[str, Any]) -> Options:
+    names = [field.name for field in fields(Options)]
+    unknown = set(options).difference(names)
+    if unknown:
+        known = ("data_dir", "sample", *names)
+        raise CallError(f"{min(unknown)}: no such option of data; choose {choices(known)}")
+    return Options(**options)
 
 
 def _own(spec: Folder) -> DataSpec:
@@ -115,10 +120,10 @@ def _is_path(name: str) -> bool:
     return is_file or is_function(name) or path.is_dir()
 
 
-def _described(path: str, **options: Any) -> Folder:
+def _described(path: str, options: Options) -> Folder:
     if Path(path).suffix.lower() == ".npz" or is_function(path):
-        return arrays.describe_arrays(path, **options)
-    return folder.describe_folder(path, **options)
+        return arrays.describe_arrays(path, options)
+    return folder.describe_folder(path, options)
 
 
 def data_label(spec: DataSpec) -> str:
@@ -149,15 +154,20 @@ def load_for(
     return folder.load_folder(own)
 
 
+@lru_cache(maxsize=4)
+def _loaded(whole: DataSpec, data_dir: Path | None) -> Dataset:
+    return load_for(whole, data_dir=data_dir)
+
+
 def dataset_for(spec: DataSpec, data_dir: str | Path | None = None) -> Dataset:
     """Load the dataset of an experiment, once a process."""
     whole = DataSpec(name=spec.name, sample=spec.sample, folder=spec.folder)
-    return _loaded(whole, None if data_dir is None else str(data_dir))
+    return _loaded(whole, None if data_dir is None else Path(data_dir))
 
 
-@lru_cache(maxsize=4)
-def _loaded(whole: DataSpec, data_dir: str | None) -> Dataset:
-    return load_for(whole, data_dir=data_dir)
+@lru_cache(maxsize=1)
+def _split(spec: DataSpec, data_dir: Path | None) -> Splits:
+    return split(dataset_for(spec, data_dir), spec)
 
 
 def splits_for(spec: DataSpec, data_dir: str | Path | None = None) -> Splits:
@@ -166,34 +176,20 @@ def splits_for(spec: DataSpec, data_dir: str | Path | None = None) -> Splits:
     Checking an experiment, training it, drawing its report and exporting it ask for the same
     splits, one after the other.
     """
-    return _split(spec, None if data_dir is None else str(data_dir))
-
-
-@lru_cache(maxsize=1)
-def _split(spec: DataSpec, data_dir: str | None) -> Splits:
-    return split(dataset_for(spec, data_dir), spec)
+    return _split(spec, None if data_dir is None else Path(data_dir))
 
 
 def _catalogued(name: str, data_dir: str | Path | None, sample: bool) -> Dataset:
     """Load a dataset of the catalogue from the first source that has it."""
     entry = entry_for(name)
-    found = find(entry, data_dir, sample)
-    images, labels, test_images, test_labels = found.arrays
-    dataset = Dataset(
-        entry,
-        Part(images, labels.astype(np.int32)),
-        Part(test_images, test_labels.astype(np.int32)),
-        found.source,
-        found.location,
-        official_files=found.official_files,
-    )
+    dataset = find(entry, data_dir, sample)
     sha256 = tuple(dataset.sha256.values())
     if sha256 == entry.sample_sha256:  # even where a data directory holds a copy of it
         return replace(dataset, source="sample")
     for other in CATALOG.values():  # MNIST's files and Fashion-MNIST's have the same names
         if other.name != name and sha256 in (other.sha256, other.sample_sha256):
             raise DataError(
-                f"{shown(found.location)}: these files are {other.title}, not {entry.title}; "
+                f"{shown(dataset.location)}: these files are {other.title}, not {entry.title}; "
                 f"ask for {other.name}, or name the folder with {entry.title}'s files"
             )
     return dataset

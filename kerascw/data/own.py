@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -15,28 +17,39 @@ from kerascw.experiment.spec import Folder
 LARGEST_SIDE = 96
 """Pixels up to which images that are all of one size keep it where none is asked for."""
 
-USUAL_SIDE = 32
-"""Pixels a side where no size is asked for and the images do not decide it."""
+_USUAL_SIZE = (32, 32)
 
 
-def checked_size(size: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Return height and width, or raise a CallError."""
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise CallError(f"size: {size}; expected height and width of 1 pixel or more")
-    return size
+@dataclass(frozen=True)
+class Options:
+    """What may be asked of one's own images; see :func:`kerascw.data.load.data_named`."""
 
+    size: tuple[int, int] | None = None
+    colour: bool | None = None
+    fit: Fit | None = None
+    bad_files: Literal["fail", "skip"] = "fail"
 
-def checked_fit(fit: Fit | None) -> Fit:
-    """Return how images are fitted, ``crop`` where nothing is asked, or raise a CallError."""
-    if fit is not None and fit not in FITS:
-        raise CallError(f"fit: {fit!r}; choose {choices(FITS)}")
-    return fit or "crop"
+    def __post_init__(self) -> None:
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+            raise CallError(f"size: {self.size}; expected height and width of 1 pixel or more")
+        if self.fit is not None and self.fit not in FITS:
+            raise CallError(f"fit: {self.fit!r}; choose {choices(FITS)}")
+        if self.bad_files not in ("fail", "skip"):
+            raise CallError(f"bad_files: {self.bad_files!r}; choose fail or skip")
 
-
-def usual_size(sizes: set[tuple[int, int]]) -> tuple[int, int]:
-    """Choose height and width for images of these sizes, where none is asked for."""
-    common = next(iter(sizes)) if len(sizes) == 1 else None
-    return common if common and max(common) <= LARGEST_SIDE else (USUAL_SIDE, USUAL_SIDE)
+    def spec(self, path: str, sizes: set[tuple[int, int]], has_colour: bool) -> Folder:
+        """Describe images of these heights and widths: what is not asked for, they decide."""
+        common = next(iter(sizes)) if len(sizes) == 1 else None
+        usual = common if common and max(common) <= LARGEST_SIDE else _USUAL_SIZE
+        height, width = self.size or usual
+        return Folder(
+            path=path,
+            height=height,
+            width=width,
+            colour=has_colour if self.colour is None else self.colour,
+            fit=self.fit or "crop",
+            bad_files=self.bad_files,
+        )
 
 
 def own_dataset(
@@ -72,13 +85,11 @@ def own_dataset(
     if "test" not in rows:
         rows["train"], rows["test"] = _with_test(where, class_names, rows["train"], labels, spec)
     parts = {name: _part(images, labels, chosen) for name, chosen in rows.items()}
-    shape = (spec.height, spec.width, 3 if spec.colour else 1)
-    assert images.shape[1:] == shape, f"{images.shape} for {shape}"
     entry = CatalogEntry(
         name="folder",
         title=shown(os.path.basename(location)) or where,
         class_names=tuple(class_names),
-        shape=shape,
+        shape=(spec.height, spec.width, 3 if spec.colour else 1),
         counts=(len(parts["train"]), len(parts["test"])),
         layout=None,
     )

@@ -70,9 +70,9 @@ def training_batches(
     ``[batch, classes]`` (mixed ones after mixup and cutmix) or, where ``classes`` is None, the same
     images as float32 in [0, 1]. With ``heads`` the targets are a dictionary, a head a key.
     """
-    n, pictures = len(part), part.images
-    in_place = isinstance(pictures, Rows) or pictures.nbytes > LARGE
-    images = None if in_place else tf.constant(pictures)
+    n, source = len(part), part.images
+    in_place = isinstance(source, Rows) or source.nbytes > LARGE
+    images = None if in_place else tf.constant(source)
     labels = None if classes is None else tf.one_hot(part.labels, classes)
 
     # AutoGraph has nothing to convert here; its conversion writes temporary Python files
@@ -87,8 +87,8 @@ def training_batches(
     @tf.autograph.experimental.do_not_convert
     def gathered(step: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
         if images is None:
-            batch = tf.numpy_function(pictures.__getitem__, [positions], tf.uint8)
-            batch = tf.ensure_shape(batch, (None, *pictures.shape[1:]))
+            batch = tf.numpy_function(source.__getitem__, [positions], tf.uint8)
+            batch = tf.ensure_shape(batch, (None, *source.shape[1:]))
         else:
             batch = tf.gather(images, positions)
         targets = None if labels is None else tf.gather(labels, positions)

@@ -2,32 +2,21 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kerascw.data import cifar10, idx, svhn
 from kerascw.data.catalogue import CatalogEntry
+from kerascw.data.dataset import Dataset, Part
 from kerascw.data.layout import Arrays, Layout, NotHere, checked
 from kerascw.data.layout import NotFoundError as NotFoundError  # for those who ask a source
 from kerascw.data.tfds import prepared_by_tfds, read_catalogued
 from kerascw.errors import CallError, DataError, choices, option
 
 ENVIRONMENT_VARIABLE = "KERASCW_DATA_DIR"
-
-
-@dataclass(frozen=True)
-class Found:
-    """A dataset's arrays, the kind of source that had them, and where."""
-
-    arrays: Arrays
-    source: str
-    location: str
-    official_files: bool | None = None  # by the MD5 of its files; None: not known
-
 
 LAYOUTS: dict[str, Layout] = {
     "idx": idx.LAYOUT,
@@ -42,7 +31,28 @@ def _layout(entry: CatalogEntry) -> Layout:
     return LAYOUTS[entry.layout]
 
 
-def read_folder(folder: Path, entry: CatalogEntry) -> tuple[Arrays, bool | None]:
+def _dataset(
+    entry: CatalogEntry,
+    arrays: Arrays,
+    source: str,
+    location: str,
+    official_files: bool | None = None,
+) -> Dataset:
+    images, labels, test_images, test_labels = arrays
+    return Dataset(
+        entry,
+        Part(images, labels.astype(np.int32)),
+        Part(test_images, test_labels.astype(np.int32)),
+        source,
+        location,
+        official_files=official_files,
+    )
+
+
+# --- one folder -----------------------------------------------------------------------------
+
+
+def _read_folder(kind: str, folder: Path, entry: CatalogEntry) -> Dataset:
     """Read and check the dataset's files of one folder, and compare their MD5 where it is known.
 
     Raises
@@ -60,11 +70,11 @@ def read_folder(folder: Path, entry: CatalogEntry) -> tuple[Arrays, bool | None]
         raise DataError(
             f"{folder}: {missing[0]} is missing, other {layout.title} are there; put it beside them"
         )
-    arrays, places = layout.read(files, entry)
-    return checked(arrays, places, entry), official_files(files, entry)
+    arrays = checked(*layout.read(files, entry), entry)
+    return _dataset(entry, arrays, kind, str(folder), _official_files(files, entry))
 
 
-def official_files(files: Sequence[Path], entry: CatalogEntry) -> bool | None:
+def _official_files(files: Sequence[Path], entry: CatalogEntry) -> bool | None:
     """Compare the files with the MD5 stated for their names; None: none is stated."""
     stated = {path: entry.md5[path.name] for path in files if path.name in entry.md5}
     if not stated:
@@ -76,48 +86,49 @@ def official_files(files: Sequence[Path], entry: CatalogEntry) -> bool | None:
     return True
 
 
-def _folders(directory: Path, entry: CatalogEntry) -> list[Path]:
-    """List where in a data directory the dataset may be: its own folders, then itself."""
-    return [*(directory / name for name in entry.folders), directory]
-
-
-def _from_directory(directory: Path, entry: CatalogEntry) -> Found:
+def _read_directory(directory: Path, entry: CatalogEntry) -> Dataset:
+    """Read the files from a data directory: from one of the dataset's own folders, or from it."""
     if not os.path.isdir(directory):
         raise NotHere(f"{directory}: not a folder")
     for folder in _folders(directory, entry):
         try:
-            return _from_folder("directory", folder, entry)
+            return _read_folder("directory", folder, entry)
         except NotHere:
             continue
     title = _layout(entry).title
     raise NotHere(f"{directory}: no {title} there, nor in its {choices(entry.folders)}")
 
 
-def _from_folder(source: str, folder: Path, entry: CatalogEntry) -> Found:
-    arrays, official = read_folder(folder, entry)
-    return Found(arrays, source, str(folder), official)
+def _folders(directory: Path, entry: CatalogEntry) -> list[Path]:
+    return [*(directory / name for name in entry.folders), directory]
 
 
-def _from_tfds(entry: CatalogEntry) -> Found:
-    arrays, folder = read_catalogued(entry)
-    return Found(arrays, "tfds", str(folder))
+def _data_directory(data_dir: str | Path | None) -> Path | None:
+    """Return the directory that is asked for, or else the one that the environment names."""
+    if data_dir is None:
+        named = os.environ.get(ENVIRONMENT_VARIABLE)
+        return Path(os.path.expanduser(named)) if named else None
+    directory = Path(os.path.expanduser(data_dir))  # Path.expanduser raises on ~nobody
+    if not os.path.isdir(directory):
+        raise CallError(f"{option('data_dir')}: {data_dir} is not a folder")
+    return directory
 
 
-def _from_scikit_learn(entry: CatalogEntry) -> Found:
+def _from_scikit_learn(entry: CatalogEntry) -> Dataset:
     """Read the digits that scikit-learn brings: the last 447 are the test set."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images = (digits.images[..., None] * entry.raw_unit).astype(np.uint8)
-    labels, n = digits.target.astype(np.uint8), entry.counts[0]
+    labels, n = digits.target, entry.counts[0]
     arrays = (images[:n], labels[:n], images[n:], labels[n:])
-    return Found(arrays, "scikit-learn", "load_digits")
+    return _dataset(entry, arrays, "scikit-learn", "load_digits")
 
 
 # --- all sources ----------------------------------------------------------------------------
 
 
-def find(entry: CatalogEntry, data_dir: str | Path | None = None, sample: bool = False) -> Found:
+def find(entry: CatalogEntry, data_dir: str | Path | None = None, sample: bool = False) -> Dataset:
     """Read the dataset from the first source that has it.
 
     ``data_dir`` wins over the environment variable ``KERASCW_DATA_DIR``; a ``data_dir`` that
@@ -135,40 +146,39 @@ def find(entry: CatalogEntry, data_dir: str | Path | None = None, sample: bool =
     if sample:
         if entry.sample is None:
             raise CallError(f"{option('sample', True)}: no sample of {entry.title} is bundled")
-        return Found(read_folder(entry.sample, entry)[0], "sample", entry.sample.name)
+        return replace(_read_folder("sample", entry.sample, entry), location=entry.sample.name)
     if entry.layout is None:
         return _from_scikit_learn(entry)
-    if data_dir is not None:
-        directory = _data_directory(data_dir)
-        try:
-            return _from_directory(directory, entry)
-        except NotHere as reason:
+    tried = []
+    directory = _data_directory(data_dir)
+    try:
+        if directory:
+            return _read_directory(directory, entry)
+    except NotHere as reason:
+        if data_dir is not None:
             raise NotFoundError(
                 f"{entry.title} not found in {option('data_dir')} {reason}; expected "
                 f"{_layout(entry).expected(entry)}"
             ) from None
-    tried = []
-    for look in _sources(entry):
-        try:
-            return look()
-        except NotHere as reason:
-            tried.append(str(reason))
+        tried.append(str(reason))
+    try:
+        if entry.system:
+            return _read_folder("system package", entry.system, entry)
+    except NotHere as reason:
+        tried.append(str(reason))
+    try:
+        if entry.tfds:
+            arrays, folder = read_catalogued(entry)
+            return _dataset(entry, arrays, "tfds", str(folder))
+    except NotHere as reason:
+        tried.append(str(reason))
     raise NotFoundError(
         f"{entry.title} not found. Tried {'; '.join(tried)}. Any of these helps: {remedies(entry)}"
     )
 
 
-def _data_directory(data_dir: str | Path) -> Path:
-    directory = Path(os.path.expanduser(data_dir))  # Path.expanduser raises on ~nobody
-    if not os.path.isdir(directory):
-        raise CallError(f"{option('data_dir')}: {data_dir} is not a folder")
-    return directory
-
-
 def remedies(entry: CatalogEntry) -> str:
     """Say in one line what helps where the dataset was not found."""
-    if entry.layout is None:
-        return "none is needed, scikit-learn has it"
     known = [f"{option('data_dir')} with its {_layout(entry).title} (or {ENVIRONMENT_VARIABLE})"]
     if entry.package:
         known.append(f"'apt-get install {entry.package}'")
@@ -183,7 +193,7 @@ def locate(entry: CatalogEntry, data_dir: str | Path | None = None) -> list[tupl
     """List kind and place of every copy here, in the order in which :func:`find` takes them.
 
     Looks at names of files only: nothing is decoded or downloaded, and TFDS is not imported.
-    A folder that lacks some of its four files says so. The bundled sample comes last.
+    A folder that lacks some of its files says so. The bundled sample comes last.
 
     Raises
     ------
@@ -192,12 +202,8 @@ def locate(entry: CatalogEntry, data_dir: str | Path | None = None) -> list[tupl
     """
     if entry.layout is None:
         return [("scikit-learn", "sklearn.datasets.load_digits")]
-    named = os.environ.get(ENVIRONMENT_VARIABLE)
-    folders = []
-    if data_dir is not None:
-        folders += [("directory", f) for f in _folders(_data_directory(data_dir), entry)]
-    elif named:
-        folders += [("directory", f) for f in _folders(Path(os.path.expanduser(named)), entry)]
+    directory = _data_directory(data_dir)
+    folders = [("directory", f) for f in _folders(directory, entry)] if directory else []
     if entry.system and data_dir is None:
         folders.append(("system package", entry.system))
     copies = []
@@ -212,15 +218,3 @@ def locate(entry: CatalogEntry, data_dir: str | Path | None = None) -> list[tupl
     if entry.sample:
         copies.append(("sample", entry.sample.name))
     return copies
-
-
-def _sources(entry: CatalogEntry) -> list[Callable[[], Found]]:
-    sources: list[Callable[[], Found]] = []
-    named = os.environ.get(ENVIRONMENT_VARIABLE)
-    if named:
-        sources.append(partial(_from_directory, Path(os.path.expanduser(named)), entry))
-    if entry.system:
-        sources.append(partial(_from_folder, "system package", entry.system, entry))
-    if entry.tfds:
-        sources.append(partial(_from_tfds, entry))
-    return sources

@@ -18,15 +18,15 @@ from typing import BinaryIO
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.data.layout import ROLES, Layout
+from kerascw.data.layout import Arrays, Layout, Places, sides
 from kerascw.errors import DataError
 
 _REMEDY = "fetch the file again"
 
 _MATRIX, _COMPRESSED = 14, 15
 _NUMBERS = {  # what numbers are stored as
-    **{1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4"},
-    **{7: "f4", 9: "f8", 12: "i8", 13: "u8"},
+    **{1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4"},
+    **{7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"},
 }
 _CLASSES = (
     *("", "cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8"),
@@ -101,28 +101,26 @@ class _Variable:
     kind: str
     is_complex: bool
     shape: tuple[int, ...]
-    order: str  # < or >
     stream: _Stream
 
     def __str__(self) -> str:
-        size = " x ".join(str(side) for side in self.shape)
-        return f"{self.name} of {'complex ' * self.is_complex}{self.kind} {size}"
+        return f"{self.name} of {'complex ' * self.is_complex}{self.kind} {sides(self.shape)}"
 
-    def numbers(self) -> tuple[np.dtype, bytes | None]:
-        """Read the tag of the numbers; return how they are stored and, if they are few, them."""
-        stored, size, inline = _tag(self.stream, self.order)
-        if stored not in _NUMBERS:
+    def stored_as(self) -> np.dtype:
+        """Read the tag of the numbers; return how they are stored."""
+        stored, size, inline = _tag(self.stream)
+        if stored not in _NUMBERS or inline is not None:
             raise _Damaged(f"{self.name} is stored as type {stored}")
-        kind = np.dtype(self.order + _NUMBERS[stored])
+        kind = np.dtype(_NUMBERS[stored])
         if size != math.prod(self.shape) * kind.itemsize:
             raise _Damaged(f"{size:,} bytes for {self}")
-        return kind, inline
+        return kind
 
 
-def _tag(stream: _Stream, order: str) -> tuple[int, int, bytes | None]:
+def _tag(stream: _Stream) -> tuple[int, int, bytes | None]:
     """Read the tag of an element: its type, its size and, where they fit into it, its bytes."""
     raw = stream.read(8)
-    first, size = (int(number) for number in np.frombuffer(raw, f"{order}u4"))
+    first, size = (int(number) for number in np.frombuffer(raw, "<u4"))
     if (small := first >> 16) == 0:
         return first, size, None
     if small > 4:
@@ -130,9 +128,9 @@ def _tag(stream: _Stream, order: str) -> tuple[int, int, bytes | None]:
     return first & 0xFFFF, small, raw[4 : 4 + small]
 
 
-def _field(stream: _Stream, order: str, expected: int) -> bytes:
+def _field(stream: _Stream, expected: int) -> bytes:
     """Read an element of a variable's header, which must be of the expected type."""
-    kind, size, inline = _tag(stream, order)
+    kind, size, inline = _tag(stream)
     if kind != expected or size > _HEADER:
         raise _Damaged(f"an element of type {kind} and {size:,} bytes in a variable's header")
     if inline is not None:
@@ -140,36 +138,36 @@ def _field(stream: _Stream, order: str, expected: int) -> bytes:
     return stream.read(-(-size // 8) * 8)[:size]  # filled up to whole eights
 
 
-def _variable(stream: _Stream, order: str) -> _Variable:
+def _variable(stream: _Stream) -> _Variable:
     """Read the header of a variable: flags, dimensions and name."""
-    flags = np.frombuffer(_field(stream, order, 6), np.uint8)
-    dimensions = _field(stream, order, 5)
+    flags, dimensions, name = (_field(stream, kind) for kind in (6, 5, 1))
     if len(flags) != 8 or len(dimensions) % 4:
-        raise _Damaged("a variable's header is no whole one")
-    flag = int(flags.view(f"{order}u4")[0])
-    shape = tuple(int(size) for size in np.frombuffer(dimensions, f"{order}i4"))
-    name = _field(stream, order, 1).decode("latin1")
+        raise _Damaged("a variable's header is not whole")
+    flag = int.from_bytes(flags[:4], "little")
     number = flag & 0xFF
-    kind = _CLASSES[number] if 0 < number < len(_CLASSES) else f"class {number}"
-    return _Variable(name, kind, bool(flag & _COMPLEX), shape, order, stream)
+    return _Variable(
+        name.decode("latin1"),
+        kind=_CLASSES[number] if 0 < number < len(_CLASSES) else f"class {number}",
+        is_complex=bool(flag & _COMPLEX),
+        shape=tuple(int(size) for size in np.frombuffer(dimensions, "<i4")),
+        stream=stream,
+    )
 
 
 def _variables(file: BinaryIO) -> dict[str, _Variable]:
     """Find the variables of a file; their numbers are not read."""
-    header = file.read(128)
-    order = {b"IM": "<", b"MI": ">"}.get(header[126:128])
-    if order is None or np.frombuffer(header, f"{order}u2")[62] != 0x0100:
-        raise _Damaged("its header is not that of version 5")
+    if file.read(128)[124:] != b"\x00\x01IM":
+        raise _Damaged("its header is not that of version 5, little-endian")
     whole = os.fstat(file.fileno()).st_size
     found: dict[str, _Variable] = {}
     at = 128
     while at < whole:
-        kind, size, _ = _tag(_Stream(file, at, 8), order)
+        kind, size, _ = _tag(_Stream(file, at, 8))
         if kind in (_MATRIX, _COMPRESSED):
             stream = _Stream(file, at + 8, size, compressed=kind == _COMPRESSED)
-            if kind == _COMPRESSED and _tag(stream, order)[0] != _MATRIX:
+            if kind == _COMPRESSED and _tag(stream)[0] != _MATRIX:
                 raise _Damaged("compressed data that are no variable")
-            variable = _variable(stream, order)
+            variable = _variable(stream)
             found.setdefault(variable.name, variable)
         at += 8 + size
     return found
@@ -184,29 +182,19 @@ def _look(folder: Path, entry: CatalogEntry) -> tuple[list[Path], list[str]]:
     return there, [path.name for path in paths if path not in there]
 
 
-def _read(
-    files: Sequence[Path], entry: CatalogEntry
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Arrays, Places]:
     *train, test = files
-    train_images, train_labels = read_mat(train, entry)
-    test_images, test_labels = read_mat([test], entry)
     where = " and ".join([str(train[0]), *(path.name for path in train[1:])])
-    arrays = (train_images, train_labels, test_images, test_labels)
-    return (
-        dict(zip(ROLES, arrays, strict=True)),
-        dict(zip(ROLES, (where, where, str(test), str(test)), strict=True)),
-    )
+    arrays = (*_read_files(train, entry), *_read_files([test], entry))
+    return arrays, (where, where, str(test), str(test))
 
 
-def read_mat(files: Sequence[Path], entry: CatalogEntry) -> tuple[np.ndarray, np.ndarray]:
+def _read_files(files: Sequence[Path], entry: CatalogEntry) -> tuple[np.ndarray, np.ndarray]:
     """Read the images and labels of these files, one file's after the other's.
 
     In a file, ``X`` is uint8 ``[height, width, 3, n]`` and ``y`` has n labels of 1 to 10, where
-    10 is the digit 0.
-
-    Returns
-    -------
-    images uint8 ``[n, height, width, 3]`` and labels uint8 ``[n]`` of 0 to 9.
+    10 is the digit 0. Returned are images uint8 ``[n, height, width, 3]`` and labels uint8 ``[n]``
+    of 0 to 9.
 
     Raises
     ------
@@ -254,8 +242,7 @@ def _count(path: Path, held: dict[str, _Variable], entry: CatalogEntry) -> int:
     images, labels = held["X"], held["y"]
     n, most = (images.shape or (0,))[-1], max(entry.counts)
     if (images.kind, images.shape) != ("uint8", (*entry.shape, n)) or images.is_complex or n < 1:
-        sides = " x ".join(str(side) for side in entry.shape)
-        raise _unfit(path, str(images), f"uint8 {sides} x n")
+        raise _unfit(path, str(images), f"uint8 {sides(entry.shape)} x n")
     if n > most:
         raise _unfit(path, f"{n:,} images", f"at most {most:,}")
     is_row = len(labels.shape) == 2 and 1 in labels.shape
@@ -268,25 +255,21 @@ def _count(path: Path, held: dict[str, _Variable], entry: CatalogEntry) -> int:
 
 def _labels(path: Path, variable: _Variable) -> np.ndarray:
     """Read the labels: uint8 of 0 to 9."""
-    kind, raw = variable.numbers()
-    if raw is None:
-        raw = variable.stream.read(max(variable.shape) * kind.itemsize)
+    kind = variable.stored_as()
+    raw = variable.stream.read(max(variable.shape) * kind.itemsize)
     variable.stream.end()
     stored = np.frombuffer(raw, kind)
-    right = (stored >= 1) & (stored <= 10) & (stored == np.floor(stored))  # NaN: false
+    right = np.isin(stored, np.arange(1, 11))
     if not right.all():
         at = int(np.argmin(right))
-        raise _unfit(
-            path,
-            f"label {stored[at]:g} at position {at:,} (from 0)",
-            "1 to 10, where 10 is the digit 0,",
-        )
+        label = f"label {stored[at]:g} at position {at:,} (from 0)"
+        raise _unfit(path, label, "1 to 10, where 10 is the digit 0,")
     return (stored % 10).astype(np.uint8)
 
 
 def _read_images(variable: _Variable, images: np.ndarray) -> None:
     """Read the pixels: in the file an image's are red, green and blue, each column by column."""
-    kind, _ = variable.numbers()
+    kind = variable.stored_as()
     if kind != np.uint8:
         raise _Damaged(f"{variable} is stored as {kind}")
     n, height, width, channels = images.shape

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,9 @@ from kerascw.data.arrays import fitted_all
 from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.dataset import Dataset
 from kerascw.data.image_files import Fit
-from kerascw.data.layout import ROLES, Arrays, NotFoundError, NotHere, checked
+from kerascw.data.layout import Arrays, NotFoundError, NotHere, checked, one_line
 from kerascw.data.names import shown
-from kerascw.data.own import checked_fit, checked_size, own_dataset, usual_size
+from kerascw.data.own import Options, own_dataset
 from kerascw.errors import CallError, DataError, choices
 from kerascw.experiment.spec import Folder
 from kerascw.quiet import import_tensorflow
@@ -35,6 +35,8 @@ PREFIX = "tfds:"
 _PATIENCE = 5.0
 """Seconds that TFDS' server may take to answer. TFDS 4.9.10 itself asks ten times over, without
 a timeout: with no network it ended after 205 s and left empty folders behind."""
+
+_BATCH = 1000  # images that are in memory twice while a dataset is read
 
 
 def prepared_by_tfds(name: str) -> Path | None:
@@ -104,7 +106,7 @@ def _download_by_tfds(name: str, title: str) -> Path:
     except NotHere:
         raise
     except Exception as error:  # TFDS lets whatever its HTTP and file layers raise through
-        raise NotHere(f"TFDS {name}: {_one_line(error)}") from error
+        raise NotHere(f"TFDS {name}: {one_line(error)}") from error
     return Path(builder.data_dir)
 
 
@@ -139,15 +141,9 @@ def _damage(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # TensorFlow's, TFDS' and protobuf's have no common base
         raise DataError(
-            f"{folder}: TFDS cannot read it ({_one_line(error)}); delete the folder, "
+            f"{folder}: TFDS cannot read it ({one_line(error)}); delete the folder, "
             "and TFDS makes it again"
         ) from None
-
-
-def _one_line(error: Exception) -> str:
-    """Return an exception's type and the beginning of its text."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]:.300}" if lines else type(error).__name__
 
 
 def _read(
@@ -171,23 +167,23 @@ def _read(
     counts = [builder.info.splits[part].num_examples for part in parts]
     images = np.empty((sum(counts), *shape), np.uint8)
     labels = np.empty(sum(counts), np.int64)
-    start = 0
+    end = 0
     for part, count in zip(parts, counts, strict=True):
-        first = start
-        batches = builder.as_dataset(  # by the thousand, so that they are in memory once
+        batches = builder.as_dataset(
             split=part,
-            batch_size=1000 if one_size else None,
+            batch_size=_BATCH if one_size else None,
             shuffle_files=False,
             read_config=once,
         )
+        expected = end + count
         for batch in tfds.as_numpy(batches):
             found = batch[image] if one_size else batch[image][None]
-            here = slice(start, start + len(found))
+            here = slice(end, end + len(found))
             images[here] = fitted_all(found, shape, fit)
             labels[here] = batch[label]
-            start = here.stop
-        if start - first != count:
-            raise ValueError(f"{start - first:,} examples in {part}, expected {count:,}")
+            end = here.stop
+        if end != expected:
+            raise ValueError(f"{end - expected + count:,} examples in {part}, expected {count:,}")
     return images, labels
 
 
@@ -213,46 +209,32 @@ def read_catalogued(entry: CatalogEntry) -> tuple[Arrays, Path]:
         import_tensorflow()
         import tensorflow_datasets as tfds
 
-        arrays = {}
         with _damage(folder):
             builder = tfds.builder_from_directory(folder)
-            for part, own in (("train", entry.tfds_train), ("test", ("test",))):
-                arrays[f"{part} images"], arrays[f"{part} labels"] = _read(
-                    builder, own, ("image", "label"), builder.info.features["image"].shape, "pad"
-                )
-    for name in ("train labels", "test labels"):
-        arrays[name] = arrays[name].astype(np.uint8)
-    return checked(arrays, {role: f"{folder}, {role}" for role in ROLES}, entry), folder
+            shape, keys = builder.info.features["image"].shape, ("image", "label")
+            train, train_labels = _read(builder, entry.tfds_train, keys, shape, "pad")
+            test, test_labels = _read(builder, ("test",), keys, shape, "pad")
+    arrays = (train, train_labels, test, test_labels)
+    return checked(arrays, (str(folder),) * 4, entry), folder
 
 
 # --- any dataset --------------------------------------------------------------------------------
 
 
-def describe_tfds(
-    name: str,
-    *,
-    size: tuple[int, int] | None = None,
-    colour: bool | None = None,
-    fit: Fit | None = None,
-    bad_files: Literal["fail", "skip"] = "fail",  # there are no files that could be bad
-) -> Folder:
+def describe_tfds(name: str, options: Options) -> Folder:
     """Describe ``tfds:NAME`` or ``tfds:NAME/CONFIG`` as a spec; it is downloaded if need be.
-
-    Options are as for :func:`kerascw.data.load.data_named`.
 
     Raises
     ------
     NotFoundError
         It is not prepared here and cannot be downloaded.
     DataError
-        It has no image with a label, or no training set.
+        It has no image with a label.
     """
-    size, fit = checked_size(size), checked_fit(fit)
     builder, (image, _) = _opened(name)
     height, width, channels = builder.info.features[image].shape
-    height, width = size or usual_size({(height or 0, width or 0)} if height and width else set())
-    colour = channels != 1 if colour is None else colour
-    return Folder(path=name, height=height, width=width, colour=colour, fit=fit)
+    sizes = {(height, width)} if height and width else set()
+    return options.spec(name, sizes, has_colour=channels != 1)
 
 
 def load_tfds(spec: Folder) -> Dataset:
@@ -260,7 +242,8 @@ def load_tfds(spec: Folder) -> Dataset:
     builder, keys = _opened(spec.path)
     folder = Path(builder.data_dir)
     shape = (spec.height, spec.width, 3 if spec.colour else 1)
-    images, labels, rows, left_out, end = [], [], {}, [], 0
+    images: list[np.ndarray] = []
+    labels, rows, left_out = [], {}, []
     with _quiet(), _damage(folder):
         for part in ("train", "validation", "test"):
             if part not in builder.info.splits:
@@ -269,10 +252,9 @@ def load_tfds(spec: Folder) -> Dataset:
             if (own < 0).any():  # how TFDS writes that a label is not known
                 left_out.append(f"{part} (it has examples without a label)")
                 continue
+            rows[part] = np.arange(len(found)) + sum(map(len, images))
             images.append(found)
             labels.append(own)
-            rows[part] = np.arange(end, end + len(found))
-            end += len(found)
     if "train" not in rows:
         there = ", ".join(builder.info.splits) or "none"
         raise DataError(f"{spec.path}: no labelled split train (it has {there})")
@@ -312,17 +294,19 @@ def _opened(path: str) -> tuple[Any, tuple[str, str]]:
                 raise DataError(f"{path}: its examples are no images with labels")
             images = _of_kind(features, tfds.features.Image)
             labels = _of_kind(features, tfds.features.ClassLabel)
-    held = ", ".join(features.keys())
-    for kind, found, usual in (("image", images, "image"), ("label", labels, "label")):
-        if usual not in found and len(found) != 1:
+    keys = []
+    for kind, found in (("image", images), ("label", labels)):
+        if kind not in found and len(found) != 1:
+            held = ", ".join(features.keys())
             raise DataError(
                 f"{path}: {len(found)} features that are an {kind} (it has {held:.150}); expected "
                 "one image with one label"
             )
-    image = "image" if "image" in images else images[0]
+        keys.append(kind if kind in found else found[0])
+    image, label = keys
     if features[image].np_dtype != np.uint8:
         raise DataError(f"{path}: images of {features[image].np_dtype}; expected uint8")
-    return builder, (image, "label" if "label" in labels else labels[0])
+    return builder, (image, label)
 
 
 def _of_kind(features: Any, kind: type) -> list[str]:

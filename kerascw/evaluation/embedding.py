@@ -1,17 +1,15 @@
-"""Where a classifier puts its images: t-SNE of the layer before its output, class neighbours."""
+"""t-SNE of the layer before a classifier's output, and which classes are neighbours in it."""
 
 import json
-import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from kerascw.data.cache import replacing
 from kerascw.data.rows import Rows
 from kerascw.experiment.spec import MAIN_HEAD
 
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
 NEIGHBOURS = 10
 """How many nearest neighbours of a point are looked at."""
 
-PERPLEXITY = 30.0
-"""Of t-SNE, by default: roughly, how many neighbours a point is to stay close to."""
-
 SEED = 0
 """Of t-SNE, and of every choice of points."""
 
@@ -32,13 +27,7 @@ SAMPLE = 2_000
 
 
 def penultimate(model: "keras.Model", images: np.ndarray | Rows) -> np.ndarray:
-    """Return the output of the layer before the main output: float32 ``[n, units]``.
-
-    Parameters
-    ----------
-    model : a classifier, with one output or with several heads; of these the main one counts.
-    images : uint8 ``[n, height, width, channels]``.
-    """
+    """Return the input of the layer with the main output: float32 ``[n, units]``."""
     import keras
 
     inner = keras.Model(model.inputs[0], model.get_layer(MAIN_HEAD).input)
@@ -47,17 +36,6 @@ def penultimate(model: "keras.Model", images: np.ndarray | Rows) -> np.ndarray:
         for at in range(0, len(images), 500)
     ]
     return np.concatenate(batches).astype(np.float32, copy=False)
-
-
-def default_perplexity(points: int) -> float:
-    """Return the default perplexity, which is smaller where there are few points.
-
-    With one as large as a class, the points of the class would collapse.
-
-    >>> default_perplexity(10_000), default_perplexity(60)
-    (30.0, 6.0)
-    """
-    return min(PERPLEXITY, points / 10)
 
 
 def largest_perplexity(points: int) -> float:
@@ -79,27 +57,19 @@ class Embedding:
     layer_shares: np.ndarray  # the same in the layer itself
 
     def save(self, path: Path) -> None:
-        """Write it to ``path``, under a temporary name first."""
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.writing")
-        content = {**vars(self), "settings": json.dumps(self.settings, sort_keys=True)}
-        try:
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, **content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Write an ``.npz`` file, whole or not at all."""
+        with replacing(path) as file:
+            np.savez_compressed(file, **vars(self) | {"settings": json.dumps(self.settings)})
 
     @classmethod
     def load(cls, path: Path) -> "Embedding | None":
-        """Return what :meth:`save` wrote, None where there is nothing that can be read."""
+        """Read what :meth:`save` wrote; None if there is nothing that can be read."""
         try:
-            with np.load(path, allow_pickle=False) as kept:
-                content = {name: kept[name] for name in kept.files}
-            scalars = {name: content[name].item() for name in
-                       ("units", "divergence", "trustworthiness")}  # fmt: skip
-            settings = json.loads(str(content["settings"]))
-            return cls(**content | scalars | {"settings": settings})
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+            with np.load(path, allow_pickle=False) as file:
+                # scalars are kept as arrays without a dimension
+                kept = {name: file[name] if file[name].ndim else file[name].item() for name in file}
+            return cls(**kept | {"settings": json.loads(kept["settings"])})
+        except Exception:  # a damaged file raises anything; the embedding is computed again
             return None
 
 
@@ -110,7 +80,7 @@ def embed(
     positions: np.ndarray,
     settings: dict[str, Any],
 ) -> Embedding:
-    """Return the embedding of images with its measures.
+    """Compute the embedding of images, with its measures.
 
     Parameters
     ----------
@@ -123,11 +93,9 @@ def embed(
 
     points, divergence = tsne(activations, settings["perplexity"])
     sample = np.random.default_rng(SEED).permutation(len(points))[:SAMPLE]
-    trust = (
-        trustworthiness(activations[sample], points[sample], n_neighbors=NEIGHBOURS)
-        if len(sample) > 2 * NEIGHBOURS
-        else np.nan
-    )
+    trust = np.nan
+    if len(sample) > 2 * NEIGHBOURS:
+        trust = trustworthiness(activations[sample], points[sample], n_neighbors=NEIGHBOURS)
     return Embedding(
         points,
         positions,
@@ -140,17 +108,16 @@ def embed(
     )
 
 
-def tsne(activations: np.ndarray, perplexity: float = PERPLEXITY) -> tuple[np.ndarray, float]:
+def tsne(activations: np.ndarray, perplexity: float) -> tuple[np.ndarray, float]:
     """Return float32 ``[n, 2]`` and the Kullback-Leibler divergence that is left, in nats.
 
     scikit-learn's Barnes-Hut t-SNE from the principal components (Kobak and Berens, "The art of
     using t-SNE for single-cell transcriptomics", 2019). The seed fixes the points on one machine;
-    another number of threads may change last digits, of which t-SNE makes much.
+    another number of threads may change last digits, which t-SNE amplifies.
     """
     from sklearn.manifold import TSNE
 
-    # where one unit alone differs between images, or none, there are no two components to start
-    # from: a layer of one unit, or a dead one
+    # a layer of one unit, or a dead one, has no two components to start from
     start = "pca" if (np.ptp(activations, axis=0) > 0).sum() > 1 else "random"
     fitted = TSNE(perplexity=perplexity, init=start, random_state=SEED).fit(activations)
     return np.asarray(fitted.embedding_, np.float32), float(fitted.kl_divergence_)
@@ -160,10 +127,7 @@ def tsne(activations: np.ndarray, perplexity: float = PERPLEXITY) -> tuple[np.nd
 
 
 def neighbours(points: np.ndarray) -> np.ndarray:
-    """Return the positions of each point's nearest others, without itself: int ``[n, k]``.
-
-    ``k`` is :data:`NEIGHBOURS`, or all others where they are fewer.
-    """
+    """Find each point's nearest others: positions, int ``[n, k]``, ``k`` at most `NEIGHBOURS`."""
     from sklearn.neighbors import NearestNeighbors
 
     k = min(NEIGHBOURS, len(points) - 1)
@@ -178,11 +142,6 @@ def neighbour_shares(near: np.ndarray, labels: np.ndarray, classes: int) -> np.n
 
     Row ``a`` sums to 1: of all neighbours of the points of class ``a`` the share in each class. A
     class without points has a row of NaN.
-
-    Parameters
-    ----------
-    near : int ``[n, k]``, as :func:`neighbours` returns it.
-    labels : int ``[n]``.
 
     >>> near = np.array([[1, 2], [0, 2], [1, 0]])
     >>> neighbour_shares(near, np.array([0, 0, 1]), 2)
@@ -207,15 +166,13 @@ class Pair:
 
 
 def pairs(shares: np.ndarray, confusion: np.ndarray) -> list[Pair]:
-    """Return every two classes that have points and test images.
+    """List all pairs of classes that have points and test images.
 
-    Parameters
-    ----------
-    shares : float ``[classes, classes]``, as :func:`neighbour_shares` returns it.
-    confusion : int ``[classes, classes]``, rows are truths.
+    ``shares`` are from :func:`neighbour_shares`; the rows of ``confusion``, int
+    ``[classes, classes]``, are true classes.
     """
     tested = confusion.sum(axis=1)
-    there = [label for label in range(len(tested)) if tested[label] and shares[label, label] >= 0]
+    there = np.flatnonzero((tested > 0) & np.isfinite(np.diag(shares))).tolist()
     rates = confusion / np.maximum(tested, 1)[:, None]
     return [
         Pair(
@@ -228,16 +185,10 @@ def pairs(shares: np.ndarray, confusion: np.ndarray) -> list[Pair]:
     ]
 
 
-def nearest(several: Sequence[Pair], most: int) -> list[Pair]:
-    """Return the pairs that lie nearest, the nearest first; none that share no neighbours."""
-    ordered = sorted(several, key=lambda pair: -pair.nearness)
-    return [pair for pair in ordered[:most] if pair.nearness]
-
-
-def most_confused(several: Sequence[Pair], most: int) -> list[Pair]:
-    """Return the pairs confused most, the worst first; none that are never confused."""
-    ordered = sorted(several, key=lambda pair: -pair.confusion)
-    return [pair for pair in ordered[:most] if pair.mistakes]
+def largest(several: Sequence[Pair], by: Literal["nearness", "confusion"], most: int) -> list[Pair]:
+    """Select the pairs with the largest value, the largest first, none with zero."""
+    ordered = sorted(several, key=lambda pair: -float(getattr(pair, by)))
+    return [pair for pair in ordered[:most] if getattr(pair, by)]
 
 
 def rank_correlation(several: Sequence[Pair]) -> float | None:
@@ -247,7 +198,7 @@ def rank_correlation(several: Sequence[Pair]) -> float | None:
     """
     from scipy.stats import spearmanr
 
-    near, wrong = ([getattr(p, name) for p in several] for name in ("nearness", "confusion"))
+    near, wrong = [pair.nearness for pair in several], [pair.confusion for pair in several]
     if len(several) < 3 or len(set(near)) == 1 or len(set(wrong)) == 1:
         return None
     return float(spearmanr(near, wrong).statistic)
@@ -256,15 +207,10 @@ def rank_correlation(several: Sequence[Pair]) -> float | None:
 def among_the_mistaken(
     near: np.ndarray, labels: np.ndarray, guesses: np.ndarray
 ) -> tuple[int, int]:
-    """Return how many points are misclassified, and how many of them lie with the wrong class.
+    """Count the misclassified points, and those with more neighbours of the predicted class.
 
-    A point lies with the wrong class if more of its neighbours belong to the predicted class than
-    to its own.
-
-    Parameters
-    ----------
-    near : int ``[n, k]``, as :func:`neighbours` returns it.
-    labels, guesses : int ``[n]``: true and predicted classes.
+    That is more than of their own class. ``near`` is from :func:`neighbours`; ``labels`` and
+    ``guesses`` are the true and predicted classes, int ``[n]``.
     """
     wrong = np.flatnonzero(labels != guesses)
     around = labels[near[wrong]]

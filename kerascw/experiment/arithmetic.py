@@ -1,4 +1,4 @@
-"""The arithmetic that this machine's processor is fast in, which ``precision: auto`` stands for."""
+"""The processor, and the arithmetic that it is fast in, which ``precision: auto`` stands for."""
 
 from functools import cache
 from pathlib import Path
@@ -14,13 +14,17 @@ def fast_precision() -> Literal["float32", "mixed_bfloat16"]:
     return "mixed_bfloat16" if BFLOAT16 & processor_flags() else "float32"
 
 
-@cache
 def processor_flags() -> frozenset[str]:
     """Return the processor's instruction sets, as Linux names them; none on other systems."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            name, _, flags = line.partition(":")
-            if name.strip() == "flags":
-                return frozenset(flags.split())
-    return frozenset()
+    return frozenset(cpuinfo().get("flags", "").split())
+
+
+@cache
+def cpuinfo() -> dict[str, str]:
+    """Return what Linux says of the first processor; nothing on other systems."""
+    file = Path("/proc/cpuinfo")
+    if not file.is_file():
+        return {}
+    first = file.read_text().partition("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}

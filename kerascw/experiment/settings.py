@@ -47,8 +47,10 @@ _CHOICES: dict[str, tuple[type[Spec], ...]] = {
 }
 """The kinds of each part that has more than one."""
 
-_KINDS = {spec.model_fields["kind"].default for specs in _CHOICES.values() for spec in specs}
-
+_KINDS: dict[str, type[Spec]] = {
+    spec.model_fields["kind"].default: spec for specs in _CHOICES.values() for spec in specs
+}
+"""Every spec that has a kind, by it."""
 
 S = TypeVar("S", bound=Spec)
 
@@ -107,10 +109,7 @@ def _closest(error: ValidationError, kind: Any) -> str:
     if first["type"] != "extra_forbidden":
         return ""
     name = str(first["loc"][-1])
-    kinds = {
-        spec.model_fields["kind"].default: spec for every in _CHOICES.values() for spec in every
-    }
-    spec = next((kinds[part] for part in reversed(first["loc"]) if part in kinds), kind)
+    spec = next((_KINDS[part] for part in reversed(first["loc"]) if part in _KINDS), kind)
     fields = getattr(spec, "model_fields", {})
     return f"; the fields are {choices(sorted(fields), name)}" if fields else ""
 
@@ -139,19 +138,18 @@ def _parse(raw: Any) -> Any:
 def _with_kind(tree: dict[str, Any], parents: list[str], kind: Any) -> dict[str, Any]:
     """Give a part of the tree another kind, and keep the fields that both kinds have."""
     where = ".".join(parents)
-    for spec in _CHOICES.get(where, ()):
-        if spec.model_fields["kind"].default == kind:
-            node = tree
-            for parent in parents[:-1]:
-                node = node[parent]
-            old = node[parents[-1]]
-            node[parents[-1]] = {
-                name: old.get(name, None if field.is_required() else field.default)
-                for name, field in spec.model_fields.items()
-            } | {"kind": kind}
-            return tree
-    known = [spec.model_fields["kind"].default for spec in _CHOICES.get(where, ())]
-    raise CallError(f"{where}.kind: {kind!r}; choose {choices(known, str(kind))}")
+    known = {spec.model_fields["kind"].default: spec for spec in _CHOICES.get(where, ())}
+    if str(kind) not in known:
+        raise CallError(f"{where}.kind: {kind!r}; choose {choices(known, str(kind))}")
+    *above, part = parents
+    node = tree
+    for parent in above:
+        node = node[parent]
+    node[part] = {
+        name: node[part].get(name, None if field.is_required() else field.default)
+        for name, field in known[kind].model_fields.items()
+    } | {"kind": kind}
+    return tree
 
 
 def read_experiment(path: str | Path) -> Experiment:

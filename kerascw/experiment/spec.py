@@ -730,33 +730,33 @@ class Experiment(Spec):
         return dict(zip(heads, weights * len(heads) if len(weights) == 1 else weights, strict=True))
 
     @model_validator(mode="after")
-    def _selection_needs_validation(self) -> Self:
-        if self.data.holdout is None:
-            if self.training.keep != "last":
-                raise ValueError("training.keep must be last where data.holdout is none")
-            if self.training.patience is not None:
-                raise ValueError("training.patience needs data.holdout: there is no validation")
-            if isinstance(self.training.schedule, Plateau):
-                raise ValueError("training.schedule plateau needs data.holdout: no validation")
-        if isinstance(self.model, Autoencoder):
-            if self.training.keep == "validation_accuracy":
-                raise ValueError("training.keep: an autoencoder has no accuracy; validation_loss")
-            if self.training.label_smoothing:
-                raise ValueError("training.label_smoothing: an autoencoder has no labels")
-        elif self.data.also:
-            raise ValueError("data.also: pictures of other classes are for an autoencoder only")
-        elif self.model.output == "sigmoid" and self.training.label_smoothing:
-            raise ValueError("training.label_smoothing needs model.output softmax")
-        if self.training.loss_over_outputs == "sum" and self.output != "sigmoid":
-            raise ValueError("training.loss_over_outputs: sum needs model.output sigmoid")
-        if self.training.evaluate_first and self.data.holdout is None:
-            raise ValueError("training.evaluate_first needs data.holdout: there is no validation")
-        heads = len(self.model.auxiliary) if isinstance(self.model, ConvNet) else 0
-        weights = self.training.auxiliary_weights
-        if len(weights) not in (1, heads) or (not heads and any(weights)):
-            raise ValueError(
-                f"training.auxiliary_weights has {len(weights)} entries for {heads} auxiliary heads"
-            )
+    def _fields_go_together(self) -> Self:
+        training, unheld = self.training, self.data.holdout is None
+        convnet = self.model if isinstance(self.model, ConvNet) else None
+        heads, weights = len(convnet.auxiliary) if convnet else 0, training.auxiliary_weights
+        no_validation = "needs data.holdout: there is no validation set"
+        rules = {
+            "keep must be last where data.holdout is none": unheld and training.keep != "last",
+            f"patience {no_validation}": unheld and training.patience is not None,
+            f"schedule plateau {no_validation}": unheld and isinstance(training.schedule, Plateau),
+            f"evaluate_first {no_validation}": unheld and training.evaluate_first,
+            "keep: an autoencoder has no accuracy; validation_loss": self.reconstructs
+            and training.keep == "validation_accuracy",
+            "label_smoothing: an autoencoder has no labels": self.reconstructs
+            and training.label_smoothing,
+            "label_smoothing needs model.output softmax": self.output == "sigmoid"
+            and training.label_smoothing,
+            "loss_over_outputs: sum needs model.output sigmoid": self.output != "sigmoid"
+            and training.loss_over_outputs == "sum",
+            f"auxiliary_weights has {len(weights)} entries for {heads} auxiliary heads": (
+                len(weights) not in (1, heads) or (not heads and any(weights))
+            ),
+        }
+        for rule, broken in rules.items():
+            if broken:
+                raise ValueError(f"training.{rule}")
+        if self.data.also and not self.reconstructs:
+            raise ValueError("data.also: images of other classes are for an autoencoder only")
         return self
 
     def canonical_json(self) -> str:

@@ -9,17 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from kerascw.errors import CallError
 from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
 from kerascw.experiment.spec import Experiment, WarmStart
-from kerascw.lab.verdict import figure_of
+from kerascw.lab.verdict import figure_of, higher_is_better
+from kerascw.runs.store import Run
 
-if TYPE_CHECKING:
-    from kerascw.runs.store import Run
-
-CurveRuns = Mapping[str, Mapping[float, Sequence["Run"]]]
+CurveRuns = Mapping[str, Mapping[float, Sequence[Run]]]
 """The runs of each initialisation, by fraction, one a seed."""
 
 
@@ -42,10 +39,8 @@ def curve_variants(
 ) -> dict[str, Experiment]:
     """Return every initialisation at every fraction, by the variant's name.
 
-    Parameters
-    ----------
-    base_at : gives the experiment at a fraction, from random weights.
-    starts : what each initialisation starts from; None for random weights.
+    ``base_at`` gives the experiment at a fraction from random weights, ``starts`` what each
+    initialisation starts from (None: random weights).
     """
     fractions = list(fractions)
     return {
@@ -80,7 +75,7 @@ def same_fraction_of(baseline: str) -> Callable[[str], str | None]:
     return base_of
 
 
-def by_initialisation(runs: Mapping[str, Sequence["Run"]]) -> dict[str, dict[float, list["Run"]]]:
+def by_initialisation(runs: Mapping[str, Sequence[Run]]) -> dict[str, dict[float, list[Run]]]:
     """Return a study's runs by initialisation and fraction; variants of another kind are left out.
 
     Fractions are in order, initialisations as the study has them.
@@ -155,13 +150,13 @@ def curves_of(runs: CurveRuns, figure: str) -> dict[str, Curve]:
     }
 
 
-def _images_of(run: "Run") -> str:
+def _images_of(run: Run) -> str:
     """Return what decides which images a run is on, at whatever fraction and scale."""
     data = run.experiment.data
     return data.model_copy(update={"fraction": 1.0, "scaling": "unit"}).model_dump_json()
 
 
-def _point(fraction: float, examples: int | None, runs: Sequence["Run"], figure: str) -> Point:
+def _point(fraction: float, examples: int | None, runs: Sequence[Run], figure: str) -> Point:
     values: dict[int, float] = {}
     diverged = []
     for run in runs:
@@ -187,7 +182,7 @@ class Difference:
     """One curve minus another at one fraction, paired by the seeds that both have."""
 
     fraction: float
-    examples: int | None
+    examples: int  # training images
     spread: Spread
 
     @property
@@ -214,6 +209,7 @@ class Comparison:
             mine = zip(point.seeds, point.values, strict=True)
             pairs = [(value, others[seed]) for seed, value in mine if seed in others]
             if pairs:
+                assert point.examples is not None, "a run with a figure has been scored"
                 spread = paired_difference(*zip(*pairs, strict=True))
                 found.append(Difference(point.fraction, point.examples, spread))
         return tuple(found)
@@ -269,11 +265,6 @@ def comparisons(curves: Mapping[str, Curve]) -> list[Comparison]:
     """Return the comparison of every other initialisation with the first."""
     first, *others = curves.values()
     return [Comparison(curve, first) for curve in others]
-
-
-def higher_is_better(figure: str) -> bool:
-    """Return whether a larger value is better: true for accuracies, not for losses and errors."""
-    return figure.endswith("accuracy")
 
 
 def percent(fraction: float) -> str:

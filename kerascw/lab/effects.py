@@ -4,25 +4,19 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from kerascw.evaluation.statistics import Spread, paired_difference
-from kerascw.lab.repeats import paired_values, repeats_of
+from kerascw.lab.repeats import difference_of, repeats_of
 from kerascw.lab.study import Runs
 from kerascw.lab.table import difference_text
+from kerascw.lab.verdict import figure_in
 from kerascw.runs.store import Run
 
 
-def effect(runs: Runs, variant: str, baseline: str, figure: str) -> Spread | None:
-    """Return the difference ``variant`` less ``baseline`` over the seeds or folds that both have.
-
-    None where either is missing, diverged or has no such figure.
-    """
-    pairs = paired_values(runs.get(variant, ()), runs.get(baseline, ()), figure)
-    return paired_difference(*zip(*pairs, strict=True)) if pairs else None
-
-
 def effect_text(runs: Runs, variant: str, baseline: str, figure: str) -> str:
-    """Return the difference in words, with its 95 % CI; nothing where there is none."""
-    difference = effect(runs, variant, baseline, figure)
+    """Return the difference ``variant`` less ``baseline`` in words, with its 95 % CI.
+
+    Empty where either is missing, diverged or has no such figure.
+    """
+    difference = difference_of(runs.get(variant, ()), runs.get(baseline, ()), figure)
     if difference is None:
         return ""
     return difference_text(difference, repeats_of(runs[variant]).unit)
@@ -30,26 +24,26 @@ def effect_text(runs: Runs, variant: str, baseline: str, figure: str) -> str:
 
 def column(run: Run, figure: str) -> list[float]:
     """Return a figure of every epoch, such as ``validation_loss``; ``_error`` is 1 - accuracy."""
-    if figure.endswith("_error"):
-        accuracies = column(run, figure.removesuffix("error") + "accuracy")
-        return [1 - accuracy for accuracy in accuracies]
-    return [row[figure] for row in run.history if figure in row]
+    return [value for row in run.history if (value := figure_in(row, figure)) is not None]
 
 
-def epochs_to_best(run: Run, figure: str, within: float = 0.05) -> int | None:
-    """Return the first epoch whose figure is at most ``1 + within`` times the lowest.
+WITHIN = 0.05
+
+
+def epochs_to_best(run: Run, figure: str) -> int | None:
+    """Return the first epoch whose figure is at most ``1 + WITHIN`` times the lowest.
 
     None where the history has no such figure, or one that is not finite.
     """
     values = column(run, figure)
     if not values or not all(map(math.isfinite, values)):
         return None
-    bound = min(values) * (1 + within)
+    bound = min(values) * (1 + WITHIN)
     return next(epoch for epoch, value in enumerate(values, start=1) if value <= bound)
 
 
-def mean_epochs(runs: Sequence[Run], figure: str, within: float = 0.05) -> float | None:
+def mean_epochs(runs: Sequence[Run], figure: str) -> float | None:
     """Return the mean over the runs of :func:`epochs_to_best`, None where no run has any."""
-    found = [epochs_to_best(run, figure, within) for run in runs]
+    found = [epochs_to_best(run, figure) for run in runs]
     known = [epochs for epochs in found if epochs is not None]
     return fmean(known) if known else None

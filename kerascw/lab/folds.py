@@ -1,13 +1,12 @@
 """The figures of a cross-validation, fold by fold, for a study's page, table and terminal."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kerascw.evaluation.statistics import Spread, over_seeds
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.repeats import repeats_of, values_of
+from kerascw.lab.sheet import sheet
 from kerascw.lab.verdict import figure_of
 from kerascw.runs.store import Run
 
@@ -46,16 +45,6 @@ def notes(result: StudyResult) -> list[str]:
 
 
 @dataclass(frozen=True)
-class FoldTable:
-    """A variant's figures, fold by fold, and over the folds."""
-
-    variant: str
-    figures: tuple[str, ...]
-    lines: tuple["FoldLine", ...]
-    spreads: tuple[Spread | None, ...]  # of each figure; None: no run has it
-
-
-@dataclass(frozen=True)
 class FoldLine:
     """One fold: how many images it trained on and held out, and its figures."""
 
@@ -65,11 +54,21 @@ class FoldLine:
     values: tuple[float | None, ...]  # means, if there are several seeds
 
 
+@dataclass(frozen=True)
+class FoldTable:
+    """A variant's figures, fold by fold, and over the folds."""
+
+    variant: str
+    figures: tuple[str, ...]
+    lines: tuple[FoldLine, ...]
+    spreads: tuple[Spread | None, ...]  # of each figure; None: no run has it
+
+
 def fold_tables(result: StudyResult) -> list[FoldTable]:
     """Return a table for every variant that has folds."""
     figures, tables = figures_shown(result), []
     for variant, by_fold in by_fold_of(result.runs):
-        every = [values_of([r for runs in by_fold.values() for r in runs], f) for f in figures]
+        every = [values_of(result.runs[variant], figure) for figure in figures]
         lines = tuple(
             FoldLine(
                 fold,
@@ -101,17 +100,14 @@ def _examples(runs: Sequence[Run], split: str) -> int | None:
 
 def folds_csv(result: StudyResult) -> str:
     """Return a line for every run that held out a fold, as CSV."""
-    figures, out = figures_shown(result), io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    figures = figures_shown(result)
     columns = ["variant", "fold", "seed", "run", "status", "train_examples", "validation_examples"]
-    writer.writerow([*columns, *figures])
+    lines: list[list[object]] = [[*columns, *figures]]
     for variant, by_fold in by_fold_of(result.runs):
         for fold, runs in by_fold.items():
             for run in runs:
                 examples = [_examples([run], split) for split in ("train", "validation")]
                 values = [*examples, *(figure_of(run, name) for name in figures)]
-                writer.writerow(
-                    [variant, fold, run.experiment.seed, run.name, run.metrics["status"]]
-                    + ["" if value is None else value for value in values]
-                )
-    return out.getvalue()
+                status = run.metrics["status"]
+                lines.append([variant, fold, run.experiment.seed, run.name, status, *values])
+    return sheet(lines)

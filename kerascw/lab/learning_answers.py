@@ -110,7 +110,7 @@ def _who_is_better(compared: Comparison) -> str:
     else:
         parts = _by_better(compared, compared.differences)
         ties = [d for d in compared.differences if compared.better(d) is None]
-        parts += [f"neither at {_list(compared, ties)}"] if ties else []
+        parts += [f"neither at {_list(ties)}"] if ties else []
         answer = f"Neither. The better mean has {'; '.join(parts)}."
     if not compared.has_intervals:
         return f"{answer} {TOO_FEW}"
@@ -120,31 +120,20 @@ def _who_is_better(compared: Comparison) -> str:
     elif winner is None:
         where = f"for {'; '.join(_by_better(compared, significant))}"
     else:
-        where = "at all" if len(significant) == count else f"at {_list(compared, significant)}"
+        where = "at all" if len(significant) == count else f"at {_list(significant)}"
     return f"{answer} Significant at 95 % (paired t-interval over the seeds): {where}."
 
 
 def _by_better(compared: Comparison, several: Sequence[Difference]) -> list[str]:
     return [
-        f"{name} at {_list(compared, mine)}"
+        f"{name} at {_list(mine)}"
         for name in (compared.curve.name, compared.baseline.name)
         if (mine := [d for d in several if compared.better(d) == name])
     ]
 
 
-def _list(compared: Comparison, several: Sequence[Difference]) -> str:
-    """Return these fractions; three or more neighbours as a range."""
-    ranges: list[list[int]] = []
-    for number in (compared.differences.index(difference) for difference in several):
-        if ranges and number == ranges[-1][-1] + 1:
-            ranges[-1].append(number)
-        else:
-            ranges.append([number])
-    parts = []
-    for numbers in ranges:
-        texts = [percent(compared.differences[number].fraction) for number in numbers]
-        parts += [f"{texts[0]} to {texts[-1]}"] if len(texts) > 2 else texts
-    return _and(parts)
+def _list(several: Sequence[Difference]) -> str:
+    return _and([percent(difference.fraction) for difference in several])
 
 
 def _where_they_cross(compared: Comparison) -> str:
@@ -166,15 +155,15 @@ def _until_when(compared: Comparison) -> str:
             f"There is none: at the largest fraction, {percent(last.fraction)}, "
             f"{compared.better(last)} is still significantly better."
         )
-    images = "" if first.examples is None else f" ({first.examples:,} images)"
-    place = f"{percent(first.fraction)}{images}"
+    place = f"{percent(first.fraction)} ({first.examples:,} images)"
     if first is compared.differences[0]:
         return f"From the smallest, {place}: no difference is significant at 95 %."
-    where = "Only at the largest" if first is last else "From"
-    there = "there" if first is last else "there and at all larger fractions"
+    where = f"From {place}: there and at all larger fractions"
+    if first is last:
+        where = f"Only at the largest, {place}: there"
     return (
-        f"{where}{',' if first is last else ''} {place}: {there} the 95 % confidence interval of "
-        "the difference includes zero, which does not prove the two equal."
+        f"{where} the 95 % confidence interval of the difference includes zero, which does not "
+        "prove the two equal."
     )
 
 

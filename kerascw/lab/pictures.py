@@ -1,18 +1,14 @@
 """What a study's further figures show: a spec of the study, changed by ``--set pictures.FIELD``."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
+from kerascw.data import Splits
 from kerascw.data.load import splits_for
 from kerascw.experiment.spec import Spec
-
-if TYPE_CHECKING:
-    from kerascw.data import Splits
-    from kerascw.runs.store import Run
+from kerascw.runs.store import Run
 
 PICTURES = "pictures"
 """Settings of a study's pictures begin with this word."""

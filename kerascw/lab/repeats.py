@@ -7,20 +7,15 @@ one figure, their mean, since they were scored on the same images.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from kerascw.errors import counted as numbered
+from kerascw.evaluation.statistics import Spread, paired_difference
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.verdict import figure_of
+from kerascw.runs.store import Run
 
-if TYPE_CHECKING:
-    from kerascw.runs.store import Run
-
-__all__ = ["Repeats", "counted", "numbered", "paired_values", "repeat_text", "repeats_of",
-           "values_of"]  # fmt: skip
-
-Place = tuple[int | None, int]
-"""Fold and seed."""
+__all__ = ["Repeats", "counted", "difference_of", "numbered", "paired_values", "repeat_text",
+           "repeats_of", "values_of"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Repeats:
         return f"{text}, each the mean of {self.seeds} seeds"
 
 
-def repeats_of(runs: Sequence["Run"]) -> Repeats:
+def repeats_of(runs: Sequence[Run]) -> Repeats:
     """Count the seeds and folds of a variant's runs."""
     folds = {fold for run in runs if (fold := run.experiment.fold) is not None}
     return Repeats(len({run.experiment.seed for run in runs}), len(folds) or None)
@@ -59,19 +54,19 @@ def repeat_text(experiment: Experiment) -> str:
     return f"{'' if fold is None else f'fold {fold}, '}seed {experiment.seed}"
 
 
-def counted(count: int, runs: Sequence["Run"]) -> str:
+def counted(count: int, runs: Sequence[Run]) -> str:
     """Count runs by what they are: seeds, folds, or runs if there are seeds of each fold."""
     repeats = repeats_of(runs)
     return numbered(count, repeats.unit if repeats.folds is None or repeats.seeds == 1 else "run")
 
 
-def values_of(runs: Sequence["Run"], figure: str) -> list[float]:
+def values_of(runs: Sequence[Run], figure: str) -> list[float]:
     """Return one figure of every seed, or of every fold; diverged runs are left out."""
-    return list(_over_seeds_of_a_fold(_by_repeat(runs, figure)).values())
+    return list(_means(_by_repeat(runs, figure)).values())
 
 
 def paired_values(
-    runs: Sequence["Run"], baseline: Sequence["Run"], figure: str
+    runs: Sequence[Run], baseline: Sequence[Run], figure: str
 ) -> list[tuple[float, float]]:
     """Return both variants' figure for every seed, or fold, that both have.
 
@@ -79,13 +74,20 @@ def paired_values(
     """
     mine, theirs = _by_repeat(runs, figure), _by_repeat(baseline, figure)
     first, second = (
-        _over_seeds_of_a_fold({place: values[place] for place in mine if place in theirs})
+        _means({place: values[place] for place in mine if place in theirs})
         for values in (mine, theirs)
     )
     return [(value, second[unit]) for unit, value in first.items()]
 
 
-def _by_repeat(runs: Sequence["Run"], figure: str) -> dict[Place, float]:
+def difference_of(runs: Sequence[Run], baseline: Sequence[Run], figure: str) -> Spread | None:
+    """Return the paired difference over the seeds or folds that both have; None without any."""
+    pairs = paired_values(runs, baseline, figure)
+    return paired_difference(*zip(*pairs, strict=True)) if pairs else None
+
+
+def _by_repeat(runs: Sequence[Run], figure: str) -> dict[tuple[int | None, int], float]:
+    """Return the figure of every run by fold and seed."""
     return {
         (run.experiment.fold, run.experiment.seed): value
         for run in runs
@@ -93,11 +95,10 @@ def _by_repeat(runs: Sequence["Run"], figure: str) -> dict[Place, float]:
     }
 
 
-def _over_seeds_of_a_fold(values: Mapping[Place, float]) -> dict[Place, float]:
-    """Return one value for each fold, in their order; without folds, one for each seed."""
-    units: dict[Place, list[float]] = {}
+def _means(values: Mapping[tuple[int | None, int], float]) -> dict[int, float]:
+    """Return the mean over the seeds of every fold, in order; without folds, every seed's value."""
+    units: dict[int, list[float]] = {}
     for (fold, seed), value in values.items():
-        units.setdefault((fold, seed if fold is None else 0), []).append(value)
+        units.setdefault(seed if fold is None else fold, []).append(value)
     # a single value as it is: a mean may differ from it in the last digit
-    means = {unit: v[0] if len(v) == 1 else fmean(v) for unit, v in units.items()}
-    return dict(sorted(means.items(), key=lambda item: (item[0][0] or 0, item[0][1])))
+    return {unit: v[0] if len(v) == 1 else fmean(v) for unit, v in sorted(units.items())}

@@ -90,18 +90,14 @@ def announce(
 ) -> None:
     """Write which runs a study is about to train, so that they can be watched by name.
 
-    Parameters
-    ----------
-    named : for every variant its experiments, each with the name of its run.
-    more : these come in addition to those written before.
+    ``named`` has for every variant its experiments, each with the name of its run; with ``more``
+    they come in addition to those written before.
     """
     planned = {variant: {run: repeat_text(e) for e, run in own} for variant, own in named.items()}
     if more and (folder / PLANNED).is_file():
         planned = read_json(folder / PLANNED) | planned
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{PLANNED}.writing"
-    write_json(temporary, planned)
-    temporary.replace(folder / PLANNED)
+    write_json(folder / PLANNED, planned)
 
 
 def _remember(result: StudyResult, store: Store) -> None:
@@ -120,9 +116,7 @@ def _remember(result: StudyResult, store: Store) -> None:
     }
     if plan.study.origin is not None:
         content["origin"] = dict(plan.study.origin)
-    temporary = folder / f".{KEPT}.writing"
-    write_json(temporary, content)
-    temporary.replace(folder / KEPT)
+    write_json(folder / KEPT, content)
     write_summary(folder, summary_of_study(folder, store))
 
 
@@ -133,10 +127,8 @@ StudyOf = Callable[[Mapping[str, Any], Mapping[str, Sequence[Experiment]]], Stud
 def recall(name: str, store: Store, study_of: StudyOf) -> StudyResult:
     """Read back the kept result of a study, without training anything.
 
-    Parameters
-    ----------
-    name : a study, or a study as it was run once: the name of a folder in ``runs/studies/``. Of a
-        study the full budget is preferred to the quick one, and both to changed settings.
+    ``name`` is a study or the name of a folder in ``runs/studies/``. Of a study the full budget is
+    preferred to the quick one, and both to changed settings.
 
     Raises
     ------

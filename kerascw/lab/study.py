@@ -3,22 +3,18 @@
 A study's file reads like a lab notebook; nothing in it trains.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from kerascw.experiment.spec import Experiment
+from kerascw.lab.pictures import PictureSpec
 from kerascw.lab.published import Published
-
-if TYPE_CHECKING:
-    from kerascw.lab.pictures import PictureSpec
-    from kerascw.runs.store import Run
+from kerascw.runs.store import Run
 
 Budget = Literal["quick", "full"]
 BUDGETS: tuple[Budget, ...] = ("full", "quick")
-Runs = Mapping[str, Sequence["Run"]]
+Runs = Mapping[str, Sequence[Run]]
 """The runs of each variant, in order: one a seed, or with folds every fold of a seed."""
 
 

@@ -1,23 +1,22 @@
 """The table of a study: every variant with its figures, in words and as CSV."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
+from kerascw.evaluation.statistics import Spread, is_shown, over_seeds
 from kerascw.experiment.spec import Autoencoder
 from kerascw.lab.folds import figures_shown
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.published import Published
 from kerascw.lab.repeats import (
     Repeats,
-    paired_values,
+    difference_of,
     repeat_text,
     repeats_of,
     values_of,
 )
+from kerascw.lab.sheet import sheet
 from kerascw.lab.verdict import Verdict, bounds_of, verdict
 from kerascw.runs.store import Run
 
@@ -104,8 +103,7 @@ def _difference(runs: Sequence[Run], baseline: Sequence[Run] | None, name: str) 
         return None
     if name.endswith("loss") and len({_kind_of_loss(run) for run in [*runs, *baseline]}) > 1:
         return None
-    pairs = paired_values(runs, baseline, name)
-    return paired_difference(*zip(*pairs, strict=True)) if pairs else None
+    return difference_of(runs, baseline, name)
 
 
 def _kind_of_loss(run: Run) -> str:
@@ -181,14 +179,12 @@ def csv_text(rows: Sequence[Row]) -> str:
     Where any variant has folds, ``folds`` counts the values and ``seeds`` those of each.
     """
     folded = any(row.repeats.folds for row in rows)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
+    lines: list[list[object]] = [
         ["variant", "parameters", "figure", *(["folds"] if folded else []), "seeds",
          "mean", "deviation", "low_95", "high_95", "values",
          "published_reported", "published_corrected", "verdict", "verdict_reason",
          "difference", "difference_low_95", "difference_high_95", "difference_shown", "diverged"]
-    )  # fmt: skip
+    ]  # fmt: skip
     for row in rows:
         for cell in row.cells:
             spread, difference, printed = cell.spread, cell.difference, cell.published
@@ -196,16 +192,15 @@ def csv_text(rows: Sequence[Row]) -> str:
             d_low, d_high = difference.interval if difference and difference.interval else ("", "")
             of_folds, n = row.repeats.folds is not None, len(cell.values)
             over = [n if of_folds else "", row.repeats.seeds if of_folds else n]
-            writer.writerow(
+            lines.append(
                 [row.variant, row.parameters, cell.name, *over[not folded :],
                  spread.mean if spread else "",
                  spread.deviation if spread and spread.n > 1 else "", low, high,
                  " ".join(str(value) for value in cell.values),
-                 printed.reported if printed else "",
-                 "" if printed is None or printed.corrected is None else printed.corrected,
+                 printed.reported if printed else "", printed.corrected if printed else "",
                  cell.verdict.word if cell.verdict else "",
                  cell.verdict.reason if cell.verdict else "",
                  difference.mean if difference else "", d_low, d_high,
                  is_shown(difference) if difference else "", "; ".join(row.diverged)]
             )  # fmt: skip
-    return out.getvalue()
+    return sheet(lines)

@@ -31,7 +31,8 @@ def figure_of(run: Run, name: str) -> float | None:
     if part == "lowest":
         return min((row[figure] for row in run.history if figure in row), default=None)
     if part.startswith(("epoch_", "last_epoch", "kept_epoch", "lowest_")):
-        return _of_row(_row_of(run, part), figure)
+        value = figure_in(_row_of(run, part), figure)
+        return value if value is not None and math.isfinite(value) else None
     value = run.metrics.get(part, {}).get(figure)
     return None if value is None else float(value)
 
@@ -48,12 +49,12 @@ def _row_of(run: Run, which: str) -> dict[str, float]:
     return run.history[epoch - 1] if epoch else run.untrained or {}
 
 
-def _of_row(row: dict[str, float], figure: str) -> float | None:
+def figure_in(row: dict[str, float], figure: str) -> float | None:
+    """Return a figure of one epoch, such as ``validation_loss``; ``_error`` is 1 - accuracy."""
     if figure.endswith("_error"):
         accuracy = row.get(figure.removesuffix("error") + "accuracy")
         return None if accuracy is None else 1 - accuracy
-    value = row.get(figure)
-    return value if value is not None and math.isfinite(value) else None
+    return row.get(figure)
 
 
 def bounds_of(name: str) -> tuple[float, float]:
@@ -65,6 +66,11 @@ def bounds_of(name: str) -> tuple[float, float]:
     if name.endswith(("accuracy", "error")):
         return 0.0, 1.0
     return (0.0, math.inf) if name.endswith("loss") else UNBOUNDED
+
+
+def higher_is_better(figure: str) -> bool:
+    """Return whether a larger value is better: true for accuracies, not for losses and errors."""
+    return figure.endswith("accuracy")
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,7 @@ def verdict(
     if abs(gap) <= reach + 0.5 * 10**-published.digits:
         within = f"within the prediction interval of {n} {unit}s{of_mean}, ±{reach:.4f}"
         return Verdict("agrees", within)
-    higher_is_better = name.endswith("accuracy")
-    word = "better" if (gap > 0) == higher_is_better else "worse"
+    word = "better" if (gap > 0) == higher_is_better(name) else "worse"
     return Verdict(
         word, f"by {abs(gap):.4f}, outside the prediction interval{of_mean} of ±{reach:.4f}"
     )

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle, product
 from typing import Any
 
 import altair as alt
@@ -130,14 +131,10 @@ class Dot:
 
 def series(names: Iterable[str], shape: str = "stroke") -> tuple[Series, ...]:
     """Return a key for each name: a colour each, then the same colours in other dashes."""
+    looks = cycle(product(DASHES, COLOURS))
     return tuple(
-        Series(
-            name,
-            COLOURS[number % len(COLOURS)],
-            DASHES[number // len(COLOURS) % len(DASHES)],
-            shape,
-        )
-        for number, name in enumerate(names)
+        Series(name, colour, dash, shape)
+        for name, (dash, colour) in zip(names, looks, strict=False)
     )
 
 
@@ -147,7 +144,7 @@ def short(value: float) -> float:
 
 
 def data_of(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
-    """Return rows as the data of a chart."""
+    """Make rows the data of a chart."""
     return alt.InlineData(values=list(rows))
 
 
@@ -213,6 +210,7 @@ def _config(font: str) -> dict[str, Any]:
     return {
         "font": font,
         "background": None,
+        "customFormatTypes": True,  # words in tooltips
         "aria": False,  # the figure has one description, not one for each mark
         "view": {"stroke": None},
         "axis": text | {"gridColor": "#808080", "gridOpacity": 0.25, "domainColor": "#808080",

@@ -1,25 +1,11 @@
 """Interactive figures: from plain numbers to Vega-Lite, by Altair.
 
-One :class:`Chart` is one figure. On a page (:mod:`kerascw.report.page`) it is drawn by the browser:
-its lines are switched on and off, and values are shown on hover. The same chart is saved as PNG
-and SVG (:mod:`kerascw.report.figure_files`).
-
-How to use it::
-
-    from kerascw.report import charts
-
-    first = charts.Line("first", x=[1, 2, 3], y=[0.9, 0.5, 0.4])
-    chart = charts.lines([first], y="loss (nats)", log_y=True)
-    drawn = {"loss": (chart, "loss against epochs")}   # name: figure and what it shows
-    figures = figure_files.write_figures(drawn, folder / "figures")   # PNG, SVG, and for the page
-
-Builders are :func:`lines`, :func:`dots`, :func:`bars`, :func:`groups`, :func:`confusion` and
-:func:`scatter`. A figure of several panels is a ``Chart`` of :func:`line_panel` or
-:func:`heat_panel`. A panel is one Vega-Lite view, so that it can fit the width that it is given;
-panels stand side by side where there is room. Data is a list of rows; the name that is switched is
-their field ``line``. Colours are Okabe and Ito's, told apart by colour-blind readers, and dashes or
-shapes repeat them. Text, axes and neutral marks are ``currentColor``: the page's ink, light or
-dark.
+One :class:`Chart` is one figure: the browser draws it on a page, with lines that are switched on
+and off and values on hover; :mod:`kerascw.report.figure_files` saves it as PNG and SVG. A panel is
+one Vega-Lite view, so that it fits the width that it is given; panels stand side by side where
+there is room. The name that is switched is the field ``line`` of the rows. Colours are told apart
+by colour-blind readers, and dashes or shapes repeat them. Text, axes and neutral marks are
+``currentColor``: the page's ink, light or dark.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,15 +58,10 @@ def line_panel(
     rules: Sequence[Rule] = (),
     points: bool | None = None,
 ) -> Any:
-    """Draw a panel of lines with bands; hover shows the nearest value.
+    """Draw a panel of lines with bands along whole numbers; hover shows the nearest value.
 
-    Along x are whole numbers, such as epochs.
-
-    Parameters
-    ----------
-    keys : of all lines of the figure, where it has more panels than this.
-    top : where y is cut off, if a line goes beyond.
-    points : mark every value; by default where a line has fewer than three.
+    ``keys`` are those of all lines of a figure with more panels than this. ``top`` is where y is
+    cut off, if a line goes beyond. ``points`` marks every value; by default if no line has three.
     """
     keys = keys or series(line.name for line in several)
     rows = [row for line in several for row in _rows(line, log_y=log_y)]
@@ -113,11 +94,11 @@ def line_panel(
         name="near_" + "".join(c if c.isalnum() else "_" for c in title or y), nearest=True,
         on="pointerover", clear="pointerout", encodings=["x", "y"], empty=False,
     )  # fmt: skip
-    told = [alt.Tooltip("line:N"), *([alt.Tooltip("own:N", title="of")] if apart else []),
+    told = [_word("line", "line"), *([_word("own", "of")] if apart else []),
             alt.Tooltip("x:Q", title=x), _told("y", y),
             *([_told("low", "from"), _told("high", "to")] if banded else [])]  # fmt: skip
     if points is None:  # a line of one point or two is hardly seen
-        points = max((len(line.x) for line in several), default=0) < 3
+        points = all(len(line.x) < 3 for line in several)
     marks = base.mark_point(filled=True, size=60, clip=True).encode(
         x=place, y=height, color=colour, tooltip=told,
         opacity=alt.when(near).then(alt.value(1)).otherwise(alt.value(0.9 if points else 0)),
@@ -136,17 +117,14 @@ def dots(
     x: str,
     value: str = "mean, 95 % CI",
     each: str = "each seed",
-    published: str = "published (corrected where needed)",
     numbers: str | None = None,
     zero: bool = False,
 ) -> Chart:
     """Draw a row for each name: its values, their mean with its interval, the published figure.
 
-    Parameters
-    ----------
-    x : what is measured, at the axis.
-    value, each, published : the names of the three kinds of marks, which can be switched.
+    ``value`` and ``each`` name two of the three kinds of marks, which can be switched.
     """
+    published = "published (corrected where needed)"
     names = [dot.name for dot in several]
     rows = []
     for dot in several:
@@ -275,14 +253,10 @@ def heat_panel(
     shares: np.ndarray | None = None,
     title: str = "",
 ) -> Any:
-    """Draw a matrix of shaded cells with a text in each.
+    """Draw a matrix of shaded cells with a text in each; all arrays are ``[rows, columns]``.
 
-    Parameters
-    ----------
-    shades : float ``[rows, columns]`` from 0, the page's own paper, to 1; NaN is left out.
-    texts : str ``[rows, columns]``; an empty one leaves a cell of 0 out where there are many.
-    row, column : what the rows and columns are, at the axes.
-    shares : float ``[rows, columns]``, written in per cent below the texts.
+    ``shades`` are from 0, the page's own paper, to 1; NaN is left out. In a large matrix cells
+    without a text are left out. ``shares`` are written in per cent below the texts.
     """
     n = len(columns)
     cells = [
@@ -385,6 +359,14 @@ def _told(name: str, title: str) -> alt.Tooltip:
     return alt.Tooltip(f"{name}:Q", title=title, format=".5~g")
 
 
+def _word(name: str, title: str) -> alt.Tooltip:
+    """Return the entry of a word beside the nearest point.
+
+    Without a format Vega-Lite 6 looks for it in the wrong place there, and shows "undefined".
+    """
+    return alt.Tooltip(f"{name}:N", title=title, format="word", formatType="trim")
+
+
 def _numbers(ticks: int) -> alt.Axis:
     return alt.Axis(format="~g", tickCount=ticks)
 
@@ -396,10 +378,8 @@ def _down(names: Sequence[str]) -> alt.Y:
 
 
 def _tall(rows: Sequence[Any]) -> int:
-    """Return the height in pixels of a panel with a row for each name.
-
-    Vega-Lite's own steps would do, but it warns of them where the width is the page's.
-    """
+    """Return the height in pixels of a panel with a row for each name."""
+    # Vega-Lite's own steps would do, but it warns of them where the width is the page's
     return 24 * max(len(rows), 2)
 
 
@@ -423,10 +403,12 @@ def said_of_dots(several: Sequence[Dot]) -> str:
     """Return every figure with its interval and the published one."""
     said = []
     for dot in several:
-        word = f"{dot.name} -" if dot.value is None else f"{dot.name} {dot.value:.4f}"
+        words = f"{dot.name} -" if dot.value is None else f"{dot.name} {dot.value:.4f}"
         if dot.low is not None and dot.high is not None:
-            word += f" ({dot.low:.4f} to {dot.high:.4f})"
-        said.append(word if dot.published is None else f"{word}, published {dot.published:.4g}")
+            words += f" ({dot.low:.4f} to {dot.high:.4f})"
+        if dot.published is not None:
+            words += f", published {dot.published:.4g}"
+        said.append(words)
     return "; ".join(said)
 
 

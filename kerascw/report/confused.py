@@ -1,14 +1,13 @@
 """Why two classes are confused: their mean images, and each image's nearest neighbour in pixels."""
 
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerascw.data import Splits
 from kerascw.lab.pictures import PictureSpec, splits_of
+from kerascw.report.figures import Tile, grid
 from kerascw.runs.store import Run
 
 SHOWN = 6
@@ -32,13 +31,12 @@ def likeness(run: Run, splits: Splits, first: int, second: int) -> Likeness:
     """Measure two classes, by their numbers; neighbours are the nearest training images of any."""
     train, test, both = splits.train, splits.test, (first, second)
     means = [
-        flat(train.take(train.labels == k).images).mean(axis=0) for k in range(len(_names(run)))
+        flat(train.take(train.labels == k).images).mean(axis=0)
+        for k in range(len(splits.class_names))
     ]
-    ranked = sorted(
-        ((float(np.corrcoef(means[i], means[j])[0, 1]), {i, j})
-         for i, j in combinations(range(len(means)), 2)), key=lambda pair: -pair[0]
-    )  # fmt: skip
-    at = next(at for at, (_, pair) in enumerate(ranked) if pair == set(both))
+    correlations = np.corrcoef(means)
+    every = correlations[np.triu_indices(len(means), 1)]
+    own = correlations[first, second]
     chosen = np.flatnonzero(np.isin(test.labels, both))
     near = nearest(flat(test.images[chosen]), flat(train.images))
     other = np.where(test.labels[chosen] == first, second, first)
@@ -47,19 +45,14 @@ def likeness(run: Run, splits: Splits, first: int, second: int) -> Likeness:
         guesses = file["test_probabilities"].argmax(axis=1)[chosen]
     mistaken = guesses == other
     return Likeness(
-        ranked[at][0],
-        at + 1,
-        len(ranked),
+        float(own),
+        int((every > own).sum()) + 1,
+        len(every),
         float(in_other.mean()),
         float(in_other[mistaken].mean()) if mistaken.any() else None,
         chosen[mistaken],
         near[mistaken],
     )
-
-
-def _names(run: Run) -> list[str]:
-    names: list[str] = run.metrics["class_names"]
-    return names
 
 
 def flat(images: Any) -> np.ndarray:
@@ -87,25 +80,19 @@ def confused_pictures(
 ) -> dict[str, tuple[Any, str]]:
     """Return both mean images, and some confused test images above their nearest training image."""
     splits = splits_of(run, options)
-    found, names = likeness(run, splits, first, second), _names(run)
+    found, names = likeness(run, splits, first, second), splits.class_names
     train, test = splits.train, splits.test
-    columns: list[tuple[str, np.ndarray, tuple[str, np.ndarray] | None]] = [
-        (f"mean {names[k]}", np.asarray(train.take(train.labels == k).images).mean(axis=0), None)
-        for k in (first, second)
+    means = [np.asarray(train.take(train.labels == k).images).mean(axis=0) for k in (first, second)]
+    confused, neighbours = found.confused[:SHOWN], found.neighbours[:SHOWN]
+    rows = [
+        [
+            Tile(mean.round().astype(np.uint8), names[k])
+            for k, mean in zip((first, second), means, strict=True)
+        ],
+        [Tile(test.images[at], names[test.labels[at]]) for at in confused],
+        [Tile(train.images[at], names[train.labels[at]]) for at in neighbours],
     ]
-    columns += [
-        (names[test.labels[at]], test.images[at], (names[train.labels[near]], train.images[near]))
-        for at, near in zip(found.confused[:SHOWN], found.neighbours[:SHOWN], strict=True)
-    ]
-    figure = Figure(figsize=(1.3 * len(columns), 3.1), layout="constrained")
-    grid = figure.subplots(2, len(columns), squeeze=False)
-    for (above, below), (title, image, neighbour) in zip(grid.T, columns, strict=True):
-        for axes, name, pixels in ((above, title, image), (below, *(neighbour or ("", None)))):
-            axes.axis("off")
-            axes.set_title(name, fontsize=8)
-            if pixels is not None:
-                shown = pixels[..., 0] if pixels.shape[-1] == 1 else pixels.astype(np.uint8)
-                axes.imshow(shown, cmap="gray", vmin=0, vmax=255)
+    figure = grid(rows, ("mean image", "test image", "nearest in training"), across=1.3)
     return {
         f"confused, {names[first]} and {names[second]}".replace("/", " or "): (
             figure,

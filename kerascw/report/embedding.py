@@ -16,11 +16,9 @@ from kerascw.evaluation.embedding import (
     Embedding,
     Pair,
     among_the_mistaken,
-    default_perplexity,
     embed,
+    largest,
     largest_perplexity,
-    most_confused,
-    nearest,
     neighbours,
     pairs,
     penultimate,
@@ -44,11 +42,8 @@ PAIRS = 5
 """How many pairs of classes are named."""
 
 
-# --- options, and what is kept --------------------------------------------------------------
-
-
 def check_embedding(options: EmbeddingMap, study: Study, experiment: Experiment) -> None:
-    """Raise a :class:`CallError` where there are no such points or no such perplexity."""
+    """Raise a :class:`CallError` if there are no such points or no such perplexity."""
     if experiment.reconstructs:
         raise CallError(
             f"model.kind: {experiment.model.kind} tells no classes apart; study {study.name} draws "
@@ -62,10 +57,10 @@ def check_embedding(options: EmbeddingMap, study: Study, experiment: Experiment)
         )
     if options.points is not None and not FEWEST <= options.points <= there:
         raise CallError(f"pictures.points: {options.points}; choose from {FEWEST} to {there}")
-    largest = largest_perplexity(options.points or there)
-    if options.perplexity is not None and not 1 <= options.perplexity <= largest:
+    most = largest_perplexity(options.points or there)
+    if options.perplexity is not None and not 1 <= options.perplexity <= most:
         raise CallError(
-            f"pictures.perplexity: {options.perplexity:g}; choose from 1 to {int(largest)}, a "
+            f"pictures.perplexity: {options.perplexity:g}; choose from 1 to {int(most)}, a "
             f"third of the {options.points or there:,} points"
         )
 
@@ -78,7 +73,8 @@ def embedding_of(run: Run, options: EmbeddingMap) -> Embedding:
     there = run.metrics["test"]["examples"]
     points = options.points or there
     settings: dict[str, Any] = {
-        "perplexity": options.perplexity or default_perplexity(points),
+        # one as large as a class would let the points of a class collapse
+        "perplexity": options.perplexity or min(30.0, points / 10),
         "points": points,
         "seed": SEED,
         "neighbours": NEIGHBOURS,
@@ -98,7 +94,7 @@ def embedding_of(run: Run, options: EmbeddingMap) -> Embedding:
     return computed
 
 
-def last_embedding_of(run: Run) -> Embedding:
+def _last_embedding_of(run: Run) -> Embedding:
     """Return the embedding that was computed last; if there is none, that of all test images."""
     kept = Embedding.load(run.folder / FILE)
     if kept is not None and kept.settings.get("model_sha256") == _model_sha256(run):
@@ -109,10 +105,6 @@ def last_embedding_of(run: Run) -> Embedding:
 def _model_sha256(run: Run) -> str:
     digest: str = json.loads((run.folder / MANIFEST).read_text())["model.keras"]
     return digest
-
-
-def _pairs_of(run: Run, shares: np.ndarray) -> list[Pair]:
-    return pairs(shares, np.array(run.metrics["test"]["confusion"]))
 
 
 def _guesses(run: Run, embedding: Embedding) -> tuple[np.ndarray, np.ndarray]:
@@ -130,14 +122,13 @@ def embedding_answers(runs: Sequence[Run]) -> list[Answer]:
 
     The answers are about the embeddings that were drawn last.
     """
-    embeddings = [last_embedding_of(run) for run in runs]
+    embeddings = [_last_embedding_of(run) for run in runs]
     run, first = runs[0], embeddings[0]
-    labels, guesses = _guesses(run, first)
-    wrong, with_guess = among_the_mistaken(neighbours(first.points), labels, guesses)
+    wrong, with_guess = among_the_mistaken(neighbours(first.points), *_guesses(run, first))
     share = f" ({with_guess / wrong:.0%})" if wrong else ""
-    trust = "not defined for so few points" if np.isnan(first.trustworthiness) else (
-        f"{first.trustworthiness:.4f} of 1"
-    )  # fmt: skip
+    trust = f"{first.trustworthiness:.4f} of 1"
+    if np.isnan(first.trustworthiness):
+        trust = "not defined for so few points"
     return [
         _near_and_confused(runs, embeddings),
         Answer(
@@ -154,16 +145,16 @@ def embedding_answers(runs: Sequence[Run]) -> list[Answer]:
 
 
 def _near_and_confused(runs: Sequence[Run], embeddings: Sequence[Embedding]) -> Answer:
-    names = runs[0].metrics["class_names"]
-    several = _pairs_of(runs[0], embeddings[0].shares)
+    run, names = runs[0], runs[0].metrics["class_names"]
+    confusions = [np.array(run.metrics["test"]["confusion"]) for run in runs]
+    in_plane = [pairs(e.shares, c) for e, c in zip(embeddings, confusions, strict=True)]
+    in_layer = [pairs(e.layer_shares, c) for e, c in zip(embeddings, confusions, strict=True)]
     plane, layer = (
-        [
-            rho
-            for run, embedding in zip(runs, embeddings, strict=True)
-            if (rho := rank_correlation(_pairs_of(run, getattr(embedding, shares)))) is not None
-        ]
-        for shares in ("shares", "layer_shares")
+        [rho for several in of_runs if (rho := rank_correlation(several)) is not None]
+        for of_runs in (in_plane, in_layer)
     )
+    several = in_plane[0]
+    said = f"No rank correlation is defined over the {len(several)} pairs of classes."
     if plane and layer:
         seeds = "one seed" if len(plane) == 1 else f"mean over {len(plane)} seeds"
         said = (
@@ -171,27 +162,24 @@ def _near_and_confused(runs: Sequence[Run], embeddings: Sequence[Embedding]) -> 
             f"of classes: {spread_text(over_seeds(plane))} in the plane, "
             f"{spread_text(over_seeds(layer))} in the layer itself ({seeds})."
         )
-    else:
-        said = f"No rank correlation is defined over the {len(several)} pairs of classes."
-    near, wrong = nearest(several, PAIRS), most_confused(several, PAIRS)
-    listed_near = ", ".join(f"{_named(pair, names)} ({pair.nearness:.1%})" for pair in near)
-    listed_wrong = ", ".join(f"{_named(pair, names)} ({pair.mistakes:,})" for pair in wrong)
-    both = len({pair.classes for pair in near} & {pair.classes for pair in wrong})
+
+    def named(pair: Pair) -> str:
+        return " and ".join(names[label] for label in pair.classes)
+
+    near, wrong = largest(several, "nearness", PAIRS), largest(several, "confusion", PAIRS)
+    listed_near = ", ".join(f"{named(pair)} ({pair.nearness:.1%})" for pair in near)
+    listed_wrong = ", ".join(f"{named(pair)} ({pair.mistakes:,})" for pair in wrong)
     return Answer(
         "Are the classes that lie nearest also those confused most?",
-        f"{said} Of seed {runs[0].experiment.seed}, nearest: {listed_near or 'none'}; "
-        f"confused most: {listed_wrong or 'none'}; {both} of these are on both lists.",
+        f"{said} Of seed {run.experiment.seed}, nearest: {listed_near or 'none'}; "
+        f"confused most: {listed_wrong or 'none'}; {len({*near} & {*wrong})} of these are on both "
+        "lists.",
     )
-
-
-def _named(pair: Pair, names: Sequence[str]) -> str:
-    return " and ".join(names[label] for label in pair.classes)
 
 
 def _described(run: Run, embedding: Embedding) -> str:
     settings = embedding.settings
-    there = run.metrics["test"]["examples"]
-    of_all = "all " if settings["points"] == there else ""
+    of_all = "all " if settings["points"] == run.metrics["test"]["examples"] else ""
     return (
         f"t-SNE of {of_all}{settings['points']:,} test images, {embedding.units} activations of "
         f"the layer before the output, perplexity {settings['perplexity']:.3g}, scikit-learn "

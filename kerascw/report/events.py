@@ -18,19 +18,17 @@ EXAMPLES = 30
 
 def lacks_events(run: Run) -> bool:
     """Return whether a run has no events, or none of its images."""
-    return not (any(folder_of(run).glob(PATTERN)) and any(folder_of(run).glob(f"*{IMAGES}")))
+    folder = _folder_of(run)
+    return not (any(folder.glob(PATTERN)) and any(folder.glob(f"*{IMAGES}")))
 
 
 def write_missing(run: Run, splits: Splits | None) -> bool:
     """Write what a kept run's events lack; return whether it could be written.
 
-    Images stand at the epoch whose weights are kept.
-
-    Parameters
-    ----------
-    splits : the data of the run's experiment; without them only confusion matrices are drawn.
+    Images stand at the epoch whose weights are kept. Without the ``splits`` of the run's
+    experiment only confusion matrices are drawn.
     """
-    folder = folder_of(run)
+    folder = _folder_of(run)
     if not any(folder.glob(PATTERN)):
         with zipfile.ZipFile(run.folder / "model.keras") as file:
             config = json.loads(file.read("config.json"))["config"]
@@ -44,8 +42,7 @@ def write_missing(run: Run, splits: Splits | None) -> bool:
     return True
 
 
-def folder_of(run: Run) -> Path:
-    """Return where the events of a run are."""
+def _folder_of(run: Run) -> Path:
     return Store(run.folder.parent).events_folder(run.name)
 
 
@@ -56,14 +53,15 @@ def event_images(run: Run, splits: Splits | None) -> dict[str, bytes]:
     """
     from kerascw.report import figures
     from kerascw.report.charts import confusion
-    from kerascw.report.figure_files import png_of
+    from kerascw.report.figure_files import render
+    from kerascw.report.run import reconstruction_grid
 
     if run.metrics["kept_epoch"] is None:
         return {}
-    with np.load(run.folder / "predictions.npz") as file:
-        arrays = dict(file)
     names = tuple(run.metrics["class_names"])
     drawn: dict[str, Any] = {}
+    with np.load(run.folder / "predictions.npz") as file:
+        arrays = dict(file)
     for split in ("validation", "test"):
         if f"{split}_probabilities" in arrays:
             labels, guesses = arrays[f"{split}_labels"], arrays[f"{split}_probabilities"].argmax(1)
@@ -75,11 +73,5 @@ def event_images(run: Run, splits: Splits | None) -> dict[str, bytes]:
             splits.test, arrays["test_probabilities"], names, shown[: 2 * EXAMPLES], columns=10
         )
     if splits is not None and "test_reconstructed" in arrays:
-        shown = arrays["test_reconstructed"]
-        drawn["reconstructions/test"] = figures.reconstructions(
-            np.asarray(splits.test.images[shown]),
-            arrays["test_reconstructions"],
-            splits.test.labels[shown],
-            names,
-        )
-    return {tag: png_of(figure) for tag, figure in drawn.items()}
+        drawn["reconstructions/test"] = reconstruction_grid(run, splits)
+    return {tag: render(figure)[".png"] for tag, figure in drawn.items()}

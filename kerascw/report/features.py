@@ -39,17 +39,10 @@ def check_features(options: FeatureMaps, study: Study, experiment: Experiment) -
 
 
 def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
-    """Return every conv layer's output after its activation, before pooling.
+    """Return every conv layer's output after batch norm and activation, before pooling.
 
-    Of a layer with batch norm, after that too. A layer without an activation has negative values.
-
-    Parameters
-    ----------
-    images : uint8 ``[n, height, width, channels]``.
-
-    Returns
-    -------
-    One float32 array ``[n, height, width, filters]`` for each conv layer.
+    ``images`` are uint8 ``[n, height, width, channels]``; each layer has a float32 array
+    ``[n, height, width, filters]``, with negative values if it has no activation.
     """
     import keras
 
@@ -74,10 +67,7 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
 def feature_pictures(run: Run, options: FeatureMaps | None) -> dict[str, tuple[Any, str]]:
     """Draw the feature maps of an image of each class, and statistics of every layer.
 
-    Raises
-    ------
-    CallError
-        A layer, channel or image that does not exist.
+    A :class:`CallError` names a layer, channel or image that does not exist.
     """
     options = options or FeatureMaps()
     splits = splits_of(run, options)
@@ -174,14 +164,11 @@ def activity(run: Run, splits: Splits) -> Activity:
         feature_maps(run, splits.test.images[splits.test.labels == label])
         for label in range(len(splits.class_names))
     ]
-    layers = range(len(by_class[0]))
+    of_layers = list(zip(*by_class, strict=True))
     return Activity(
-        [np.array([maps[k].mean() for maps in by_class]) for k in layers],
-        [np.array([(maps[k] > 0).mean() for maps in by_class]) for k in layers],
-        [
-            np.array([np.maximum(maps[k], 0).mean(axis=(0, 1, 2)) for maps in by_class])
-            for k in layers
-        ],
+        [np.array([own.mean() for own in maps]) for maps in of_layers],
+        [np.array([(own > 0).mean() for own in maps]) for maps in of_layers],
+        [np.array([np.maximum(m, 0).mean(axis=(0, 1, 2)) for m in maps]) for maps in of_layers],
     )
 
 
@@ -203,11 +190,7 @@ def _activity(measured: Activity, names: Sequence[str]) -> charts.Chart:
 
 
 def selectivity_answers(runs: Sequence[Run]) -> list[Answer]:
-    """Say which channels of each layer are the most class-selective, for the first seed.
-
-    Channels of a network that has learned little say nothing: below an accuracy of
-    :data:`LEAST_ACCURACY` none are named.
-    """
+    """Say which channels of each layer are the most class-selective, for the first seed."""
     run, question = runs[0], "Which channels are the most class-selective?"
     accuracy = run.metrics["test"]["accuracy"]
     if accuracy < LEAST_ACCURACY:

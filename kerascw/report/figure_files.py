@@ -55,11 +55,11 @@ def write_figures(drawn: Drawn, folder: Path, *, dpi: int = 110) -> dict[str, Sh
         content = render(figure, dpi=dpi)
         for suffix, data in content.items():
             (folder / f"{name}{suffix}").write_bytes(data)
-        if is_still(figure):
+        if _is_still(figure):
             svg = inline_svg(content[".svg"].decode(), name)
             shown[name] = Shown(name, printable(says), svg=svg)
         else:
-            shown[name] = shown_chart(name, figure, says)
+            shown[name] = _shown_chart(name, figure, says)
     return shown
 
 
@@ -79,14 +79,9 @@ def clear_figures(folder: Path) -> None:
             stale.unlink()
 
 
-def png_of(figure: Any) -> bytes:
-    """Return a figure as the bytes of a PNG file."""
-    return render(figure)[".png"]
-
-
 def render(figure: Any, *, dpi: int = 110) -> dict[str, bytes]:
     """Return the figure as the bytes of a PNG and an SVG file, by suffix."""
-    if is_still(figure):
+    if _is_still(figure):
         import matplotlib
 
         content = {}
@@ -141,13 +136,12 @@ def _renumbered(svg: str) -> str:
     )
 
 
-def is_still(figure: Any) -> bool:
+def _is_still(figure: Any) -> bool:
     """Return whether matplotlib has drawn it."""
     return hasattr(figure, "savefig")
 
 
-def shown_chart(name: str, chart: "Chart", says: str) -> Shown:
-    """Return a chart as a page has it."""
+def _shown_chart(name: str, chart: "Chart", says: str) -> Shown:
     # no "<" inside a script element: it might end it
     specs = tuple(
         json.dumps(spec, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kerascw.data import Dataset, Part, mean_and_deviation, pixel_histogram
+from kerascw.data.cache import replacing
 from kerascw.errors import CallError, printable
 from kerascw.experiment.spec import AugmentationSpec
 
@@ -50,11 +51,8 @@ def grid(
 ) -> Figure:
     """Draw rows of images, each with its text above it and each row with its name at the left.
 
-    Parameters
-    ----------
-    side : inches of an image's longer side.
-    across : inches from one image to the next, where texts need more than the image.
-    heading : a title and lines below it.
+    An image's longer side takes ``side`` inches; from one image to the next are ``across`` inches,
+    where texts need more than the image. ``heading`` is a title and lines below it.
     """
     shape = next(tile for row in rows for tile in row).image.shape[:2]
     height, width = (side * pixels / max(shape) for pixels in shape)
@@ -78,11 +76,10 @@ def grid(
             _show(axes, tile.image, (middle - width / 2, middle + width / 2, bottom,
                                      bottom - height))  # fmt: skip
             write(axes, middle, bottom - height - 0.02, tile.text, colour=tile.colour)
-    for number, line in enumerate(heading):
-        if number == 0:
-            write(axes, 0.2, 0.12, line, size=14, weight="bold", ha="left", va="top")
-        else:
-            write(axes, 0.2, 0.26 + 0.18 * number, line, colour=GREY, size=10, ha="left", va="top")
+    for title in heading[:1]:
+        write(axes, 0.2, 0.12, title, size=14, weight="bold", ha="left", va="top")
+    for number, line in enumerate(heading[1:], 1):
+        write(axes, 0.2, 0.26 + 0.18 * number, line, colour=GREY, size=10, ha="left", va="top")
     axes.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect="auto")
     axes.axis("off")
     return figure
@@ -128,10 +125,8 @@ def predictions(
 ) -> Figure:
     """Draw images titled with the prediction, and the truth in brackets; green right, red wrong.
 
-    Parameters
-    ----------
-    probabilities : float ``[n, classes]`` of all images of the split.
-    positions : which of them are drawn.
+    ``probabilities`` are float ``[n, classes]`` of all images of the split, ``positions`` say
+    which of them are drawn.
     """
     tiles = []
     for at in positions:
@@ -149,10 +144,7 @@ def reconstructions(
 ) -> Figure:
     """Draw for every class a row of images, and below it a row of their reconstructions.
 
-    Parameters
-    ----------
-    originals, reconstructed : uint8 ``[n, height, width, 1 or 3]``.
-    labels : int ``[n]``; a class that has no image is left out.
+    Both are uint8 ``[n, height, width, 1 or 3]``; a class without an image is left out.
     """
     rows, names = [], []
     for label in np.unique(labels):
@@ -178,12 +170,10 @@ class Summary:
 
 def summarize(part: Part, classes: int) -> Summary:
     """Return the figures of a split with ``classes`` classes, exact to double precision."""
-    present = np.flatnonzero(pixel_histogram(part.images))
+    present = np.flatnonzero(pixel_histogram(part.images)).tolist()
     mean, deviation = mean_and_deviation(part.images)
-    counts = np.bincount(part.labels, minlength=classes)
-    return Summary(
-        int(present[0]), int(present[-1]), mean, deviation, tuple(int(c) for c in counts)
-    )
+    counts = np.bincount(part.labels, minlength=classes).tolist()
+    return Summary(present[0], present[-1], mean, deviation, tuple(counts))
 
 
 def draw_image(dataset: Dataset, image: int, file: Path) -> None:
@@ -210,8 +200,7 @@ def draw_image(dataset: Dataset, image: int, file: Path) -> None:
 def draw_grid(dataset: Dataset, file: Path, examples: int = 10) -> None:
     """Write a PNG of the first training images of every class: a row for each, with its name.
 
-    A class with fewer than ``examples`` images leaves its row short. The file's folder is
-    made where it is missing. Raises OSError where the file cannot be written.
+    Raises OSError where the file cannot be written.
     """
     height, width, _ = dataset.entry.shape
     train = dataset.train
@@ -257,7 +246,5 @@ def _draw_rows(
     lines = textwrap.wrap(heading[1], max(40, int(wide * 15)))  # 10 points: 15 letters an inch
     tiles = [[Tile(image.repeat(scale, 0).repeat(scale, 1)) for image in row] for row in rows]
     figure = grid(tiles, names, side=scale * max(pixels) / dpi, heading=(heading[0], *lines))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.writing")
-    figure.savefig(temporary, format="png", dpi=dpi)
-    temporary.replace(file)
+    with replacing(file) as out:
+        figure.savefig(out, format="png", dpi=dpi)

@@ -36,48 +36,40 @@ def rate_curves(runs: Mapping[str, Sequence[Run]]) -> Any:
     for name, several in runs.items():
         rates = tuple(row["learning_rate"] for row in several[0].history)
         lines.setdefault(rates, []).append(name.replace("_", " "))
-    several_ = [
-        charts.Line(", ".join(names), list(range(1, len(rates) + 1)), rates)
+    drawn = [
+        charts.Line(", ".join(names), range(1, len(rates) + 1), rates)
         for rates, names in lines.items()
     ]
-    return charts.lines(several_, y="learning rate", log_y=True)
+    return charts.lines(drawn, y="learning rate", log_y=True)
 
 
 def confusion_before_and_after(
     before: Sequence[Run], after: Sequence[Run], name: str
 ) -> dict[str, tuple[Any, str]]:
-    """Draw the test confusion of two variants, summed over seeds, and how their recalls differ.
-
-    Parameters
-    ----------
-    before, after : runs of the same seeds; those without a test figure are left out.
-    name : of the first; the second is it, retrained.
+    """Draw the test confusion of a variant and of it retrained, summed over seeds, and how the
+    recalls of the same seeds differ; runs without a test figure are left out.
     """
-    matrices = {
-        said: np.sum([run.metrics["test"]["confusion"] for run in tested], axis=0)
-        for said, several in ((name, before), (f"{name}, retrained", after))
-        if (tested := [run for run in several if "test" in run.metrics])
-    }
-    if len(matrices) < 2:
+    tests = [
+        {run.experiment.seed: run.metrics["test"] for run in several if "test" in run.metrics}
+        for several in (before, after)
+    ]
+    if not all(tests):
         return {}
     names = before[0].metrics["class_names"]
-    pictures = {
-        f"confusion of {said}": (
+    drawn: dict[str, tuple[Any, str]] = {}
+    for said, own in zip((name, f"{name}, retrained"), tests, strict=True):
+        matrix = np.sum([test["confusion"] for test in own.values()], axis=0)
+        drawn[f"confusion of {said}"] = (
             charts.confusion(matrix, names),
             f"confusion matrix of {said} on the test set, summed over the seeds",
         )
-        for said, matrix in matrices.items()
-    }
     recalls = [
-        {run.experiment.seed: [row["recall"] for row in run.metrics["test"]["per_class"]]
-         for run in several if "test" in run.metrics}
-        for several in (before, after)
-    ]  # fmt: skip
-    seeds = [seed for seed in recalls[0] if seed in recalls[1]]
-    differences = np.array(
-        [np.subtract(recalls[1][seed], recalls[0][seed]) for seed in seeds]
-    )  # [seeds, classes]
-    return pictures | {
+        np.array([[row["recall"] for row in own[seed]["per_class"]]
+                  for seed in tests[0] if seed in tests[1]])
+        for own in tests
+    ]  # [seeds, classes] each  # fmt: skip
+    differences = recalls[1] - recalls[0]
+    return drawn | {
         "difference per class": (
             charts.bars(
                 names,

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
 from kerascw.console import runs_words
 from kerascw.errors import KerascwError, counted
-from kerascw.lab.run import KEPT, summary_of_study
 from kerascw.report.page import page, replace_text
 from kerascw.runs.store import MANIFEST, Run, Store, summary_of
 from kerascw.runs.summary import Kind, Summary, read_summary, write_summary
@@ -18,7 +17,7 @@ INDEX = "index.html"
 
 _PLACES: dict[Kind, tuple[str, str]] = {
     "run": ("*", MANIFEST),
-    "study": ("studies/*", KEPT),
+    "study": ("studies/*", "study.json"),
     "search": ("searches/*", "search.json"),
 }
 """Where each kind is kept in the store's folder, and the file that shows it is there."""
@@ -59,9 +58,15 @@ def entries_of(store: Store, derive: Mapping[Kind, Derive] | None = None) -> lis
     ----------
     derive : how to summarise kinds that rooms above this one keep, such as searches.
     """
+
+    def of_study(folder: Path) -> Summary:
+        from kerascw.lab.run import summary_of_study  # what has a summary is listed without NumPy
+
+        return summary_of_study(folder, store)
+
     ways: dict[Kind, Derive] = {
         "run": lambda folder: summary_of(Run(folder)),
-        "study": lambda folder: summary_of_study(folder, store),
+        "study": of_study,
         **(derive or {}),
     }
     found = [
@@ -69,14 +74,13 @@ def entries_of(store: Store, derive: Mapping[Kind, Derive] | None = None) -> lis
         for kind, (place, file) in _PLACES.items()
         for path in store.folder.glob(f"{place}/{file}")
     ]
-    of_run: dict[str, list[str]] = {}
+    studies: dict[str, list[str]] = {}  # by the names of their runs
     for entry in sorted(found, key=lambda entry: entry.summary.name):
         for name in entry.summary.runs:
-            of_run.setdefault(name, []).append(entry.summary.name)
+            studies.setdefault(name, []).append(entry.summary.name)
     for at, entry in enumerate(found):
-        own = of_run.get(entry.summary.name, []) if entry.summary.kind == "run" else []
-        study = ", ".join(dict.fromkeys(own)) or entry.summary.study
-        found[at] = Entry(entry.summary, entry.folder, entry.written, study, entry.fault)
+        own = studies.get(entry.summary.name, []) if entry.summary.kind == "run" else []
+        found[at] = replace(entry, study=", ".join(dict.fromkeys(own)) or entry.summary.study)
     return sorted(found, key=lambda entry: (-entry.written, entry.summary.name))
 
 
@@ -96,26 +100,26 @@ def _entry(kind: Kind, folder: Path, file: Path, ways: Mapping[Kind, Derive]) ->
 
 def write_index(store: Store, entries: Sequence[Entry]) -> Path:
     """Write index.html over everything that the store's folder keeps; return it."""
-    whole = [entry for entry in entries if not entry.fault]
-    kinds = {kind: sum(entry.summary.kind == kind for entry in whole) for kind in _PLACES}
     text = page(
         "index.html",
         folder=store.folder.resolve().name,
         index=store.folder,
-        entries=whole,
+        entries=[entry for entry in entries if not entry.fault],
         damaged=[entry for entry in entries if entry.fault],
-        kinds=[(kind, number) for kind, number in kinds.items() if number],
+        kinds=_counts(entries),
         option=runs_words(store.folder),
     )
     store.folder.mkdir(parents=True, exist_ok=True)
     return replace_text(store.folder / INDEX, text)
 
 
+def _counts(entries: Sequence[Entry]) -> dict[Kind, int]:
+    """Count what can be read of each kind that there is."""
+    kinds = [entry.summary.kind for entry in entries if not entry.fault]
+    return {kind: kinds.count(kind) for kind in _PLACES if kind in kinds}
+
+
 def counts_text(entries: Sequence[Entry]) -> str:
     """Return how many of each kind there are, such as ``5 runs, 1 study``."""
     plural: dict[Kind, str] = {"study": "studies", "search": "searches"}
-    kinds = {
-        kind: sum(entry.summary.kind == kind and not entry.fault for entry in entries)
-        for kind in _PLACES
-    }
-    return ", ".join(counted(n, kind, plural.get(kind)) for kind, n in kinds.items() if n)
+    return ", ".join(counted(n, kind, plural.get(kind)) for kind, n in _counts(entries).items())

@@ -20,6 +20,7 @@ from kerascw.lab.learning_answers import power_law_cautions
 from kerascw.lab.power_law import FARTHEST, PowerLaw, fit_power_law
 from kerascw.report import charts
 from kerascw.report.charts import Chart, Line
+from kerascw.report.page import plainly
 
 LOG_FROM = 4.0
 """A loss whose largest mean is this many times its smallest is drawn on a logarithmic axis."""
@@ -40,11 +41,11 @@ def learning_curve_pictures(
         "training": curves_of(runs, figures.training),
         "validation": curves_of(runs, figures.validation),
     }
-    curves, compared_by = panels["validation"], _plainly(figures.validation)
+    curves, compared_by = panels["validation"], plainly(figures.validation)
     if any(point.values for curve in curves.values() for point in curve.points):
         drawn[LEARNING_CURVE] = (
             learning_curves(panels),
-            f"{_plainly(figures.training)} and {compared_by} against the number of training "
+            f"{plainly(figures.training)} and {compared_by} against the number of training "
             "images; the line is the mean over the seeds, the band their range",
         )
     compared = comparisons(curves) if curves else []
@@ -59,7 +60,7 @@ def learning_curve_pictures(
     if laws := [law for law in fitted if law is not None]:
         drawn["power_law"] = (
             extrapolation(laws),
-            f"{_plainly(figures.accuracy)} of each seed, the fitted power law and what it expects "
+            f"{plainly(figures.accuracy)} of each seed, the fitted power law and what it expects "
             "of more images, with its 95 % confidence interval; these intervals are rough: on "
             "simulated curves they covered the truth in 72 to 98 of 100 cases",
         )
@@ -75,7 +76,7 @@ def learning_curves(panels: Mapping[str, Mapping[str, Curve]]) -> Chart:
         means = [mean for line in lines for mean in line.y]
         name = next(iter(curves.values())).figure
         is_log = name.endswith("loss") and min(means) > 0 and max(means) > LOG_FROM * min(means)
-        drawn.append(_panel(lines, keys, y=_plainly(name), title=title, log_y=is_log))
+        drawn.append(_panel(lines, keys, y=plainly(name), title=title, log_y=is_log))
         numbers.append(f"{title}: {charts.said_of_lines(lines, IMAGES)}")
     return Chart(tuple(drawn), keys, ". ".join(numbers))
 
@@ -102,13 +103,13 @@ def paired_differences(compared: Sequence[Comparison]) -> Chart:
     for one in compared:
         spreads = [difference.spread for difference in one.differences]
         ends = [spread.interval or (spread.mean, spread.mean) for spread in spreads]
-        images = [difference.examples or 0 for difference in one.differences]
+        images = [difference.examples for difference in one.differences]
         means = [spread.mean for spread in spreads]
         lows, highs = [low for low, _ in ends], [high for _, high in ends]
         lines.append(Line(one.curve.name, images, means, lows, highs))
     name = baseline.figure
     side = "above" if higher_is_better(name) else "below"
-    y = f"{_plainly(name)} minus that of {baseline.name}"
+    y = f"{plainly(name)} minus that of {baseline.name}"
     better = charts.Rule("y", 0.0, f"{side}: better than {baseline.name}")
     panel = _panel(lines, keys, y=y, rules=[better])
     return Chart((panel,), keys, charts.said_of_lines(lines, IMAGES), file_width=460)
@@ -130,7 +131,7 @@ def extrapolation(laws: Sequence[PowerLaw]) -> Chart:
     lowest = min(row["y"] for row in measured)
     lines = [_law_line(name, law, end, lowest) for name, law in zip(names, laws, strict=True)]
     keys = charts.series(names)
-    y = f"{laws[0].curve.figure.partition('.')[0].replace('_', ' ')} accuracy"
+    y = f"{plainly(laws[0].curve.figure.partition('.')[0])} accuracy"
     end_of_data = charts.Rule("x", largest, f"measured to {largest:,}")
     panel = _panel(lines, keys, y=y, points=False, rules=[end_of_data])
     seeds = alt.Chart(charts.data_of(measured)).mark_point(filled=True, size=32, opacity=0.75)
@@ -158,7 +159,3 @@ def _law_line(name: str, law: PowerLaw, end: float, lowest: float) -> Line:
 def _panel(lines: Sequence[Line], keys: Sequence[charts.Series], **options: Any) -> Any:
     given: dict[str, Any] = {"points": True} | options
     return charts.line_panel(lines, keys=keys, x=IMAGES, log_x=True, **given)
-
-
-def _plainly(figure: str) -> str:
-    return figure.replace(".", " ").replace("_", " ")

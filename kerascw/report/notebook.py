@@ -33,42 +33,30 @@ def write_run_fragment(run: Run, figures: Mapping[str, "Shown"]) -> None:
         text += f"; {metrics['status']}: {metrics['reason']}"
     table = Table("scores", ("split", *names), rows)
     shown = [figures[name] for name in ("curves", "confusion") if name in figures]
-    _write(run.folder, run.name, text, [table], shown, run.name)
+    _write(run.folder, run.name, text, table, shown, run.name)
 
 
 def write_study_fragment(
-    result: StudyResult,
-    folder: Path,
-    headline: str,
-    table: Table,
-    figures: Mapping[str, "Shown"],
+    result: StudyResult, folder: Path, headline: str, table: Table, figures: Mapping[str, "Shown"]
 ) -> None:
     """Write a study's answer, its variants measured and published, and their figure."""
     cautions = "".join(
         f" Not comparable with published figures: {caution}." for caution in result.plan.cautions
     )
     shown = [figures[name] for name in ("comparison", "loss") if name in figures]
-    _write(folder, result.study.question, headline + cautions, [table], shown, result.plan.label)
+    _write(folder, result.study.question, headline + cautions, table, shown, result.plan.label)
 
 
 def _write(
-    folder: Path,
-    title: str,
-    text: str,
-    tables: list[Table],
-    figures: Sequence["Shown"],
-    name: str,
+    folder: Path, title: str, text: str, table: Table, figures: Sequence["Shown"], name: str
 ) -> None:
-    drawn = [
-        (base64.b64encode((folder / "figures" / f"{shown.name}.png").read_bytes()).decode(), shown)
-        for shown in figures
-    ]
+    pngs = [(folder / "figures" / f"{shown.name}.png").read_bytes() for shown in figures]
     html = filled(
         "notebook.html",
         title=title,
         said=text,
-        tables=tables,
-        figures=drawn,
+        table=table,
+        figures=[(base64.b64encode(p).decode(), s) for p, s in zip(pngs, figures, strict=True)],
         following=f"python -m kerascw report {name} --open",
         most=MOST_ROWS,
     )

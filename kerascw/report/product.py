@@ -40,13 +40,7 @@ class Product(StudyResult):
     def export(self, form: Format = "saved_model") -> Path:
         """Export the model of the chosen run, once for each format, and return its folder.
 
-        Raises
-        ------
-        CallError
-            The run is an autoencoder's, or diverged and kept no weights.
-        KerascwError
-            The exported model does not answer as the live one does, or what writes or opens this
-            format is not installed.
+        Raises what :func:`kerascw.export.run.export_run` raises.
         """
         name = self.plan.export_name or run_label(self.product)
         return export_run(self.product, Path(self.models, name), data_dir=self.data_dir, form=form)

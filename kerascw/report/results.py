@@ -13,6 +13,7 @@ from kerascw.data import FOLDER
 from kerascw.errors import CallError, KerascwError
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.table import published_text, rows_of
+from kerascw.report.page import plainly
 from kerascw.runs.store import write_json
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -26,13 +27,17 @@ def entry_of(result: StudyResult) -> dict[str, Any]:
 
     That is every figure that was published; of a study with none, each variant's own figures.
     """
-    study, runs, table = result.study, result.every_run, rows_of(result)
+    plan, runs, table = result.plan, result.every_run, rows_of(result)
     any_published = any(cell.published for row in table for cell in row.cells)
+    changed = {name: _without_path(value) for name, value in plan.changed.items()}
     rows = []
     for row in table:
         for cell in row.cells:
             if cell.spread is None or (any_published and cell.published is None):
                 continue
+            reason = cell.verdict.reason if cell.verdict else ""
+            for name, value in plan.changed.items():
+                reason = reason.replace(str(value), str(changed[name]))
             rows.append(
                 {
                     "variant": row.variant,
@@ -44,22 +49,17 @@ def entry_of(result: StudyResult) -> dict[str, Any]:
                     "interval_95": list(cell.spread.interval) if cell.spread.interval else None,
                     "published": published_text(cell.published),
                     "verdict": cell.verdict.word if cell.verdict else "",
-                    "reason": _without_paths(cell.verdict.reason, result) if cell.verdict else "",
+                    "reason": reason,
                 }
             )
     environment = runs[0].environment
     data = environment["data"]
     return {
-        "study": study.name,
-        "budget": result.plan.budget,
-        "sample": result.plan.sample,
-        "changed": {name: _without_path(value) for name, value in result.plan.changed.items()},
-        "data": {
-            "title": data["title"],
-            "source": data["source"],
-            "official_bytes": data["official_bytes"],
-            "fingerprint": data["fingerprint"],
-        },
+        "study": result.study.name,
+        "budget": plan.budget,
+        "sample": plan.sample,
+        "changed": changed,
+        "data": {name: data[name] for name in ("title", "source", "official_bytes", "fingerprint")},
         "commits": sorted({str(run.environment["commit"])[:12] for run in runs}),
         "processor": environment["processor"],
         "seconds": round(sum(run.environment["training_seconds"] for run in runs)),
@@ -72,12 +72,6 @@ def _without_path(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(FOLDER):
         return FOLDER + Path(value.removeprefix(FOLDER)).name
     return value
-
-
-def _without_paths(text: str, result: StudyResult) -> str:
-    for value in result.plan.changed.values():
-        text = text.replace(str(value), str(_without_path(value)))
-    return text
 
 
 def read_results(file: Path) -> dict[str, dict[str, Any]]:
@@ -105,9 +99,7 @@ def add_results(results: Sequence[StudyResult], file: Path) -> None:
             raise KerascwError(f"study {result.plan.label}: no run has a figure to keep")
         entries[result.plan.label] = entry
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.writing")
-    write_json(temporary, {"format": FORMAT, "studies": dict(sorted(entries.items()))})
-    temporary.replace(file)
+    write_json(file, {"format": FORMAT, "studies": dict(sorted(entries.items()))})
 
 
 def markdown(entries: dict[str, dict[str, Any]]) -> str:
@@ -122,18 +114,17 @@ def markdown(entries: dict[str, dict[str, Any]]) -> str:
     ]
     for entry in entries.values():
         study, variant = f"`{entry['study']}`{_marks(entry)}", None
-        for row in _without_losses(entry["rows"]):
+        scored = {row["variant"] for row in entry["rows"] if not row["figure"].endswith("loss")}
+        for row in entry["rows"]:
+            if row["variant"] in scored and row["figure"].endswith("loss"):
+                continue
             name = row["variant"] if row["variant"] != variant else ""
-            cells = [study, name, _spoken(row["figure"]), _measured(row), row["repeats"],
+            cells = [study, name, plainly(row["figure"]), _measured(row), row["repeats"],
                      row["published"], row["verdict"]]  # fmt: skip
-            lines.append("".join(f"| {_escaped(cell)} " if cell else "| " for cell in cells) + "|")
+            escaped = (cell.replace("|", "\\|") for cell in cells)
+            lines.append("".join(f"| {cell} " if cell else "| " for cell in escaped) + "|")
             study, variant = "", row["variant"]
     return "\n".join(lines) + "\n"
-
-
-def _without_losses(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    scored = {row["variant"] for row in rows if not row["figure"].endswith("loss")}
-    return [r for r in rows if r["variant"] not in scored or not r["figure"].endswith("loss")]
 
 
 def _marks(entry: dict[str, Any]) -> str:
@@ -153,21 +144,10 @@ def _measured(row: dict[str, Any]) -> str:
     return f"{row['mean']:.4f} ± {(high - low) / 2:.4f}"
 
 
-def _spoken(figure: str) -> str:
-    return figure.replace(".", " ").replace("_", " ")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
 def replaced(page: str, table: str, name: str) -> str:
     """Return the page with the table between its two marks.
 
-    Raises
-    ------
-    CallError
-        The page has not exactly one pair of marks.
+    A :class:`CallError` says that the page ``name`` has not exactly one pair of marks.
     """
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)

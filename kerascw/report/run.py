@@ -13,83 +13,76 @@ from kerascw.lab.study import Study
 from kerascw.lab.table import published_text
 from kerascw.lab.verdict import figure_of
 from kerascw.report.notebook import write_run_fragment
-from kerascw.report.page import page, pretty, replace_text
+from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
 from kerascw.runs.store import Run, Store
 
 if TYPE_CHECKING:
     from kerascw.report.figure_files import Shown
 
-_STILL = {
-    "reconstructions": "test images of each class, and below each its reconstruction",
-    "predictions": "test images drawn at random, titled with prediction and truth, green if right "
-    "and red if wrong",
-    "mistakes": "the most confident mistakes on the test set, titled with prediction and truth",
-}
-"""Figures that are drawn once, by matplotlib."""
-
 Studies = Mapping[str, Study]
 """The catalogue of studies, by name."""
-
-
-def draw_run(run: Run, splits: Splits, studies: Studies | None = None) -> Path:
-    """Draw the figures into ``figures/`` and write tables and report.html; return its path.
-
-    The page is written last, under a temporary name, so a report that is there is whole.
-
-    Parameters
-    ----------
-    splits : those of the run's experiment.
-    studies : the catalogue, for the published figures of the studies that the run belongs to.
-    """
-    from kerascw.report import figure_files, figures
-    from kerascw.report.run_charts import run_charts, samples_per_class
-
-    metrics, names = run.metrics, splits.class_names
-    drawn: dict[str, Any] = {}
-    if "test" in metrics and run.experiment.reconstructs:
-        drawn["reconstructions"] = reconstruction_grid(run, splits)
-    elif "test" in metrics:
-        with np.load(run.folder / "predictions.npz") as kept:
-            probabilities = kept["test_probabilities"]
-        drawn["predictions"] = figures.predictions(
-            splits.test, probabilities, names, some_of(len(splits.test)), columns=5
-        )
-        worst = [mistake["position"] for mistake in metrics["test"]["most_confident_mistakes"]]
-        if worst:
-            drawn["mistakes"] = figures.predictions(splits.test, probabilities, names, worst[:16])
-    everything = run_charts(run)
-    everything["samples_per_class"] = samples_per_class(splits), "images of each class"
-    everything |= {name: (figure, _said(run, name)) for name, figure in drawn.items()}
-    folder = run.folder / "figures"
-    figure_files.clear_figures(folder)
-    shown = figure_files.write_figures(everything, folder)
-    write_tables(run_tables(run).values(), run.folder / "tables")
-    write_run_fragment(run, shown)
-    return replace_text(run.folder / "report.html", run_html(run, shown, studies))
-
 
 SHOWN_AT_RANDOM = 15
 """Test images with their predictions, as the convnet lab shows them."""
 
 
-def some_of(there: int) -> list[int]:
-    """Return the positions of the test images that are shown: random ones, always the same.
+def draw_run(run: Run, splits: Splits, studies: Studies | None = None) -> Path:
+    """Draw the figures into ``figures/`` and write tables and report.html; return its path.
 
-    >>> some_of(3)
-    [0, 1, 2]
+    The page is written last, under a temporary name, so a report that is there is whole. The
+    catalogue of ``studies`` has the published figures of those that the run belongs to.
     """
-    chosen = np.random.default_rng(0).choice(there, min(SHOWN_AT_RANDOM, there), replace=False)
-    return sorted(int(position) for position in chosen)
+    from kerascw.report.figure_files import clear_figures, write_figures
+    from kerascw.report.run_charts import run_charts, samples_per_class
+
+    drawn = run_charts(run)
+    drawn["samples_per_class"] = samples_per_class(splits), "images of each class"
+    folder = run.folder / "figures"
+    clear_figures(folder)
+    shown = write_figures(drawn | _grids(run, splits), folder)
+    write_tables(run_tables(run).values(), run.folder / "tables")
+    write_run_fragment(run, shown)
+    return replace_text(run.folder / "report.html", run_html(run, shown, studies))
 
 
-def _said(run: Run, name: str) -> str:
-    """Describe a still figure; of mistakes, list them."""
-    if name != "mistakes":
-        return _STILL[name]
+def _grids(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
+    """Draw test images with what the run makes of them: by name, with what each shows."""
+    from kerascw.report import figures
+
+    if "test" not in run.metrics:
+        return {}
+    if run.experiment.reconstructs:
+        return {"reconstructions": (reconstruction_grid(run, splits), _RECONSTRUCTIONS)}
+    test, names = splits.test, splits.class_names
+    with np.load(run.folder / "predictions.npz") as kept:
+        probabilities = kept["test_probabilities"]
+    drawn = {
+        "predictions": (
+            figures.predictions(test, probabilities, names, some_of(len(test)), columns=5),
+            "test images drawn at random, titled with prediction and truth, green if right and "
+            "red if wrong",
+        )
+    }
     mistakes = run.metrics["test"]["most_confident_mistakes"][:16]
-    pairs = (f"{mistake['prediction']} for {mistake['truth']}" for mistake in mistakes)
-    return f"{_STILL[name]}: {', '.join(pairs)}"
+    if mistakes:
+        worst = [mistake["position"] for mistake in mistakes]
+        pairs = ", ".join(f"{mistake['prediction']} for {mistake['truth']}" for mistake in mistakes)
+        drawn["mistakes"] = (
+            figures.predictions(test, probabilities, names, worst),
+            "the most confident mistakes on the test set, titled with prediction and truth: "
+            + pairs,
+        )
+    return drawn
+
+
+def some_of(there: int) -> list[int]:
+    """Choose the positions of the test images that are shown: random ones, always the same."""
+    chosen = np.random.default_rng(0).choice(there, min(SHOWN_AT_RANDOM, there), replace=False)
+    return sorted(chosen.tolist())
+
+
+_RECONSTRUCTIONS = "test images of each class, and below each its reconstruction"
 
 
 def reconstruction_grid(run: Run, splits: Splits) -> Any:
@@ -97,10 +90,10 @@ def reconstruction_grid(run: Run, splits: Splits) -> Any:
     from kerascw.report import figures
 
     with np.load(run.folder / "predictions.npz") as kept:
-        shown, pictures = kept["test_reconstructed"], kept["test_reconstructions"]
+        shown, reconstructed = kept["test_reconstructed"], kept["test_reconstructions"]
     test = splits.test.take(shown)
     return figures.reconstructions(
-        np.asarray(test.images), pictures, test.labels, splits.class_names
+        np.asarray(test.images), reconstructed, test.labels, splits.class_names
     )
 
 
@@ -109,7 +102,7 @@ def reconstruction_pictures(run: Run, splits: Splits) -> dict[str, tuple[Any, st
     from kerascw.report.run_charts import run_charts
 
     return {
-        "reconstructions": (reconstruction_grid(run, splits), _STILL["reconstructions"]),
+        "reconstructions": (reconstruction_grid(run, splits), _RECONSTRUCTIONS),
         "errors_per_class": run_charts(run)["errors_per_class"],
     }
 
@@ -138,65 +131,63 @@ def run_html(run: Run, figures: Mapping[str, "Shown"], catalogue: Studies | None
 
 def run_tables(run: Run) -> dict[str, Table]:
     """Return the tables of a run's page, those it has, by name."""
-    metrics, tables = run.metrics, [_epochs(run), _layers(run)]
-    if "test" not in metrics:
-        pass
-    elif run.experiment.reconstructs:
+    tables = [_epochs(run), _layers(run)]
+    if "test" in run.metrics and run.experiment.reconstructs:
         rows = [
             (row["class"], number(row["loss"], ".5f"), count(row["examples"]))
-            for row in metrics["test"]["per_class"]
+            for row in run.metrics["test"]["per_class"]
         ]
         tables.append(Table("classes", ("class", "mean squared error", "images"), rows))
-    else:
-        test = metrics["test"]
-        classes = [
-            (row["class"], percent(row["precision"]), percent(row["recall"]), percent(row["f1"]),
-             count(row["examples"]))
-            for row in test["per_class"]
-        ]  # fmt: skip
-        columns = ("class", "precision", "recall", "F1", "images")
-        tables.append(Table("classes", columns, classes))
-        confused = [
-            (pair["truth"], pair["prediction"], count(pair["count"]),
-             percent(pair["share_of_truth"]))
-            for pair in test["most_confused"]
-        ]  # fmt: skip
-        columns_ = ("truth", "taken for", "times", "share of the true class")
-        tables.append(Table("confused", columns_, confused, text=(0, 1)))
-        if "heads" in metrics:
+    elif "test" in run.metrics:
+        tables += [_classes(run), _confused(run)]
+        if "heads" in run.metrics:
             tables.append(_heads(run))
     return {table.name: table for table in tables}
 
 
-def _layers(run: Run) -> Table:
-    """Return the model's layers; none of a run that was kept before they were."""
-    rows: list[tuple[str | Cell, ...]] = [
-        (layer["name"], layer["type"], " x ".join(map(str, layer["output"])),
-         count(layer["parameters"]))
-        for layer in run.metrics.get("layers", ())
-    ]  # fmt: skip
-    columns = ("layer", "type", "output", "parameters")
-    return Table("layers", columns, rows, text=(0, 1, 2))
-
-
 def _epochs(run: Run) -> Table:
-    """Return the history, a row an epoch."""
     names = [name for name in run.history[0] if name != "epoch"]
     forms = {name: ".3g" if name == "learning_rate" else ".4f" for name in names}
     rows = [
         (count(int(row["epoch"])), *(number(row.get(name), forms[name]) for name in names))
         for row in ([run.untrained] if run.untrained else []) + run.history
     ]
-    columns = ("epoch", *(name.replace("_", " ") for name in names))
-    return Table("epochs", columns, rows, text=())
+    return Table("epochs", ("epoch", *map(plainly, names)), rows, text=())
+
+
+def _layers(run: Run) -> Table:
+    """Return the model's layers; none of a run that was kept before they were."""
+    rows = [
+        (layer["name"], layer["type"], " x ".join(map(str, layer["output"])),
+         count(layer["parameters"]))
+        for layer in run.metrics.get("layers", ())
+    ]  # fmt: skip
+    return Table("layers", ("layer", "type", "output", "parameters"), rows, text=(0, 1, 2))
+
+
+def _classes(run: Run) -> Table:
+    rows = [
+        (row["class"], percent(row["precision"]), percent(row["recall"]), percent(row["f1"]),
+         count(row["examples"]))
+        for row in run.metrics["test"]["per_class"]
+    ]  # fmt: skip
+    return Table("classes", ("class", "precision", "recall", "F1", "images"), rows)
+
+
+def _confused(run: Run) -> Table:
+    rows = [
+        (pair["truth"], pair["prediction"], count(pair["count"]), percent(pair["share_of_truth"]))
+        for pair in run.metrics["test"]["most_confused"]
+    ]
+    columns = ("truth", "taken for", "times", "share of the true class")
+    return Table("confused", columns, rows, text=(0, 1))
 
 
 def _heads(run: Run) -> Table:
-    weights = run.experiment.auxiliary_weights
-    rows: list[tuple[str | Cell, ...]] = []
-    for head, parts in run.metrics["heads"].items():
-        test, validation = parts["test"], parts.get("validation") or {}
-        weight = weights[head]
+    rows = []
+    for head, scores in run.metrics["heads"].items():
+        test, validation = scores["test"], scores.get("validation") or {}
+        weight = run.experiment.auxiliary_weights[head]
         rows.append((
             head, number(weight, "g") if weight else Cell("0, untrained", 0.0),
             number(test["loss"]), percent(test["accuracy"]), percent(validation.get("accuracy")),
@@ -218,12 +209,12 @@ def published_for(run: Run, studies: Studies) -> list[tuple[str, dict[str, Publi
     found: list[tuple[str, dict[str, Published]]] = []
     for file, kept in kept_studies(Store(run.folder.parent)):
         study = studies.get(kept.get("study", ""))
-        protocol = (
+        as_published = (
             kept.get("budget") == "full" and not kept.get("sample") and not kept.get("changed")
         )
         for variant, names in kept["runs"].items():
             if run.name in names:
-                published = study.published().get(variant, {}) if study and protocol else {}
+                published = study.published().get(variant, {}) if study and as_published else {}
                 found.append((f"{file.parent.name}: {variant}", published))
     return found
 
@@ -231,7 +222,7 @@ def published_for(run: Run, studies: Studies) -> list[tuple[str, dict[str, Publi
 def _published_table(run: Run, studies: list[tuple[str, dict[str, Published]]]) -> Table | None:
     rows = {
         (name, printed.best_reading): (
-            name.replace(".", " ").replace("_", " "), number(figure_of(run, name)),
+            plainly(name), number(figure_of(run, name)),
             Cell(published_text(printed), printed.best_reading), printed.where,
         )
         for _, figures in studies

@@ -21,7 +21,7 @@ def run_charts(run: Run) -> dict[str, tuple[Chart, str]]:
     """Draw the charts of a kept run: by name, with what each shows."""
     metrics = run.metrics
     reconstructs = run.experiment.reconstructs
-    of = "mean squared error per pixel" if reconstructs else "loss and accuracy"
+    of = loss_label(reconstructs=True) if reconstructs else "loss and accuracy"
     kept = f"; epoch {metrics['kept_epoch']} is kept" if metrics["kept_epoch"] else ""
     drawn = {
         "curves": (
@@ -98,17 +98,14 @@ def curves(
 def samples_per_class(splits: Splits) -> Chart:
     """Draw how many images of each class each split has."""
     own = splits.train_labels
-    training = f"training ({len(own):,}"
-    if splits.also:
-        training += f", and {splits.also:,} of other classes"
-    labels = {f"{training})": own}
+    also = f", and {splits.also:,} of other classes" if splits.also else ""
+    labels = {f"training ({len(own):,}{also})": own}
     if splits.validation is not None:
         labels[f"validation ({len(splits.validation):,})"] = splits.validation.labels
     labels[f"test ({len(splits.test):,})"] = splits.test.labels
     names = splits.class_names
     counts = {
-        split: np.bincount(of_split, minlength=len(names)).tolist()
-        for split, of_split in labels.items()
+        split: np.bincount(own, minlength=len(names)).tolist() for split, own in labels.items()
     }
     return charts.groups(names, counts, y="images")
 
@@ -121,25 +118,18 @@ def loss_label(*, reconstructs: bool) -> str:
 def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> Chart:
     """Draw accuracy against confidence, and beside it the share of the images in each bin.
 
-    Parameters
-    ----------
-    probabilities : float ``[n, classes]``.
-    labels : int ``[n]``.
+    ``probabilities`` are float ``[n, classes]``, ``labels`` int ``[n]``.
     """
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.digitize(confidence, edges, right=True) - 1, 0, bins - 1)
-    rows: list[dict[str, Any]] = [
-        {
-            "confidence": charts.short(confidence[which == b].mean()),
-            "accuracy": charts.short(right[which == b].mean()),
-            "share": charts.short((which == b).mean()),
-            "images": int((which == b).sum()),
-            "from": charts.short(edges[b]),
-            "to": charts.short(edges[b + 1]),
-        }
-        for b in np.unique(which)
-    ]
+    rows: list[dict[str, Any]] = []
+    for number in np.unique(which):
+        own = which == number
+        values = {"confidence": confidence[own].mean(), "accuracy": right[own].mean(),
+                  "share": own.mean(), "from": edges[number], "to": edges[number + 1]}  # fmt: skip
+        rows.append({name: charts.short(value) for name, value in values.items()})
+        rows[-1]["images"] = int(own.sum())
     told = [alt.Tooltip(f"{name}:Q", format=form) for name, form in
             (("from", ".2f"), ("to", ".2f"), ("confidence", ".4f"), ("accuracy", ".4f"),
              ("images", ","))]  # fmt: skip

@@ -20,16 +20,17 @@ from kerascw.lab.table import (
     spread_text,
     unit_of,
 )
+from kerascw.lab.verdict import figure_of
 from kerascw.report.notebook import write_study_fragment
-from kerascw.report.page import page, pretty, replace_text
+from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell as Entry
 from kerascw.report.tables import Table, count, number, write_tables
 
 
 def compared_figure(result: StudyResult, rows: Sequence[Row]) -> str:
-    """Choose the figure by which the study's variants are compared.
+    """Choose the figure of the test set by which the study's variants are compared.
 
-    It is a figure of the test set, or of the held-out fold if anything is cross-validated.
+    If anything is cross-validated, it is the figure of the held-out fold.
     """
     alike = comparable(rows)
     compared = "test.error" if "test.error" in result.study.figures else "test.accuracy"
@@ -56,7 +57,7 @@ def headline(result: StudyResult, rows: Sequence[Row]) -> str:
     cell = next((cell for cell in row.cells if cell.name == name), None)
     if cell is None or cell.spread is None:
         return ""
-    text = f"{variant}: {_plainly(name)} {spread_text(cell.spread)} ({_over(cell, row)})"
+    text = f"{variant}: {plainly(name)} {spread_text(cell.spread)} ({_over(cell, row)})"
     if len(rows) > 1 and "validation" in chosen.metrics:
         text = f"Validation chooses {text}"
     if cell.published is not None:
@@ -107,13 +108,8 @@ def figure_tables(
             lines.append(line)
         words = tuple(k for k, c in enumerate(columns) if c in ("variant", "verdict"))
         name = shown.name.replace(".", "_")
-        tables[shown.name] = Table(name, tuple(columns), lines, words, _plainly(shown.name))
+        tables[shown.name] = Table(name, tuple(columns), lines, words, plainly(shown.name))
     return tables
-
-
-def _printed(rows: Sequence[Row], name: str) -> bool:
-    """Return whether this figure was published for any variant."""
-    return any(cell.published for row in rows for cell in row.cells if cell.name == name)
 
 
 def _measured(cell: Cell, row: Row) -> str:
@@ -124,53 +120,37 @@ def _measured(cell: Cell, row: Row) -> str:
 
 def fold_table(table: FoldTable) -> Table:
     """Make a table of a variant's figures fold by fold, with mean and standard deviation."""
-    columns = ("fold", "trained on", "held out", *map(_plainly, table.figures))
+    columns = ("fold", "trained on", "held out", *map(plainly, table.figures))
     rows = [
         (count(line.fold), count(line.trained), count(line.held_out), *map(number, line.values))
         for line in table.lines
     ]
-    ends: list[tuple[Entry, ...]] = []
-    for said, of in (("mean", "mean"), ("standard deviation", "deviation")):
-        values = [
-            None if s is None or (of == "deviation" and s.n < 2) else getattr(s, of)
-            for s in table.spreads
-        ]
-        ends.append((Entry(said), Entry(""), Entry(""), *(number(value) for value in values)))
+    means = [spread.mean if spread else None for spread in table.spreads]
+    deviations = [s.deviation if s and s.n > 1 else None for s in table.spreads]
+    ends: list[list[str | Entry]] = [
+        [name, "", "", *map(number, values)]
+        for name, values in (("mean", means), ("standard deviation", deviations))
+    ]
     name = f"folds_{''.join(c if c.isalnum() else '_' for c in table.variant)}"
     return Table(name, columns, rows, (), f"{table.variant}, fold by fold", foot=ends)
 
 
 def _runs_table(result: StudyResult) -> Table:
+    folded = any(run.experiment.fold is not None for run in result.every_run)
+    fold = ["fold"] if folded else []
     rows: list[tuple[str | Entry, ...]] = [
-        (variant, count(run.experiment.seed),
-         *([count(run.experiment.fold)] if _folded(result) else []),
+        (variant, count(run.experiment.seed), *([count(run.experiment.fold)] if folded else []),
          Entry(run.name, code=True), count(run.metrics["epochs_trained"]),
-         number(run.metrics.get("test", {}).get("accuracy")),
-         number(run.metrics.get("test", {}).get("loss")))
+         number(figure_of(run, "test.accuracy")), number(figure_of(run, "test.loss")))
         for variant, several in result.runs.items()
         for run in several
     ]  # fmt: skip
-    fold = ["fold"] if _folded(result) else []
     columns = ("variant", "seed", *fold, "run", "epochs", "test accuracy", "test loss")
     return Table("runs", columns, rows, text=(0, 2 + len(fold)), caption="Runs")
 
 
-def _folded(result: StudyResult) -> bool:
-    return any(run.experiment.fold is not None for run in result.every_run)
-
-
-def _plainly(name: str) -> str:
-    return name.replace(".", " ").replace("_", " ")
-
-
 def check_pictures(plan: Plan) -> None:
-    """Check that the study's further figures can be drawn as the plan has them.
-
-    Raises
-    ------
-    CallError
-        A layer, channel, image or number of points that does not exist.
-    """
+    """Raise a :class:`CallError` if the study's further figures cannot be drawn as planned."""
     experiment = next(iter(plan.experiments.values()))[0]
     if isinstance(plan.pictures, FeatureMaps):
         from kerascw.report.features import check_features
@@ -187,33 +167,29 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     from kerascw.report import study_figures
     from kerascw.report.figure_files import clear_figures, write_figures
 
-    rows, study = rows_of(result), result.study
-    own = study.pictures(result.runs, result.plan.pictures) if study.pictures else {}
-    drawn: dict[str, tuple[Any, str]] = {}
-    alike, compared = comparable(rows), compared_figure(result, rows)
-    leading = study.leading_picture if study.leading_picture in own else None
-    if leading is None and any(cell.name == compared for row in alike for cell in row.cells):
-        drawn["comparison"] = (
-            study_figures.comparison(alike, compared),
-            f"{_plainly(compared)} of every variant over {unit_of(alike, 's')}"
-            f"{', with the published one' if _printed(alike, compared) else ''}",
-        )
+    rows, study, plan = rows_of(result), result.study, result.plan
+    compared = compared_figure(result, rows)
     curves = study_figures.every_curve(result.runs)
-    drawn |= curves
-    drawn |= own
+    own = study.pictures(result.runs, plan.pictures) if study.pictures else {}
+    leading = study.leading_picture if study.leading_picture in own else "comparison"
+    drawn: dict[str, tuple[Any, str]] = curves | own
+    if leading == "comparison":
+        drawn = _comparison(rows, compared) | drawn
     clear_figures(folder / "figures")
     figures = write_figures(drawn, folder / "figures")
     (folder / "table.csv").write_text(csv_text(rows), encoding="utf-8")
     (folder / "folds.csv").unlink(missing_ok=True)
     if any(row.repeats.folds for row in rows):
         (folder / "folds.csv").write_text(folds_csv(result), encoding="utf-8")
-    tables = figure_tables(rows, study, result.plan.cautions)
+    tables = figure_tables(rows, study, plan.cautions)
     runs = _runs_table(result)
     of_folds = [fold_table(table) for table in fold_tables(result)]
     write_tables([*tables.values(), *of_folds, runs], folder / "tables")
     answer = headline(result, rows)
     table = tables.get(compared) or next(iter(tables.values()))
     write_study_fragment(result, folder, answer, table, figures)
+    published = [cell.published for row in rows for cell in row.cells if cell.published]
+    experiments = {name: own[0].experiment for name, own in result.runs.items()}
     text = page(
         "study.html",
         figures,
@@ -222,10 +198,10 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         rows=rows,
         headline=answer,
         compared=compared,
-        leading=leading or "comparison",
+        leading=leading,
         answers=study.answers(result.runs),
         refused=study.refused(),
-        cautions=result.plan.cautions,
+        cautions=plan.cautions,
         over=measured_over(rows),
         repeats=max((row.repeats for row in rows), key=lambda repeats: repeats.count),
         unit=unit_of(rows),
@@ -236,20 +212,26 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         notes=notes(result),
         curves=list(curves),
         environments=_environments(result),
-        specification=_specification(result),
-        command=command or result.plan.command,
-        wheres=sorted({c.published.where for row in rows for c in row.cells if c.published}),
-        whys=sorted({c.published.why for row in rows for c in row.cells if c.published} - {""}),
+        specification=pretty({n: e.model_dump(mode="json") for n, e in experiments.items()}),
+        command=command or plan.command,
+        wheres=sorted({printed.where for printed in published}),
+        whys=sorted({printed.why for printed in published} - {""}),
         data=result.every_run[0].environment["data"],
     )
     return replace_text(folder / "report.html", text)
 
 
-def _specification(result: StudyResult) -> str:
-    """Return every variant's experiment of the first seed, as JSON."""
-    firsts = {name: runs[0].experiment.model_dump(mode="json") for name, runs in
-              result.runs.items()}  # fmt: skip
-    return pretty(firsts)
+def _comparison(rows: Sequence[Row], name: str) -> dict[str, tuple[Any, str]]:
+    """Draw the figure that leads the page, if the study has it."""
+    from kerascw.report.study_figures import comparison
+
+    alike = comparable(rows)
+    cells = [cell for row in alike for cell in row.cells if cell.name == name]
+    if not cells:
+        return {}
+    with_published = ", with the published one" if any(cell.published for cell in cells) else ""
+    says = f"{plainly(name)} of every variant over {unit_of(alike, 's')}{with_published}"
+    return {"comparison": (comparison(alike, name), says)}
 
 
 def _environments(result: StudyResult) -> list[tuple[str, str]]:
@@ -257,8 +239,8 @@ def _environments(result: StudyResult) -> list[tuple[str, str]]:
     facts: dict[str, dict[str, None]] = {}
     for run in result.every_run:
         environment = run.environment
-        told = {name: environment.get(name) for name in
-                ("python", "platform", "processor", "cores", "commit")}  # fmt: skip
+        names = ("python", "platform", "processor", "cores", "commit")
+        told = {name: environment.get(name) for name in names}
         for name, value in (told | environment["packages"]).items():
             facts.setdefault(name, {})[str(value)] = None
     seconds = sum(run.environment["training_seconds"] for run in result.every_run)

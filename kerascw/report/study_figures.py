@@ -24,12 +24,10 @@ def comparison(rows: Sequence[Row], name: str) -> Chart:
         for cell in row.cells:
             if cell.name != name:
                 continue
-            low = high = None
-            if cell.spread is not None and cell.spread.interval is not None:
-                low, high = cell.spread.interval
-                if name.endswith(("accuracy", "error")):  # the t-interval knows no bounds
-                    low, high = max(low, 0.0), min(high, 1.0)
-            mean = None if cell.spread is None else cell.spread.mean
+            mean = low = high = None
+            if cell.spread is not None:
+                mean = cell.spread.mean
+                low, high = cell.spread.interval or (None, None)
             printed = None if cell.published is None else cell.published.best_reading
             dots.append(Dot(row.variant, mean, low, high, cell.values, printed))
     return charts.dots(dots, x=name.replace(".", " "), each=f"each {unit_of(rows)}")
@@ -41,14 +39,8 @@ def every_curve(runs: Mapping[str, Sequence[Run]]) -> dict[str, tuple[Chart, str
     Classifiers have loss and accuracy, unless they are too many to tell apart. Autoencoders have a
     loss of another kind, in a figure of its own: ``reconstruction_loss``.
     """
-    classifiers, autoencoders = (
-        {
-            name: several
-            for name, several in runs.items()
-            if several[0].experiment.reconstructs == reconstructs
-        }
-        for reconstructs in (False, True)
-    )
+    autoencoders = {name: own for name, own in runs.items() if own[0].experiment.reconstructs}
+    classifiers = {name: own for name, own in runs.items() if name not in autoencoders}
     drawn = {}
     if 0 < len(classifiers) <= MOST_CURVES:
         for name in ("loss", "accuracy"):
@@ -69,8 +61,8 @@ def overlaid_curves(runs: Mapping[str, Sequence[Run]], figure_name: str = "loss"
     The band is the range of the runs, seeds or folds, which needs no assumption about two or three
     of them. Runs that diverged are left out, unless all did.
     """
-    reconstructs = all(run.experiment.reconstructs for several in runs.values() for run in several)
     is_loss = figure_name == "loss"
+    reconstructs = all(own[0].experiment.reconstructs for own in runs.values())
     y = loss_label(reconstructs=reconstructs) if is_loss else figure_name
     keys, panels, said = charts.series(runs), [], []
     for split in ("validation", "train"):

@@ -1,27 +1,19 @@
 """Tables of a page: sorted there by a click, and written beside it in CSV and LaTeX.
 
-How to use it::
-
-    table = Table("variants", ("variant", "test accuracy"), text=(0,),
-                  rows=(("cnn", number(0.9123)), ("mlp", number(None))))
-    write_tables([table], folder / "tables")     # variants.csv, variants.tex
-
-and in a template ``{{ sortable(table) }}``. A cell is a word, or a :class:`Cell`: the text to read,
-and the unrounded value to sort by and to write to the CSV file.
+In a template ``{{ sortable(table) }}`` shows one.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kerascw.errors import printable
+from kerascw.lab.sheet import sheet
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, and the value that it shows; None where there is none."""
+    """The text to read, and the unrounded value to sort by and to write to the CSV file."""
 
     text: str
     value: float | int | None = None
@@ -30,7 +22,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a name for its files."""
+    """A table with a name for its files; a cell that is only a word may be a string."""
 
     name: str
     columns: tuple[str, ...]
@@ -52,13 +44,13 @@ def _cells(rows: Sequence[Sequence[str | Cell]]) -> list[list[Cell]]:
     return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
 
 
-def number(value: float | None, form: str = ".4f", missing: str = "-") -> Cell:
+def number(value: float | None, form: str = ".4f") -> Cell:
     """Return a figure as a cell.
 
     >>> number(0.91237), number(None).text
     (Cell(text='0.9124', value=0.91237, code=False), '-')
     """
-    return Cell(missing) if value is None else Cell(format(value, form), value)
+    return Cell("-") if value is None else Cell(format(value, form), value)
 
 
 def count(value: int | None) -> Cell:
@@ -77,32 +69,9 @@ def percent(value: float | None) -> Cell:
 
 def csv_of(table: Table) -> str:
     """Return the table as CSV: the values where there are any, else the texts."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([unformulated(column) for column in table.columns])
-    for row in [*table.cells, *table.foot_cells]:
-        writer.writerow(
-            [unformulated(cell.text) if cell.value is None else cell.value for cell in row]
-        )
-    return out.getvalue()
-
-
-def unformulated(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula, such as a class's name.
-
-    A quote before it says that it is text; numbers and a lone dash stay as they are.
-
-    >>> unformulated("=1+1"), unformulated("@x"), unformulated("-0.5"), unformulated("-")
-    ("'=1+1", "'@x", '-0.5', '-')
-    """
-    text = printable(text)
-    if text == "-" or not text.startswith(("=", "+", "-", "@")):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}"
-    return text
+    rows = [*table.cells, *table.foot_cells]
+    values = [[cell.text if cell.value is None else cell.value for cell in row] for row in rows]
+    return sheet([table.columns, *values])
 
 
 _ESCAPES = str.maketrans({
@@ -128,27 +97,26 @@ def latex_of(table: Table) -> str:
         "% needs \\usepackage{booktabs}",
         f"\\begin{{tabular}}{{{align}}}",
         "\\toprule",
-        " & ".join(escaped(column) for column in table.columns) + r" \\",
+        _latex_row(table.columns),
         "\\midrule",
-        *map(_latex_row, table.cells),
+        *(_latex_row([cell.text for cell in row]) for row in table.cells),
         *(["\\midrule"] if table.foot else []),
-        *map(_latex_row, table.foot_cells),
+        *(_latex_row([cell.text for cell in row]) for row in table.foot_cells),
         "\\bottomrule",
         "\\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _latex_row(row: Sequence[Cell]) -> str:
-    return " & ".join(escaped(cell.text) for cell in row) + r" \\"
+def _latex_row(texts: Iterable[str]) -> str:
+    return " & ".join(map(escaped, texts)) + r" \\"
 
 
 def write_tables(tables: Iterable[Table], folder: Path) -> None:
     """Write ``NAME.csv`` and ``NAME.tex`` of every table; those of an earlier drawing go."""
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix in (".csv", ".tex"):
-        for stale in folder.glob(f"*{suffix}"):
-            stale.unlink()
+    for stale in (*folder.glob("*.csv"), *folder.glob("*.tex")):
+        stale.unlink()
     for table in tables:
         (folder / f"{table.name}.csv").write_text(csv_of(table), encoding="utf-8")
         (folder / f"{table.name}.tex").write_text(latex_of(table), encoding="utf-8")

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from kerascw.data import Dataset
+from kerascw.experiment.arithmetic import cpuinfo
+from kerascw.quiet import import_tensorflow
 from kerascw.training.devices import cores, strategy
 
-_PACKAGES = ("kerascw", "tensorflow", "keras", "numpy", "scikit-learn", "scipy")
-
-_OTHER_NAMES = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel")}
-"""Names of other builds of a package."""
+_PACKAGES = ("kerascw", "keras", "numpy", "scikit-learn", "scipy")
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
@@ -27,7 +26,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     return {
         "command": command_line(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        # TensorFlow is asked itself, because its builds have several names
+        "packages": {"tensorflow": tf.__version__} | {name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "processor": processor(),
         "cores": cores(),
@@ -55,6 +55,7 @@ def set_threads(threads: int) -> bool:
     (:mod:`kerascw.training.shards`). A batch of 64 has at most eight shards, so from nine threads
     on an operation has more than one.
     """
+    import_tensorflow()
     import tensorflow as tf
 
     threading = tf.config.threading
@@ -108,19 +109,12 @@ def command_line() -> str | None:
 
 
 def _version(package: str) -> str | None:
-    for name in (package, *_OTHER_NAMES.get(package, ())):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def processor() -> str:
     """Return the processor's name as the system reports it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return cpuinfo().get("model name") or platform.processor() or platform.machine()

@@ -12,18 +12,18 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from kerascw.data.load import dataset_for, splits_for
 from kerascw.errors import DataError, KerascwError
-from kerascw.experiment.spec import Custom, DataSpec, Experiment, ModelSpec, Takes
+from kerascw.experiment.spec import Custom, Experiment, ModelSpec, Takes
 from kerascw.models import build_model, check_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import set_threads
-from kerascw.runs.processes import Trainers
+from kerascw.runs.processes import Task, Trainers
 from kerascw.runs.run import history_so_far, run_name, train_until
 from kerascw.runs.store import Run, Store
 from kerascw.training.devices import cores
@@ -55,7 +55,7 @@ def run_many(
     jobs: int = 1,
     cluster: str | None = None,
     watcher: StudyWatcher | None = None,
-    trainers: "Trainers[Task] | None" = None,
+    trainers: Trainers | None = None,
     begin: Callable[[list[str]], None] | None = None,
 ) -> list[Run]:
     """Return the runs of all experiments, in their order, training those that are not kept yet.
@@ -63,15 +63,10 @@ def run_many(
     The runs that warm starts begin with are trained first, once.
 
     A single missing run is trained in this process, which shows its epochs; several are trained
-    in processes of their own, ``jobs`` at a time with the cores divided among them. The number of
-    threads shows in the last bits of a run's figures, so it is the same in both cases.
-
-    Parameters
-    ----------
-    cluster : address of a Dask scheduler whose workers train instead; they must see the store's
-        folder and the data under the same paths.
-    trainers : processes to train in, which stay open; their number replaces ``jobs``.
-    begin : is told the names of the runs, in their order, before any is trained.
+    in processes of their own, ``jobs`` at a time with the cores divided among them, or in
+    ``trainers``, which stay open. The number of threads shows in the last bits of a run's figures,
+    so it is the same in all cases. The workers of a ``cluster`` must see the store's folder and the
+    data under the same paths. ``begin`` is told the names of the runs before any is trained.
 
     Raises
     ------
@@ -82,9 +77,9 @@ def run_many(
     Interrupted, KeyboardInterrupt
         The user stopped it; all runs that were finished are kept.
     """
-    threads = max(1, cores() // jobs) if trainers is None else trainers.threads
+    threads = trainers.threads if trainers else threads_each(jobs)
     if any(isinstance(experiment.model, Custom) for experiment in experiments):
-        _has_threads(threads)  # to check such a model is to build it, with which TensorFlow begins
+        set_threads(threads)  # to check such a model is to build it, with which TensorFlow begins
     tasks = [prepare(experiment, store, data_dir) for experiment in experiments]
     if begin is not None:
         begin([task.name for task in tasks])
@@ -98,7 +93,7 @@ def run_many(
     wanted = {task.name: task for task in tasks}
     kept = {name: run for name in wanted if (run := store.get(name)) is not None}
     missing = {n: replace(t, threads=threads) for n, t in wanted.items() if n not in kept}
-    here = cluster is None and trainers is None and len(missing) == 1 and _has_threads(threads)
+    here = cluster is None and trainers is None and len(missing) == 1 and set_threads(threads)
     if watcher is not None and (here or not missing):
         watcher.planned(len(wanted), len(kept), jobs)
     if here:
@@ -128,7 +123,7 @@ def train_all_until(
     data_dir: str | Path | None = None,
     jobs: int = 1,
     cluster: str | None = None,
-    trainers: "Trainers[Task] | None" = None,
+    trainers: Trainers | None = None,
 ) -> None:
     """Train each experiment's first epochs, as many as stand beside it, where they are missing.
 
@@ -144,7 +139,7 @@ def train_all_until(
     sources = [experiment.start.source for experiment, _ in experiments if experiment.start]
     if sources:
         run_many(sources, store, data_dir=data_dir, jobs=jobs, cluster=cluster, trainers=trainers)
-    threads = max(1, cores() // jobs) if trainers is None else trainers.threads
+    threads = trainers.threads if trainers else threads_each(jobs)
     missing: dict[str, Task] = {}
     for experiment, epochs in experiments:
         task = replace(prepare(experiment, store, data_dir), threads=threads, epochs=epochs)
@@ -160,19 +155,6 @@ def train_all_until(
 # --- an experiment becomes a task -----------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Task:
-    """One run for a worker: an experiment that was checked, and where things are."""
-
-    name: str
-    source: str | None  # name of the run that a warm start begins with
-    experiment: str  # canonical JSON
-    runs: str
-    data_dir: str | None
-    threads: int = 1
-    epochs: int | None = None  # to pause after; None: train all of them
-
-
 def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -> Task:
     """Check an experiment against its data, and return it as a task with its run's name.
 
@@ -183,7 +165,7 @@ def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -
         layers of a warm start do not fit.
     """
     dataset = dataset_for(experiment.data, data_dir)
-    check_model(experiment.model, *_input_and_classes(experiment.data, data_dir))
+    check_model(*_architecture(experiment, data_dir))
     data, source = experiment.data, None
     if data.holdout is not None or data.classes is not None or data.also:
         splits_for(data, data_dir)
@@ -193,7 +175,8 @@ def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -
         _check_start(
             start.layers,
             start.takes,
-            *((e.model, *_input_and_classes(e.data, data_dir)) for e in (experiment, start.source)),
+            _architecture(experiment, data_dir),
+            _architecture(start.source, data_dir),
         )
     return Task(
         run_name(experiment, dataset, source),
@@ -208,12 +191,10 @@ Architecture = tuple[ModelSpec, tuple[int, int, int], int]
 """A model's spec, the shape of its images and its number of classes."""
 
 
-def _input_and_classes(
-    spec: DataSpec, data_dir: str | Path | None
-) -> tuple[tuple[int, int, int], int]:
-    entry = dataset_for(spec, data_dir).entry
-    classes = spec.classes if spec.relabel else None
-    return entry.shape, len(classes or entry.class_names)
+def _architecture(experiment: Experiment, data_dir: str | Path | None) -> Architecture:
+    data, entry = experiment.data, dataset_for(experiment.data, data_dir).entry
+    classes = data.classes if data.relabel else None
+    return experiment.model, entry.shape, len(classes or entry.class_names)
 
 
 @lru_cache(maxsize=256)
@@ -229,14 +210,14 @@ def _check_start(
 # --- where runs are trained -----------------------------------------------------------------
 
 
-def open_trainers(jobs: int, threads: int | None = None) -> "Trainers[Task]":
+def threads_each(jobs: int) -> int:
+    """Divide the cores among so many processes."""
+    return max(1, cores() // jobs)
+
+
+def open_trainers(jobs: int) -> Trainers:
     """Start processes that train runs until they are closed, and divide the cores among them."""
-    return Trainers(
-        train_in_worker,
-        jobs,
-        threads=threads or max(1, cores() // jobs),
-        runs_per_process=RUNS_PER_PROCESS,
-    )
+    return Trainers(train_in_worker, jobs, threads_each(jobs), RUNS_PER_PROCESS)
 
 
 Train = Callable[[dict[str, Task]], Generator[str]]
@@ -245,7 +226,7 @@ Train = Callable[[dict[str, Task]], Generator[str]]
 
 @contextmanager
 def _trainers(
-    cluster: str | None, jobs: int, trainers: "Trainers[Task] | None"
+    cluster: str | None, jobs: int, trainers: Trainers | None
 ) -> Iterator[tuple[int, Train]]:
     """Yield how many runs go on side by side, and what trains them."""
     if trainers is not None:
@@ -344,12 +325,13 @@ def _train(
         dataset_for(experiment.data, data_dir),
         store,
         watcher,
-        source=None if task.source is None else _source(task.source, store),
+        source=None if task.source is None else source_run(task.source, store),
         splits=splits_for(experiment.data, data_dir),
     )
 
 
-def _source(name: str, store: Store) -> Run:
+def source_run(name: str, store: Store) -> Run:
+    """Return the kept run that a warm start begins with, or raise a :class:`KerascwError`."""
     run = store.get(name)
     if run is None:
         raise KerascwError(f"run {name}, which a warm start begins with, is not in {store.folder}")
@@ -365,9 +347,3 @@ def train_in_cluster_worker(task: Task) -> str:
     from dask.distributed import get_worker
 
     return train_in_worker(replace(task, threads=get_worker().state.nthreads))
-
-
-def _has_threads(threads: int) -> bool:
-    """Give TensorFlow this many threads; return False if it has begun with another number."""
-    import_tensorflow()
-    return set_threads(threads)

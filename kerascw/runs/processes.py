@@ -6,16 +6,13 @@ import signal
 import tempfile
 import threading
 import time
-import uuid
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, as_completed
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
-
-from filelock import FileLock, Timeout
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
 
 from kerascw.errors import KerascwError, choices
 
@@ -31,18 +28,20 @@ class Died(KerascwError):
     """A process died each time that it trained a run."""
 
 
-class Named(Protocol):
-    """What a process is given to do."""
+@dataclass(frozen=True)
+class Task:
+    """One run for a worker: an experiment that was checked, and where things are."""
 
-    @property
-    def name(self) -> str:
-        """What it is called; the process gives it back when it is done."""
+    name: str  # of the run
+    source: str | None  # name of the run that a warm start begins with
+    experiment: str  # canonical JSON
+    runs: str
+    data_dir: str | None
+    threads: int = 1
+    epochs: int | None = None  # to pause after; None: train all of them
 
 
-T = TypeVar("T", bound=Named)
-
-
-class Trainers(Generic[T]):
+class Trainers:
     """So many processes side by side, started when they are needed, and kept until closed.
 
     TensorFlow keeps what it traced, so a process grows by some megabytes a run: all of them are
@@ -50,14 +49,14 @@ class Trainers(Generic[T]):
     """
 
     def __init__(
-        self, train: Callable[[T], str], jobs: int, *, threads: int, runs_per_process: int
+        self, train: Callable[[Task], str], jobs: int, threads: int, runs_per_process: int
     ) -> None:
         self.jobs = jobs
         self.threads = threads  # of TensorFlow in each
         self._train = train
         self._runs_per_process = runs_per_process
         self._executor: Any = None
-        self._temporary: _TemporaryFolder | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._size = 0  # how many processes it has at most
         self._room = 0  # how many more runs the present processes take
 
@@ -74,9 +73,9 @@ class Trainers(Generic[T]):
             executor.shutdown(kill_workers=True)
         temporary, self._temporary = self._temporary, None
         if temporary is not None:
-            temporary.remove()
+            temporary.cleanup()
 
-    def train(self, tasks: dict[str, T]) -> Generator[str]:
+    def train(self, tasks: dict[str, Task]) -> Generator[str]:
         """Train all tasks, and yield the name of each run as it is finished, in whatever order.
 
         Where a process dies, what it trained is tried once more. Neither an interrupt nor the
@@ -123,9 +122,9 @@ class Trainers(Generic[T]):
         if self._executor is not None and self._room > 0 and self._size >= size:
             return
         self.close()
-        self._temporary = _TemporaryFolder()
+        self._temporary = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
         self._executor = ProcessPoolExecutor(
-            size, initializer=begin, initargs=(os.getpid(), str(self._temporary.path))
+            size, initializer=begin, initargs=(os.getpid(), self._temporary.name)
         )
         self._size = size
         self._room = self.jobs * self._runs_per_process
@@ -153,46 +152,14 @@ def begin(parent: int, temporary: str) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = temporary
     # a warning is one line, as in the command
     warnings.formatwarning = lambda message, *_, **__: f"kerascw: {message}\n"
-    end_with(parent, temporary)
-
-
-def end_with(parent: int, temporary: str | None = None) -> None:
-    """Have this process end soon after its parent, however that ends, and remove ``temporary``."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-class _TemporaryFolder:
-    """A folder for the temporary files of processes that may be killed.
-
-    A lock beside it says that it is in use. The lock is the system's and goes with this process: so
-    a folder that was left behind, all its processes killed at once, is known and removed by the
-    next one.
-    """
-
-    def __init__(self) -> None:
-        where = Path(tempfile.gettempdir())
-        for file in where.glob(f"{PREFIX}*.lock"):
-            with suppress(Timeout, OSError), FileLock(file, timeout=0):
-                shutil.rmtree(file.with_suffix(""), ignore_errors=True)
-                file.unlink()
-        self.path = where / f"{PREFIX}{uuid.uuid4().hex}"
-        self._lock = FileLock(self.path.with_suffix(".lock"), thread_local=False)
-        self._lock.acquire()
-        self.path.mkdir(mode=0o700)
-
-    def remove(self) -> None:
-        """Remove the folder with all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        Path(self._lock.lock_file).unlink(missing_ok=True)
-        self._lock.release()
 
 
 @contextmanager

@@ -60,10 +60,8 @@ def run_experiment(
 ) -> Run:
     """Return the experiment's run, training it only if the store does not have it.
 
-    Parameters
-    ----------
-    source : the run of ``experiment.start.source``, for a warm start.
-    splits : the splits of ``experiment.data``, if they were made already.
+    ``source`` is the run of ``experiment.start.source``, for a warm start; ``splits`` are those of
+    ``experiment.data``, if they were made already.
 
     Raises
     ------
@@ -93,6 +91,8 @@ def train_until(
     Returns the run if it has ended by then, else None: it stays unfinished in the store, and
     :func:`run_experiment`, or this function with more epochs, goes on from there.
     """
+    from kerascw.training.fit import fit
+
     name = run_name(experiment, dataset, None if source is None else source.name)
     run = store.get(name)
     if run is not None:
@@ -104,8 +104,22 @@ def train_until(
         if run is not None:  # another process trained it while this one waited
             working.rmdir()
             return run
-        until = None if epochs >= experiment.training.epochs else epochs
-        return _train(experiment, dataset, splits, store, working, watcher, source, until)
+        have_threads()
+        events = RunEvents(store.events_folder(name), experiment)
+        fitted = fit(
+            experiment,
+            splits,
+            working / CHECKPOINT,
+            watcher,
+            source=None if source is None else source.model(),
+            until=None if epochs >= experiment.training.epochs else epochs,
+            events=events,
+        )
+        if fitted is None:
+            return None
+        metrics = _write(fitted, experiment, dataset, splits, working, source)
+        events.end(metrics)
+        return store.finish(working, scratch=CHECKPOINT)
 
 
 def history_so_far(name: str, store: Store) -> list[dict[str, float]]:
@@ -116,32 +130,15 @@ def history_so_far(name: str, store: Store) -> list[dict[str, float]]:
     return read_history(store.unfinished(name) / CHECKPOINT) if run is None else run.history
 
 
-def _train(
+def _write(
+    fitted: "Fitted",
     experiment: Experiment,
     dataset: Dataset,
     splits: Splits,
-    store: Store,
     working: Path,
-    watcher: Watcher | None,
     source: Run | None,
-    until: int | None,
-) -> Run | None:
-    from kerascw.training.fit import fit
-
-    have_threads()
-    warm = None if source is None else source.model()
-    events = RunEvents(store.events_folder(working.name), experiment)
-    fitted = fit(
-        experiment,
-        splits,
-        working / CHECKPOINT,
-        watcher,
-        source=warm,
-        until=until,
-        events=events,
-    )
-    if fitted is None:
-        return None
+) -> dict[str, Any]:
+    """Score the fitted model and write every file of its run; return the metrics."""
     write_json(
         working / "experiment.json",
         {
@@ -165,8 +162,7 @@ def _train(
         },
     )
     fitted.model.save(working / "model.keras", include_optimizer=False)
-    events.end(metrics)
-    return store.finish(working, scratch=CHECKPOINT)
+    return metrics
 
 
 def _evaluate(

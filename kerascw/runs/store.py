@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from kerascw.errors import CallError, KerascwError, choices, counted
 from kerascw.experiment.settings import one_line
 from kerascw.experiment.spec import Custom, Experiment
+from kerascw.models.custom import custom_objects
 from kerascw.runs.summary import (
     FRAGMENT,
     SUMMARY,
@@ -104,8 +105,6 @@ class Run:
 
         import_tensorflow()
         import keras
-
-        from kerascw.models.custom import custom_objects
 
         file, spec = self.folder / "model.keras", self.experiment.model
         try:
@@ -311,8 +310,10 @@ def check_writable(folder: Path | str, option: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON for people: indented, NaN as null."""
-    path.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+    """Write JSON for people, indented and NaN as null, by a rename."""
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+    temporary.replace(path)
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:
@@ -320,8 +321,6 @@ def write_history(path: Path, history: list[dict[str, float]]) -> None:
 
     A row of epoch 0 may come first; what it has no figure of stays empty.
     """
-    if not history:
-        raise KerascwError("a run without a single epoch has no history")
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(history[-1]))
         writer.writeheader()

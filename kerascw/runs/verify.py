@@ -9,8 +9,8 @@ import numpy as np
 from kerascw.data import Dataset
 from kerascw.errors import KerascwError
 from kerascw.evaluation.statistics import difference_reach, over_seeds
-from kerascw.experiment.spec import Experiment
 from kerascw.runs.environment import describe
+from kerascw.runs.many import source_run
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
 from kerascw.training.watcher import Watcher
@@ -35,11 +35,7 @@ def verify(
     are two or more; else if it is in the kept run's own 95 % CI: Wilson's interval of the accuracy,
     the t-interval of the loss over the test images.
     """
-    source = None if run.source is None else store.get(run.source)
-    if run.source is not None and source is None:
-        raise KerascwError(
-            f"run {run.source}, which {run.name} started from, is not in {store.folder}"
-        )
+    source = None if run.source is None else source_run(run.source, store)
     with tempfile.TemporaryDirectory() as folder:
         again = run_experiment(run.experiment, dataset, Store(folder), watcher, source=source)
         outcome, reason = _compared(run, again, store)
@@ -56,9 +52,9 @@ def _compared(run: Run, again: Run, store: Store) -> tuple[str, str]:
         return "identical", "history and weights are the same, bit for bit"
     if "test" not in run.metrics or "test" not in again.metrics:
         return "different", f"{run.metrics['status']} then, {again.metrics['status']} now"
-    figure = _figure(run)
+    figure = "loss" if run.experiment.reconstructs else "accuracy"
     then, now = (r.metrics["test"][figure] for r in (run, again))
-    low, high, by = _noise(run, store)
+    low, high, by = _noise(run, figure, store)
     digits = 5 if run.experiment.reconstructs else 4
     then_now = f"test {figure} {then:.{digits}f} then, {now:.{digits}f} now"
     reason = f"{then_now}; {by}: {low:.{digits}f} to {high:.{digits}f}"
@@ -70,14 +66,8 @@ def _same_weights(run: Run, again: Run) -> bool:
     return all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)
 
 
-def _figure(run: Run) -> str:
-    """Name the figure of the test set by which runs are compared."""
-    return "loss" if run.experiment.reconstructs else "accuracy"
-
-
-def _noise(run: Run, store: Store) -> tuple[float, float, str]:
+def _noise(run: Run, figure: str, store: Store) -> tuple[float, float, str]:
     """Return the interval for another seed's test figure, and how it was found."""
-    figure = _figure(run)
     others = [
         other.metrics["test"][figure]
         for other in store.all()
@@ -102,18 +92,15 @@ def _noise(run: Run, store: Store) -> tuple[float, float, str]:
 
 def _repeats(other: Run, run: Run) -> bool:
     """Return whether another kept run is the same experiment on the same data with another seed."""
+    same = {"seed": 0}
     try:
         return (
             "test" in other.metrics
             and other.environment["data"]["fingerprint"] == run.environment["data"]["fingerprint"]
-            and _without_seed(other) == _without_seed(run)
+            and other.experiment.model_copy(update=same) == run.experiment.model_copy(update=same)
         )
     except (KerascwError, KeyError, TypeError):  # a damaged run is no evidence
         return False
-
-
-def _without_seed(run: Run) -> Experiment:
-    return run.experiment.model_copy(update={"seed": 0})
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:

@@ -9,7 +9,6 @@ Each seed's embedding is kept beside its run, so that ``report`` draws it again 
 show that of the first seed.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from kerascw.experiment.spec import Experiment
@@ -37,7 +36,7 @@ def pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
     """Draw the embedding, and near classes beside confused ones."""
     from kerascw.report.embedding import embedding_pictures
 
-    trained = _trained(runs)
+    trained = [run for run in runs[VARIANT] if run.metrics["kept_epoch"]]
     return embedding_pictures(trained, options) if trained else {}
 
 
@@ -45,13 +44,8 @@ def answers(runs: Runs) -> list[Answer]:
     """Say whether the classes that lie nearest are those confused most."""
     from kerascw.report.embedding import embedding_answers
 
-    trained = _trained(runs)
+    trained = [run for run in runs[VARIANT] if run.metrics["kept_epoch"]]
     return embedding_answers(trained) if trained else []
-
-
-def _trained(runs: Runs) -> Sequence[Any]:
-    """Return the variant's runs that did not diverge before they had weights worth keeping."""
-    return [run for run in runs[VARIANT] if run.metrics["kept_epoch"]]
 
 
 STUDY = Study(

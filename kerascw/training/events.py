@@ -4,6 +4,7 @@ Events are a function of the experiment, its model and its history: a run that i
 has no events, gets them anew. Nothing is lost with them.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -55,13 +56,9 @@ class RunEvents:
         history: Sequence[Mapping[str, float]] = (),
         seconds: float = 0.0,
     ) -> None:
-        """Write the graph of the model, the hyperparameters and the epochs trained so far.
+        """Write the model's graph, the hyperparameters and the epochs trained so far.
 
-        Parameters
-        ----------
-        model_config : the model's ``get_config``.
-        history : the epochs trained so far.
-        seconds : how long these took.
+        ``model_config`` is the model's ``get_config``, ``seconds`` how long these epochs took.
         """
         import tensorflow as tf
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
@@ -91,12 +88,9 @@ class RunEvents:
 
     @_never_ends_training
     def end(self, metrics: Mapping[str, Any]) -> None:
-        """Write the figures of the kept weights and the status of the run; close the file.
+        """Write the status and the figures of the run's metrics.json; close the file.
 
-        Parameters
-        ----------
-        metrics : as in the run's metrics.json. The figures stand at the epoch whose weights are
-            kept; a run that diverged before any were has none.
+        Figures stand at the epoch whose weights are kept; a run that kept none has none.
         """
         import tensorflow as tf
         from tensorboard.plugins.hparams.api_pb2 import Status
@@ -116,13 +110,11 @@ class RunEvents:
         self.failed = True
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         warnings.warn(f"no TensorBoard events of {self.folder.name}: {reason}", stacklevel=2)
-        try:
+        with contextlib.suppress(OSError):
             if self._writer is not None:
                 self._writer.close()
             for file in self.folder.glob(PATTERN):
                 file.unlink(missing_ok=True)
-        except OSError:
-            pass
 
     def _scalars(self, row: Mapping[str, float]) -> None:
         import tensorflow as tf
@@ -158,24 +150,20 @@ def tag_of(column: str) -> str:
 
 
 def _final_figures(metrics: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
-    """Yield tag and value of each split's loss and accuracy, of every head.
-
-    A figure that is not finite is null in metrics.json.
-    """
+    """Yield tag and value of each split's loss and accuracy, of every head."""
     heads = {"": metrics} | {f"{head}_": own for head, own in metrics.get("heads", {}).items()}
     for head, own in heads.items():
         for split in ("train", "validation", "test"):
             for figure in ("loss", "accuracy"):
-                if figure in own.get(split, {}):
-                    value = own[split][figure]
-                    yield f"{head}final/{split}_{figure}", float("nan") if value is None else value
+                value = own.get(split, {}).get(figure)
+                if value is not None:  # null in metrics.json: not finite
+                    yield f"{head}final/{split}_{figure}", value
 
 
 def flat_hyperparameters(experiment: Experiment) -> dict[str, float | bool | str]:
     """Return all fields but seed and fold by their dotted names, as HParams takes them.
 
-    Runs that differ only in seed or fold have the same, so that HParams groups them. What is
-    neither a number nor a word is JSON; a warm start is the name of what it starts from.
+    Runs that differ only in seed or fold have the same ones, so that HParams groups them.
     """
     tree = experiment.model_dump(mode="json")
     del tree["seed"]
@@ -193,17 +181,15 @@ def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, floa
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{path}{name}.")
-        else:
+        else:  # what is neither a number nor a word is JSON
             plain = isinstance(value, bool | int | float | str)
             yield f"{path}{name}", value if plain else json.dumps(value)
 
 
 def _graph(model_config: Mapping[str, Any]) -> Any:
-    """Return the graph of the layers.
+    """Return the graph of the layers, to be written as the run's own graph.
 
-    It is written as the run's own graph: the "conceptual graph" that Keras' callback writes is not
-    shown by TensorBoard until it is chosen, and without another graph beside it TensorBoard says
-    "Malformed GraphDef" first.
+    TensorBoard does not show the "conceptual graph" of Keras' callback until it is chosen.
     """
     import tensorflow as tf
     from tensorboard.plugins.graph.keras_util import keras_model_to_graph_def

@@ -9,7 +9,7 @@ import time
 import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,29 +62,17 @@ STUDY = Study(
 LINKS = ["1-2 convnet/seed 0", "dense only/seed 0", "dense only/seed 1"]
 
 
-class StopAfter(Silent):
-    """Stops training like Ctrl-C, after so many epochs of this sitting."""
-
-    def __init__(self, epochs: int) -> None:
-        self.left = epochs
-
-    def epoch(self, row: dict[str, float]) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 @pytest.fixture(scope="module")
 def result(
-    sample: Dataset, tmp_path_factory: pytest.TempPathFactory
+    sample: Dataset, tmp_path_factory: pytest.TempPathFactory, stop_after: Callable[[int], Silent]
 ) -> tuple[StudyResult, Store, list[str]]:
     """A study of two variants, one of which was stopped twice and resumed; its images are drawn."""
     store = Store(tmp_path_factory.mktemp("runs"))
     stopped = tiny("convnet")
     files = []
-    for _ in range(2):
+    for epoch in (1, 2):
         with pytest.raises(Interrupted):
-            run_experiment(stopped, sample, store, StopAfter(1))
+            run_experiment(stopped, sample, store, stop_after(epoch))
         (file,) = store.events_folder(run_name(stopped, sample)).glob(PATTERN)
         files.append(file.name)
         # killed while it wrote: a torn record at the end, and an epoch that no checkpoint knows
@@ -279,7 +267,10 @@ def test_hyperparameters_group_the_seeds_of_a_variant(
 
 
 def test_it_follows_a_run_live_and_a_run_that_goes_on_in_another_process(
-    board: Board, result: tuple[StudyResult, Store, list[str]], sample: Dataset
+    board: Board,
+    result: tuple[StudyResult, Store, list[str]],
+    sample: Dataset,
+    stop_after: Callable[[int], Silent],
 ) -> None:
     """The served folder gains a run, which is stopped, goes on and ends, while it is looked at."""
     served, store, _ = result
@@ -287,7 +278,7 @@ def test_it_follows_a_run_live_and_a_run_that_goes_on_in_another_process(
     name = run_name(experiment, sample)
     announce(store.study_folder(served.plan.label), {"late": [(experiment, name)]}, more=True)
     with pytest.raises(Interrupted):
-        run_experiment(experiment, sample, store, StopAfter(2))
+        run_experiment(experiment, sample, store, stop_after(2))
     board.wait_for("loss/train", runs=4)
     assert [step for step, _ in board.scalars("late/seed 2", "loss/train")] == [1, 2]
     run = run_experiment(experiment, sample, store)

@@ -76,11 +76,6 @@ def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("specs", "seed", "expected"),
     [
-        ((Flip(),), (3, 4), "9adabcd5621579a6"),
-        ((Flip(),), (0, 0), "dcf0da80414c8901"),
-        ((Flip(probability=0.25),), (3, 4), "be58b022f9f3f29e"),
-        ((Shift(),), (3, 4), "9f6a917bcf0a6e33"),
-        ((Shift(pixels=1),), (0, 0), "56132003bd8ab580"),
         ((Flip(probability=0.25), Shift(pixels=3)), (3, 4), "eea28482acf0f808"),
         ((Shift(), Flip()), (0, 0), "2da720b43e712178"),
     ],
@@ -89,20 +84,6 @@ def test_flip_and_shift_draw_as_when_kept_runs_were_trained(
     specs: tuple, seed: tuple[int, int], expected: str
 ) -> None:
     assert digest(pictures(COLOUR, *specs, seed=seed)) == expected
-
-
-def test_a_flip_and_a_shift_of_kept_runs_in_numbers() -> None:
-    counted = np.arange(12 * 5 * 6).astype(np.uint8).reshape(12, 5, 6, 1)
-    flipped = pictures(counted, Flip(probability=0.25))
-    assert np.flatnonzero(changed(counted, flipped)).tolist() == [1, 5, 9]
-    shifted = pictures(counted, Shift())[0, :, :, 0]
-    assert shifted.tolist() == [
-        [0, 12, 13, 14, 15, 16],
-        [0, 18, 19, 20, 21, 22],
-        [0, 24, 25, 26, 27, 28],
-        [0] * 6,
-        [0] * 6,
-    ]
 
 
 def test_the_pipeline_draws_as_when_kept_runs_were_trained(sample: Dataset) -> None:
@@ -118,8 +99,8 @@ def test_the_pipeline_draws_as_when_kept_runs_were_trained(sample: Dataset) -> N
 
 @pytest.mark.parametrize(
     "specs",
-    [*((spec,) for spec in EVERY), EVERY, (Erase(fill="black"),), (Zoom(low=0.5, high=2),)],
-    ids=lambda specs: "+".join(spec.kind for spec in specs),
+    [EVERY, (Erase(fill="black"), Zoom(low=0.5, high=2))],
+    ids=["every kind", "other fields"],
 )
 def test_eager_graph_and_pipeline_agree_bit_for_bit(specs: tuple) -> None:
     labels = tf.one_hot(np.arange(40) % 10, 10)
@@ -255,9 +236,9 @@ def test_zoom_scales_about_the_middle_as_scipy_does() -> None:
 def test_rotate_and_zoom_draw_their_whole_range(
     spec: Any, turned_by: Any, low: float, high: float
 ) -> None:
-    images = GREY[:100]
+    images = GREY[:50]
     tried = np.linspace(low, high, 161, dtype=np.float32)
-    each = [turned_by(tf.constant(images), tf.constant([value] * 100)) for value in tried]
+    each = [turned_by(tf.constant(images), tf.constant([value] * 50)) for value in tried]
     gaps = np.abs(np.array(each, int) - pictures(images, spec)).mean(axis=(2, 3, 4))
     assert gaps.min(axis=0).max() < 2  # of 180 grey values, between two values that were tried
     nearest = tried[gaps.argmin(axis=0)]
@@ -356,7 +337,7 @@ def test_cutmix_pastes_a_box_and_its_share_of_the_label() -> None:
 
 
 @pytest.mark.parametrize("spec", [Mixup(), CutMix()], ids=lambda spec: spec.kind)
-def test_pictures_that_are_their_own_targets_are_mixed_alike(spec: Any, sample: Dataset) -> None:
+def test_images_that_are_their_own_targets_are_mixed_alike(spec: Any, sample: Dataset) -> None:
     part = Part(sample.train.images[:100], sample.train.labels[:100])
 
     def batches(classes: int | None) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -376,23 +357,20 @@ def test_pictures_that_are_their_own_targets_are_mixed_alike(spec: Any, sample: 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"training.label_smoothing": 0.1},
-        {"model.output": "sigmoid"},
+        {"training.label_smoothing": 0.1, "model.output": "sigmoid"},
         {"model": Autoencoder(filters=(4,)).model_dump(), "training.keep": "validation_loss"},
     ],
-    ids=["smoothing", "sigmoid", "autoencoder"],
+    ids=["smoothed sigmoid", "autoencoder"],
 )
 def test_training_takes_mixed_pictures(
     changes: dict[str, Any], small: Experiment, sample: Dataset, tmp_path: Path
 ) -> None:
-    tree = {"training.augmentation": "mixup:1,cutmix", "training.epochs": 2} | changes
+    tree = {"training.augmentation": "mixup:1,cutmix", "training.epochs": 1} | changes
     experiment = override(small, tree)
     splits = split(sample, experiment.data)
-    fitted = [fit(experiment, splits, tmp_path / f"{name}.keras") for name in "ab"]
-    assert fitted[0].history == fitted[1].history
-    assert all(np.isfinite(list(row.values())).all() for row in fitted[0].history)
-    if not experiment.reconstructs:
-        assert all(0 < row["train_accuracy"] < 1 for row in fitted[0].history)
+    (row,) = fit(experiment, splits, tmp_path / "model.keras").history
+    assert np.isfinite(list(row.values())).all()
+    assert experiment.reconstructs or 0 < row["train_accuracy"] < 1
 
 
 # --- specs, names and commands --------------------------------------------------------------
@@ -491,14 +469,6 @@ def test_commands_end_a_wrong_augmentation_with_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [("data", "show"), ("run",)])
-def test_help_names_every_kind_and_list(words: tuple[str, ...]) -> None:
-    text = " ".join(call(*words, "--help").stdout.split())
-    kinds = text.partition("Kinds: ")[2].partition(";")[0].split(", ")
-    assert kinds == list(KINDS)
-    assert "none, lenet, all." in text
-
-
 def test_run_plans_every_variant_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     plans = []
 
@@ -517,14 +487,11 @@ def test_run_plans_every_variant_with_it(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_data_show_draws_what_training_sees(tmp_path: Path, sample: Dataset) -> None:
     grid = tmp_path / "new" / "grid.png"
     words = ("data", "show", "fashion_mnist", "--sample", "--output", str(grid))
-    assert call(*words).exit_code == 0
-    plain = grid.read_bytes()
     result = call(*words, "--augment", "flip:1")
     assert result.exit_code == 0, result.output
     augmented = grid.with_name("grid-augmented.png")
     assert f"augmented images: {augmented}" in " ".join(result.stdout.split("\n"))
     assert sorted(file.name for file in grid.parent.iterdir()) == ["grid-augmented.png", "grid.png"]
-    assert grid.read_bytes() == plain
     drawn = np.asarray(Image.open(augmented).convert("L"))
     picture = sample.train.images[(sample.train.labels == 0).argmax(), ..., 0]
     tile = picture.repeat(3, 0).repeat(3, 1)

@@ -1,5 +1,6 @@
 """Folders of pictures: their layouts, what is read of them, what is kept, and every refusal."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -10,15 +11,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from kerascw.data import Dataset, split
 from kerascw.data.cache import cache_folder
 from kerascw.data.folder import describe_folder, load_folder
-from kerascw.data.image_files import Unreadable, fit_picture, pillow_filters, read_pictures
+from kerascw.data.image_files import fit_picture, pillow_filters, read_pictures
+from kerascw.data.own import Options
 from kerascw.errors import CallError, DataError
 from kerascw.experiment.spec import DataSpec, Folder, Holdout
 
@@ -59,8 +63,12 @@ def make(root: Path, *names: str, shape: tuple[int, ...] = (4, 5, 3)) -> Path:
     return root
 
 
-def load(root: Path, **options: object) -> Dataset:
-    return load_folder(describe_folder(root, **options))
+def describe(root: Path | str, **options: Any) -> Folder:
+    return describe_folder(root, Options(**options))
+
+
+def load(root: Path, **options: Any) -> Dataset:
+    return load_folder(describe(root, **options))
 
 
 def expected(*names: str) -> np.ndarray:
@@ -89,7 +97,7 @@ def age(*files: Path) -> None:
 
 def test_train_and_test_folders(root):
     make(root, *PARTS)
-    spec = describe_folder(root)
+    spec = describe(root)
     assert spec == Folder(path=str(root), height=4, width=5, colour=True, fit="crop")
     data = load_folder(spec)
     assert (data.source, data.location, data.title) == ("folder", str(root), "pets")
@@ -123,9 +131,7 @@ def test_names_of_parts(root, train, validation, test):
     np.testing.assert_array_equal(data.test.images, expected(names[3]))
     # neither has all classes; the labels are those of the training part all the same
     assert (data.validation.labels.tolist(), data.test.labels.tolist()) == ([1], [0])
-    own = split(
-        data, DataSpec(name="folder", folder=describe_folder(root), holdout=Holdout(how="own"))
-    )
+    own = split(data, DataSpec(name="folder", folder=describe(root), holdout=Holdout(how="own")))
     assert own.validation is data.validation
 
 
@@ -143,7 +149,7 @@ def test_class_folders_are_split_from_the_seed(root):
     names = [f"{label}/{i:02}.png" for label, n in (("a", 20), ("b", 10)) for i in range(n)]
     make(root, *names)
     positions = {pixels(name).tobytes(): position for position, name in enumerate(names)}
-    spec = describe_folder(root)
+    spec = describe(root)
     assert (spec.test_share, spec.seed) == (0.2, 0)
 
     def drawn(**changes: object) -> tuple[list[int], list[int]]:
@@ -169,7 +175,7 @@ def test_a_class_may_be_called_train(root):
     assert load(root).entry.class_names == ("bus", "train")
 
 
-def test_pictures_at_any_depth_by_path(root):
+def test_images_at_any_depth_by_path(root):
     inside = [
         "cat/B.png",
         "cat/a/z.png",
@@ -220,14 +226,6 @@ def test_links(root, tmp_path):
     np.testing.assert_array_equal(data.test.images, expected(*PARTS[3:], "bird/1.png"))
 
 
-def test_a_link_to_the_folder_keeps_its_name(root, tmp_path):
-    make(root, *PARTS)
-    (tmp_path / "animals").symlink_to(root)
-    linked = load(tmp_path / "animals")
-    assert (linked.title, linked.location) == ("animals", str(tmp_path / "animals"))
-    assert linked.fingerprint == load(root).fingerprint
-
-
 NAMES = ("Zürich", "犬", "кошка", "a b", "🐈‍⬛", "100%[x]")
 
 
@@ -241,20 +239,12 @@ def test_names_of_any_script(tmp_path):
     assert "犬/2.png (no PNG" in refusal(root)
 
 
-def test_names_in_other_unicode_forms_are_one_class(root):
-    composed, decomposed = (unicodedata.normalize(form, "Zürich") for form in ("NFC", "NFD"))
-    make(root, f"train/{decomposed}/1.png", "train/b/1.png", f"test/{composed}/1.png")
-    data = load(root)
-    assert data.entry.class_names == (composed, "b")
-    assert data.test.labels.tolist() == [0]
-
-
 def test_relative_paths_and_the_home_folder(root, monkeypatch):
     make(root, *FLAT)
     monkeypatch.chdir(root.parent)
-    assert describe_folder("pets").path == str(root)
+    assert describe("pets").path == str(root)
     monkeypatch.setenv("HOME", str(root.parent))
-    assert describe_folder("~/pets").path == str(root)
+    assert describe("~/pets").path == str(root)
 
 
 def test_neither_place_nor_order_changes_the_data(root, tmp_path):
@@ -294,34 +284,33 @@ def saved(file: Path, mode: str, size: tuple[int, int], **options: object) -> No
         ([("RGBA", (300, 200)), ("L", (9, 9))], (32, 32), True),
     ],
 )
-def test_size_and_colour_that_pictures_have(root, pictures, size, colour):
+def test_size_and_colour_that_images_have(root, pictures, size, colour):
     for number, (mode, shape) in enumerate(pictures):
         saved(root / "ab"[number % 2] / f"{number}.png", mode, shape)
-    spec = describe_folder(root)
+    spec = describe(root)
     assert ((spec.height, spec.width), spec.colour) == (size, colour)
 
 
 def test_size_and_colour_that_are_asked_for(root):
     make(root, *PARTS)
-    spec = describe_folder(str(root), size=(7, 6), colour=False, bad_files="skip")
+    spec = describe(str(root), size=(7, 6), colour=False, bad_files="skip")
     asked = {"height": 7, "width": 6, "colour": False, "fit": "crop", "bad_files": "skip"}
     assert spec == Folder(path=str(root), **asked)
     assert load_folder(spec).train.images.shape == (3, 7, 6, 1)
-    spec = describe_folder(root, size=(7, 6))
+    spec = describe(root, size=(7, 6))
     assert (spec.height, spec.width, spec.colour) == (7, 6, True)
-    spec = describe_folder(root, colour=False)
+    spec = describe(root, colour=False)
     assert (spec.height, spec.width, spec.colour) == (4, 5, False)
     with pytest.raises(CallError, match=r"size: \(0, 6\); expected height and width of 1 pixel"):
-        describe_folder(root, size=(0, 6))
+        describe(root, size=(0, 6))
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_turned_pictures_have_the_size_they_are_shown_in(root, suffix):
+def test_turned_images_have_the_size_they_are_shown_in(root):
     exif = Image.Exif()
     exif[0x0112] = 6
     for name in ("a/1", "a/2", "b/1", "b/2"):
-        saved(root / f"{name}.{suffix}", "RGB", (40, 30), exif=exif)
-    spec = describe_folder(root)
+        saved(root / f"{name}.jpg", "RGB", (40, 30), exif=exif)
+    spec = describe(root)
     assert (spec.height, spec.width) == (40, 30)
 
 
@@ -332,7 +321,7 @@ def test_only_headers_are_read_for_it(root):
         (root / name).write_bytes(raw[:100])  # PNG's header has 33 bytes
     (root / "cat" / "text.png").write_text("no picture decides nothing")
     os.mkfifo(root / "cat" / "pipe.png")
-    spec = describe_folder(root)
+    spec = describe(root)
     assert (spec.height, spec.width, spec.colour) == (50, 50, True)
     assert "6 of 6 images cannot be read" in refusal(root)
 
@@ -354,7 +343,7 @@ def test_training_sees_what_predict_sees(root):
     assert len(files) == 20
     for colour, fit in ((True, "crop"), (False, "pad"), (True, "stretch")):
         shape = (32, 32, 3 if colour else 1)
-        data = load_folder(describe_folder(root, size=(32, 32), colour=colour, fit=fit))
+        data = load_folder(describe(root, size=(32, 32), colour=colour, fit=fit))
         seen = [picture.array for picture in read_pictures(files, shape, fit=fit)]
         order = {array.tobytes(): position for position, array in enumerate(seen)}
         both = [*data.train.images, *data.test.images]
@@ -365,7 +354,7 @@ def test_training_sees_what_predict_sees(root):
 
 
 def test_threads_leave_the_warning_filters_as_they_were(root):
-    make(root, *(f"{label}/{i}.png" for label in "ab" for i in range(200)))
+    make(root, *(f"{label}/{i}.png" for label in "ab" for i in range(40)))
     before = list(warnings.filters)
     load(root)
     assert warnings.filters == before
@@ -429,12 +418,6 @@ def test_a_mended_file_of_the_same_size_and_time_is_read(root):
     os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     for _ in range(2):
         np.testing.assert_array_equal(load(root).train.images, expected(*PARTS[:3]))
-
-
-def test_a_file_name_with_a_line_break_makes_no_second_line(root):
-    make(root, *PARTS)
-    (root / "train" / "cat" / "a\nb.png").write_bytes(b"text")
-    assert r"train/cat/a\nb.png (no PNG" in refusal(root)
 
 
 def test_a_part_or_class_of_which_nothing_can_be_read(root):
@@ -526,7 +509,6 @@ NOT_TEXT = os.fsdecode(b"caf\xe9")
             *(None, ": no class folders, its 3 images lie directly in it; expected a folder for"),
             id="pictures directly",
         ),
-        pytest.param([], folders(""), ": no class folders and no images; expected", id="empty"),
         pytest.param(["cat/1.png"], None, ": only one class folder, cat; expected", id="one class"),
         pytest.param(
             ["data/cat/1.png", "data/dog/1.png"],
@@ -546,29 +528,12 @@ NOT_TEXT = os.fsdecode(b"caf\xe9")
             id="class of other files",
         ),
         pytest.param(
-            PARTS[:3],
-            others("test/cat/a.heic"),
-            ": class test/cat has no images (1 other files there, such as test/cat/a.heic)",
-            id="test class of other files",
-        ),
-        pytest.param(
             ["train/1.png", "train/2.png", "test/cat/1.png"],
             *(None, "/train: no class folders, its 2 images lie directly in it; expected"),
             id="train without classes",
         ),
         pytest.param(
-            ["test/cat/1.png"],
-            *(folders("train"), "/train: no class folders and no images; expected"),
-            id="empty train",
-        ),
-        pytest.param(
-            ["train/cat/1.png"], None, "/train: only one class folder, cat;", id="one in train"
-        ),
-        pytest.param(
             PARTS, folders("test/bird"), ": test/bird is no class, train has no", id="unknown class"
-        ),
-        pytest.param(
-            [*PARTS, "Val/Cat/1.png"], None, ": Val/Cat is no class, train has no", id="other case"
         ),
         pytest.param(
             PARTS[:3], folders("test/cat"), ": no images in test; add some, or", id="empty test"
@@ -621,20 +586,13 @@ def test_refusals(root, cache, names, more, said):
     assert said.replace("{root}", str(root)) in refusal(root)
 
 
-def test_a_share_that_leaves_a_class_without_training_pictures(root):
-    make(root, *(f"a/{i}.png" for i in range(20)), "b/1.png", "b/2.png")
-    spec = describe_folder(root).model_copy(update={"test_share": 0.9})
-    with pytest.raises(DataError, match=r"a test_share of 0.9 of 22 images does not leave some"):
-        load_folder(spec)
-
-
 def test_a_path_that_is_no_text(tmp_path):
     try:
         make(tmp_path / NOT_TEXT, *FLAT)
     except OSError:
         pytest.skip("this file system takes Unicode names only")
     with pytest.raises(DataError, match=r"caf\\udce9: this path is no valid Unicode; rename"):
-        describe_folder(tmp_path / NOT_TEXT)
+        describe(tmp_path / NOT_TEXT)
 
 
 def test_more_than_there_is_memory(root):
@@ -665,13 +623,13 @@ def bitmaps(root: Path) -> Path:
 
 def was_kept(root: Path, **changes: object) -> bool:
     """Return whether loading takes the arrays from the cache: it does not see a hidden change."""
-    spec = describe_folder(root).model_copy(update=changes)
+    spec = describe(root).model_copy(update=changes)
     before = load_folder(spec).fingerprint
     hidden_change(root / "train" / "cat" / "1.bmp")
     return load_folder(spec).fingerprint == before
 
 
-def test_pictures_are_decoded_once(bitmaps, cache):
+def test_images_are_decoded_once(bitmaps, cache):
     assert not cache.exists()
     assert was_kept(bitmaps)
     [entry] = cache.iterdir()
@@ -715,15 +673,6 @@ def test_a_change_means_decoding_anew(bitmaps, cache):
     assert len(set(prints)) == 4
 
 
-def test_another_size_is_another_entry(bitmaps, cache):
-    assert load(bitmaps).train.images.shape == (3, 4, 4, 1)
-    [old] = cache.iterdir()
-    assert load(bitmaps, size=(5, 5)).train.images.shape == (3, 5, 5, 1)
-    assert load(bitmaps, size=(5, 5), colour=True).train.images.shape == (3, 5, 5, 3)
-    [new] = cache.iterdir()
-    assert new != old
-
-
 def test_only_entries_of_the_same_folder_are_removed(bitmaps, cache, tmp_path):
     shutil.copytree(bitmaps, tmp_path / "copy")
     load(tmp_path / "copy")
@@ -750,8 +699,6 @@ def flip(raw: bytes) -> bytes:
     "damage",
     [
         pytest.param(lambda raw: b"", id="empty"),
-        pytest.param(lambda raw: b"no archive", id="text"),
-        pytest.param(lambda raw: raw[:200], id="cut early"),
         pytest.param(lambda raw: raw[:-10], id="cut late"),
         pytest.param(flip, id="one pixel"),
     ],
@@ -773,9 +720,6 @@ def test_a_damaged_cache_file_is_replaced(bitmaps, cache, damage):
         {"images": np.zeros((4, 4, 4, 1), np.uint8), "unread": np.zeros(0, np.int64)},
         {"images": np.zeros((5, 4, 4, 1), np.float32), "unread": np.zeros(0, np.int64)},
         {"images": np.zeros((5, 4, 4, 1), np.uint8), "unread": np.array([5])},
-        {"images": np.zeros((5, 4, 4, 1), np.uint8), "unread": np.array([-1])},
-        {"images": np.zeros((5, 4, 4, 1), np.uint8), "unread": np.zeros((0, 1), np.int64)},
-        {"images": np.zeros((5, 4, 4, 1), np.uint8), "unread": np.zeros(1, bool)},
         {"images": np.zeros((5, 4, 4, 1), np.uint8)},
         {"images": np.array([{}] * 5), "unread": np.zeros(0, np.int64)},
     ],
@@ -798,19 +742,6 @@ def test_without_a_place_to_write(bitmaps, cache, recwarn):
     assert not recwarn.list
 
 
-def test_a_folder_that_may_not_be_written():
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        os.chmod(folder, 0o755)
-        root, cache = Path(folder, "pets"), Path(folder, "cache")
-        make(root, *PARTS)
-        cache.mkdir(mode=0o555)
-        patch.setenv("KERASCW_CACHE_DIR", str(cache))
-        with unprivileged():
-            np.testing.assert_array_equal(load(root).test.images, expected(*PARTS[3:]))
-        assert list(cache.iterdir()) == []
-        cache.chmod(0o755)
-
-
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
@@ -829,34 +760,18 @@ def test_the_cache_folder(monkeypatch, variables, expected):
 
 # --- progress and imports ---------------------------------------------------------------------
 
-_LOAD = """
-import sys
-from kerascw.data import folder
-folder._PATIENCE = float(sys.argv[2])
-print(folder.load_folder(folder.describe_folder(sys.argv[1])).entry.counts)
-"""
 
-
-@pytest.mark.parametrize(("patience", "terminal"), [("0", True), ("60", True), ("0", False)])
-def test_progress_on_a_terminal_where_it_takes_long(root, patience, terminal):
-    make(root, *(f"train/{label}/{i}.png" for label in "ab" for i in range(100)), "test/a/1.png")
-    pty = pytest.importorskip("pty")
-    ours, theirs = pty.openpty()
-    done = subprocess.run(
-        [sys.executable, "-c", _LOAD, str(root), patience],
-        stdout=subprocess.PIPE,
-        stderr=theirs if terminal else subprocess.PIPE,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
-        check=True,
+@pytest.mark.parametrize(("patience", "terminal"), [(0, True), (60, True), (0, False)])
+def test_progress_on_a_terminal_where_it_takes_long(root, monkeypatch, patience, terminal):
+    make(root, *(f"train/{label}/{i}.png" for label in "ab" for i in range(20)), "test/a/1.png")
+    written = io.StringIO()
+    monkeypatch.setattr("kerascw.data.folder._PATIENCE", patience)
+    monkeypatch.setattr(
+        "kerascw.console.console", lambda _: Console(file=written, force_terminal=terminal)
     )
-    os.write(theirs, b"end")  # so that there is something to read
-    written = done.stderr or os.read(ours, 65536)
-    os.close(ours)
-    os.close(theirs)
-    assert done.stdout == b"(200, 1)\n"
-    assert (b"reading images" in written) == (terminal and patience == "0")
-    if not (terminal and patience == "0"):
-        assert written == b"end"
+    assert load(root).entry.counts == (40, 1)
+    assert ("reading images" in written.getvalue()) == (terminal and patience == 0)
+    assert (terminal and patience == 0) or not written.getvalue()
 
 
 def test_importing_it_is_quick():
@@ -866,19 +781,6 @@ def test_importing_it_is_quick():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
-
-
-def test_fit_picture_reports_and_does_not_raise(tmp_path):
-    (tmp_path / "bad.png").write_bytes(b"text")
-    os.mkfifo(tmp_path / "pipe.png")
-    with pillow_filters():
-        for name, said in (
-            ("bad.png", "no PNG, JPEG, WEBP, TIFF, BMP, GIF or AVIF image"),
-            ("pipe.png", "not a regular file; pipe it in and name it -"),
-            ("none.png", "No such file or directory"),
-        ):
-            file = str(tmp_path / name)
-            assert fit_picture(file, (4, 5, 3)) == Unreadable(file, said)
 
 
 def test_a_folder_is_shown_without_its_bad_files(root, tmp_path):
@@ -895,3 +797,24 @@ def test_a_folder_is_shown_without_its_bad_files(root, tmp_path):
         shown = CliRunner().invoke(main, [*words, "--bad-files", "skip", "--size", "8"])
     assert shown.exit_code == 0, shown.output
     assert "8 x 8 x" in shown.output
+
+
+def test_class_names_with_control_characters_are_shown_escaped(root, tmp_path):
+    """Such a name could colour a terminal, clear it, or hide its own end."""
+    from click.testing import CliRunner
+
+    from kerascw.commands.main import main
+
+    names = ("a\x1b[2Jb", "c\rd\x07", "e\u202ef", "g[red]h")
+    make(root, *(f"{split}/{name}/1.png" for split in ("train", "test") for name in names))
+    words = ["data", "show", str(root), "--output", str(tmp_path / "grid.png")]
+    shown = CliRunner().invoke(main, words)
+    assert shown.exit_code == 0, shown.output
+    assert not {"\x1b", "\r", "\x07", "\u202e"} & set(shown.output)
+    for escaped in (r"a\x1b[2Jb", r"c\rd\x07", r"e\u202ef", "g[red]h"):
+        assert escaped in shown.output
+    (root / "test" / names[0] / "1.png").write_bytes(b"no image")
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 1
+    assert r"test/a\x1b[2Jb/1.png" in refused.stderr
+    assert "\x1b" not in refused.stderr

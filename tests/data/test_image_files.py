@@ -48,8 +48,7 @@ def png(grey, tmp_path):
 # --- formats --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", ["png", "bmp", "gif"])
-@pytest.mark.parametrize("mode", ["L", "RGB", "P"])
+@pytest.mark.parametrize(("suffix", "mode"), [("png", "L"), ("bmp", "RGB"), ("gif", "P")])
 def test_lossless_formats_keep_every_pixel(grey, tmp_path, suffix, mode):
     path = tmp_path / f"shoe.{suffix}"
     Image.fromarray(grey[..., 0]).convert(mode).save(path)
@@ -64,20 +63,9 @@ def test_jpeg(grey, tmp_path, mode):
     assert np.abs(difference).mean() < 4
 
 
-def test_black_and_white(tmp_path):
-    Image.fromarray(np.eye(28, dtype=bool)).save(tmp_path / "line.png")
-    np.testing.assert_array_equal(one(tmp_path / "line.png")[..., 0], np.eye(28) * 255)
-
-
 def test_sixteen_bits(grey, tmp_path):
     Image.fromarray(grey[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
     np.testing.assert_array_equal(one(tmp_path / "deep.png"), grey)
-
-
-def test_colour_picture_for_a_colour_model(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "noise.png")
-    np.testing.assert_array_equal(one(tmp_path / "noise.png", shape=(9, 7, 3)), pixels)
 
 
 def test_first_frame_of_a_gif(grey, tmp_path):
@@ -137,11 +125,6 @@ def test_fits_with_its_aspect_ratio_on_black(tmp_path, size, rows, columns):
     np.testing.assert_array_equal(one(tmp_path / "plain.png")[..., 0], expected)
 
 
-def test_bars_stay_black_when_inverted(tmp_path):
-    Image.new("L", (280, 140), 255).save(tmp_path / "white.png")
-    assert not one(tmp_path / "white.png", light_on_dark=True).any()
-
-
 def test_shrinks_with_antialias(tmp_path):
     stripes = np.tile(np.array([0, 255], np.uint8), (280, 140))
     Image.fromarray(stripes).save(tmp_path / "stripes.png")
@@ -152,13 +135,13 @@ def test_shrinks_with_antialias(tmp_path):
 
 
 def test_auto_inverts_negatives_and_nothing_else(sample, tmp_path):
-    for number, image in enumerate(sample.test.images[:200, ..., 0]):
+    for number, image in enumerate(sample.test.images[:50, ..., 0]):
         Image.fromarray(image).save(tmp_path / f"{number:03}a.png")
         Image.fromarray(255 - image).save(tmp_path / f"{number:03}b.png")
     found = read(tmp_path, light_on_dark=True)
     arrays = np.stack([picture.array for picture in found])
-    np.testing.assert_array_equal(arrays[::2], sample.test.images[:200])
-    np.testing.assert_array_equal(arrays[1::2], sample.test.images[:200])
+    np.testing.assert_array_equal(arrays[::2], sample.test.images[:50])
+    np.testing.assert_array_equal(arrays[1::2], sample.test.images[:50])
 
 
 @pytest.mark.parametrize(
@@ -178,10 +161,6 @@ def test_invert(grey, tmp_path, invert, light_on_dark, negative, stack):
     for file, inverted in (("white.png", negative), ("white.npy", stack)):
         expected = grey if inverted else white
         np.testing.assert_array_equal(one(tmp_path / file, **options), expected)
-
-
-def test_yes_inverts_what_is_light_on_dark_too(png, grey):
-    np.testing.assert_array_equal(one(png, invert="yes", light_on_dark=True), 255 - grey)
 
 
 def test_calls_that_are_wrong(png):
@@ -227,17 +206,6 @@ def test_npz_takes_the_one_array_of_pictures(tmp_path, names):
     assert [picture.name[-4:] for picture in found] == ["z[0]", "z[1]"]
 
 
-def test_npz_saved_without_a_name(sample, tmp_path):
-    np.savez(tmp_path / "stack.npz", sample.test.images[:2], sample.test.labels[:2])
-    assert len(read(tmp_path / "stack.npz")) == 2
-
-
-def test_npz_with_objects_beside_the_pictures(sample, tmp_path):
-    objects = np.array([{}, 1], dtype=object)
-    np.savez(tmp_path / "stack.npz", pictures=sample.test.images[:2], about=objects)
-    assert len(read(tmp_path / "stack.npz")) == 2
-
-
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
@@ -262,10 +230,13 @@ def test_npz_that_will_not_do(tmp_path, arrays, said):
 @pytest.mark.parametrize(
     ("array", "said"),
     [
-        (np.zeros((2, 28, 28)), "float64 [2, 28, 28]; expected uint8 [n, h, w], [n, h, w, c] or"),
-        (np.zeros(28, np.uint8), "uint8 [28]; expected"),
-        (np.uint8(2), "uint8 []; expected"),
-        (np.zeros((2, 28, 28, 2), np.uint8), "uint8 [2, 28, 28, 2]; expected"),
+        (
+            np.zeros((2, 28, 28)),
+            "[n, h, w, c] or [h, w] in it; it has float64 [2, 28, 28]",
+        ),
+        (np.zeros(28, np.uint8), "it has uint8 [28]"),
+        (np.uint8(2), "it has uint8 []"),
+        (np.zeros((2, 28, 28, 2), np.uint8), "it has uint8 [2, 28, 28, 2]"),
         (np.zeros((0, 28, 28), np.uint8), "no images in it: uint8 [0, 28, 28]"),
         (np.zeros((2, 0, 28), np.uint8), "no images in it: uint8 [2, 0, 28]"),
         (np.array([{}, 1], dtype=object), "Python objects are never loaded"),
@@ -289,7 +260,7 @@ def _png_of(width, height):
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp"])
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("share", [0.02, 0.6])
 def test_truncated_pictures(sample, tmp_path, suffix, share):
     path = tmp_path / f"cut.{suffix}"
     Image.fromarray(sample.test.images[0, ..., 0]).resize((200, 200)).save(path)
@@ -352,15 +323,6 @@ def test_no_such_file_or_no_file_at_all(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     assert reason(tmp_path / "pipe.png").startswith("not a regular file")
     assert reason("a\0b.png")
-
-
-def test_others_are_still_read(png, tmp_path):
-    (tmp_path / "bad.png").write_bytes(b"bad")
-    found = read(png, tmp_path / "bad.png", tmp_path / "missing.png", png)
-    assert [type(item) for item in found] == [Picture, Unreadable, Unreadable, Picture]
-    assert [item.name for item in found] == [
-        str(path) for path in (png, tmp_path / "bad.png", tmp_path / "missing.png", png)
-    ]
 
 
 # --- folders and standard input -------------------------------------------------------------

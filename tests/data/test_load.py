@@ -13,7 +13,6 @@ from kerascw.commands.main import main
 from kerascw.data import data_label, data_named, load_data, load_for
 from kerascw.errors import CallError, DataError
 from kerascw.experiment.spec import DataSpec, Experiment
-from kerascw.runs.store import Store
 from kerascw.studies import fashion
 
 
@@ -86,6 +85,21 @@ def _experiment(data: DataSpec) -> Experiment:
 def test_a_wrong_name_is_one_line_and_a_wrong_call(tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
     assert said in one_line(call("data", "show", *words), 2)
+
+
+def test_tune_fits_images_as_it_is_told(tmp_path, monkeypatch):
+    asked = []
+
+    def planned(*_: object, data: DataSpec, **__: object) -> None:
+        asked.append(data)
+        raise CallError("planned")
+
+    monkeypatch.setattr("kerascw.commands.tune.planned_search", planned)
+    monkeypatch.chdir(tmp_path)
+    np.savez("data.npz", x_train=X, y_train=Y)
+    said = one_line(call("tune", "any", "--data", "data.npz", "--fit", "stretch"), 2)
+    assert said == "kerascw: planned\n"
+    assert asked == [data_named("data.npz", fit="stretch")]
 
 
 def test_wrong_options_in_python():
@@ -207,8 +221,9 @@ def test_a_wrong_manifest_is_one_line(tmp_path, content, said):
 # --- arrays ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("channels", [0, 1, 3])
-@pytest.mark.parametrize("labels", ["numbers", "names", "column", "class names"])
+@pytest.mark.parametrize(
+    ("channels", "labels"), [(0, "numbers"), (1, "names"), (3, "column"), (1, "class names")]
+)
 def test_arrays_of_an_npz_file(tmp_path, channels, labels):
     x, x_test = images(20, channels=channels or 1), images(6, channels=channels or 1, seed=1)
     numbers = np.arange(26) % 3
@@ -285,28 +300,18 @@ def test_a_damaged_npz_file_is_one_line(tmp_path):
         assert f"{file}: no whole .npz file (" in one_line(call("data", "show", file), 1)
 
 
-def test_arrays_train_through_the_engine_and_are_found_by_their_content(
-    tmp_path, monkeypatch, own_cache
+def test_arrays_are_kept_by_their_content_and_are_the_experiment_of_an_npz_file(
+    tmp_path, own_cache
 ):
-    monkeypatch.chdir(tmp_path)
-    numbers = np.arange(60) % 2
-    x = images(60, side=16)
-    x[numbers == 1, 8:] //= 4
-    data = (x, np.array(["day", "night"])[numbers])
-    settings = {"model.filters": [4], "model.pool_after": [1], "training.augmentation": []}
-    result = kerascw.run("fashion", data=data, epochs=1, batch_size=16, settings=settings)
-    (run,) = Store("runs").all()
-    assert result.run.name == run.name
-    assert run.name.startswith("arrays_")
-    assert run.metrics["class_names"] == ["day", "night"]
-    assert run.environment["data"]["source"] == "arrays"
-    # workers read the arrays from a file, which the same arrays share
-    assert run.experiment.data.folder == data_named(data).folder
-    assert len(list((own_cache / "arrays").iterdir())) == 1
-    # the same arrays in a file of one's own are the same experiment
-    np.savez("mine.npz", x_train=data[0], y_train=data[1])
-    mine = load_for(data_named("mine.npz"))
-    assert run.experiment.key(mine.fingerprint) == run.name.rpartition("-")[2]
+    data = (images(60, side=16), np.array(["day", "night"])[np.arange(60) % 2])
+    spec = data_named(data)
+    assert spec == data_named(data)
+    assert len(list((own_cache / "arrays").iterdir())) == 1  # from which other processes read them
+    np.savez(tmp_path / "mine.npz", x_train=data[0], y_train=data[1])
+    mine = data_named(tmp_path / "mine.npz")
+    assert load_for(mine).fingerprint == load_for(spec).fingerprint
+    keys = {_experiment(of).key(load_for(of).fingerprint) for of in (spec, mine)}
+    assert len(keys) == 1
 
 
 # --- TFDS -----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from PIL import Image
 from kerascw.commands.main import main
 from kerascw.data import CATALOG, Dataset, Part, load_data, split
 from kerascw.data.idx import FILES, read_idx, write_idx
-from kerascw.data.sources import NotFoundError, find, locate
+from kerascw.data.sources import NotFoundError, locate
 from kerascw.errors import CallError, DataError
 from kerascw.experiment.spec import DataSpec, Holdout
 
@@ -105,9 +105,10 @@ def test_the_sample_is_real_pictures(sample):
         np.testing.assert_array_equal(part.images, of.images[np.sort(np.concatenate(first))])
 
 
-@pytest.mark.parametrize("suffix", [".gz", ""])
-@pytest.mark.parametrize("place", ["", "fashion_mnist", "fashion-mnist", "FashionMNIST/raw"])
-@pytest.mark.parametrize("dotted", [False, True])
+@pytest.mark.parametrize(
+    ("suffix", "place", "dotted"),
+    [(".gz", "", False), ("", "fashion-mnist", True), (".gz", "FashionMNIST/raw", True)],
+)
 def test_directories_and_names_in_circulation(tmp_path, sample, suffix, place, dotted):
     train, test = sample.train.take(np.arange(60)), sample.test.take(np.arange(30))
     write_files(tmp_path / place, train, test, suffix)
@@ -203,23 +204,6 @@ def test_nothing_found_in_the_named_directories(nothing, monkeypatch):
     assert "sample" not in str(raised.value)  # there is none of MNIST
 
 
-def cut(keep: float) -> Callable[[Path], None]:
-    """Return what keeps this share of a file's bytes."""
-
-    def damage(file: Path) -> None:
-        raw = file.read_bytes()
-        file.write_bytes(raw[: int(len(raw) * keep)])
-
-    return damage
-
-
-def corrupt(file: Path) -> None:
-    raw = bytearray(file.read_bytes())
-    middle = len(raw) // 2
-    raw[middle : middle + 16] = bytes(byte ^ 0xFF for byte in raw[middle : middle + 16])
-    file.write_bytes(raw)
-
-
 def unpacked(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     """Return what changes the bytes of the unpacked file."""
     return lambda file: file.write_bytes(gzip.compress(change(gzip.decompress(file.read_bytes()))))
@@ -240,23 +224,11 @@ def with_label(value: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 DAMAGES = {
-    "truncated gzip": (TRAIN_IMAGES, cut(0.6), "the gzip stream ends early"),
-    "corrupt gzip": (TRAIN_IMAGES, corrupt, "damaged gzip|more than 47,040 bytes"),
     "short file": (
         *(TEST_IMAGES, unpacked(lambda raw: raw[:-100])),
         r"23,420 bytes of data, expected 23,520 for shape \(30, 28, 28\)",
     ),
-    "wrong magic": (
-        *(TRAIN_LABELS, unpacked(lambda raw: b"\x89PNG" + raw[4:])),
-        "starts with 89504e47, expected the IDX magic 00000801",
-    ),
-    "header only": (
-        TRAIN_IMAGES,
-        unpacked(lambda raw: raw[:16]),
-        "0 bytes of data, expected 47,040",
-    ),
     "fewer labels": (TRAIN_LABELS, of_array(lambda a: a[:-1]), "59 labels for 60 images"),
-    "more labels": (TEST_LABELS, of_array(lambda a: np.append(a, 0)), "31 labels for 30 images"),
     "label out of range": (
         *(TEST_LABELS, of_array(with_label(10))),
         r"label 10 at position 7 \(from 0\), expected 0 to 9 for Fashion-MNIST",
@@ -269,32 +241,36 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("damage", "where"),
-    [*((damage, "--data-dir") for damage in DAMAGES), ("short file", "system package")],
-)
-def test_damage_ends_every_command_with_its_line(nothing, folder, damage, where):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_one_line_that_names_the_file(nothing, folder, damage):
     name, change, complaint = DAMAGES[damage]
     change(folder / f"{name}.gz")
-    options = ["--data-dir", str(folder)]
-    if where == "system package":  # a damaged copy is not passed over for the next source
-        folder = folder.rename(nothing / "moved")
-        shutil.copytree(folder, CATALOG["fashion_mnist"].system)
-        folder, options = CATALOG["fashion_mnist"].system, []
     with pytest.raises(DataError, match=complaint) as raised:
-        load_data("fashion_mnist", data_dir=folder if options else None)
+        load_data("fashion_mnist", data_dir=folder)
     message = str(raised.value)
     assert not isinstance(raised.value, NotFoundError)
     assert str(folder) in message
     assert name in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("where", ["--data-dir", "system package"])
+def test_damage_ends_every_command_with_its_line(nothing, folder, where):
+    name, change, complaint = DAMAGES["short file"]
+    change(folder / f"{name}.gz")
+    options = ["--data-dir", str(folder)]
+    if where == "system package":  # a damaged copy is not passed over for the next source
+        shutil.copytree(folder, CATALOG["fashion_mnist"].system)
+        options = []
     before = sorted(nothing.rglob("*"))
-    picture = nothing / "out" / "grid.png"
-    assert message in one_line(invoke("data", "check", "fashion_mnist", *options), 1)
-    assert message in one_line(
-        invoke("data", "show", "fashion_mnist", *options, "--output", picture), 1
-    )
+    grid = nothing / "out" / "grid.png"
     run = ("run", "fashion", "--runs", nothing / "runs", "--models", nothing / "exported")
-    assert message in one_line(invoke(*run, *options), 1)
+    for words in (
+        ("data", "check", "fashion_mnist"),
+        ("data", "show", "fashion_mnist", "--output", grid),
+        run,
+    ):
+        assert re.search(complaint, one_line(invoke(*words, *options), 1))
     assert sorted(nothing.rglob("*")) == before
 
 
@@ -336,12 +312,6 @@ def test_one_dataset_under_the_others_name(nothing, folder, monkeypatch):
     assert complaint in one_line(invoke("data", "check", "fashion_mnist", "--data-dir", folder), 1)
 
 
-def test_real_mnist_under_the_name_of_fashion_mnist():
-    location = official("mnist").location
-    with pytest.raises(DataError, match="these files are MNIST, not Fashion-MNIST"):
-        load_data("fashion_mnist", data_dir=location)
-
-
 def test_the_sample_is_known_wherever_it_lies(tmp_path, sample):
     shutil.copytree(sample.entry.sample, tmp_path / "copy")
     copy = load_data("fashion_mnist", data_dir=tmp_path / "copy")
@@ -349,16 +319,6 @@ def test_the_sample_is_known_wherever_it_lies(tmp_path, sample):
     assert copy.location == str(tmp_path / "copy")
     with pytest.raises(DataError, match="these files are Fashion-MNIST, not MNIST"):
         load_data("mnist", data_dir=tmp_path / "copy")
-
-
-def test_arrays_of_find_are_as_decoded():
-    found = find(CATALOG["fashion_mnist"], sample=True)
-    arrays = found.arrays
-    assert [array.dtype for array in arrays] == [np.uint8] * 4
-    assert [array.shape for array in arrays] == [
-        *((6000, 28, 28, 1), (6000,), (1000, 28, 28, 1), (1000,))
-    ]
-    assert (found.source, found.location) == ("sample", "fashion_mnist_sample")
 
 
 # --- commands -------------------------------------------------------------------------------
@@ -442,18 +402,12 @@ def test_show_prints_figures_and_draws_the_grid(tmp_path, sample, monkeypatch):
     assert any((windows == large).all((1, 2)).any() for windows in tops)  # below the heading
 
 
-def test_show_writes_where_it_is_told(tmp_path):
-    file = tmp_path / "new" / "grid.png"
-    result = invoke("data", "show", "fashion_mnist", "--sample", "--output", file)
-    assert f"images: {file}" in result.stdout
-    assert file.read_bytes().startswith(b"\x89PNG")
+def test_show_says_where_it_cannot_write(tmp_path):
     (tmp_path / "file").touch()
-    result = invoke(
-        *("data", "show", "fashion_mnist", "--sample"), "--output", tmp_path / "file" / "grid.png"
-    )
+    grid = tmp_path / "file" / "grid.png"
+    result = invoke("data", "show", "digits", "--output", grid)
     assert result.exit_code == 1
-    assert "--output: " in result.stderr
-    assert "cannot be written" in result.stderr
+    assert f"--output: {grid} cannot be written (" in result.stderr
 
 
 def test_check_of_unaltered_data(nothing, folder, monkeypatch):
@@ -487,11 +441,3 @@ def test_check_of_altered_data(nothing, folder):
         f"kerascw: {folder}: not the published Fashion-MNIST (train_images, train_labels, "
         "test_images, test_labels differ; 60 and 30 images)"
     ) in result.stderr
-
-
-@pytest.mark.parametrize("name", CATALOG)
-def test_check_of_the_real_data(name):
-    official(name)
-    result = invoke("data", "check", name)
-    assert result.exit_code == 0
-    assert f"the published {CATALOG[name].title}, by" in result.stdout  # byte for byte, or by MD5

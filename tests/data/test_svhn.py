@@ -48,9 +48,10 @@ def write(folder: Path, compressed: bool = True, parts: tuple[str, ...] = tuple(
 # --- what is read ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", ["", "svhn", "SVHN"])
-@pytest.mark.parametrize("compressed", [True, False])
-@pytest.mark.parametrize(("name", "of_train"), [("svhn", ["train"]), ("svhn_extra", [*COUNTS][:2])])
+@pytest.mark.parametrize(
+    ("name", "of_train", "place", "compressed"),
+    [("svhn", ["train"], "SVHN", False), ("svhn_extra", ["train", "extra"], "", True)],
+)
 def test_the_files_are_read_in_their_order(tmp_path, place, compressed, name, of_train):
     folder = write(tmp_path / place, compressed)
     data = load_data(name, data_dir=tmp_path)
@@ -179,18 +180,17 @@ def complaint(directory: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize(("name", "part"), [("svhn", "test"), ("svhn_extra", "extra")])
-def test_a_damaged_file_is_one_line_that_names_it(tmp_path, name, part, damage):
+def test_a_damaged_file_is_one_line_that_names_it(tmp_path, damage):
     held, expected = DAMAGES[damage]
-    file = write(tmp_path) / f"{part}_32x32.mat"
-    savemat(file, held, do_compression=part == "test")
-    message = complaint(tmp_path, name)
+    file = write(tmp_path, parts=("train", "test")) / "test_32x32.mat"
+    savemat(file, held, do_compression=True)
+    message = complaint(tmp_path, "svhn")
     assert message.startswith(f"{file}: {expected}")
     assert "fetch the file again" in message
 
 
 @pytest.mark.parametrize("compressed", [True, False])
-@pytest.mark.parametrize("share", [0.0, 0.0005, 0.002, 0.01, 0.5, 0.95])
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.5])
 def test_a_truncated_file(tmp_path, compressed, share):
     file = write(tmp_path, compressed) / "train_32x32.mat"
     os.truncate(file, int(share * file.stat().st_size))
@@ -209,15 +209,6 @@ def test_a_file_that_ends_after_its_pictures(tmp_path):
     savemat(file, TRAIN, do_compression=False)
     os.truncate(file, whole)
     assert complaint(tmp_path, "svhn").startswith(f"{file}: no variable y (it has 'X')")
-
-
-def test_a_file_corrupted_in_the_middle(tmp_path):
-    file = write(tmp_path) / "test_32x32.mat"
-    raw = bytearray(file.read_bytes())
-    middle = len(raw) // 2
-    raw[middle : middle + 64] = bytes(byte ^ 0xFF for byte in raw[middle : middle + 64])
-    file.write_bytes(raw)
-    assert complaint(tmp_path, "svhn").startswith(f"{file}: not a whole MATLAB file (")
 
 
 @pytest.mark.parametrize(
@@ -250,25 +241,11 @@ def test_a_file_that_claims_more_than_it_has(tmp_path):
         assert complaint(tmp_path, "svhn").startswith(f"{file}: ")
 
 
-@pytest.mark.parametrize("part", COUNTS)
-def test_a_missing_file_beside_the_others(tmp_path, part):
-    (write(tmp_path) / f"{part}_32x32.mat").unlink()
-    message = complaint(tmp_path, "svhn_extra")
-    assert message.startswith(f"{tmp_path}: {part}_32x32.mat is missing, other MATLAB files are")
-
-
 def test_nothing_there_names_the_files_that_are_meant(tmp_path):
     with pytest.raises(NotFoundError) as raised:
         load_data("svhn_extra", data_dir=tmp_path)
-    assert "SVHN with the extra pictures not found in data_dir" in str(raised.value)
+    assert "SVHN with the extra images not found in data_dir" in str(raised.value)
     assert "train_32x32.mat and extra_32x32.mat and test_32x32.mat" in str(raised.value)
-
-
-def test_the_catalogue_has_the_published_facts():
-    svhn, extra = CATALOG["svhn"], CATALOG["svhn_extra"]
-    assert (svhn.counts, extra.counts) == ((73_257, 26_032), (604_388, 26_032))
-    assert svhn.class_names == extra.class_names == tuple("0123456789")
-    assert svhn.shape == extra.shape == (32, 32, 3)
 
 
 # --- hostile files ----------------------------------------------------------------------------
@@ -292,15 +269,14 @@ def test_any_altered_byte_of_the_headers_is_read_or_refused(tmp_path):
     pixels = whole.index(PARTS["test"][0][0].transpose(2, 1, 0).tobytes())
     outcomes = set()
     for at in (*range(124, pixels), *range(len(whole) - 80, len(whole))):
-        for value in (0, 14, 255):
-            changed = whole.copy()
-            changed[at] = value
-            file.write_bytes(changed)
-            outcomes.add(read_or_refused(tmp_path))
+        changed = whole.copy()
+        changed[at] = (14, 255)[at % 2]
+        file.write_bytes(changed)
+        outcomes.add(read_or_refused(tmp_path))
     assert outcomes == {True, False}
 
 
-@pytest.mark.parametrize("value", [0, 1, 3, 14, 18, 200, 255])
+@pytest.mark.parametrize("value", [1, 255])
 def test_an_altered_type_byte_ends_the_command_with_one_line(tmp_path, value):
     file = write(tmp_path, compressed=False) / "train_32x32.mat"
     raw = bytearray(file.read_bytes())
@@ -312,16 +288,16 @@ def test_an_altered_type_byte_ends_the_command_with_one_line(tmp_path, value):
 
 
 def test_a_compressed_variable_takes_no_more_memory_than_the_catalogue_s_sizes(tmp_path):
-    """200 MB of zeros behind the pixels, and a variable's name of 200 MB."""
+    """50 MB of zeros behind the pixels, and a variable's name of 50 MB."""
     file = write(tmp_path) / "train_32x32.mat"
     packed = file.read_bytes()
     size = int.from_bytes(packed[132:136], "little")
     whole = zlib.decompress(packed[136 : 136 + size])
-    long_name = whole[:48] + b"\1\0\0\0" + (2 * 10**8).to_bytes(4, "little")
+    long_name = whole[:48] + b"\1\0\0\0" + (5 * 10**7).to_bytes(4, "little")
     for content in (whole, long_name):
         squeeze = zlib.compressobj(1)
         bomb = squeeze.compress(content)
-        for _ in range(200):
+        for _ in range(50):
             bomb += squeeze.compress(bytes(10**6))
         bomb += squeeze.flush()
         element = b"\x0f\0\0\0" + len(bomb).to_bytes(4, "little") + bomb

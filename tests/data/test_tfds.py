@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,30 +35,36 @@ def pictures(sample: Dataset) -> Dataset:
     return replace(sample, train=train, test=test)
 
 
+def store(root: Path, name: str, shape: tuple[int, ...], splits: dict[str, list[Any]]) -> None:
+    """Prepare images, each with its label, as TFDS prepares its dataset of this name."""
+    import tensorflow_datasets as tfds
+
+    features = {
+        "image": tfds.features.Image(shape=shape),
+        "label": tfds.features.ClassLabel(num_classes=10),
+    }
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version=tfds.builder(name, data_dir=root).version,
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={
+            split: [(at, {"image": image, "label": int(label)}) for at, (image, label) in
+                    enumerate(examples)]
+            for split, examples in splits.items()
+        },
+        data_dir=root,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory, pictures: Dataset) -> Path:
     """A data directory of TFDS with these pictures prepared as its fashion_mnist."""
-    import tensorflow_datasets as tfds
-
     root = tmp_path_factory.mktemp("tfds")
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="fashion_mnist",
-        version=tfds.builder("fashion_mnist", data_dir=root).version,
-        features=tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Image(shape=(28, 28, 1)),
-                "label": tfds.features.ClassLabel(num_classes=10),
-            }
-        ),
-        split_datasets={
-            name: [
-                (at, {"image": part.images[at], "label": int(part.labels[at])})
-                for at in range(len(part))
-            ]
-            for name, part in (("train", pictures.train), ("test", pictures.test))
-        },
-        data_dir=root,
-    )
+    splits = {
+        name: list(zip(part.images, part.labels, strict=True))
+        for name, part in (("train", pictures.train), ("test", pictures.test))
+    }
+    store(root, "fashion_mnist", (28, 28, 1), splits)
     return root
 
 
@@ -70,6 +77,7 @@ def root(
     shutil.copytree(prepared, copy)
     monkeypatch.setenv("TFDS_DATA_DIR", str(copy))
     only_source(monkeypatch, unordered_sha256=pictures.unordered_sha256)
+    monkeypatch.setattr("kerascw.data.tfds._BATCH", 60)  # so that there are several
     return copy
 
 
@@ -137,81 +145,25 @@ def test_a_damaged_copy_is_one_line(root, damage):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "of_train"),
-    [("cifar10", ("train",)), ("svhn", ("train",)), ("svhn_extra", ("train", "extra"))],
-)
-def test_the_parts_that_are_the_training_part(tmp_path, monkeypatch, name, of_train):
-    """Each picture holds its number, and its label follows from it: the order is TFDS' own."""
-    import tensorflow_datasets as tfds
-
-    counts = {"train": 30, "extra": 50, "test": 20}
-    firsts = {"train": 0, "extra": 30, "test": 80}
-    examples = {
-        part: [
-            (at, {"image": np.full((32, 32, 3), at + firsts[part], np.uint8), "label": at % 10})
-            for at in range(count)
-        ]
-        for part, count in counts.items()
-        if part != "extra" or name != "cifar10"
+def test_the_splits_that_are_the_training_set(tmp_path, monkeypatch):
+    """Each image holds its number, and its label follows from it: the order is TFDS' own."""
+    numbers = {"train": range(30), "extra": range(30, 80), "test": range(80, 100)}
+    splits = {
+        split: [(np.full((32, 32, 3), number, np.uint8), number % 10) for number in of_split]
+        for split, of_split in numbers.items()
     }
-    entry = CATALOG[name]
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name=entry.tfds,
-        version=tfds.builder(entry.tfds, data_dir=tmp_path).version,
-        features=tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Image(shape=(32, 32, 3)),
-                "label": tfds.features.ClassLabel(num_classes=10),
-            }
-        ),
-        split_datasets=examples,
-        data_dir=tmp_path,
-    )
+    store(tmp_path, "svhn_cropped", (32, 32, 3), splits)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     monkeypatch.delenv("KERASCW_DATA_DIR", raising=False)
-    data = load_data(name)
-    assert (data.source, Path(data.location).parent) == ("tfds", tmp_path / entry.tfds)
+    data = load_data("svhn_extra")
+    assert (data.source, Path(data.location).parent) == ("tfds", tmp_path / "svhn_cropped")
     assert data.official_files is None
-    start = 0
-    for part, of in [*((data.train, of) for of in of_train), (data.test, "test")]:
-        start = 0 if of == "test" else start
-        here = slice(start, start + counts[of])
-        start += counts[of]
-        numbers = part.images[here, 0, 0, 0]
-        assert sorted(numbers) == list(range(firsts[of], firsts[of] + counts[of]))
-        expected = np.broadcast_to(numbers[:, None, None, None], (counts[of], 32, 32, 3))
-        np.testing.assert_array_equal(part.images[here], expected)
-        np.testing.assert_array_equal(part.labels[here], (numbers - firsts[of]) % 10)
-    assert len(data.train) == sum(counts[of] for of in of_train)
-    assert len(data.test) == 20
-
-
-def test_more_than_one_batch_is_read_whole(tmp_path, monkeypatch, sample):
-    """2,500 pictures, for they are read by the thousand."""
-    import tensorflow_datasets as tfds
-
-    part = sample.train.take(np.arange(2500))
-    examples = [
-        (at, {"image": image, "label": int(label)})
-        for at, (image, label) in enumerate(zip(part.images, part.labels, strict=True))
-    ]
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="fashion_mnist",
-        version=tfds.builder("fashion_mnist", data_dir=tmp_path).version,
-        features=tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Image(shape=(28, 28, 1)),
-                "label": tfds.features.ClassLabel(num_classes=10),
-            }
-        ),
-        split_datasets={"train": examples, "test": examples[:100]},
-        data_dir=tmp_path,
-    )
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    only_source(monkeypatch)
-    expected = replace(sample, train=part, test=part.take(np.arange(100)))
-    assert load_data("fashion_mnist").unordered_sha256 == expected.unordered_sha256
+    for part, expected in ((data.train, range(80)), (data.test, range(80, 100))):
+        found = part.images[:, 0, 0, 0]
+        assert sorted(found) == list(expected)
+        np.testing.assert_array_equal(part.images, found[:, None, None, None] + 0 * part.images)
+        np.testing.assert_array_equal(part.labels, found % 10)
+    assert sorted(data.train.images[:30, 0, 0, 0]) == list(range(30))  # not mixed
 
 
 # --- with no network, or a bad one ----------------------------------------------------------

@@ -17,9 +17,8 @@ from kerascw.evaluation.embedding import (
     Pair,
     among_the_mistaken,
     embed,
+    largest,
     largest_perplexity,
-    most_confused,
-    nearest,
     neighbour_shares,
     neighbours,
     pairs,
@@ -161,9 +160,9 @@ def test_pairs_of_classes() -> None:
     assert [(p.classes, p.mistakes) for p in several] == [((0, 1), 3), ((0, 2), 1), ((1, 2), 0)]
     assert [p.nearness for p in several] == pytest.approx([0.2, 0, 0.25])
     assert [p.confusion for p in several] == pytest.approx([(0.2 + 0.25) / 2, 0.1, 0])
-    assert [p.classes for p in nearest(several, 5)] == [(1, 2), (0, 1)]
-    assert [p.classes for p in most_confused(several, 5)] == [(0, 1), (0, 2)]
-    assert [p.classes for p in most_confused(several, 1)] == [(0, 1)]
+    assert [p.classes for p in largest(several, "nearness", 5)] == [(1, 2), (0, 1)]
+    assert [p.classes for p in largest(several, "confusion", 5)] == [(0, 1), (0, 2)]
+    assert [p.classes for p in largest(several, "confusion", 1)] == [(0, 1)]
     # ranks 2, 1, 3 and 3, 2, 1: 1 - 6 * (1 + 1 + 4) / (3 * 8)
     assert rank_correlation(several) == pytest.approx(-0.5)
     assert rank_correlation(several[:2]) is None

@@ -451,14 +451,15 @@ def test_a_published_mean_is_judged_as_a_mean() -> None:
     said = verdict(values, replace(published, mean_of=5), "test.accuracy", unit="fold")
     assert said.word == "worse"
     assert said.reason.endswith(f"outside the prediction interval for a mean of 5 of ±{five:.4f}")
-    assert verdict([0.9], published, "test.accuracy", unit="fold").reason.startswith("1 fold: no")
+    assert verdict([0.9], published, "test.accuracy", unit="fold").reason.startswith(
+        "1 fold: too few"
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["digits", "--folds", "1"], "folds: 1 is less than 2"),
-        (["digits", "--folds", "-3"], "folds: -3 is less than 2"),
+        (["digits", "--folds", "1"], "--folds: 1; at least 2 are needed"),
         (
             ["digits", "--folds", "200"],
             "data.holdout.folds: 200, but class 4 (4) has only 133 training images; choose from "
@@ -466,8 +467,8 @@ def test_a_published_mean_is_judged_as_a_mean() -> None:
         ),
         (
             ["digits", "--folds", "3", "--set", "data.holdout=none"],
-            "data.holdout: --folds says what is held out; of data.holdout only the seed, which "
-            "draws the folds, can be set beside it",
+            "data.holdout: --folds says what is held out; only data.holdout.seed, which draws the "
+            "folds, can be set beside it",
         ),
         (
             ["digits", "--set", "data.holdout.how=fold"],
@@ -486,12 +487,6 @@ def test_wrong_calls_end_in_a_line(words: list[str], said: str, tmp_path: Path) 
 
 
 # --- studies --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the runs' own reports out: they take longer than these runs do."""
-    monkeypatch.setattr("kerascw.report.product.DRAWN", 0)
 
 
 @pytest.fixture
@@ -542,7 +537,7 @@ def test_lenet_crossval(undrawn: None, tmp_path: Path) -> None:
     spread, one_more = lenet_crossval.crossval_answers(runs)
     assert (
         f"from {min(accuracies):.4f} to {max(accuracies):.4f}, standard deviation "
-        f"{stdev(accuracies):.4f}. One model scored on 1,200 pictures"
+        f"{stdev(accuracies):.4f}. One model scored on 1,200 images"
     ) in spread.answer
     mean, alone = fmean(accuracies), fixed[0].metrics["validation"]["accuracy"]
     reach = prediction_reach(accuracies)
@@ -574,7 +569,7 @@ def test_answers_where_the_fixed_split_is_of_another_size(undrawn: None, tmp_pat
     )  # fmt: skip
     _, one_more = result.study.answers(result.runs)
     assert one_more.answer.endswith(
-        "The fixed split trains on 1,215 pictures and a fold on 900, so that the difference is "
+        "The fixed split trains on 1,215 images and a fold on 900, so that the difference is "
         "not the split's alone."
     )
     assert [run.experiment.fold for run in result.runs[lenet_crossval.FOLDS]] == [0, 1, 2]

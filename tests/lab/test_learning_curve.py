@@ -4,8 +4,6 @@ import csv
 import json
 import math
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -675,17 +673,6 @@ def test_what_init_names(tmp_path: Path) -> None:
     (sampled,) = named("fashion", sample=True).values()
     assert sampled is not None
     assert sampled.data.sample
-
-
-def test_help_is_quick_and_imports_little() -> None:
-    code = (
-        "import sys; from kerascw.commands.main import main\n"
-        "try: main(['learning-curve', '--help'])\n"
-        "except SystemExit: pass\n"
-        "heavy = {'tensorflow', 'keras', 'scipy', 'sklearn', 'matplotlib', 'PIL'}\n"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_a_sweep_from_the_command_line(tmp_path: Path) -> None:

@@ -655,7 +655,7 @@ def test_verify_compares_losses(run: Run, sample: Dataset, tmp_path: Path) -> No
     assert low < loss < high < 1.1 * loss
     assert said.reason.startswith(
         f"test loss {loss:.5f} then, {loss:.5f} now; the kept run's t-interval over the test "
-        "pictures (fewer than 2 other seeds are kept): "
+        "images (fewer than 2 other seeds are kept): "
     )
 
     # among other seeds, a loss that none of them has
@@ -664,7 +664,8 @@ def test_verify_compares_losses(run: Run, sample: Dataset, tmp_path: Path) -> No
     lower = copy_of(kept, tmp_path / "lower", 0, loss / 2)
     said = verify(lower, sample, Store(tmp_path))
     assert said.outcome == "different"
-    assert f"test loss {loss / 2:.5f} then, {loss:.5f} now; where one more seed" in said.reason
+    assert said.reason.startswith(f"test loss {loss / 2:.5f} then, {loss:.5f} now; ")
+    assert "95 % prediction interval from 2 other seeds: " in said.reason
 
 
 def copy_of(run: Run, folder: Path, seed: int = 0, loss: float | None = None) -> Run:

@@ -210,9 +210,10 @@ def test_pointing_reads_a_value_off(browser: Any, run: Run) -> None:
     until(browser, "const tip = document.querySelector('#vg-tooltip-element');"
                    "return tip && tip.classList.contains('visible')")  # fmt: skip
     told = elements(browser, "#vg-tooltip-element")[0].text
-    losses = {f"{row[name]:.4g}"[:5] for row in run.history
+    losses = {f"{row[name]:.5g}" for row in run.history
               for name in ("train_loss", "validation_loss")}  # fmt: skip
     assert "epoch" in told
+    assert "undefined" not in told
     assert any(loss in told for loss in losses), (told, losses)
 
 

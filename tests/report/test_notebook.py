@@ -17,9 +17,8 @@ PICTURE = re.compile(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)"')
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
-    folder = tmp_path_factory.mktemp("kept")
-    return kerascw.run("digits", epochs=2, seeds=2, runs=folder / "runs", models=None)
+def digits(kept_digits: Path) -> StudyResult:
+    return recall("digits", Store(kept_digits))
 
 
 def pictures(html: str) -> dict[str, bytes]:
@@ -30,7 +29,7 @@ def test_a_study_shows_its_table_and_figures(digits: StudyResult) -> None:
     html = digits._repr_html_()
     assert html == (digits.folder / "fragment.html").read_text(encoding="utf-8")
     assert digits.study.question in html
-    assert "Not comparable with published figures: changed: training.epochs=2" in html
+    assert "Not comparable with published figures: changed: training.epochs=3" in html
     for variant in ("mlp", "convnet"):
         error = sum(run.metrics["test"]["error"] for run in digits.runs[variant]) / 2
         assert f"{error:.4f} ± " in html

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from filelock import FileLock
 
 from kerascw.errors import CallError, KerascwError
 from kerascw.experiment.settings import override
@@ -270,40 +269,29 @@ def test_no_worker_outlives_its_study_nor_do_its_temporary_files(
 ) -> None:
     temporary = Path(tempfile.gettempdir())
     assert workers_of(psutil.Process(study.pid))
-    mine = {path for path in left_behind(temporary) if path.suffix == ".lock"}
+    mine = left_behind(temporary)
     assert mine
     study.kill()
     study.wait()
     until(lambda: not session(study), "workers ended")
-    assert not any(lock.with_suffix("").exists() for lock in mine)
+    assert not set(mine) & set(left_behind(temporary))
 
 
-def test_temporary_files_go_with_the_workers_and_at_the_next_start(
+def test_temporary_files_go_with_the_workers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    # of a study whose processes were all killed at once: nobody holds its lock
-    dead, living = (temporary / f"{PREFIX}{name}" for name in ("dead", "living"))
-    for folder in (dead, living):
-        folder.mkdir()
-        (folder / "__autograph_generated_file1.py").touch()
-        folder.with_suffix(".lock").touch()
-    with FileLock(living.with_suffix(".lock"), thread_local=False):
-        seen: list[list[Path]] = []
+    seen: list[list[Path]] = []
 
-        class Look(Notes):
-            def finished(self, run: Run) -> None:
-                seen.append(left_behind(temporary))
+    class Look(Notes):
+        def finished(self, run: Run) -> None:
+            seen.append(left_behind(temporary))
 
-        run_many([tiny(1), tiny(2)], Store(tmp_path / "runs"), jobs=2, watcher=Look())
-        assert dead not in seen[0]
-        assert living in seen[0]
-        assert len({path for path in seen[0] if path.parent == temporary}) == 4  # two, two locks
-        assert set(left_behind(temporary)) == {
-            living, living.with_suffix(".lock"), living / "__autograph_generated_file1.py",
-        }  # fmt: skip
+    run_many([tiny(1), tiny(2)], Store(tmp_path / "runs"), jobs=2, watcher=Look())
+    assert len([path for path in seen[0] if path.parent == temporary]) == 1
+    assert not left_behind(temporary)
 
 
 class Killer(threading.Thread):

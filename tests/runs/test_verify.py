@@ -89,7 +89,7 @@ def test_another_seeds_results_are_within_seed_noise(
     assert verification.outcome == "within seed noise"
     then, now = (run.metrics["test"]["accuracy"] for run in (seeds[3], seeds[0]))
     assert f"test accuracy {then:.4f} then, {now:.4f} now" in verification.reason
-    assert "by 3 others" in verification.reason
+    assert "from 3 other seeds: " in verification.reason
 
 
 def test_without_other_seeds_the_wilson_interval_judges(
