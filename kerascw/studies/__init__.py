@@ -50,7 +50,7 @@ def all_studies() -> dict[str, Study]:
         studies[study.name] = study
     for study in _of_packages():
         if study.name in studies:
-            warnings.warn(f"{_origin(study)}: study {study.name} is left out: that name is taken",
+            warnings.warn(f"study {study.name} of {study.origin} is left out: that name is taken",
                           stacklevel=2)  # fmt: skip
         else:
             studies[study.name] = study
@@ -74,11 +74,6 @@ def _of_packages() -> list[Study]:
         except KerascwError as error:
             warnings.warn(str(error), stacklevel=3)
     return found
-
-
-def _origin(study: Study) -> str:
-    origin = study.origin or {}
-    return origin.get("file") or f"package {origin['package']}" if origin else "kerascw"
 
 
 def study_in(path: str | Path) -> Study:
