@@ -224,7 +224,7 @@ WRONG_MODELS = {
     "return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(classes)])": (
         "an image; end it with softmax, or set logits (model.logits=true)"
     ),
-    "return keras.Sequential([keras.Input((5, 5, 1)), keras.layers.Flatten()])": (
+    "return keras.Sequential([keras.layers.Flatten(), keras.layers.Conv2D(4, 3)])": (
         "own_study:make: its model does not take float32 [4, 8, 8, 1]: "
     ),
     "return keras.Sequential([keras.layers.Lambda(lambda x: x[:, 0, :2, 0] * 0 + 0.5)])": (
