@@ -15,22 +15,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerascw.data import load_data
+    from kerascw.data import data_named, load_data
     from kerascw.data.load import Data
     from kerascw.experiment.settings import override
-    from kerascw.experiment.spec import DataSpec, Experiment
+    from kerascw.experiment.spec import Custom, DataSpec, Experiment
     from kerascw.export.load import load_model
-    from kerascw.lab.study import Budget, Study
+    from kerascw.lab.study import Answer, Budget, Quick, Study, study
     from kerascw.report.product import Product
     from kerascw.runs.many import StudyWatcher
 
-__all__ = ["Experiment", "build_model", "load_data", "load_model", "override", "run"]
+__all__ = [
+    "Answer",
+    "Custom",
+    "Experiment",
+    "Quick",
+    "Study",
+    "build_model",
+    "data_named",
+    "load_data",
+    "load_model",
+    "override",
+    "run",
+    "study",
+]
 
 _LATE = {
+    "Custom": "kerascw.experiment.spec",
     "Experiment": "kerascw.experiment.spec",
+    "data_named": "kerascw.data",
     "load_data": "kerascw.data",
     "load_model": "kerascw.export.load",
     "override": "kerascw.experiment.settings",
+    **dict.fromkeys(("Answer", "Quick", "Study", "study"), "kerascw.lab.study"),
 }
 """Imported when first asked for: Pydantic takes longer than a small model needs to predict."""
 
@@ -67,7 +83,7 @@ def run(
 
     Parameters
     ----------
-    study : a study or its name; ``python -m kerascw list`` shows the names.
+    study : a study, its name (``python -m kerascw list`` shows them) or its file, ``my_study.py``.
     budget : ``quick`` or ``full``, the published protocol; the study's own choice by default.
     seeds, seed : the number of seeds, and the first.
     folds : cross-validate every variant over this many folds.
@@ -138,7 +154,8 @@ def run(
     result = run_study(
         plan, store, data_dir=data_dir, final=final, jobs=jobs, cluster=cluster, watcher=watcher
     )
-    product = Product(plan, result.runs, data_dir, models or "models", all_studies())
+    catalogue = all_studies() | {plan.study.name: plan.study}
+    product = Product(plan, result.runs, data_dir, models or "models", catalogue)
     product.report()
     if models is not None and product.exports:
         product.export()

@@ -40,18 +40,15 @@ the command. With the oracle ``hyperband`` every trial has the epochs of the def
 This module imports neither TensorFlow nor KerasTuner.
 """
 
-import hashlib
-import sys
-import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
 from kerascw.errors import CallError, choices
+from kerascw.experiment.own_file import load_file, place_of, reason_of, sha256_of
 from kerascw.experiment.settings import one_line
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.study import BUDGETS
@@ -116,12 +113,10 @@ class Space:
             made = function(*arguments)
         except CallError as error:
             raise SpaceError(f"{self.path}: {name}: {error}") from None
-        except ValidationError as error:
-            line = _line_of(error, self.path)
-            raise SpaceError(f"{self.path}{line}: {name}: {one_line(error)}") from None
         except Exception as error:
-            line = _line_of(error, self.path)
-            raise SpaceError(f"{self.path}{line}: {name}: {_said(error)}") from None
+            place = place_of(error) or self.path
+            said = one_line(error) if isinstance(error, ValidationError) else reason_of(error)
+            raise SpaceError(f"{place}: {name}: {said}") from None
         if not isinstance(made, Experiment):
             raise SpaceError(
                 f"{self.path}: {name} returned {type(made).__name__}, not an Experiment"
@@ -160,21 +155,7 @@ def load_space(text: str) -> Space:
 
 
 def _read(name: str, path: Path) -> Space:
-    try:
-        source = path.read_bytes()
-        code = compile(source, str(path), "exec")
-    except OSError as error:
-        raise SpaceError(f"{path}: cannot be read ({error.strerror})") from None
-    except (SyntaxError, ValueError) as error:  # ValueError: null bytes
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise SpaceError(f"{path}{line}: no Python: {getattr(error, 'msg', error)}") from None
-    module = ModuleType(f"_space_{path.stem}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # dataclasses in it look there
-    try:
-        exec(code, module.__dict__)
-    except Exception as error:
-        raise SpaceError(f"{path}{_line_of(error, path)}: {_said(error)}") from None
+    module = load_file(path)
     there = vars(module)
     if not callable(there.get("space")):
         raise SpaceError(f"{path}: no function space(hp, base)")
@@ -192,7 +173,7 @@ def _read(name: str, path: Path) -> Space:
         objective=one_of("OBJECTIVE", "validation_accuracy", DIRECTIONS),
         oracle=one_of("ORACLE", "random", ORACLES),
         budgets=_budgets(path, there.get("BUDGETS", {})),
-        source_sha256=hashlib.sha256(source).hexdigest(),
+        source_sha256=sha256_of(path),
         _space=there["space"],
         _base=there.get("base"),
     )
@@ -209,15 +190,3 @@ def _budgets(path: Path, given: Any) -> dict[BudgetName, Budget]:
         if number is not None and (not isinstance(number, int) or number < 1):
             raise SpaceError(f"{path}: {number!r} trials; a number from 1, or None for all")
     return dict.fromkeys(BUDGETS, Budget()) | given
-
-
-def _line_of(error: BaseException, path: Path) -> str:
-    """Return where in the space's own file an exception came from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-    return f", line {lines[-1]}" if lines else ""
-
-
-def _said(error: BaseException) -> str:
-    first = str(error).strip().split("\n", 1)[0]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__

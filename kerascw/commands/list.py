@@ -6,7 +6,7 @@ import click
 
 
 @click.command("list")
-@click.argument("study", required=False)
+@click.argument("study", metavar="[STUDY|FILE.py]", required=False)
 @click.option("--recipes", is_flag=True, help="List the recipes that run --recipe takes.")
 def command(study: str | None, recipes: bool) -> None:
     """List the studies, or say more about STUDY: variants, cost, what can be set."""
@@ -46,14 +46,17 @@ def _studies(terminal: Any) -> None:
     )
     for study in all_studies().values():
         runs = sum(e.folds or 1 for e in study.variants().values())
-        names = (study.name, study.question, study.dataset, str(runs))
+        question = study.question
+        if study.origin is not None:
+            question += f" (from {study.origin['package']})"
+        names = (study.name, question, study.dataset, str(runs))
         for number, budget in enumerate(BUDGETS):
             default = " (default)" if budget == study.default_budget else ""
             table.add_row(
                 *(names if number == 0 else ("", "", "", "")),
                 f"{budget}{default}",
                 str(study.seeds(budget)),
-                study.expected[budget],
+                study.expected.get(budget, "not measured"),
             )
     terminal.print(table)
 
@@ -72,8 +75,10 @@ def _study(name: str, terminal: Any) -> None:
     for budget in BUDGETS:
         default = " (default)" if budget == study.default_budget else ""
         seeds = counted(study.seeds(budget), "seed")
-        terminal.print(f"{budget}{default}: {seeds}, {study.expected[budget]} on 2 cores")
-    terminal.print(f"dataset: {study.dataset}")
+        time = study.expected.get(budget, "not measured")
+        terminal.print(f"{budget}{default}: {seeds}, {time} on 2 cores")
+    if study.dataset:
+        terminal.print(f"dataset: {study.dataset}")
     terminal.print(f"variants: {', '.join(study.variants())}")
     for deviation in study.deviations:
         terminal.print(f"deviates from the published protocol: {deviation}")

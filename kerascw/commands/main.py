@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from kerascw.errors import Interrupted, KerascwError
+from kerascw.experiment.own_file import place_of, reason_of
 
 _COMMANDS = {
     "compare": ("commands.compare:command", "Compare runs: one table and overlaid curves."),
@@ -83,6 +84,10 @@ class _Group(click.Group):
             _end(str(error), error.exit_code)
         except OSError as error:
             _end(_of_system(error), 1)
+        except Exception as error:
+            if (place := place_of(error)) is None:
+                raise
+            _end(f"{place}: {reason_of(error)}", 1)
 
 
 def _end(message: str, code: int) -> None:

@@ -28,9 +28,10 @@ data_dir_option = click.option(
 runs_option = folder_option("--runs", "runs", "The folder that keeps the runs.")
 data_option = click.option(
     "--data",
-    metavar="NAME|PATH|tfds:NAME",
+    metavar="NAME|PATH|tfds:NAME|FILE.py:FUNCTION",
     help="Another dataset: a name (see data list), a folder of images with a folder a class, a "
-    ".csv file of path,label[,split], an .npz file of arrays, or a dataset of TFDS.",
+    ".csv file of path,label[,split], an .npz file of arrays, a dataset of TFDS, or a function "
+    "that returns arrays.",
 )
 sample_option = click.option(
     "--sample", is_flag=True, help="Use the bundled sample, not the dataset."

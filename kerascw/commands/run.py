@@ -26,7 +26,7 @@ from kerascw.training.devices import VARIABLE as DEVICES
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", metavar="STUDY|FILE.py")
 @click.option(
     "--budget",
     type=click.Choice(["quick", "full"]),
@@ -95,6 +95,7 @@ def command(
 ) -> None:
     """Run STUDY: train, evaluate, draw, export. Runs that are kept are not trained again.
 
+    FILE.py is a file of your own that has STUDY = kerascw.Study(...): see docs/adding.md.
     ``list STUDY`` says more about a study, and what --set pictures.FIELD changes in its figures.
     """
     import kerascw

@@ -31,12 +31,17 @@ def command(run_name: str | None, runs: Path) -> None:
         next_step(terminal, f"report {run.name} --open", runs)
         return
     from kerascw.commands.report import entries
+    from kerascw.lab.run import kept_studies
+    from kerascw.studies import origin_fault
 
     kept = entries(store)
     if not kept:
         terminal.print(f"No runs are kept in {store.folder}. Next: python -m kerascw run fashion")
         return
     _list_kept(kept, terminal)
+    for _, content in kept_studies(store):
+        if fault := origin_fault(content):
+            terminal.print(fault, style="yellow", soft_wrap=True)
     next_step(terminal, "report --all --open", runs)
 
 

@@ -1,4 +1,4 @@
-"""Arrays as a dataset: an .npz file, or NumPy arrays in memory.
+"""Arrays as a dataset: an .npz file, NumPy arrays in memory, or what a function returns.
 
 ``x_train`` and ``y_train``, with ``x_test`` and ``y_test`` and ``x_val`` and ``y_val`` where there
 are any, as Keras' own datasets name them; ``class_names`` may be beside them. Images are uint8
@@ -12,6 +12,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from kerascw.data.layout import one_line
 from kerascw.data.names import shown
 from kerascw.data.own import Options, own_dataset
 from kerascw.errors import CallError, DataError
+from kerascw.experiment.own_file import call_function, find_function, is_function, sha256_of
 from kerascw.experiment.spec import Folder
 
 LARGEST_FILE = 2**35
@@ -41,16 +43,20 @@ Split = tuple[np.ndarray, np.ndarray]
 
 
 def describe_arrays(path: str | Path, options: Options) -> Folder:
-    """Describe an .npz file as a spec."""
-    file = os.path.abspath(os.path.expanduser(path))
-    if not os.path.isfile(file):
-        raise CallError(f"{shown(file)}: no such file")
+    """Describe an .npz file, or ``FILE.py:FUNCTION``, as a spec."""
+    if is_function(str(path)):
+        module, function = find_function(str(path), "data")
+        file = f"{module}:{function}"
+    else:
+        file = os.path.abspath(os.path.expanduser(path))
+        if not os.path.isfile(file):
+            raise CallError(f"{shown(file)}: no such file")
     splits, _ = _checked(_read(file), shown(file))
     return _spec(file, splits, options)
 
 
 def load_arrays(spec: Folder) -> Dataset:
-    """Load an .npz file.
+    """Load an .npz file, or call a function.
 
     Raises
     ------
@@ -96,7 +102,23 @@ def _named(data: tuple[Any, ...]) -> dict[str, np.ndarray]:
     return {name: np.asarray(array) for name, array in zip(names, data, strict=False)}
 
 
+@lru_cache(maxsize=2)  # to describe the arrays and to load them
+def _returned(file: str, sha256: str) -> dict[str, np.ndarray]:
+    """Call the function of a file whose text has this SHA-256."""
+    given = call_function(file.rpartition(":")[0], file)
+    if isinstance(given, tuple):
+        return _named(given)
+    if not isinstance(given, Mapping):
+        raise DataError(
+            f"{shown(file)}: returned {type(given).__name__}; expected (x_train, y_train), "
+            "(x_train, y_train, x_test, y_test) or a dictionary of arrays by these names"
+        )
+    return {str(name): np.asarray(array) for name, array in given.items()}
+
+
 def _read(file: str) -> dict[str, np.ndarray]:
+    if is_function(file):
+        return _returned(file, sha256_of(file.rpartition(":")[0]))
     try:
         return read_npz(file, LARGEST_FILE)
     except OSError as error:

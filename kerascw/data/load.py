@@ -13,6 +13,7 @@ from kerascw.data.own import Options
 from kerascw.data.sources import find
 from kerascw.data.splits import split
 from kerascw.errors import CallError, DataError, choices, option
+from kerascw.experiment.own_file import is_function
 from kerascw.experiment.spec import DataSpec, Folder
 
 FOLDER = "folder:"
@@ -36,6 +37,7 @@ def load_data(
         - a ``.csv`` file that lists images (:func:`kerascw.data.listing.list_manifest`);
         - an ``.npz`` file of arrays, or ``(x_train, y_train)`` or ``(x_train, y_train, x_test,
           y_test)`` (:mod:`kerascw.data.arrays`);
+        - ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``, which returns such arrays;
         - ``tfds:NAME`` or ``tfds:NAME/CONFIG`` (:mod:`kerascw.data.tfds`).
     data_dir : a folder with a catalogued dataset's files; see :func:`kerascw.data.sources.find`.
     sample : take the bundled sample instead of the whole dataset.
@@ -108,11 +110,12 @@ def _own(spec: Folder) -> DataSpec:
 
 def _is_path(name: str) -> bool:
     path = Path(name).expanduser()
-    return "/" in name or path.suffix.lower() in (".csv", ".npz") or path.is_dir()
+    is_file = "/" in name or path.suffix.lower() in (".csv", ".npz")
+    return is_file or is_function(name) or path.is_dir()
 
 
 def _described(path: str, options: Options) -> Folder:
-    if Path(path).suffix.lower() == ".npz":
+    if Path(path).suffix.lower() == ".npz" or is_function(path):
         return arrays.describe_arrays(path, options)
     return folder.describe_folder(path, options)
 
@@ -140,7 +143,7 @@ def load_for(
         raise CallError(f"{option('sample', True)}: no sample of a folder is bundled")
     if own.path.startswith(tfds.PREFIX):
         return tfds.load_tfds(own)
-    if own.path.lower().endswith(".npz"):
+    if own.path.lower().endswith(".npz") or is_function(own.path):
         return arrays.load_arrays(own)
     return folder.load_folder(own)
 

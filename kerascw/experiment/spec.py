@@ -7,12 +7,14 @@ must not import TensorFlow: the command line reads it to answer ``--help``.
 
 import hashlib
 import json
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from kerascw.experiment.arithmetic import fast_precision
+from kerascw.experiment.own_file import find_function, sha256_of
 
 RECIPE_VERSION = 3
 """Raised whenever the same experiment would train differently, so also when a default changes; part
@@ -313,7 +315,41 @@ class Autoencoder(Spec):
         return self
 
 
-ModelSpec = Annotated[ConvNet | DenseNet | Autoencoder, Field(discriminator="kind")]
+class Custom(Spec):
+    """A Keras model of one's own: what a function ``(input_shape, classes)`` returns.
+
+    ``builder`` names it: ``my_study:make``, ``models/mine.py:make`` or ``package.module:make``. The
+    text of its file, by its SHA-256, is part of the key; files that it imports are not.
+    :mod:`kerascw.models.custom` says what the model takes and gives.
+    """
+
+    kind: Literal["custom"] = "custom"
+    builder: str
+    arguments: dict[str, JsonValue] = Field(default={})  # further ones, by name
+    logits: bool = False  # it gives what probabilities are computed from, not probabilities
+    output: Output = "softmax"
+    # found when the spec is made: the file of the builder, which is no part of the key, and the
+    # SHA-256 of its text
+    file: str = ""
+    source: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_its_source(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("builder"), str):
+            return values
+        if values.get("source"):
+            module, stem = values["builder"].rpartition(":")[0], Path(values.get("file", "")).stem
+            if stem in (Path(module).stem, module.rpartition(".")[2], "__init__"):
+                return values  # kept with the spec; the file itself may be gone
+        file, _ = find_function(values["builder"], "model.builder")
+        return values | {"file": str(file), "source": sha256_of(file)}
+
+    def __hash__(self) -> int:  # arguments are a dictionary, which has none
+        return hash((self.builder, self.source))
+
+
+ModelSpec = Annotated[ConvNet | DenseNet | Autoencoder | Custom, Field(discriminator="kind")]
 
 
 # --- training -------------------------------------------------------------------------------
@@ -746,8 +782,24 @@ class Experiment(Spec):
             nowhere = self.data.folder.model_copy(update={"path": "", "bad_files": "fail"})
             data = self.data.model_copy(update={"folder": nowhere})
             experiment = self.model_copy(update={"data": data})
+        experiment = _without_files(experiment)
         text = f"{experiment.recipe_version}\n{fingerprint}\n{experiment.canonical_json()}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _without_files(experiment: Experiment) -> Experiment:
+    """Forget where the file of a model of one's own lies: its text is in the key."""
+    changes: dict[str, Any] = {}
+    if isinstance(experiment.model, Custom):
+        module, _, function = experiment.model.builder.rpartition(":")
+        name = Path(module).stem if module.endswith(".py") else module
+        here = {"file": "", "builder": f"{name}:{function}"}
+        changes["model"] = experiment.model.model_copy(update=here)
+    if experiment.start is not None:
+        source = _without_files(experiment.start.source)
+        if source is not experiment.start.source:
+            changes["start"] = experiment.start.model_copy(update={"source": source})
+    return experiment.model_copy(update=changes) if changes else experiment
 
 
 def _stated(value: Any) -> Any:

@@ -302,12 +302,20 @@ def _check_files(found: Path, form: Format, document: Mapping[str, Any]) -> None
 def _of_run(folder: Path) -> tuple[str, dict[str, Any]]:
     """Return title and document of a run's own model."""
     # here and not above: a small model predicts sooner without Pydantic
+    from kerascw.experiment.spec import Custom
     from kerascw.export.card import card_of
+    from kerascw.models.custom import custom_objects
+    from kerascw.quiet import import_tensorflow
     from kerascw.runs.store import Run, find_fault
 
     if fault := find_fault(folder):
         raise DataError(f"{folder}: a damaged run: {fault}")
     run = Run(folder)
+    if isinstance(run.experiment.model, Custom):  # its model may have layers of that file
+        import_tensorflow()
+        import keras
+
+        keras.saving.get_custom_objects().update(custom_objects(run.experiment.model))
     document = {"class_names": run.metrics["class_names"], "card": card_of(run).as_json()}
     return f"run {run.name} ({folder})", document
 

@@ -114,12 +114,14 @@ def _remember(result: StudyResult, store: Store) -> None:
         "arguments": plan.study.arguments,
         "runs": {name: [run.name for run in several] for name, several in result.runs.items()},
     }
+    if plan.study.origin is not None:
+        content["origin"] = dict(plan.study.origin)
     write_json(folder / KEPT, content)
     write_summary(folder, summary_of_study(folder, store))
 
 
-StudyOf = Callable[[str, Mapping[str, Any] | None, Mapping[str, Sequence[Experiment]]], Study]
-"""Finds a study by its name, what a command built it from, and its experiments."""
+StudyOf = Callable[[Mapping[str, Any], Mapping[str, Sequence[Experiment]]], Study]
+"""Finds a study by what is kept of it (:data:`KEPT`), and its experiments."""
 
 
 def recall(name: str, store: Store, study_of: StudyOf) -> StudyResult:
@@ -142,7 +144,7 @@ def recall(name: str, store: Store, study_of: StudyOf) -> StudyResult:
     try:
         budget, changed, sample = content["budget"], dict(content["changed"]), content["sample"]
         names = {variant: [str(run) for run in own] for variant, own in content["runs"].items()}
-        study_name = str(content["study"])
+        content["study"] = str(content["study"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KerascwError(
             f"{file}: damaged ({error!r}); next: python -m kerascw run {name}"
@@ -154,7 +156,7 @@ def recall(name: str, store: Store, study_of: StudyOf) -> StudyResult:
             raise CallError(f"study {name}: runs of {variant!r} are gone; run it again")
         runs[variant] = [run for run in found if run is not None]
     experiments = {variant: [run.experiment for run in own] for variant, own in runs.items()}
-    study = study_of(study_name, content.get("arguments"), experiments)
+    study = study_of(content, experiments)
     command = content.get("command")
     plan = Plan(study, budget, experiments, changed, bool(sample), command, study.shows)
     return StudyResult(plan, runs)

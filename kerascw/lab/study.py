@@ -4,7 +4,7 @@ A study's file reads like a lab notebook; nothing in it trains.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kerascw.experiment.spec import Experiment
@@ -63,10 +63,11 @@ class Study:
 
     name: str
     question: str
-    dataset: str
     variants: Callable[[], dict[str, Experiment]]
-    expected: dict[Budget, str]  # how long it takes on 2 cores, as measured
-    quick: Quick
+    dataset: str = ""  # for the list
+    # how long it takes on 2 cores, as measured
+    expected: Mapping[Budget, str] = field(default_factory=dict)
+    quick: Quick = Quick(epochs=3)
     # where the quick budget is more than fewer epochs on a part of the training data
     quick_variants: Callable[[], dict[str, Experiment]] | None = None
     default_budget: Budget = "quick"
@@ -89,6 +90,15 @@ class Study:
     no_folds: str = ""  # why its variants cannot be cross-validated
     # of a study that a command builds: what it is built from again when its page is drawn again
     arguments: Mapping[str, Any] | None = None
+    # of a study from a file of one's own: ``file`` and the ``sha256`` of its text; of one that an
+    # installed package brings: ``package``
+    origin: Mapping[str, str] | None = None
+
+    def run(self, **options: Any) -> Any:
+        """Run it: see :func:`kerascw.run`, whose options it takes."""
+        import kerascw
+
+        return kerascw.run(self, **options)
 
     def seeds(self, budget: Budget) -> int:
         """Return the number of seeds that the study runs over by default."""
@@ -108,3 +118,8 @@ class Study:
         if budget == "full":
             return every
         return {name: self.quick.of(experiment) for name, experiment in every.items()}
+
+
+def study(name: str, variants: Mapping[str, Experiment], question: str = "", **more: Any) -> Study:
+    """Make a study of these experiments; ``more`` are further fields of :class:`Study`."""
+    return Study(name=name, question=question or name, variants=lambda: dict(variants), **more)

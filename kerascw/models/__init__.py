@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, ConvNet, DenseNet, ModelSpec
-from kerascw.models import autoencoder, convnet, mlp
+from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, ConvNet, Custom, DenseNet, ModelSpec
+from kerascw.models import autoencoder, convnet, custom, mlp
 from kerascw.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -27,11 +27,15 @@ class Scaling:
 _BUILDERS = {ConvNet: convnet, DenseNet: mlp, Autoencoder: autoencoder}
 
 
-def check_model(spec: ModelSpec, input_shape: tuple[int, int, int]) -> None:
+def check_model(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int = 10) -> None:
     """Raise a :class:`CallError` that names the layer where ``spec`` cannot be built.
 
-    ``input_shape`` is height, width, channels. Nothing is built and TensorFlow not imported.
+    ``input_shape`` is height, width, channels. Nothing is built and TensorFlow not imported, but
+    for a model of one's own, of which only building it says what it is.
     """
+    if isinstance(spec, Custom):
+        custom.check(spec, input_shape, classes)
+        return
     _BUILDERS[type(spec)].check(spec, input_shape)
 
 
@@ -66,12 +70,15 @@ def build_model(
     >>> build_model(ConvNet(filters=(32, 64, 64), pool_after=(1, 2), dense=(64,))).count_params()
     93322
     """
-    check_model(spec, input_shape)
+    check_model(spec, input_shape, classes)
     import_tensorflow()
     import keras
 
     from kerascw.models.parts import draw_torch_biases
 
+    if isinstance(spec, Custom):
+        # Keras numbers unnamed layers by how many the process has made: begin anew each time
+        keras.utils.clear_session(free_memory=False)
     if seed is not None:
         keras.utils.set_random_seed(seed)
     before = keras.config.dtype_policy()
@@ -80,7 +87,7 @@ def build_model(
         model = _built(spec, input_shape, classes, scaling or Scaling(), for_training)
     finally:
         keras.config.set_dtype_policy(before)
-    if spec.initializer == "torch":
+    if not isinstance(spec, Custom) and spec.initializer == "torch":
         draw_torch_biases(model, seed or 0)
     return model
 
@@ -107,7 +114,9 @@ def _built(
         return keras.Model(
             images, outputs if spec.auxiliary else outputs[MAIN_HEAD], name=spec.kind
         )
-    if isinstance(spec, Autoencoder):
+    if isinstance(spec, Custom):
+        stack = custom.layers(spec, input_shape, classes)
+    elif isinstance(spec, Autoencoder):
         stack = autoencoder.layers(spec, input_shape[-1])
     else:
         stack = _BUILDERS[type(spec)].layers(spec)

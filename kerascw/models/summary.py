@@ -19,15 +19,21 @@ def layer_table(model: keras.Model) -> list[dict[str, Any]]:
     >>> layer_table(build_model(DenseNet(dense=(512,))))[-1]
     {'name': 'probabilities', 'type': 'Dense', 'output': [10], 'parameters': 5130}
     """
+    from keras import Sequential
     from keras.layers import InputLayer
 
-    return [
-        {
-            "name": layer.name,
-            "type": type(layer).__name__,
-            "output": list(layer.output.shape[1:]),
-            "parameters": layer.count_params(),
-        }
-        for layer in model.layers
-        if not isinstance(layer, InputLayer)
-    ]
+    rows: list[dict[str, Any]] = []
+    for layer in model.layers:
+        inner = getattr(layer, "layers", [])
+        if isinstance(layer, Sequential) or any(isinstance(one, InputLayer) for one in inner):
+            rows += layer_table(layer)  # a model within the model
+        elif not isinstance(layer, InputLayer):
+            rows.append(
+                {
+                    "name": layer.name,
+                    "type": type(layer).__name__,
+                    "output": list(layer.output.shape[1:]),
+                    "parameters": layer.count_params(),
+                }
+            )
+    return rows

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from kerascw.data.load import dataset_for, splits_for
 from kerascw.errors import DataError, KerascwError
-from kerascw.experiment.spec import Experiment, ModelSpec, Takes
+from kerascw.experiment.spec import Custom, Experiment, ModelSpec, Takes
 from kerascw.models import build_model, check_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import set_threads
@@ -77,6 +77,9 @@ def run_many(
     Interrupted, KeyboardInterrupt
         The user stopped it; all runs that were finished are kept.
     """
+    threads = trainers.threads if trainers else threads_each(jobs)
+    if any(isinstance(experiment.model, Custom) for experiment in experiments):
+        set_threads(threads)  # to check such a model is to build it, with which TensorFlow begins
     tasks = [prepare(experiment, store, data_dir) for experiment in experiments]
     if begin is not None:
         begin([task.name for task in tasks])
@@ -89,7 +92,6 @@ def run_many(
         run_many(list(sources.values()), store, **where)
     wanted = {task.name: task for task in tasks}
     kept = {name: run for name in wanted if (run := store.get(name)) is not None}
-    threads = trainers.threads if trainers else threads_each(jobs)
     missing = {n: replace(t, threads=threads) for n, t in wanted.items() if n not in kept}
     here = cluster is None and trainers is None and len(missing) == 1 and set_threads(threads)
     if watcher is not None and (here or not missing):
@@ -163,7 +165,7 @@ def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -
         layers of a warm start do not fit.
     """
     dataset = dataset_for(experiment.data, data_dir)
-    check_model(experiment.model, dataset.entry.shape)
+    check_model(*_architecture(experiment, data_dir))
     data, source = experiment.data, None
     if data.holdout is not None or data.classes is not None or data.also:
         splits_for(data, data_dir)

@@ -98,7 +98,7 @@ def train_until(
     if run is not None:
         return run
     splits = splits or split(dataset, experiment.data)
-    check_model(experiment.model, splits.train.shape)
+    check_model(experiment.model, splits.train.shape, len(splits.class_names))
     with store.claim(name) as working:
         run = store.get(name)
         if run is not None:  # another process trained it while this one waited

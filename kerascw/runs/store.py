@@ -20,7 +20,8 @@ from pydantic import ValidationError
 
 from kerascw.errors import CallError, KerascwError, choices, counted
 from kerascw.experiment.settings import one_line
-from kerascw.experiment.spec import Experiment
+from kerascw.experiment.spec import Custom, Experiment
+from kerascw.models.custom import custom_objects
 from kerascw.runs.summary import (
     FRAGMENT,
     SUMMARY,
@@ -105,7 +106,14 @@ class Run:
         import_tensorflow()
         import keras
 
-        return keras.saving.load_model(self.folder / "model.keras", compile=False)
+        file, spec = self.folder / "model.keras", self.experiment.model
+        try:
+            return keras.saving.load_model(file, custom_objects(spec), compile=False)
+        except (TypeError, ValueError) as error:
+            if not isinstance(spec, Custom):
+                raise
+            reason = str(error).strip().split("\n", 1)[0]
+            raise KerascwError(f"{file}: needs the layers of {spec.file} ({reason:.150})") from None
 
     def _repr_html_(self) -> str:
         summary = self.summary

@@ -84,13 +84,17 @@ class SeveralDevices(Device):
         return network
 
 
-def device_for(precision: str) -> Device:
-    """Return what trains here in arithmetic of this ``precision``."""
+def device_for(precision: str, *, in_layers: bool = True) -> Device:
+    """Return what trains here in arithmetic of this ``precision``.
+
+    ``in_layers`` is false of a model whose layers need not be one after the other, one input each.
+    """
     gpu, several = has_gpu(), strategy()
     if several is not None:
         return SeveralDevices(several)
     if gpu:
         return GPU()
-    if precision == "mixed_float16":  # Keras scales the loss, which a step in shards does not
+    # with mixed_float16 Keras scales the loss, which a step in shards does not
+    if precision == "mixed_float16" or not in_layers:
         return Device()
     return Processor(thread_count())
