@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerascw.experiment.spec import Experiment
+from kerascw.experiment.spec import Custom, Experiment
 
 PATTERN = "*tfevents*"
 """The names of the files that TensorBoard reads."""
@@ -73,7 +73,9 @@ class RunEvents:
         with self._writer.as_default(step=0):
             begun = hparams_pb(flat, trial, time.time() - seconds)
             tf.summary.experimental.write_raw_pb(begun.SerializeToString())
-            tf.summary.graph(_graph(model_config()))
+            # TensorBoard fails to draw a model within a model
+            if not isinstance(self.experiment.model, Custom):
+                tf.summary.graph(_graph(model_config()))
         for row in history:
             self._scalars(row)
         self._writer.flush()

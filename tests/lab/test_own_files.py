@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -202,7 +203,9 @@ def test_the_key_covers_the_text_of_the_file_and_not_its_place(folder: Path) -> 
 
 def test_a_paused_run_goes_on_bit_for_bit(folder: Path) -> None:
     experiment, digits = on_digits("own_study:make"), load_data("digits")
-    whole = run_experiment(experiment, digits, Store("whole"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        whole = run_experiment(experiment, digits, Store("whole"))
     assert train_until(1, experiment, digits, Store("paused")) is None
     paused = run_experiment(experiment, digits, Store("paused"))
     for file in ("history.csv", "predictions.npz"):
