@@ -52,7 +52,7 @@ def call(*words: str) -> Result:
         (["run", "fashion", "--sample", "--models", "/sys/x"], "--models: /sys/x cannot be"),
         (["tune", "fashion", "--runs", "/sys/x"], "--runs: /sys/x cannot be written"),
         (["report", "--all", "--runs", "/sys/x"], "--runs: /sys/x cannot be written"),
-        (["run"], "run: Missing argument 'STUDY'"),
+        (["run"], "run: Missing argument 'STUDY|FILE.py'"),
         (["run", "fashion", "--sees", "3"], "run: No such option '--sees'"),
         (["run", "fashion", "--budget", "huge"], "'huge' is not one of 'quick', 'full'"),
         (["show", "nothing"], "no runs are kept in"),
