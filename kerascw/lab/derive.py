@@ -135,7 +135,10 @@ def retrained_on_everything(run: Run, epochs: int | None = None) -> Experiment:
     epochs = epochs or run.metrics["kept_epoch"]
     if epochs is None:
         raise CallError(f"--final: run {run.name} diverged, no number of epochs was found")
-    tree["training"] |= {"epochs": epochs, "keep": "last", "patience": None}
+    # nothing is held out to evaluate before training
+    tree["training"] |= {
+        "epochs": epochs, "keep": "last", "patience": None, "evaluate_first": False,
+    }  # fmt: skip
     return Experiment.model_validate(tree)
 
 

@@ -578,7 +578,7 @@ def test_fractions_are_per_cent() -> None:
         (["--set", "seed=3"], "--set seed: use --seeds"),
         (["--set", "start.frozen=true"], "--set start.frozen: use --init"),
         (["--set", "data.holdout=none", "--set", "training.keep=last",
-          "--set", "training.patience=none"], "a learning curve needs a validation set"),
+          "--set", "training.patience=none"], "there is no validation set"),
         (["--epochs", "0"], "training.epochs: Input should be greater than 0"),
     ],
 )  # fmt: skip

@@ -301,7 +301,7 @@ def assert_study(result: Result, store: Path, name: str, seeds: int = 1) -> str:
     assert set(study.published()) <= set(named)
     measured = [row for row in rows if row["figure"].startswith("test.")]
     assert {row["seeds"] for row in measured} == {str(seeds)}
-    for caution in ("quick budget: at most", "changed: training.epochs=1"):
+    for caution in ("quick budget: at most", "changed: ", "training.epochs=1"):
         assert caution in page
         assert caution in result.output
     assert {row["verdict"] for row in rows if row["published_reported"]} == {"not comparable"}
@@ -379,7 +379,7 @@ def test_bag_variants_with_one_that_diverged(few_rows: Study, tmp_path: Path) ->
     assert result.runs["6 LR1"][0].metrics["status"] == "diverged"
     page = write_study(result, tmp_path / "page", "python -m kerascw run bag-variants")
     assert_self_contained(page.read_text())
-    assert "diverged, seed 0: a figure of epoch 1 is not finite" in page.read_text()
+    assert "diverged: seed 0: a figure of epoch 1 is not finite" in page.read_text()
     rows = table_of(tmp_path / "page")
     assert len(rows) == 6 * 6
     diverged = [row for row in rows if row["variant"] == "6 LR1"]
@@ -527,7 +527,7 @@ def test_fashion_variants_and_the_models_they_lead_to(undrawn: None, tmp_path: P
     result = call("run", "fashion-variants", "--seeds", "1", *words)
     page = assert_study(result, tmp_path, "fashion-variants")
     runs = recall("fashion-variants", Store(tmp_path)).runs
-    assert len(runs) == 8
+    assert len(runs) == 9
     final = runs[convnet_lab._FINAL][0]
     assert final.experiment.data.holdout is None
     assert final.experiment.training.epochs == convnet_lab.best_epoch(runs, "test 7") == 1
@@ -567,7 +567,7 @@ def test_a_study_of_which_everything_diverged_is_a_page_too(
     assert study.then(result.runs) == {}
     assert study.answers(result.runs) == []
     page = write_study(result, tmp_path / "page", None)
-    assert "diverged, seed 0: a figure of epoch 1 is not finite" in page.read_text()
+    assert "diverged: seed 0: a figure of epoch 1 is not finite" in page.read_text()
     for row in table_of(tmp_path / "page"):
         assert (row["seeds"], row["mean"]) == ("0", "")
 

@@ -327,4 +327,4 @@ def test_the_best_variant_is_trained_again_on_everything(tmp_path: Path) -> None
     assert (folder / "figures" / "difference per class.png").is_file()
     assert (folder / "figures" / "learning_rate.png").is_file()
     assert "moving statistics" in result.output
-    assert "What does training it on validation pictures too bring on test?" in page
+    assert "What does training it on the validation images too change on the test set?" in page
