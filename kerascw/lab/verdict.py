@@ -26,7 +26,7 @@ def figure_of(run: Run, name: str) -> float | None:
     if head:
         value = run.metrics.get("heads", {}).get(head[0], {}).get(part, {}).get(figure)
         return None if value is None else float(value)
-    if part.startswith("lowest") and run.metrics["status"] == "diverged":
+    if part.startswith(("lowest", "last_epoch")) and run.metrics["status"] == "diverged":
         return None
     if part == "lowest":
         return min((row[figure] for row in run.history if figure in row), default=None)

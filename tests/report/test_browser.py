@@ -388,7 +388,10 @@ def test_the_lines_of_a_learning_curve_are_switched_in_both_panels(
     header = elements(browser, "table[data-name='test_accuracy'] thead th")[0]
     header.find_element("css selector", "button").click()
     names = [c.text for c in elements(browser, "table[data-name='test_accuracy'] tbody th")]
-    assert names == sorted(names)
+    weights = [name.rpartition(", ") for name in names]  # 50% stands before 100%
+    assert names == [
+        "".join(parts) for parts in sorted(weights, key=lambda p: (p[0], int(p[2].rstrip("%"))))
+    ]
     assert len(names) == 4
 
 
