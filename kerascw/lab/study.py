@@ -94,12 +94,6 @@ class Study:
     # installed package brings: ``package``
     origin: Mapping[str, str] | None = None
 
-    def run(self, **options: Any) -> Any:
-        """Run it: see :func:`kerascw.run`, whose options it takes."""
-        import kerascw
-
-        return kerascw.run(self, **options)
-
     def seeds(self, budget: Budget) -> int:
         """Return the number of seeds that the study runs over by default."""
         return self.quick.seeds if budget == "quick" else self.full_seeds

@@ -164,7 +164,7 @@ def test_a_file_that_is_not_there(folder: Path) -> None:
 def test_a_study_is_made_and_run_in_python(folder: Path) -> None:
     own = on_digits("own_study:make").model_copy(update={"model": DenseNet(dense=(4,))})
     quick = kerascw.Quick(epochs=1, seeds=1)
-    result = kerascw.study("in-python", {"dense": own}, quick=quick).run(models=None)
+    result = kerascw.run(kerascw.study("in-python", {"dense": own}, quick=quick), models=None)
     assert result.run.metrics["epochs_trained"] == 1
     assert "in-python was run from Python, in no file" in last_line(call("report", "in-python"), 2)
 

@@ -344,9 +344,7 @@ def test_a_run_whose_worker_dies_twice_ends_the_study_with_one_line(tmp_path: Pa
     assert not workers_of(psutil.Process())
 
 
-@pytest.mark.xfail(
-    reason="failed once, not yet explained", strict=False
-)
+@pytest.mark.xfail(reason="failed once, not yet explained", strict=False)
 def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
     command = [
         *(sys.executable, "-m", "kerascw", "run", "bag-cnn", "--sample", "--jobs", "2"),

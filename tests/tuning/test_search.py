@@ -610,9 +610,7 @@ def test_any_kerastuner_tuner_takes_a_space(tmp_path: Path) -> None:
         model.fit(best, kept, images)
 
 
-@pytest.mark.xfail(
-    reason="one trial scored otherwise, not yet explained", strict=False
-)
+@pytest.mark.xfail(reason="one trial scored otherwise, not yet explained", strict=False)
 def test_a_cluster_trains_a_search(
     digits: str, tmp_path: Path, searched: Callable[[Oracle], SearchResult]
 ) -> None:
