@@ -344,7 +344,6 @@ def test_a_run_whose_worker_dies_twice_ends_the_study_with_one_line(tmp_path: Pa
     assert not workers_of(psutil.Process())
 
 
-@pytest.mark.xfail(reason="failed once, not yet explained", strict=False)
 def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
     command = [
         *(sys.executable, "-m", "kerascw", "run", "bag-cnn", "--sample", "--jobs", "2"),
@@ -366,7 +365,9 @@ def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on(tmp_path: Path) 
     done = len(Store(tmp_path).all())
     assert 0 < done < 4
     again = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE)
-    assert again.stderr == ""
+    assert [line.split(":")[1] for line in again.stderr.splitlines()] == [
+        " fewer than 100 training steps in all"  # the caution, and nothing else
+    ]
     assert again.returncode == 0
     assert f"4 runs, {done} kept already, {4 - done} to train, 2 at a time" in again.stdout
     runs = Store(tmp_path).all()
