@@ -21,8 +21,13 @@ from kerascw.commands.options import runs_option
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Write the table into this page, between its two marks, instead of printing it.",
 )
+@click.option(
+    "--test-only", is_flag=True, help="Only figures of the test set over three seeds or more."
+)
 @runs_option
-def command(studies: tuple[str, ...], file: Path, into: Path | None, runs: Path) -> None:
+def command(
+    studies: tuple[str, ...], file: Path, into: Path | None, test_only: bool, runs: Path
+) -> None:
     """Print the table of results, measured beside published, in Markdown.
 
     STUDIES that were run are put into the file first: by name, or by their folder's name in
@@ -43,7 +48,7 @@ def command(studies: tuple[str, ...], file: Path, into: Path | None, runs: Path)
     entries = read_results(file)
     if not entries:
         raise CallError(f"{file}: holds no results; next: python -m kerascw results STUDY")
-    table = markdown(entries)
+    table = markdown(entries, test_only)
     if into is None:
         click.echo(table, nl=False)
         return

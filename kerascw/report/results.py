@@ -102,12 +102,18 @@ def add_results(results: Sequence[StudyResult], file: Path) -> None:
     write_json(file, {"format": FORMAT, "studies": dict(sorted(entries.items()))})
 
 
-def markdown(entries: dict[str, dict[str, Any]]) -> str:
+def markdown(entries: dict[str, dict[str, Any]], test_only: bool = False) -> str:
     """Return the table in Markdown, a line for every variant and figure.
 
     Losses are left out where the variant has an accuracy or an error: they stand in the file, and
-    on the study's own page.
+    on the study's own page. ``test_only`` leaves figures of the test set over three seeds or more.
     """
+    if test_only:
+        short = {
+            label: entry | {"rows": [row for row in entry["rows"] if _is_tested(row)]}
+            for label, entry in entries.items()
+        }
+        entries = {label: entry for label, entry in short.items() if entry["rows"]}
     lines = [
         "| study | variant | figure | measured | over | published | verdict |",
         "| --- | --- | --- | ---: | --- | --- | --- |",
@@ -125,6 +131,10 @@ def markdown(entries: dict[str, dict[str, Any]]) -> str:
             lines.append("".join(f"| {cell} " if cell else "| " for cell in escaped) + "|")
             study, variant = "", row["variant"]
     return "\n".join(lines) + "\n"
+
+
+def _is_tested(row: dict[str, Any]) -> bool:
+    return row["figure"].startswith("test.") and row["interval_95"] is not None
 
 
 def _marks(entry: dict[str, Any]) -> str:

@@ -35,6 +35,19 @@ def test_the_guide_has_the_table_of_the_kept_results() -> None:
     assert call("results", "--file", str(ROOT / "docs" / "results.json")).output == table
 
 
+def test_the_readme_has_the_figures_of_the_test_set() -> None:
+    table = markdown(read_results(ROOT / "docs" / "results.json"), test_only=True)
+    assert 8 < len(table.splitlines()) < 40
+    assert f"{BEGIN}\n{table}{END}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_counts_the_printed_settings_as_the_table_does() -> None:
+    count = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8").split(" settings:")[0]
+    assert f"lists the {count.split()[-1]} settings" in (ROOT / "README.md").read_text(
+        encoding="utf-8"
+    )
+
+
 def test_kept_results_are_means_of_their_values_and_name_no_place() -> None:
     file = ROOT / "docs" / "results.json"
     rows = [row for entry in read_results(file).values() for row in entry["rows"]]
