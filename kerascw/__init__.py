@@ -37,6 +37,7 @@ __all__ = [
     "override",
     "run",
     "study",
+    "train",
 ]
 
 _LATE = {
@@ -118,20 +119,13 @@ def run(
     import warnings
 
     from kerascw.data import data_named
-    from kerascw.errors import CallError, choices
-    from kerascw.lab.plan import SHORTCUTS, planned
+    from kerascw.lab.plan import planned, settings_with
     from kerascw.lab.run import run_study
     from kerascw.report.product import Product
     from kerascw.report.study import check_pictures
     from kerascw.runs.store import Store, check_writable
     from kerascw.studies import all_studies, study_named
 
-    changes = dict(settings or {})
-    for name, value in shortcuts.items():
-        if name not in SHORTCUTS:
-            known = choices(SHORTCUTS, name)
-            raise CallError(f"{name}: no such option; choose {known}, or settings")
-        changes[SHORTCUTS[name]] = value
     plan = planned(
         study_named(study) if isinstance(study, str) else study,
         budget=budget,
@@ -142,7 +136,7 @@ def run(
         data=None if data is None else data_named(data),
         data_dir=data_dir,
         recipe=recipe,
-        settings=changes,
+        settings=settings_with(shortcuts, settings),
     )
     check_pictures(plan)
     check_writable(runs, "--runs")
@@ -160,6 +154,73 @@ def run(
     if models is not None and product.exports:
         product.export()
     return product
+
+
+def train(
+    data: Data | DataSpec,
+    *,
+    recipe: str | None = None,
+    minutes: float | None = None,
+    sample: bool = False,
+    settings: dict[str, Any] | None = None,
+    data_dir: str | Path | None = None,
+    runs: str | Path = "runs",
+    seeds: int | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    final: bool = False,
+    models: str | Path | None = "models",
+    watcher: StudyWatcher | None = None,
+    **shortcuts: Any,
+) -> Product:
+    """Train a model on a dataset of your own: this is what ``python -m kerascw train`` does.
+
+    Parameters
+    ----------
+    data : a folder, a file, a tuple of arrays or a name, as for :func:`load_data`.
+    recipe : how to train (``python -m kerascw list --recipes``); fitted to the number of images.
+    minutes : about how long to train, in place of the recipe's epochs.
+    sample, settings, ..., shortcuts : as for :func:`run`.
+
+    Returns
+    -------
+    As :func:`run`; ``.advice()`` says what the model confuses and what would help.
+
+    Raises
+    ------
+    kerascw.errors.CallError, kerascw.errors.DataError, kerascw.errors.Interrupted
+
+    Examples
+    --------
+    ``kerascw.train("flowers/", minutes=5).export("litert")``
+    """
+    from kerascw.data import data_named
+    from kerascw.lab.plan import settings_with
+    from kerascw.studies.train import training
+
+    changes = settings_with(shortcuts, settings)
+    study = training(
+        data_named(data),
+        recipe=recipe,
+        minutes=minutes,
+        sample=sample,
+        settings=changes,
+        data_dir=data_dir,
+        runs=runs,
+    )
+    return run(
+        study,
+        seeds=seeds,
+        seed=seed,
+        jobs=jobs,
+        sample=sample,
+        final=final,
+        data_dir=data_dir,
+        runs=runs,
+        models=models,
+        settings=changes,
+        watcher=watcher,
+    )
 
 
 def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:

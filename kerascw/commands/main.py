@@ -25,6 +25,7 @@ _COMMANDS = {
     "run": ("commands.run:command", "Run a study: train, evaluate, draw, export."),
     "show": ("commands.show:command", "Print a run, or list what is kept."),
     "tensorboard": ("commands.tensorboard:command", "Show runs in TensorBoard, also in training."),
+    "train": ("commands.train:command", "Train a model on images of your own."),
     "tune": ("commands.tune:tune", "Search hyperparameters with KerasTuner's oracles."),
     "verify": ("commands.verify:command", "Train a kept run anew and compare the two."),
     "zoo": ("commands.zoo:command", "Export the models that come with the repository."),

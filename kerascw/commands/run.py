@@ -1,5 +1,6 @@
 """The command ``run``: arguments, a progress view, and :func:`kerascw.run`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,12 @@ def command(
         )
     if rate := progress.rate():
         terminal.print(rate)
-    _show(result, terminal, final=options["final"], runs=options["runs"])
+    show_product(result, terminal, final=options["final"], runs=options["runs"])
 
 
-def _show(result: Any, terminal: Any, *, final: bool, runs: Path) -> None:
+def show_product(
+    result: Any, terminal: Any, *, final: bool, runs: Path, advice: Sequence[str] = ()
+) -> None:
     """Print what came of it, where its files are, and what to do next."""
     from kerascw.commands.terminal import show_run, show_study
     from kerascw.console import next_step
@@ -148,6 +151,8 @@ def _show(result: Any, terminal: Any, *, final: bool, runs: Path) -> None:
         page = result.draw_product()
         show_run(product, terminal)
         terminal.print(f"report: {page}")
+    for sentence in advice:
+        terminal.print(sentence)
     if result.exports:
         folder = result.export()
         terminal.print(f"SavedModel: {folder}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascw.data.load import data_label, dataset_for, splits_for
-from kerascw.errors import CallError, counted
+from kerascw.errors import CallError, choices, counted
 from kerascw.experiment.recipes import recipe_named
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import DataSpec, Experiment
@@ -28,6 +28,24 @@ SHORTCUTS = {
     "precision": "training.precision",
 }
 """Options that stand for one field of the experiment."""
+
+
+def settings_with(
+    shortcuts: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the settings with those that shortcuts stand for; they win.
+
+    >>> settings_with({"epochs": 3}, {"model.batch_norm": False})
+    {'model.batch_norm': False, 'training.epochs': 3}
+    """
+    changes = dict(settings or {})
+    for name, value in shortcuts.items():
+        if name not in SHORTCUTS:
+            known = choices(SHORTCUTS, name)
+            raise CallError(f"{name}: no such option; choose {known}, or settings")
+        changes[SHORTCUTS[name]] = value
+    return changes
+
 
 FINAL = ", all training data"
 """What ``final`` adds to a variant's name."""

@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from kerascw.data.load import splits_for
 from kerascw.export.run import export_run, run_label
 from kerascw.export.runtimes import Format
 from kerascw.lab.pictures import data_dir_of
 from kerascw.lab.plan import StudyResult
+from kerascw.report.advice import advice
 from kerascw.report.run import Studies, draw_run
 from kerascw.report.study import write_study
 from kerascw.runs.environment import command_line
@@ -55,6 +58,13 @@ class Product(StudyResult):
     def draw_product(self) -> Path:
         """Draw the page of the run to export, if it is missing."""
         return self._draw_if_missing(self.product)
+
+    def advice(self) -> list[str]:
+        """Say which classes the chosen run confuses most, and what would help most."""
+        run = self.product
+        splits = splits_for(run.experiment.data, self.data_dir)
+        counts = np.bincount(splits.train.labels, minlength=len(splits.class_names))
+        return advice(run.metrics, run.experiment, counts)
 
     def _draw_if_missing(self, run: Run) -> Path:
         page = run.folder / "report.html"

@@ -101,7 +101,7 @@ def study_named(name: str) -> Study:
 
 
 def study_kept(kept: Mapping[str, Any], experiments: Mapping[str, Sequence[Experiment]]) -> Study:
-    """Return the study that kept runs belong to: a named one, a file's, or a learning curve.
+    """Return the study that kept runs belong to: a named one, a file's, or one that a command made.
 
     Parameters
     ----------
@@ -116,10 +116,10 @@ def study_kept(kept: Mapping[str, Any], experiments: Mapping[str, Sequence[Exper
     name, arguments = kept["study"], kept.get("arguments")
     if arguments is not None:
         from kerascw.studies.learning_curve import learning_curve
+        from kerascw.studies.train import trained
 
-        return learning_curve(
-            name, {n: several[0] for n, several in experiments.items()}, arguments
-        )
+        made = trained if "train" in arguments else learning_curve
+        return made(name, {n: several[0] for n, several in experiments.items()}, arguments)
     if fault := origin_fault(kept):
         if not Path(kept["origin"]["file"]).is_file():
             raise CallError(f"{fault}; put it back to draw the study's page")

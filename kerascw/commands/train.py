@@ -1,0 +1,91 @@
+"""``python -m kerascw train``: a model for a dataset of one's own."""
+
+from typing import Any
+
+import click
+
+from kerascw.commands.options import (
+    AUGMENT_HELP,
+    AUGMENT_SYNTAX,
+    bad_files_option,
+    data_dir_option,
+    fit_option,
+    interruptible,
+    jobs_option,
+    models_option,
+    runs_option,
+    sample_option,
+    setting,
+    settings_option,
+    size_option,
+)
+
+
+@click.command()
+@click.argument("data", metavar="DATA")
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    help="How to train: see list --recipes.  [default: fast; for digits and the like fastest]",
+)
+@click.option(
+    "--minutes", type=float, help="About how long to train, in place of the recipe's epochs."
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=1, help="How many seeds.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="The (first) seed.")
+@jobs_option
+@click.option("--epochs", type=int, help="training.epochs")
+@click.option("--augment", metavar=AUGMENT_SYNTAX, help=f"training.augmentation, {AUGMENT_HELP}")
+@settings_option
+@click.option(
+    "--final",
+    is_flag=True,
+    help="Then train on the validation set too, for the best number of epochs, and test that.",
+)
+@size_option
+@fit_option
+@bad_files_option
+@data_dir_option
+@sample_option
+@models_option
+@runs_option
+def command(
+    data: str,
+    size: int | None,
+    fit: Any,
+    bad_files: Any,
+    settings: tuple[str, ...],
+    epochs: int | None,
+    augment: str | None,
+    **options: Any,
+) -> None:
+    """Train a model on DATA, test it, draw its report and export it.
+
+    DATA is a folder of images with a folder for each class (or train/ and test/ with such folders),
+    a .csv file of path,label[,split], an .npz file of arrays, a name of ``data list``, or
+    tfds:NAME. A validation set is held out, and a test set if there is none. Small datasets get
+    smaller batches and more epochs.
+    """
+    import kerascw
+    from kerascw.commands.run import show_product
+    from kerascw.commands.terminal import StudyProgress
+    from kerascw.console import console
+    from kerascw.data import data_named
+    from kerascw.lab.plan import SHORTCUTS
+
+    terminal = console()
+    changes: dict[str, Any] = dict(setting(text) for text in settings)
+    asked = {"epochs": epochs, "augment": augment}
+    changes |= {SHORTCUTS[name]: value for name, value in asked.items() if value is not None}
+    side = (size, size) if size else None
+    spec = data_named(data, size=side, fit=fit, bad_files=bad_files)
+    progress = StudyProgress(terminal, sample=options["sample"])
+    with interruptible(progress):
+        product = kerascw.train(spec, settings=changes, watcher=progress, **options)
+    show_product(
+        product,
+        terminal,
+        final=options["final"],
+        runs=options["runs"],
+        advice=product.advice(),
+    )

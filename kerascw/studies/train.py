@@ -1,0 +1,159 @@
+"""Train on a dataset of one's own: a recipe, fitted to how many images there are.
+
+python -m kerascw train flowers/
+python -m kerascw train images.csv --recipe best --minutes 10
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kerascw.data.load import data_label, dataset_for, splits_for
+from kerascw.errors import CallError
+from kerascw.experiment.recipes import recipe_named
+from kerascw.experiment.settings import override
+from kerascw.experiment.spec import DataSpec, Experiment
+from kerascw.lab.derive import of_sample, on_other_data
+from kerascw.lab.study import Study
+from kerascw.runs.run import file_name, run_experiment
+from kerascw.runs.store import Store, write_json
+from kerascw.runs.summary import read_json
+from kerascw.studies import fashion
+from kerascw.training.watcher import Silent
+
+SIGNS = ("digits", "mnist", "svhn", "svhn_extra")
+"""Datasets of signs, which a mirror changes: the recipe for them has no flips."""
+
+LEAST_STEPS = 1000
+"""Training steps that a recipe takes at least, however few images there are."""
+
+SMALLEST_BATCH = 8
+"""Batch norm needs some images to take a mean of."""
+
+
+def training(
+    data: DataSpec,
+    *,
+    recipe: str | None = None,
+    minutes: float | None = None,
+    sample: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    data_dir: str | Path | None = None,
+    runs: str | Path = "runs",
+) -> Study:
+    """Make the study that trains one model on ``data``.
+
+    Parameters
+    ----------
+    recipe : a name of :mod:`kerascw.experiment.recipes`; by default ``fast``, for signs
+        (:data:`SIGNS`) ``fastest``.
+    minutes : how long training may take: the rate is measured here, and the number of epochs that
+        fits is remembered under ``runs``, so that the same call continues the same run.
+    settings : of the experiment, which :func:`kerascw.run` applies again; the rate depends on them.
+
+    Raises
+    ------
+    CallError, DataError
+        An unknown recipe, minutes beside epochs, or images that cannot be read.
+    """
+    changes = dict(settings or {})
+    if minutes is not None and minutes <= 0:
+        raise CallError(f"--minutes: {minutes:g}; more than 0 are needed")
+    if minutes is not None and "training.epochs" in changes:
+        raise CallError("--minutes: chooses training.epochs; leave one of the two out")
+    name = recipe or ("fastest" if data.name in SIGNS else "fast")
+    on_data = on_other_data(fashion.recipe(), data, dataset_for(data, data_dir))
+    base = recipe_named(name).of(on_data)
+
+    def asked() -> Experiment:
+        return override(of_sample(base) if sample else base, changes)
+
+    base = fitted(base, len(splits_for(asked().data, data_dir).train))
+    if minutes is not None:
+        epochs = epochs_within(60 * minutes, asked(), Store(runs), data_dir)
+        base = override(base, {"training.epochs": epochs})
+    parts = ["train", file_name(data), name, f"{minutes:g}min" if minutes else None]
+    question = f"How well does the recipe {name} do on {data_label(data)}?"
+    return trained("-".join(filter(None, parts)), {name: base}, {"train": question})
+
+
+def trained(name: str, variants: Mapping[str, Experiment], arguments: Mapping[str, Any]) -> Study:
+    """Return the study that ``train`` ran, from what is kept of it."""
+    data = next(iter(variants.values())).data
+    return Study(
+        name=name,
+        question=arguments["train"],
+        variants=lambda: dict(variants),
+        dataset=data_label(data),
+        default_budget="full",
+        full_seeds=1,
+        figures=("validation.accuracy", "test.accuracy", "test.loss"),
+        exports=file_name(data),
+        arguments=arguments,
+    )
+
+
+def fitted(experiment: Experiment, images: int) -> Experiment:
+    """Fit batch and epochs to so many training images.
+
+    A batch is at most a tenth of them, and there are at least :data:`LEAST_STEPS` steps.
+    """
+    old = experiment.training
+    batch = min(old.batch_size, max(SMALLEST_BATCH, images // 10))
+    epochs = max(old.epochs, math.ceil(LEAST_STEPS / math.ceil(images / batch)))
+    return override(experiment, {"training.batch_size": batch, "training.epochs": epochs})
+
+
+# --- so many minutes ------------------------------------------------------------------------
+
+
+def epochs_within(
+    seconds: float, experiment: Experiment, store: Store, data_dir: str | Path | None = None
+) -> int:
+    """Return how many epochs of the experiment fit into so many seconds, at least one.
+
+    What it measures, the seconds of the start and of an epoch, is kept in the store.
+    """
+    key = experiment.model_copy(
+        update={"training": experiment.training.model_copy(update={"epochs": 1})}
+    ).key(dataset_for(experiment.data, data_dir).fingerprint)
+    file = store.folder / "rates" / f"{key}.json"
+    if not file.is_file():
+        start, epoch = _measured(experiment, data_dir)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"start_seconds": start, "epoch_seconds": epoch})
+    rate = read_json(file)
+    return max(1, int((seconds - rate["start_seconds"]) / rate["epoch_seconds"]))
+
+
+MEASURED_IMAGES = 4000
+"""Training images of the three epochs that are measured."""
+
+
+def _measured(experiment: Experiment, data_dir: str | Path | None) -> tuple[float, float]:
+    """Train three epochs on a part of the data; the first has the start in it."""
+    share = min(1.0, MEASURED_IMAGES / len(splits_for(experiment.data, data_dir).train))
+    part = share * experiment.data.fraction
+    short = override(experiment, {"training.epochs": 3, "data.fraction": part})
+    times = _Times()
+    with tempfile.TemporaryDirectory() as folder:
+        run_experiment(short, dataset_for(short.data, data_dir), Store(folder), times)
+    began, first, _, third = times.at
+    epoch = (third - first) / 2
+    return max(0.0, first - began - epoch), epoch / share
+
+
+class _Times(Silent):
+    """Notes when training began and when each epoch ended."""
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+
+    def started(self, experiment: Experiment, images: int, epochs_done: int) -> None:
+        self.at.append(time.monotonic())
+
+    def epoch(self, row: dict[str, float]) -> None:
+        self.at.append(time.monotonic())
