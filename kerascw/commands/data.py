@@ -173,7 +173,7 @@ def check(name: str, **options: Any) -> None:
     if not whole:
         raise DataError(f"{shown(dataset.location)}: {standing}")
     terminal.print(standing)
-    next_step(terminal, f"run fashion --data {_again(name, options)}")
+    next_step(terminal, f"train {_again(name, options)}")
 
 
 def _loaded(name: str, options: Mapping[str, Any]) -> Dataset:

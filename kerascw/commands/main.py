@@ -19,6 +19,7 @@ _COMMANDS = {
     "fidelity": ("commands.fidelity:command", "Print the reports' settings beside the studies'."),
     "learning-curve": ("commands.learning_curve:command", "Train on growing shares of a dataset."),
     "list": ("commands.list:command", "List the studies and the recipes."),
+    "power": ("commands.power:command", "Say how many seeds a difference needs."),
     "predict": ("commands.predict:command", "Classify images with an exported model."),
     "report": ("commands.report:command", "Draw the page of a run, study or search again."),
     "results": ("commands.results:command", "Print measured figures beside the published ones."),

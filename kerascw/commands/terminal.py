@@ -19,6 +19,7 @@ from rich.text import Text
 
 from kerascw.errors import counted
 from kerascw.experiment.spec import Experiment
+from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.folds import fold_tables, notes
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.repeats import repeat_text
@@ -296,5 +297,5 @@ def show_study(result: StudyResult, console: Console) -> None:
     console.print(f"Mean over {repeats} ± half the 95 % t-interval.")
     for note in notes(result):
         console.print(note, style="yellow")
-    for answer in study.answers(result.runs):
+    for answer in [*study.answers(result.runs), *certainty_answers(result)]:
         console.print(f"{answer.question} {answer.answer}")

@@ -32,6 +32,7 @@ class Joint:
     interval: tuple[float, float]
     over_seeds: tuple[float, float] | None  # None of fewer than three seeds
     over_images: tuple[float, float]
+    p_value: float  # two-sided, of a mean of zero, over both
 
 
 def joint_spread(scores: np.ndarray, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Joint:
@@ -76,13 +77,19 @@ def joint_spread(scores: np.ndarray, bounds: tuple[float, float] = (-math.inf, m
         return max(mean - reach, bounds[0]), min(mean + reach, bounds[1])
 
     spread = float(np.square(parts) @ (1 / freedom))
+    of_both = variance**2 / spread if spread > 0 else float(images - 1)
+    if variance > 0:
+        p_value = 2 * float(t.sf(abs(mean) / math.sqrt(variance), of_both))
+    else:
+        p_value = 1.0 if mean == 0 else 0.0
     return Joint(
         mean,
         seeds,
         images,
-        around(variance, variance**2 / spread if spread > 0 else images - 1),
+        around(variance, of_both),
         over_seeds([float(x) for x in of_seed], bounds).interval,
         around(float(np.var(of_image, ddof=1)) / images, images - 1),
+        p_value,
     )
 
 

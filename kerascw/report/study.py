@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.folds import FoldTable, fold_tables, folds_csv, notes
 from kerascw.lab.pictures import EmbeddingMap, FeatureMaps
 from kerascw.lab.plan import Plan, StudyResult
@@ -201,7 +202,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         headline=answer,
         compared=compared,
         leading=leading,
-        answers=study.answers(result.runs),
+        answers=[*study.answers(result.runs), *certainty_answers(result)],
         refused=study.refused(),
         cautions=plan.cautions,
         over=measured_over(rows),

@@ -24,7 +24,7 @@ QUICK = (
     "predict saved_models/fashion shoe.png photos/ --top 3 --format csv",
     "report --all", "report RUN", "show", "tune --list", "verify RUN",
 )  # fmt: skip
-"""What is run after ``run fashion --data flowers/``, which makes RUN and STUDY, without --open."""
+"""What is run after ``train flowers/``, which makes RUN and STUDY, without --open."""
 
 
 def commands(page: str) -> list[str]:
@@ -72,7 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_quick_commands_of_the_pages_work(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
-    trains = "run fashion --data flowers/"
+    trains = "train flowers/"
     assert trains in EVERY
     trained = CliRunner().invoke(main, shlex.split(trains))
     assert trained.exit_code == 0, trained.output

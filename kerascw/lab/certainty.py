@@ -1,0 +1,189 @@
+"""How sure a study's test accuracies and their differences are, and how many seeds would do.
+
+Noise of seeds and of test images is counted together
+(:func:`kerascw.evaluation.significance.joint_spread`), from each run's kept predictions.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kerascw.errors import CallError, counted
+from kerascw.evaluation.significance import (
+    Joint,
+    correlation_of,
+    holm,
+    joint_spread,
+    seeds_needed,
+    sign_flip_test,
+    smallest_difference,
+)
+from kerascw.evaluation.statistics import FEWEST
+from kerascw.lab.plan import StudyResult
+from kerascw.lab.study import Answer
+from kerascw.runs.store import Run
+
+LEVEL = 0.05
+
+SMALL = 0.002
+"""The difference in accuracy that the number of seeds is planned for where none is asked for."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The test accuracy of a variant minus its baseline's, paired by seed and test image."""
+
+    variant: str
+    baseline: str
+    difference: Joint
+    adjusted: float  # p-value, by Holm's method over all comparisons of the study
+    sign_flip: float  # exact p-value over the seeds alone
+    deviation: float  # standard deviation of the differences over the seeds
+    correlation: float  # of the two accuracies over the seeds; NaN where one is constant
+
+    @property
+    def smallest(self) -> float:
+        """The smallest true difference that these seeds show with a power of 80 %."""
+        return smallest_difference(self.difference.seeds, self.deviation)
+
+    def seeds(self, difference: float) -> int | None:
+        """Return how many seeds show this difference with a power of 80 %; None: over 10,000."""
+        return seeds_needed(difference, self.deviation)
+
+
+def accuracy_of(runs: Sequence[Run]) -> Joint | None:
+    """Return a variant's test accuracy with its intervals; None of a single seed, or of folds."""
+    right = _right(runs)
+    return joint_spread(np.stack(list(right.values())), (0.0, 1.0)) if len(right) > 1 else None
+
+
+def comparisons_of(result: StudyResult) -> list[Comparison]:
+    """Compare every variant with its baseline over the seeds that both have, three at least.
+
+    Variants that came out identical, as where only a number of epochs differs that neither reached,
+    are no comparison.
+    """
+    right = {name: _right(runs) for name, runs in result.runs.items()}
+    found = []
+    for name, mine in right.items():
+        baseline = result.study.base_of(name)
+        theirs = right.get(baseline or "", {})
+        seeds = [seed for seed in mine if seed in theirs and len(mine[seed]) == len(theirs[seed])]
+        if baseline is None or len(seeds) < FEWEST:
+            continue
+        tables = np.stack([[mine[seed], theirs[seed]] for seed in seeds]).astype(np.int8)
+        apart = tables[:, 0] - tables[:, 1]
+        if not apart.any():
+            continue
+        by_seed = apart.mean(axis=1)
+        pairs = [(float(a), float(b)) for a, b in tables.mean(axis=2)]
+        found.append((name, baseline, joint_spread(apart, (-1.0, 1.0)), by_seed, pairs))
+    adjusted = holm([joint.p_value for _, _, joint, _, _ in found])
+    return [
+        Comparison(
+            name,
+            baseline,
+            joint,
+            p,
+            sign_flip_test([float(value) for value in by_seed]),
+            float(np.std(by_seed, ddof=1)),
+            correlation_of(pairs),
+        )
+        for (name, baseline, joint, by_seed, pairs), p in zip(found, adjusted, strict=True)
+    ]
+
+
+def _right(runs: Sequence[Run]) -> Mapping[int, np.ndarray]:
+    """Return, by seed, which test images each classifier is right about: bool ``[images]``."""
+    found: dict[int, np.ndarray] = {}
+    for run in runs:
+        if run.experiment.fold is not None or "confusion" not in run.metrics.get("test", {}):
+            continue
+        with np.load(run.folder / "predictions.npz") as file:
+            found[run.experiment.seed] = (
+                file["test_probabilities"].argmax(axis=1) == file["test_labels"]
+            )
+    return found
+
+
+# --- in words -------------------------------------------------------------------------------
+
+
+def certainty_answers(result: StudyResult) -> list[Answer]:
+    """Say how sure the chosen variant's test accuracy and the differences are."""
+    return [*_how_sure(result), *_many(comparisons := comparisons_of(result)), *_seeds(comparisons)]
+
+
+def _how_sure(result: StudyResult) -> list[Answer]:
+    chosen = next(name for name, runs in result.runs.items() if result.run in runs)
+    joint = accuracy_of(result.runs[chosen])
+    if joint is None or joint.over_seeds is None:
+        return []
+    return [
+        Answer(
+            f"How sure is the test accuracy of {chosen}?",
+            f"{joint.mean:.4f} (95 % CI {_range(joint.interval)} over seeds and test images "
+            f"together; over the {joint.seeds} seeds alone {_range(joint.over_seeds)}, over the "
+            f"{joint.images:,} test images alone {_range(joint.over_images)}).",
+        )
+    ]
+
+
+def _many(comparisons: Sequence[Comparison]) -> list[Answer]:
+    if not comparisons:
+        return []
+    n = len(comparisons)
+    alone = [each for each in comparisons if each.difference.p_value < LEVEL]
+    sure = [each for each in alone if each.adjusted < LEVEL]
+    names = "; ".join(
+        f"{each.variant} minus {each.baseline} {each.difference.mean:+.4f} "
+        f"({_range(each.difference.interval, '+')})"
+        for each in sure
+    )
+    seeds = min(each.difference.seeds for each in comparisons)
+    return [
+        Answer(
+            "Which differences in test accuracy are significant, over seeds and test images?",
+            f"{counted(n, 'comparison')} to a baseline: {len(alone)} significant at 95 % by "
+            f"{'itself' if n == 1 else 'themselves'}, {len(sure)} after Holm's adjustment for "
+            f"{counted(n, 'comparison')}{': ' + names if names else ''}. An exact sign-flip test "
+            f"over {seeds} seeds alone reaches p = {2 ** (1 - seeds):.3g} at best.",
+        )
+    ]
+
+
+def _seeds(comparisons: Sequence[Comparison]) -> list[Answer]:
+    if not comparisons:
+        return []
+    middle = sorted(comparisons, key=lambda each: each.deviation)[len(comparisons) // 2]
+    needed = middle.seeds(SMALL)
+    of_all = "" if len(comparisons) == 1 else ", the median comparison"
+    return [
+        Answer(
+            "How many seeds are enough?",
+            f"With {middle.difference.seeds} seeds, a true difference of {middle.smallest:.4f} in "
+            f"test accuracy is found with a power of 80 % ({middle.variant}{of_all}; standard "
+            f"deviation of the paired differences {middle.deviation:.4f}); one of {SMALL} needs "
+            f"{'more than 10,000' if needed is None else needed}.",
+        )
+    ]
+
+
+def _range(interval: tuple[float, float], sign: str = "") -> str:
+    low, high = interval
+    return f"{low:{sign}.4f} to {high:{sign}.4f}"
+
+
+def check_comparable(result: StudyResult) -> list[Comparison]:
+    """Return the comparisons, or raise a :class:`CallError` that says why there are none."""
+    comparisons = comparisons_of(result)
+    if not comparisons:
+        name = result.plan.label
+        raise CallError(
+            f"study {name}: no variant has a baseline and {FEWEST} seeds in common with it, scored "
+            "on one test set; run it with --seeds 3 or more"
+        )
+    assert all(math.isfinite(each.deviation) for each in comparisons)
+    return comparisons

@@ -1,0 +1,83 @@
+"""How sure a study's test accuracies are: from kept predictions to sentences and ``power``."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import kerascw
+from kerascw.commands.main import main
+from kerascw.evaluation.significance import joint_spread, seeds_needed
+from kerascw.lab.certainty import accuracy_of, certainty_answers, comparisons_of
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> kerascw.run:
+    """Digits over three seeds, an epoch each."""
+    folder = tmp_path_factory.mktemp("sure") / "runs"
+    return kerascw.run("digits", epochs=1, seeds=3, runs=folder, models=None)
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, [*words])
+
+
+def right(run) -> np.ndarray:
+    with np.load(run.folder / "predictions.npz") as file:
+        return file["test_probabilities"].argmax(axis=1) == file["test_labels"]
+
+
+def test_a_comparison_is_that_of_the_kept_predictions(product) -> None:
+    (found,) = comparisons_of(product)
+    assert (found.variant, found.baseline) == ("convnet", "mlp")
+    tables = [np.stack([right(run) for run in product.runs[name]]) for name in ("convnet", "mlp")]
+    apart = tables[0].astype(float) - tables[1]
+    assert found.difference == joint_spread(apart, (-1.0, 1.0))
+    assert found.adjusted == found.difference.p_value  # of one comparison
+    by_seed = apart.mean(axis=1)
+    assert found.deviation == pytest.approx(by_seed.std(ddof=1))
+    assert found.seeds(0.01) == seeds_needed(0.01, found.deviation)
+    assert found.sign_flip in (0.25, 0.5, 0.75, 1.0)  # of the eight ways to set three signs
+
+
+def test_a_variants_interval_is_within_the_bounds(product) -> None:
+    joint = accuracy_of(product.runs["mlp"])
+    accuracies = [run.metrics["test"]["accuracy"] for run in product.runs["mlp"]]
+    assert joint.mean == pytest.approx(np.mean(accuracies))
+    assert 0 <= joint.interval[0] < joint.mean < joint.interval[1] <= 1
+    assert accuracy_of(product.runs["mlp"][:1]) is None
+
+
+def test_pages_and_terminal_say_it(product) -> None:
+    questions = [answer.question for answer in certainty_answers(product)]
+    assert questions[-1] == "How many seeds are enough?"
+    page = product.report().read_text(encoding="utf-8")
+    assert all(question in page for question in questions)
+    assert "447 test images alone" in page
+
+
+def test_power_is_a_table(product) -> None:
+    runs = str(product.run.folder.parent)
+    shown = call("power", product.plan.label, "--difference", "0.05", "--runs", runs)
+    assert shown.exit_code == 0, shown.output
+    (found,) = comparisons_of(product)
+    (line,) = [line for line in shown.output.splitlines() if "convnet minus mlp" in line]
+    assert line.split()[-1] == f"{found.seeds(0.05):,}"
+    assert call("power", product.plan.label, "--difference", "2", "--runs", runs).exit_code == 2
+
+
+def test_power_of_too_few_seeds_is_refused(tmp_path: Path) -> None:
+    kerascw.run("digits", epochs=1, seeds=1, runs=tmp_path, models=None)
+    (label,) = (folder.name for folder in (tmp_path / "studies").iterdir())
+    refused = call("power", label, "--runs", str(tmp_path))
+    assert refused.exit_code == 2
+    assert "run it with --seeds 3 or more" in refused.stderr
+
+
+def test_a_p_value_is_below_five_percent_where_the_interval_excludes_zero() -> None:
+    random = np.random.default_rng(0)
+    for shift in np.linspace(0, 0.3, 16):
+        joint = joint_spread(random.normal(shift, 1, (5, 200)))
+        low, high = joint.interval
+        assert (joint.p_value < 0.05) == (low > 0 or high < 0)
