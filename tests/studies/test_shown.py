@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from scipy.io import savemat
 
 from kerascw.commands.main import main
 from kerascw.data import load_data
@@ -58,6 +59,26 @@ def test_channels_keep_the_pixels_of_their_colour() -> None:
     drawn = [axes.images[0].get_array() for axes in figure.axes]
     assert [int(channel.max()) for channel in drawn] == [0, 200, 0]
     assert figure.get_suptitle() == "label: 7"
+
+
+def test_svhn_shows_a_training_image_in_its_channels(tmp_path: Path) -> None:
+    """On generated files of the official layout: the real ones are not to be had everywhere."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", 80), ("test", 20)):
+        held = {
+            "X": random.integers(0, 256, (32, 32, 3, count), np.uint8),
+            "y": (np.arange(count) % 10 + 1).astype(np.uint8)[:, None],
+        }
+        savemat(tmp_path / f"{part}_32x32.mat", held)
+    runs = tmp_path / "runs"
+    words = ["run", "svhn", "--data-dir", str(tmp_path), "--epochs", "1", "--runs", str(runs)]
+    small = ["--set", "data.holdout.count=20", "--models", str(tmp_path / "models")]
+    done = CliRunner().invoke(main, [*words, *small, "--set", "pictures.image=3"])
+    assert done.exit_code == 0, done.output
+    (folder,) = (runs / "studies").iterdir()
+    assert (folder / "figures" / "channels.png").is_file()
+    said = "training image 3 as its red, green and blue channels; its label is "
+    assert said in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_one_image_with_a_colour_bar(tmp_path: Path) -> None:
