@@ -22,13 +22,12 @@ from typing import Any
 import psutil
 from harness import machine, numbers, options, save, seconds_of
 
-from kerascw.commands.terminal import images_trained
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment, Holdout
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import have_threads
 from kerascw.runs.many import run_many
-from kerascw.runs.store import Store
+from kerascw.runs.store import Run, Store
 from kerascw.studies import study_named
 from kerascw.studies.bag_learning import pretraining
 
@@ -39,6 +38,12 @@ LONG_EPOCHS = 20  # of 24,975 images
 def least(work: Callable[[], object], times: int) -> float:
     """Time a call several times; return the least seconds."""
     return min(seconds_of(work) for _ in range(times))
+
+
+def images_trained(run: Run) -> int:
+    """Count the images that a run's training saw, each once an epoch."""
+    examples: int = run.metrics.get("train", {}).get("examples", 0)
+    return examples * int(run.metrics["epochs_trained"])
 
 
 def convnet() -> Experiment:

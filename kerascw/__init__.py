@@ -124,7 +124,7 @@ def run(
     from kerascw.report.product import Product
     from kerascw.report.study import check_pictures
     from kerascw.runs.store import Store, check_writable
-    from kerascw.studies import all_studies, study_named
+    from kerascw.studies import study_named
 
     plan = planned(
         study_named(study) if isinstance(study, str) else study,
@@ -148,8 +148,7 @@ def run(
     result = run_study(
         plan, store, data_dir=data_dir, final=final, jobs=jobs, cluster=cluster, watcher=watcher
     )
-    catalogue = all_studies() | {plan.study.name: plan.study}
-    product = Product(plan, result.runs, data_dir, models or "models", catalogue)
+    product = Product(plan, result.runs, data_dir, models or "models")
     product.report()
     if models is not None and product.exports:
         product.export()

@@ -10,7 +10,18 @@ import altair as alt
 from kerascw.evaluation.hyperparameters import Axis, value_text
 from kerascw.evaluation.importance import Importance
 from kerascw.report import charts
-from kerascw.report.charts import BLUE, GREEN, GREY, INK, ORANGE, SKY, Chart, Dot, Series, short
+from kerascw.report.chart_parts import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    SKY,
+    Chart,
+    Dot,
+    Series,
+    short,
+)
 from kerascw.report.page import plainly
 from tuning.records import SearchResult, TrialRecord
 from tuning.text import spread_of

@@ -65,11 +65,10 @@ def write_search(result: SearchResult, folder: Path, command: str | None = None)
 
     The page is written last, so that one that is there has its files beside it; it is returned.
     """
-    from kerascw.report.figure_files import clear_figures, write_figures
+    from kerascw.report.figure_files import write_figures
     from tuning import figures
 
     axes, estimate, runs = space_axes(result), importance_of(result), tested(result)
-    clear_figures(folder / "figures")
     shown = write_figures(figures.drawn(result, axes, estimate), folder / "figures")
     trials, finalists = trials_table(result, axes), finalists_table(result)
     published = published_table(result, runs)

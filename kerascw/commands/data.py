@@ -2,25 +2,30 @@
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from rich import box
 from rich.table import Table
 
 from kerascw.commands.options import (
     AUGMENT_HELP,
     AUGMENT_SYNTAX,
-    bad_files_option,
     data_dir_option,
-    fit_option,
-    sample_option,
-    size_option,
+    dataset_options,
 )
 from kerascw.console import console, next_step
-from kerascw.data import CATALOG, Dataset, data_named, load_for
+from kerascw.data import (
+    CATALOG,
+    Dataset,
+    data_named,
+    load_for,
+    mean_and_deviation,
+    pixel_histogram,
+)
 from kerascw.data.layout import sides
 from kerascw.data.names import shown
 from kerascw.data.sources import locate, remedies
@@ -61,16 +66,12 @@ def list_datasets(data_dir: Path | None) -> None:
     next_step(terminal, "data show NAME")
 
 
-def _own_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a dataset to a command."""
-    options = (data_dir_option, sample_option, size_option, fit_option, bad_files_option)
-    for option in reversed(options):
-        command = option(command)
-    return click.argument("name", metavar="NAME|PATH|tfds:NAME")(command)
+_name_argument = click.argument("name", metavar="NAME|PATH|tfds:NAME")
 
 
 @data.command()
-@_own_options
+@_name_argument
+@dataset_options
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -90,8 +91,8 @@ def show(
     name: str, output: Path | None, image: int | None, augment: str | None, **options: Any
 ) -> None:
     """Print figures of a dataset, and draw ten images of every class."""
-    # here and not above, for list: they import Matplotlib
-    from kerascw.report.figures import draw_augmented, draw_grid, draw_image
+    # here and not above, for list: it imports Matplotlib
+    from kerascw.report import figures
 
     specs = None if augment is None else augmentation_named(augment)
     dataset = _loaded(name, options)
@@ -105,53 +106,52 @@ def show(
     suffix = "-sample" if dataset.source == "sample" else ""
     stem = re.sub(r"[^\w.]+", "_", dataset.title) if dataset.entry.name == "folder" else name
     file = output or Path("runs", "data", f"{stem}{suffix}.png")
-    drawn = {"images": file}
-    try:
-        draw_grid(dataset, file)
-        if image is not None:
-            drawn[f"image {image}"] = file.with_name(f"{file.stem}-{image}.png")
-            draw_image(dataset, image, drawn[f"image {image}"])
-        if specs is not None:
-            import_tensorflow()
-            drawn["augmented images"] = file.with_name(f"{file.stem}-augmented.png")
-            draw_augmented(dataset, specs, drawn["augmented images"])
-    except OSError as error:
-        raise KerascwError(f"--output: {file} cannot be written ({error.strerror})") from None
-    for what, where in drawn.items():
-        terminal.print(f"{what}: {where}")
+    drawn = {"images": (file, figures.first_images(dataset))}
+    if image is not None:
+        place = file.with_name(f"{file.stem}-{image}.png")
+        drawn[f"image {image}"] = place, figures.image_with_bar(dataset, image)
+    if specs is not None:
+        import_tensorflow()
+        place = file.with_name(f"{file.stem}-augmented.png")
+        drawn["augmented images"] = place, figures.augmented(dataset, specs)
+    for what, (place, figure) in drawn.items():
+        try:
+            figures.save_png(figure, place)
+        except OSError as error:
+            raise KerascwError(f"--output: {place} cannot be written ({error.strerror})") from None
+        terminal.print(f"{what}: {place}")
     next_step(terminal, f"data check {_again(name, options)}")
 
 
 def _tables(dataset: Dataset) -> tuple[Table, Table, Table]:
     """Tabulate a dataset's figures, the balance of its classes, and its hashes."""
-    from kerascw.report.figures import summarize
-
-    class_names = dataset.entry.class_names
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     parts = {name: part for name, part in splits.items() if part is not None}
-    summaries = [summarize(part, len(class_names)) for part in parts.values()]
-    facts = _table("", *parts)
-    facts.add_row("images", *(f"{len(part):,}" for part in parts.values()))
-    facts.add_row("shape", *(sides(part.shape) for part in parts.values()))
-    facts.add_row("type", *(str(part.images.dtype) for part in parts.values()))
-    facts.add_row("pixel range", *(f"{part.lowest} to {part.highest}" for part in summaries))
-    facts.add_row("mean", *(_of_255(part.mean) for part in summaries))
-    facts.add_row("standard deviation", *(_of_255(part.standard_deviation) for part in summaries))
-    balance = _table("class", "name", *parts)
-    for label, class_name in enumerate(class_names):
-        counts = [
-            f"{summary.class_counts[label]:,} ({summary.class_counts[label] / len(part):.1%})"
-            for summary, part in zip(summaries, parts.values(), strict=True)
-        ]
-        balance.add_row(str(label), class_name, *counts)
+    facts, balance = _table("", *parts), _table("class", "name", *parts)
     hashes = _table("array", "sha256")
+    columns, shares = [], []
+    for part in parts.values():
+        values = np.flatnonzero(pixel_histogram(part.images))
+        columns.append([
+            f"{len(part):,}", sides(part.shape), str(part.images.dtype),
+            f"{values[0]} to {values[-1]}",
+            *(f"{v:.2f} ({v / 255:.4f} of 255)" for v in mean_and_deviation(part.images)),
+        ])  # fmt: skip
+        counts = np.bincount(part.labels, minlength=len(dataset.entry.class_names)).tolist()
+        shares.append([f"{count:,} ({count / len(part):.1%})" for count in counts])
+    names = ("images", "shape", "type", "pixel range", "mean", "standard deviation")
+    for row in zip(names, *columns, strict=True):
+        facts.add_row(*row)
+    for label, row in enumerate(zip(dataset.entry.class_names, *shares, strict=True)):
+        balance.add_row(str(label), *row)
     for array, digest in dataset.sha256.items():
         hashes.add_row(array, digest)
     return facts, balance, hashes
 
 
 @data.command()
-@_own_options
+@_name_argument
+@dataset_options
 def check(name: str, **options: Any) -> None:
     """Compare a dataset with the published one, by SHA-256 of the decoded arrays.
 
@@ -199,36 +199,27 @@ def _expected(dataset: Dataset) -> tuple[str, ...]:
 
 def _standing(dataset: Dataset) -> tuple[bool, str]:
     """Return whether these may be the published images, and a line that says what they are."""
-    title, left_out = dataset.entry.title, dataset.left_out
-    expected = _expected(dataset)
-    is_sample = dataset.source == "sample"
+    title, left_out, expected = dataset.entry.title, dataset.left_out, _expected(dataset)
     if dataset.entry.name == "folder":
-        if not left_out:
-            return True, "your own images, none left out"
         more = f" and {len(left_out) - 10:,} more" if len(left_out) > 10 else ""
-        named = ", ".join(left_out[:10])
-        return True, f"your own images; {len(left_out):,} left out: {named}{more}"
+        named = f"{len(left_out):,} left out: {', '.join(left_out[:10])}{more}"
+        return True, f"your own images{f'; {named}' if left_out else ', none left out'}"
     if not expected:
-        match dataset.official_files:
-            case True:
-                return True, f"the published {title}, by the MD5 of its files"
-            case False:
-                return False, f"not the published {title}, by the MD5 of its files"
-            case None:
-                known = f"no published hashes of {title} are known to compare these with"
-                return True, f"whole; {known}"
-    different = [
-        array
-        for (array, digest), published in zip(dataset.sha256.items(), expected, strict=True)
-        if digest != published
-    ]
-    if not different and is_sample:
-        return True, f"the bundled sample of {title}, unaltered"
+        return {
+            True: (True, f"the published {title}, by the MD5 of its files"),
+            False: (False, f"not the published {title}, by the MD5 of its files"),
+            None: (True, f"whole; no published hashes of {title} are known to compare these with"),
+        }[dataset.official_files]
+    what = f"published {title}"
+    if dataset.source == "sample":
+        what = f"bundled sample of {title}"
+    pairs = zip(dataset.sha256.items(), expected, strict=True)
+    different = [array for (array, digest), published in pairs if digest != published]
     if not different:
-        return True, f"the published {title}, byte for byte"
+        how = "unaltered" if dataset.source == "sample" else "byte for byte"
+        return True, f"the {what}, {how}"
     if dataset.is_reordered:
         return True, f"the published {title}: same images and labels, other order"
-    what = f"bundled sample of {title}" if is_sample else f"published {title}"
     counts = f"{len(dataset.train):,} and {len(dataset.test):,} images"
     return False, f"not the {what} ({', '.join(different)} differ; {counts})"
 
@@ -237,10 +228,6 @@ def _heading(dataset: Dataset) -> str:
     if dataset.source == "sample":
         return f"{dataset.title}: {dataset.location}"
     return f"{dataset.title}, {dataset.source}: {shown(dataset.location)}"
-
-
-def _of_255(value: float) -> str:
-    return f"{value:.2f} ({value / 255:.4f} of 255)"
 
 
 def _table(*columns: str) -> Table:

@@ -9,16 +9,12 @@ from typing import Any
 import click
 
 from kerascw.commands.options import (
-    bad_files_option,
-    data_dir_option,
-    fit_option,
+    dataset_options,
     interruptible,
     jobs_option,
     runs_option,
-    sample_option,
     setting,
     settings_option,
-    size_option,
 )
 from kerascw.errors import CallError
 
@@ -52,14 +48,8 @@ _RESERVED = {"data.fraction": "--fractions", "seed": "--seeds", "start": "--init
 @click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True)
 @jobs_option
 @click.option("--epochs", type=int, help="training.epochs")
-@click.option("--batch-size", type=int, help="training.batch_size")
-@click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
 @settings_option
-@size_option
-@fit_option
-@bad_files_option
-@data_dir_option
-@sample_option
+@dataset_options
 @runs_option
 def command(
     dataset: str,
@@ -72,8 +62,6 @@ def command(
     data_dir: Path | None,
     runs: Path,
     epochs: int | None,
-    batch_size: int | None,
-    learning_rate: float | None,
     **options: Any,
 ) -> None:
     """Train a model on growing parts of a dataset, from one or more initial weights, over seeds.
@@ -85,15 +73,13 @@ def command(
     from kerascw.commands.terminal import StudyProgress, show_study
     from kerascw.console import console, next_step
     from kerascw.data import data_named
-    from kerascw.lab.plan import SHORTCUTS
     from kerascw.lab.run import run_study
     from kerascw.report.product import Product
     from kerascw.runs.store import Store, check_writable
     from kerascw.studies import all_studies
     from kerascw.studies.learning_curve import Call, planned_curve
 
-    asked = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    changes: dict[str, Any] = {SHORTCUTS[k]: v for k, v in asked.items() if v is not None}
+    changes: dict[str, Any] = {} if epochs is None else {"training.epochs": epochs}
     changes |= dict(setting(text) for text in settings)
     for path in changes:
         if (option := _RESERVED.get(path) or _RESERVED.get(path.partition(".")[0])) is not None:
@@ -108,9 +94,7 @@ def command(
     progress = StudyProgress(terminal, sample=plan.sample)
     with interruptible(progress):
         result = run_study(plan, store, data_dir=data_dir, jobs=jobs, watcher=progress)
-    if rate := progress.rate():
-        terminal.print(rate)
-    product = Product(plan, result.runs, data_dir, studies=studies)
+    product = Product(plan, result.runs, data_dir)
     page = product.report()
     show_study(product, terminal)
     terminal.print(f"study report: {page}")

@@ -56,6 +56,15 @@ bad_files_option = click.option(
     show_default=True,
     help="Your images: what to do about files that cannot be read.",
 )
+
+
+def dataset_options(command: Any) -> Any:
+    """Add the options of a dataset: its folder or its sample, and how one's own images are read."""
+    for option in (sample_option, data_dir_option, bad_files_option, fit_option, size_option):
+        command = option(command)
+    return command
+
+
 AUGMENT_SYNTAX = "KIND[:VALUE...],..."
 AUGMENT_HELP = (
     "such as flip:0.25,shift:2. Kinds: flip, brightness, contrast, autocontrast, solarize, shift, "

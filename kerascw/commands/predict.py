@@ -1,10 +1,8 @@
 """The predict command: images in, labels out. Importing this is quick: ``--help`` reads it."""
 
-import csv
 import json
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -53,22 +51,14 @@ def _write_json(answers: list[Answer]) -> None:
 
 
 def _write_csv(answers: list[Answer]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["file", "rank", "class_id", "label", "probability"])
-    for answer in answers:
-        for rank, guess in enumerate(answer["predictions"], start=1):
-            class_id, label, probability = guess.values()
-            writer.writerow([_cell(answer["file"]), rank, class_id, _cell(label), probability])
+    from kerascw.lab.sheet import sheet
 
-
-def _cell(text: str) -> str:
-    """Escape a CSV cell that a spreadsheet would run as a formula, and what would not print.
-
-    >>> _cell("=1+1"), _cell("-")
-    ("'=1+1", '-')
-    """
-    formula = text[:1] in ("=", "+", "-", "@") and text != "-"  # - is standard input
-    return f"'{printable(text)}" if formula else printable(text)
+    rows = [
+        [answer["file"], rank, *guess.values()]
+        for answer in answers
+        for rank, guess in enumerate(answer["predictions"], start=1)
+    ]
+    click.echo(sheet([["file", "rank", "class_id", "label", "probability"], *rows]), nl=False)
 
 
 WRITERS: dict[str, Callable[[list[Answer]], None]] = {

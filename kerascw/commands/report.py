@@ -99,11 +99,10 @@ def draw(
     from kerascw.data.load import splits_for
     from kerascw.lab.pictures import data_dir_of
     from kerascw.report.run import draw_run
-    from kerascw.studies import all_studies
 
     run = store.find(name)
     splits = splits_for(run.experiment.data, data_dir_of(run, data_dir))
-    return "report", draw_run(run, splits, all_studies())
+    return "report", draw_run(run, splits)
 
 
 def _draw_study(name: str, store: "Store", data_dir: Path | None, settings: Any) -> Path:

@@ -9,18 +9,14 @@ import click
 from kerascw.commands.options import (
     AUGMENT_HELP,
     AUGMENT_SYNTAX,
-    bad_files_option,
-    data_dir_option,
     data_option,
-    fit_option,
+    dataset_options,
     interruptible,
     jobs_option,
     models_option,
     runs_option,
-    sample_option,
     setting,
     settings_option,
-    size_option,
 )
 from kerascw.errors import CallError
 from kerascw.training.devices import VARIABLE as DEVICES
@@ -73,11 +69,7 @@ from kerascw.training.devices import VARIABLE as DEVICES
     help="Then train on the validation set too, for the best number of epochs, and test that.",
 )
 @data_option
-@size_option
-@fit_option
-@bad_files_option
-@data_dir_option
-@sample_option
+@dataset_options
 @click.option(
     "--or-sample", is_flag=True, help="Use the bundled sample if no source has the dataset."
 )
@@ -127,8 +119,6 @@ def command(
         result = kerascw.run(
             chosen, settings=dict(setting(text) for text in settings), watcher=progress, **options
         )
-    if rate := progress.rate():
-        terminal.print(rate)
     show_product(result, terminal, final=options["final"], runs=options["runs"])
 
 

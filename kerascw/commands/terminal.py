@@ -1,21 +1,11 @@
 """What a terminal shows: progress while training, tables of kept runs and studies."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
 from kerascw.errors import counted
 from kerascw.experiment.spec import Experiment
@@ -36,45 +26,33 @@ from kerascw.report.tables import count, number
 from kerascw.runs.store import Run
 
 
-class _Rate(ProgressColumn):
-    """Images per second of this sitting."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f} images/s" if task.speed else "", style="cyan")
-
-
 class TrainingProgress:
-    """A bar with rate and time left, and a line for every epoch; lines alone where piped."""
+    """A bar with the time left, and a line for every epoch; lines alone where piped."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._bar = self._new_bar()
         self._images = self._epochs = 0
         self._since = time.monotonic()
 
-    def _begin_bar(
-        self, columns: Sequence[ProgressColumn], *, seconds: float, total: int, **task: Any
-    ) -> None:
-        """Show a bar, whose time left is estimated from the last ``seconds``."""
-        if not self._console.is_terminal:
-            return
-        self._bar = Progress(
-            *columns, TimeRemainingColumn(elapsed_when_finished=True),
-            console=self._console, speed_estimate_period=seconds, transient=True,
+    def _new_bar(self, text: str = "", **task: Any) -> Progress:
+        bar = Progress(
+            TextColumn(text), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True),
+            console=self._console, speed_estimate_period=600, transient=True,
+            disable=not self._console.is_terminal,
         )  # fmt: skip
-        self._task = self._bar.add_task("", total=total, **task)
-        self._bar.start()
+        if task:
+            bar.add_task("", **task)
+            bar.start()
+        return bar
 
     def _move_bar(self, **task: Any) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, **task)
+        for task_id in self._bar.task_ids:
+            self._bar.update(task_id, **task)
 
     def stop(self) -> None:
         """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self._bar.stop()
 
     def started(self, experiment: Experiment, images: int, epochs_done: int) -> None:
         """Show what begins, and the bar."""
@@ -87,11 +65,8 @@ class TrainingProgress:
             f"{counted(images, 'image')}, {counted(self._epochs, 'epoch')}{going_on}",
         )
         self._since = time.monotonic()
-        epoch = TextColumn("epoch {task.fields[epoch]}/" + str(self._epochs))
-        percent = TextColumn("{task.percentage:>3.0f} %")
-        self._begin_bar(
-            [epoch, BarColumn(), percent, _Rate()],
-            seconds=30,
+        self._bar = self._new_bar(
+            "epoch {task.fields[epoch]}/" + str(self._epochs) + " {task.percentage:>3.0f} %",
             total=images * self._epochs,
             completed=images * epochs_done,
             epoch=min(epochs_done + 1, self._epochs),
@@ -187,13 +162,12 @@ class StudyProgress(TrainingProgress):
         super().__init__(console)
         self._sample = sample
         self._total = self._done = self._jobs = 0
-        self._images_trained = 0
-        self._began: float | None = None  # of the first round, where there are several
 
     def planned(self, runs: int, kept: int, jobs: int) -> None:
         """Show how much there is to do."""
         self.stop()
-        if self._sample and self._began is None:
+        if self._sample:
+            self._sample = False  # it is said once, where there are several rounds
             self._console.print("bundled sample, not the dataset", style="bold yellow reverse")
             self._console.print(
                 "6,000 training and 1,000 test images: the figures do not compare with published "
@@ -201,28 +175,19 @@ class StudyProgress(TrainingProgress):
                 style="yellow",
             )
         self._total, self._done, self._jobs = runs, kept, jobs
-        self._since = time.monotonic()
-        self._began = self._began or self._since
         missing = runs - kept
         if runs > 1:
             already = f", {kept} kept already" if kept else ""
             self._console.print(f"{runs} runs{already}, {missing} to train, {jobs} at a time")
         if missing > 1:
-            done = TextColumn("{task.completed}/{task.total} runs")
-            state = TextColumn("{task.fields[state]}")
-            columns = [done, BarColumn(), state]
-            self._begin_bar(columns, seconds=600, total=runs, completed=kept, state=self._state())
-
-    def _state(self) -> str:
-        left = self._total - self._done
-        running = min(self._jobs, left)
-        return f"{self._done} done, {running} running, {left - running} left"
+            text = "{task.completed}/{task.total} runs, {task.fields[running]} running"
+            running = min(jobs, missing)
+            self._bar = self._new_bar(text, total=runs, completed=kept, running=running)
 
     def finished(self, run: Run) -> None:
         """Print the run's line and move the bar."""
         self._done += 1
         metrics = run.metrics
-        self._images_trained += images_trained(run)
         # a run that has weights and no test figures was trained on the test set
         split = "test" if "test" in metrics else "train"
         scores = metrics.get(split)
@@ -237,25 +202,10 @@ class StudyProgress(TrainingProgress):
             f"{counted(metrics['epochs_trained'], 'epoch')}, {figures}, "
             f"{run.environment['training_seconds']:.1f} s"
         )
-        self._move_bar(completed=self._done, state=self._state())
+        running = min(self._jobs, self._total - self._done)
+        self._move_bar(completed=self._done, running=running)
         if self._done == self._total:
             self.stop()
-
-    def rate(self) -> str | None:
-        """Describe how fast all runs were trained together; None if nothing was."""
-        if self._began is None or not self._images_trained:
-            return None
-        seconds = time.monotonic() - self._began
-        return (
-            f"{self._images_trained:,} images trained in {seconds:,.0f} s: "
-            f"{self._images_trained / seconds:,.0f} a second, start-up and scoring included"
-        )
-
-
-def images_trained(run: Run) -> int:
-    """Count the images that a run's training saw, each once an epoch."""
-    examples: int = run.metrics.get("train", {}).get("examples", 0)
-    return examples * int(run.metrics["epochs_trained"])
 
 
 def show_study(result: StudyResult, console: Console) -> None:

@@ -7,17 +7,13 @@ import click
 from kerascw.commands.options import (
     AUGMENT_HELP,
     AUGMENT_SYNTAX,
-    bad_files_option,
-    data_dir_option,
-    fit_option,
+    dataset_options,
     interruptible,
     jobs_option,
     models_option,
     runs_option,
-    sample_option,
     setting,
     settings_option,
-    size_option,
 )
 
 
@@ -42,11 +38,7 @@ from kerascw.commands.options import (
     is_flag=True,
     help="Then train on the validation set too, for the best number of epochs, and test that.",
 )
-@size_option
-@fit_option
-@bad_files_option
-@data_dir_option
-@sample_option
+@dataset_options
 @models_option
 @runs_option
 def command(

@@ -5,14 +5,14 @@ Importing this loads no TensorFlow.
 
 import json
 import tempfile
+import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from rich.console import Console
+from pydantic import BaseModel
 from rich.table import Table
 
 from kerascw.commands.options import data_dir_option, runs_option, saved_models_option
@@ -26,17 +26,15 @@ from kerascw.export.load import EXTRA_FILE, LoadedModel, load_model, read_docume
 from kerascw.export.run import export_run
 from kerascw.lab.plan import FINAL, StudyResult, planned
 from kerascw.lab.study import Budget
+from kerascw.report.page import replace_text
 from kerascw.runs.store import Store, write_json
 from kerascw.studies import recall, study_named
 
 CARD = "README.md"
 """The card for people, in the model's folder; the same figures are in kerascw.json."""
 
-TEMPLATE = Path(__file__).with_name("card.md")
 
-
-@dataclass(frozen=True)
-class Check:
+class Check(BaseModel):
     """Images that come with this package or scikit-learn, to check a kept model by."""
 
     data: str  # dataset
@@ -45,8 +43,7 @@ class Check:
     sample: bool = False
 
 
-@dataclass(frozen=True)
-class ZooModel:
+class ZooModel(BaseModel):
     """A model of the zoo: where it comes from, and what its figures do not show."""
 
     name: str
@@ -58,7 +55,7 @@ class ZooModel:
     check: Check
     limits: tuple[str, ...]
     budget: Budget = "full"
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = {}
 
     @property
     def command(self) -> str:
@@ -71,61 +68,8 @@ class ZooModel:
 
 
 ZOO = {
-    model.name: model
-    for model in (
-        ZooModel(
-            name="fashion",
-            shows="ten kinds of garments and shoes",
-            study="fashion",
-            variant="fashion",
-            seeds=3,
-            licence="MIT (Zalando SE)",
-            check=Check(
-                data="fashion_mnist",
-                parts=("test",),
-                words="the test set of the bundled sample, a part of Fashion-MNIST's test set",
-                sample=True,
-            ),
-            limits=(
-                "It was trained on one article at a time, whole, upright and on an empty ground, "
-                "as a shop shows it; not on photographs of people, of rooms or of several things.",
-            ),
-        ),
-        ZooModel(
-            name="mnist",
-            shows="the handwritten digits 0 to 9",
-            study="mnist-convnet",
-            variant="convnet (test 1)",
-            seeds=3,
-            settings={"data.holdout": '{"how": "last", "count": 5000}'},
-            licence="CC BY-SA 3.0 (Yann LeCun and Corinna Cortes)",
-            check=Check(
-                data="digits",
-                parts=("train", "test"),
-                words="all of scikit-learn's digits, enlarged to 28 x 28 pixels as predict does "
-                "it: another domain, with other pens and without MNIST's empty margin; it shows "
-                "how the model does away from its own data",
-            ),
-            limits=(
-                "It was trained on one digit at a time, centred with an empty margin; not on "
-                "numbers of several digits, printed digits, or digits that fill the image, as "
-                "those of the check do.",
-            ),
-        ),
-        ZooModel(
-            name="digits",
-            shows="the handwritten digits 0 to 9",
-            study="digits",
-            variant="convnet",
-            seeds=10,
-            licence="CC BY 4.0 (UCI Machine Learning Repository; E. Alpaydin and C. Kaynak)",
-            check=Check(data="digits", parts=("test",), words="the dataset's test set"),
-            limits=(
-                "A teaching model, trained on 1,350 images of 8 x 8 pixels. A larger image loses "
-                "so much detail at that size that mnist is the better choice.",
-            ),
-        ),
-    )
+    name: ZooModel(name=name, **fields)
+    for name, fields in tomllib.loads(Path(__file__).with_name("zoo.toml").read_text()).items()
 }
 
 
@@ -161,9 +105,7 @@ def make(
         },
     }
     write_json(version / EXTRA_FILE, document)
-    temporary = version.parent / ".README.md.writing"
-    temporary.write_text(card_text(document))
-    temporary.replace(version.parent / CARD)
+    replace_text(version.parent / CARD, card_text(document))
     return version
 
 
@@ -270,7 +212,7 @@ def card_text(document: Mapping[str, Any]) -> str:
         "four": "{:.4f}".format,
         "interval": lambda bounds: "{:.4f} to {:.4f}".format(*bounds),
     }
-    return environment.from_string(TEMPLATE.read_text()).render(
+    return environment.from_string(Path(__file__).with_name("card.md").read_text()).render(
         card=card,
         zoo=document["card"]["zoo"],
         test=card.test,
@@ -284,13 +226,10 @@ def card_text(document: Mapping[str, Any]) -> str:
 
 def _most_confused(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
     """Return count, true and predicted class of the three most frequent mistakes."""
-    pairs = [
-        (count, truth, guess)
-        for truth, row in enumerate(confusion)
-        for guess, count in enumerate(row)
-        if guess != truth and count
-    ]
-    return sorted(pairs, key=lambda pair: (-pair[0], *pair[1:]))[:3]
+    mistakes = np.array(confusion) * (1 - np.eye(len(confusion), dtype=int))
+    first = np.argsort(-mistakes, axis=None, kind="stable")[:3].tolist()
+    found = [(int(mistakes.flat[at]), *divmod(at, len(mistakes))) for at in first]
+    return [(count, truth, guess) for count, truth, guess in found if count]
 
 
 def _settings(tree: Mapping[str, Any], path: str = "") -> list[str]:
@@ -323,19 +262,15 @@ def command(names: Sequence[str], data_dir: Path | None, saved_models: Path, run
             raise CallError(f"zoo: no model {name!r}; choose {choices(ZOO)}")
     terminal = console()
     if not names:
-        _list(terminal, saved_models)
+        table = Table("model", "tells apart", "kept", "trained by", box=None)
+        for model in ZOO.values():
+            kept = (saved_models / model.name / CARD).is_file()
+            table.add_row(model.name, model.shows, "yes" if kept else "no", model.command)
+        terminal.print(table)
+        return
     for name in names:
         with terminal.status(f"{name}: exporting and checking"):
             version = make(ZOO[name], Store(runs), saved_models, data_dir=data_dir)
         click.echo(f"{name}: {version}")
         click.echo(f"card: {version.parent / CARD}")
-    for name in names[:1]:
-        click.echo(f"next: python -m kerascw predict {saved_models / name} IMAGE...", err=True)
-
-
-def _list(terminal: Console, saved_models: Path) -> None:
-    table = Table("model", "tells apart", "kept", "trained by", box=None)
-    for model in ZOO.values():
-        kept = (saved_models / model.name / CARD).is_file()
-        table.add_row(model.name, model.shows, "yes" if kept else "no", model.command)
-    terminal.print(table)
+    click.echo(f"next: python -m kerascw predict {saved_models / names[0]} IMAGE...", err=True)

@@ -1,11 +1,10 @@
 """t-SNE of the layer before a classifier's output, and which classes are neighbours in it."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,7 +50,6 @@ class Embedding:
     positions: np.ndarray  # int [n]: which images of the test set these are
     settings: dict[str, Any]  # everything that the points follow from
     units: int  # of the layer
-    divergence: float  # Kullback-Leibler, in nats, of the plane's neighbourhoods from the layer's
     trustworthiness: float  # NaN where there are too few points
     shares: np.ndarray  # float [classes, classes]: neighbour shares in the plane
     layer_shares: np.ndarray  # the same in the layer itself
@@ -80,7 +78,11 @@ def embed(
     positions: np.ndarray,
     settings: dict[str, Any],
 ) -> Embedding:
-    """Compute the embedding of images, with its measures.
+    """Compute the embedding of images, with its measures, by scikit-learn.
+
+    Barnes-Hut t-SNE starts from the principal components (Kobak and Berens, "The art of using t-SNE
+    for single-cell transcriptomics", 2019). The seed fixes the points on one machine; another
+    number of threads may change last digits, which t-SNE amplifies.
 
     Parameters
     ----------
@@ -89,9 +91,12 @@ def embed(
     positions : int ``[n]``, of the images in the test set.
     settings : everything that the result follows from, ``perplexity`` among them.
     """
-    from sklearn.manifold import trustworthiness
+    from sklearn.manifold import TSNE, trustworthiness
 
-    points, divergence = tsne(activations, settings["perplexity"])
+    # a layer of one unit, or a dead one, has no two components to start from
+    start = "pca" if (np.ptp(activations, axis=0) > 0).sum() > 1 else "random"
+    tsne = TSNE(perplexity=settings["perplexity"], init=start, random_state=SEED)
+    points = np.asarray(tsne.fit_transform(activations), np.float32)
     sample = np.random.default_rng(SEED).permutation(len(points))[:SAMPLE]
     trust = np.nan
     if len(sample) > 2 * NEIGHBOURS:
@@ -101,26 +106,10 @@ def embed(
         positions,
         settings,
         activations.shape[1],
-        divergence,
         float(trust),
         neighbour_shares(neighbours(points), labels, classes),
         neighbour_shares(neighbours(activations), labels, classes),
     )
-
-
-def tsne(activations: np.ndarray, perplexity: float) -> tuple[np.ndarray, float]:
-    """Return float32 ``[n, 2]`` and the Kullback-Leibler divergence that is left, in nats.
-
-    scikit-learn's Barnes-Hut t-SNE from the principal components (Kobak and Berens, "The art of
-    using t-SNE for single-cell transcriptomics", 2019). The seed fixes the points on one machine;
-    another number of threads may change last digits, which t-SNE amplifies.
-    """
-    from sklearn.manifold import TSNE
-
-    # a layer of one unit, or a dead one, has no two components to start from
-    start = "pca" if (np.ptp(activations, axis=0) > 0).sum() > 1 else "random"
-    fitted = TSNE(perplexity=perplexity, init=start, random_state=SEED).fit(activations)
-    return np.asarray(fitted.embedding_, np.float32), float(fitted.kl_divergence_)
 
 
 # --- measures -------------------------------------------------------------------------------
@@ -130,10 +119,8 @@ def neighbours(points: np.ndarray) -> np.ndarray:
     """Find each point's nearest others: positions, int ``[n, k]``, ``k`` at most `NEIGHBOURS`."""
     from sklearn.neighbors import NearestNeighbors
 
-    k = min(NEIGHBOURS, len(points) - 1)
-    found: np.ndarray = (
-        NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
-    )
+    nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(points) - 1)).fit(points)
+    found: np.ndarray = nearest.kneighbors(return_distance=False)
     return found
 
 
@@ -156,64 +143,39 @@ def neighbour_shares(near: np.ndarray, labels: np.ndarray, classes: int) -> np.n
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two classes: how near they lie, and how often they are confused, both ways together."""
+class Pairs:
+    """All pairs of classes: how near they lie, and how often they are confused, both ways."""
 
-    classes: tuple[int, int]
-    nearness: float  # mean of the two neighbour shares
-    confusion: float  # mean of the two shares of a class that is taken for the other
-    mistakes: int
+    classes: np.ndarray  # int [pairs, 2]
+    nearness: np.ndarray  # mean of the two neighbour shares
+    confusion: np.ndarray  # mean of the two shares of a class that is taken for the other
+    mistakes: np.ndarray  # int
+
+    @property
+    def rank_correlation(self) -> float | None:
+        """Spearman's correlation of nearness and confusion; None where it is not defined."""
+        from scipy.stats import spearmanr
+
+        if len(self.classes) < 3 or not (np.ptp(self.nearness) and np.ptp(self.confusion)):
+            return None
+        return float(spearmanr(self.nearness, self.confusion).statistic)
 
 
-def pairs(shares: np.ndarray, confusion: np.ndarray) -> list[Pair]:
-    """List all pairs of classes that have points and test images.
+def pairs(shares: np.ndarray, confusion: np.ndarray) -> Pairs:
+    """Compare all pairs of classes that have points and test images.
 
     ``shares`` are from :func:`neighbour_shares`; the rows of ``confusion``, int
     ``[classes, classes]``, are true classes.
     """
     tested = confusion.sum(axis=1)
-    there = np.flatnonzero((tested > 0) & np.isfinite(np.diag(shares))).tolist()
+    there = np.flatnonzero((tested > 0) & np.isfinite(np.diag(shares)))
     rates = confusion / np.maximum(tested, 1)[:, None]
-    return [
-        Pair(
-            (a, b),
-            float(shares[a, b] + shares[b, a]) / 2,
-            float(rates[a, b] + rates[b, a]) / 2,
-            int(confusion[a, b] + confusion[b, a]),
-        )
-        for a, b in combinations(there, 2)
-    ]
+    classes = np.array([*combinations(there, 2)], int).reshape(-1, 2)
+    one, two = classes.T
+    near, wrong = ((m[one, two] + m[two, one]) / 2 for m in (shares, rates))
+    return Pairs(classes, near, wrong, confusion[one, two] + confusion[two, one])
 
 
-def largest(several: Sequence[Pair], by: Literal["nearness", "confusion"], most: int) -> list[Pair]:
-    """Select the pairs with the largest value, the largest first, none with zero."""
-    ordered = sorted(several, key=lambda pair: -float(getattr(pair, by)))
-    return [pair for pair in ordered[:most] if getattr(pair, by)]
-
-
-def rank_correlation(several: Sequence[Pair]) -> float | None:
-    """Return Spearman's correlation of nearness and confusion over the pairs.
-
-    None where it is not defined: fewer than three pairs, or no differences in one of the two.
-    """
-    from scipy.stats import spearmanr
-
-    near, wrong = [pair.nearness for pair in several], [pair.confusion for pair in several]
-    if len(several) < 3 or len(set(near)) == 1 or len(set(wrong)) == 1:
-        return None
-    return float(spearmanr(near, wrong).statistic)
-
-
-def among_the_mistaken(
-    near: np.ndarray, labels: np.ndarray, guesses: np.ndarray
-) -> tuple[int, int]:
-    """Count the misclassified points, and those with more neighbours of the predicted class.
-
-    That is more than of their own class. ``near`` is from :func:`neighbours`; ``labels`` and
-    ``guesses`` are the true and predicted classes, int ``[n]``.
-    """
-    wrong = np.flatnonzero(labels != guesses)
-    around = labels[near[wrong]]
-    of_guess = (around == guesses[wrong, None]).sum(axis=1)
-    of_own = (around == labels[wrong, None]).sum(axis=1)
-    return len(wrong), int((of_guess > of_own).sum())
+def largest(values: np.ndarray, most: int) -> list[int]:
+    """Return the positions of the largest values, the largest first, none of zero."""
+    return [int(at) for at in np.argsort(-values, kind="stable")[:most] if values[at]]

@@ -1,7 +1,4 @@
-"""What charts are made of: the chart, its key, its rows and its Vega-Lite specification.
-
-:mod:`kerascw.report.charts` makes figures of them.
-"""
+"""What charts are made of: the chart, its key, its rows and its Vega-Lite specification."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,22 +9,13 @@ import altair as alt
 
 from kerascw.errors import printable
 
-BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY = (
+COLOURS = BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#767676",
 )  # fmt: skip
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY)
 """Okabe and Ito's, but grey for black, which cannot be seen on a dark page."""
 
 DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 2, 2, 2))
 INK = "currentColor"
-HEAT = "#00507E"
-"""A darker blue, on which white letters can be read."""
-
-DIGITS = 6
-"""Significant digits of what is drawn: a pixel needs three."""
-
-HEIGHT = 260
-"""Pixels of a panel with a vertical scale."""
 
 _PROTOTYPE = (
     "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__",
@@ -60,12 +48,12 @@ class Chart:
     def page_specs(self) -> list[dict[str, Any]]:
         """Return a Vega-Lite specification for each panel, that fits the width it is given.
 
-        Its parameter ``hidden`` is the list of names that are switched off.
+        Its parameter ``hidden`` is the list of names that are switched off. The key is HTML, which
+        the keyboard reaches.
         """
         specs = []
         for panel in self.panels:
-            spec = _plain(panel.properties(width="container"))
-            _drop_legends(spec)  # the key is HTML, which the keyboard reaches
+            spec = _plain(panel.properties(width="container"), legends=False)
             spec["config"] = _config("system-ui, sans-serif")
             if self.series:
                 switch = {"filter": "indexof(hidden, datum.line) < 0"}
@@ -82,19 +70,15 @@ class Chart:
     def file_spec(self) -> dict[str, Any]:
         """Return one specification of all panels, of fixed size and with a legend."""
         panels = [panel.properties(width=self.file_width) for panel in self.panels]
-        # rows of three: a search has a panel for each hyperparameter
         spec = _plain(panels[0] if len(panels) == 1 else alt.concat(*panels, columns=3))
-        spec["config"] = _config("sans-serif")
-        spec["background"] = "white"
-        return spec
+        return spec | {"config": _config("sans-serif"), "background": "white"}
 
 
 @dataclass(frozen=True)
 class Line:
     """A line with a band: ``x`` and ``y`` of one length, ``low`` and ``high`` too or left out.
 
-    Values that are not finite are left out. Lines of one name share its colour and are switched
-    together; ``own`` tells them apart.
+    Values that are not finite are left out.
     """
 
     name: str
@@ -102,7 +86,6 @@ class Line:
     y: Sequence[float]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
-    own: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,21 +109,17 @@ class Dot:
     published: float | None = None
 
 
-# --- rows and keys --------------------------------------------------------------------------
-
-
-def series(names: Iterable[str], shape: str = "stroke") -> tuple[Series, ...]:
+def series(names: Iterable[str]) -> tuple[Series, ...]:
     """Return a key for each name: a colour each, then the same colours in other dashes."""
     looks = cycle(product(DASHES, COLOURS))
     return tuple(
-        Series(name, colour, dash, shape)
-        for name, (dash, colour) in zip(names, looks, strict=False)
+        Series(name, colour, dash) for name, (dash, colour) in zip(names, looks, strict=False)
     )
 
 
 def short(value: float) -> float:
-    """Return the value with as many digits as can be seen: pages are half as large."""
-    return float(f"{float(value):.{DIGITS}g}")
+    """Return the value with the digits that can be seen, six: pages are half as large."""
+    return float(f"{float(value):.6g}")
 
 
 def data_of(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
@@ -161,22 +140,22 @@ def legend_of(symbol: str | None, entries: int) -> alt.Legend:
     return alt.Legend(title=None, labelLimit=320, columns=-(-entries // 14), **kind, **size)
 
 
-# --- specifications -------------------------------------------------------------------------
-
-
-def _plain(chart: Any) -> dict[str, Any]:
+def _plain(chart: Any, *, legends: bool = True) -> dict[str, Any]:
     """Return the specification with names that can be drawn, without the schema's address."""
     spec: dict[str, Any] = chart.to_dict(validate=False)  # validating takes longer than drawing
     spec.pop("$schema", None)
-    made: dict[str, Any] = _all_drawable(spec)
+    made: dict[str, Any] = _all_drawable(spec, legends)
     return made
 
 
-def _all_drawable(value: Any) -> Any:
+def _all_drawable(value: Any, legends: bool) -> Any:
     if isinstance(value, dict):
-        return {name: _all_drawable(each) for name, each in value.items()}
+        return {
+            name: _all_drawable(each, legends) if legends or name != "legend" else None
+            for name, each in value.items()
+        }
     if isinstance(value, list):
-        return [_all_drawable(each) for each in value]
+        return [_all_drawable(each, legends) for each in value]
     return _drawable(value) if isinstance(value, str) else value
 
 
@@ -195,13 +174,6 @@ def _with_data(spec: dict[str, Any]) -> list[dict[str, Any]]:
     if "data" in spec:
         return [spec]
     return [view for layer in spec.get("layer", []) for view in _with_data(layer)]
-
-
-def _drop_legends(spec: dict[str, Any]) -> None:
-    for view in [spec, *spec.get("layer", [])]:
-        for channel in ("color", "strokeDash", "shape"):
-            if "scale" in view.get("encoding", {}).get(channel, {}):
-                view["encoding"][channel]["legend"] = None
 
 
 def _config(font: str) -> dict[str, Any]:

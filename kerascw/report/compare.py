@@ -17,8 +17,8 @@ _FIGURES = tuple(
 
 def compare_runs(runs: Mapping[str, Sequence[Run]], folder: Path, console: Console) -> None:
     """Print a table of all runs' figures, and draw their curves over one another."""
+    from kerascw.report.curves import every_curve
     from kerascw.report.figure_files import write_figures
-    from kerascw.report.study_figures import every_curve
 
     folded = any(run.experiment.fold is not None for own in runs.values() for run in own)
     columns = ("run", *(["fold"] if folded else []), "seed", "epochs", "parameters", *_FIGURES)
@@ -34,5 +34,5 @@ def compare_runs(runs: Mapping[str, Sequence[Run]], folder: Path, console: Conso
             ]
             table.add_row(label, *(cell.text for cell in cells))
     console.print(table)
-    for name in write_figures(every_curve(runs), folder):
+    for name in write_figures(every_curve(runs), folder, clear=False):
         console.print(f"curves: {folder / name}.png, {name}.svg")

@@ -18,6 +18,7 @@ SHOWN = 6
 class Likeness:
     """How alike two classes are in their pixels, and their images that a run confuses."""
 
+    means: np.ndarray  # of every class's training images: float [classes, pixels], 0 to 255
     correlation: float  # of the two mean images
     rank: int  # of this correlation among all pairs of classes, 1 the highest
     pairs: int
@@ -29,22 +30,23 @@ class Likeness:
 
 def likeness(run: Run, splits: Splits, first: int, second: int) -> Likeness:
     """Measure two classes, by their numbers; neighbours are the nearest training images of any."""
-    train, test, both = splits.train, splits.test, (first, second)
-    means = [
-        flat(train.take(train.labels == k).images).mean(axis=0)
-        for k in range(len(splits.class_names))
-    ]
+    from sklearn.metrics import pairwise_distances_argmin
+
+    train, test = splits.train, splits.test
+    pixels = _flat(train.images)
+    means = np.array([pixels[train.labels == k].mean(axis=0)
+                      for k in range(len(splits.class_names))])  # fmt: skip
     correlations = np.corrcoef(means)
     every = correlations[np.triu_indices(len(means), 1)]
-    own = correlations[min(both), max(both)]  # the other half may differ in the last bit
-    chosen = np.flatnonzero(np.isin(test.labels, both))
-    near = nearest(flat(test.images[chosen]), flat(train.images))
+    own = correlations[min(first, second), max(first, second)]  # the other half may differ a bit
+    chosen = np.flatnonzero(np.isin(test.labels, (first, second)))
+    near = pairwise_distances_argmin(_flat(test.images[chosen]), pixels)
     other = np.where(test.labels[chosen] == first, second, first)
     in_other = train.labels[near] == other
     with np.load(run.folder / "predictions.npz") as file:
-        guesses = file["test_probabilities"].argmax(axis=1)[chosen]
-    mistaken = guesses == other
+        mistaken = file["test_probabilities"].argmax(axis=1)[chosen] == other
     return Likeness(
+        means,
         float(own),
         int((every > own).sum()) + 1,
         len(every),
@@ -55,24 +57,9 @@ def likeness(run: Run, splits: Splits, first: int, second: int) -> Likeness:
     )
 
 
-def flat(images: Any) -> np.ndarray:
-    """Return images as float32 rows ``[n, pixels]`` in [0, 1]."""
+def _flat(images: Any) -> np.ndarray:
     array = np.asarray(images)
-    return array.reshape(len(array), -1).astype(np.float32) / 255
-
-
-def nearest(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Return the position of the nearest of ``among`` (Euclidean) for each row.
-
-    >>> nearest(np.array([[0.0], [9.0]]), np.array([[8.0], [1.0]])).tolist()
-    [1, 0]
-    """
-    squares = (among**2).sum(axis=1)
-    found = [
-        (squares - 2 * rows[at : at + 200] @ among.T).argmin(axis=1)
-        for at in range(0, len(rows), 200)
-    ]
-    return np.concatenate(found)
+    return array.reshape(len(array), -1).astype(np.float32)
 
 
 def confused_pictures(
@@ -81,17 +68,13 @@ def confused_pictures(
     """Draw both mean images, and some confused test images above their nearest training images."""
     splits = splits_of(run, options)
     found, names = likeness(run, splits, first, second), splits.class_names
-    train, test = splits.train, splits.test
-    means = [np.asarray(train.take(train.labels == k).images).mean(axis=0) for k in (first, second)]
-    confused, neighbours = found.confused[:SHOWN], found.neighbours[:SHOWN]
+    train, test, shape = splits.train, splits.test, splits.train.shape
     rows = [
-        [
-            Tile(mean.round().astype(np.uint8), names[k])
-            for k, mean in zip((first, second), means, strict=True)
-        ],
-        [Tile(test.images[at], names[test.labels[at]]) for at in confused],
-        [Tile(train.images[at], names[train.labels[at]]) for at in neighbours],
-    ]
+        [Tile(found.means[k].reshape(shape).round().astype(np.uint8), names[k])
+         for k in (first, second)],
+        [Tile(test.images[at], names[test.labels[at]]) for at in found.confused[:SHOWN]],
+        [Tile(train.images[at], names[train.labels[at]]) for at in found.neighbours[:SHOWN]],
+    ]  # fmt: skip
     figure = grid(rows, ("mean image", "test image", "nearest in training"), across=1.3)
     return {
         f"confused, {names[first]} and {names[second]}".replace("/", " or "): (

@@ -1,10 +1,9 @@
-"""Figures of an embedding: points with images, and class neighbours beside predictions."""
+"""The figure of an embedding: points in the colours of their classes, with some images."""
 
 from collections.abc import Sequence
-from itertools import cycle, islice, product, zip_longest
+from itertools import cycle, islice, product
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
@@ -13,10 +12,7 @@ from matplotlib.patheffects import withStroke
 from kerascw.data import Part
 from kerascw.errors import printable
 from kerascw.evaluation.embedding import SEED
-from kerascw.report import charts
-
-THUMBNAILS = 28
-"""How many images are placed at their points, at most."""
+from kerascw.report.figures import write
 
 # told apart by colour-blind readers: Petroff, "Accessible color sequences for data visualization",
 # 2021, the ten-colour sequence
@@ -24,33 +20,11 @@ _COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#
             "#717581", "#92dadb")  # fmt: skip
 _MARKERS = "osD^v"  # a round of the colours each
 
-WIDTH, HEIGHT, SIDE = 10.5, 7.5, 0.4
+PLANE, SIDE = np.array([10.5, 7.5]), 0.4
 """Inches of the plane, and of an image's longer side in it."""
 
-Box = tuple[float, float, float, float]
-"""Centre and half the width and height, in inches."""
-
-
-def neighbour_maps(shares: np.ndarray, confusion: np.ndarray, names: Sequence[str]) -> charts.Chart:
-    """Draw neighbour shares beside confusion rates, both ``[classes, classes]`` and by row."""
-    rates = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    panels = []
-    for values, column, title in (
-        (shares, "class of the neighbours", "nearest neighbours (%)"),
-        (rates, "prediction", "predictions (%)"),
-    ):
-        per_cent = 100 * np.nan_to_num(values)
-        texts = np.where(per_cent >= 0.5, np.char.mod("%.0f", per_cent), "")
-        panels.append(
-            charts.heat_panel(
-                values, names, names, texts, row="true class", column=column, title=title
-            )
-        )
-    said = "; ".join(
-        f"{name} {shares[k, k]:.0%} neighbours of its own class, {rates[k, k]:.0%} correct"
-        for k, name in enumerate(names)
-    )
-    return charts.Chart(tuple(panels), numbers=said)
+CELL, LINE = PLANE / (7, 5), np.array([1.5, 0.3])
+"""Inches of the cells of which each has one image at most, and of those with one name each."""
 
 
 def scatter(points: np.ndarray, part: Part, guesses: np.ndarray, names: Sequence[str]) -> Figure:
@@ -61,13 +35,14 @@ def scatter(points: np.ndarray, part: Part, guesses: np.ndarray, names: Sequence
     """
     labels, wrong = part.labels, part.labels != guesses
     legend = 0.5 + 0.085 * max(len(name) for name in (*names, "misclassified"))  # inches
-    figure = Figure(figsize=(WIDTH + legend, HEIGHT))
-    axes = figure.add_axes((0.0, 0.0, WIDTH / (WIDTH + legend), 1.0))
+    width = PLANE[0] + legend
+    figure = Figure(figsize=(width, PLANE[1]))
+    axes = figure.add_axes((0.0, 0.0, PLANE[0] / width, 1.0))
     axes.axis("off")
-    axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
+    axes.set(xlim=(0, PLANE[0]), ylim=(0, PLANE[1]))
     # each axis of t-SNE has a scale of its own to use the whole panel: neither means anything
     low, span = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 1e-9)
-    places = SIDE / 2 + (points - low) / span * (np.array([WIDTH, HEIGHT]) - SIDE)
+    places = SIDE / 2 + (points - low) / span * (PLANE - SIDE)
     area = float(np.clip(20_000 / len(points), 4, 14))  # of a point, in printer's points squared
     styles = list(islice(cycle(product(_MARKERS, _COLOURS)), len(names)))
     # in one shuffled order no class lies over all others
@@ -79,16 +54,18 @@ def scatter(points: np.ndarray, part: Part, guesses: np.ndarray, names: Sequence
             c=[styles[labels[k]][1] for k in at], linewidths=0.7,
             edgecolors=["black" if wrong[k] else "none" for k in at],
         )  # fmt: skip
-    for chosen in spread_images(places, labels, _write_names(axes, places, labels, names)):
+    for chosen in spread_images(places):
         image = part.images[chosen]
         shown = np.broadcast_to(image, (*image.shape[:2], 3))  # grey in all three colours
         zoom = 72 * SIDE / max(image.shape[:2])  # from pixels to printer's points
         frame = {"edgecolor": styles[labels[chosen]][1], "linewidth": 2,
                  "linestyle": "--" if wrong[chosen] else "-"}  # fmt: skip
         drawn = OffsetImage(shown, zoom=zoom, interpolation="nearest")
-        axes.add_artist(
-            AnnotationBbox(drawn, tuple(places[chosen]), pad=0, bboxprops=frame, zorder=4)
-        )
+        axes.add_artist(AnnotationBbox(drawn, tuple(places[chosen]), pad=0, bboxprops=frame))
+    edge = [withStroke(linewidth=3, foreground="white")]
+    for label, (x, y) in places_of_names(places, labels).items():
+        write(axes, x, y, names[label], fontsize=10, weight="bold", va="center", zorder=5,
+              path_effects=edge)  # fmt: skip
     handles = [
         Line2D([], [], color=colour, marker=marker, linestyle="", label=printable(name))
         for (marker, colour), name in zip(styles, names, strict=True)
@@ -101,54 +78,33 @@ def scatter(points: np.ndarray, part: Part, guesses: np.ndarray, names: Sequence
     return figure
 
 
-def _free(box: Box, taken: Sequence[Box]) -> bool:
-    """Return whether a box covers none of the others."""
-    x, y, half_width, half_height = box
-    return not any(
-        abs(x - other[0]) < half_width + other[2] and abs(y - other[1]) < half_height + other[3]
-        for other in taken
-    )
+def spread_images(places: np.ndarray) -> list[int]:
+    """Choose the point nearest the middle of each cell, so that no image covers another.
 
-
-def _write_names(
-    axes: Axes, places: np.ndarray, labels: np.ndarray, names: Sequence[str]
-) -> list[Box]:
-    """Write each class's name at the point of it that is nearest its median; return the boxes.
-
-    The median itself may lie outside a class that is in two places.
+    ``places`` are float ``[n, 2]``, in inches.
     """
-    taken: list[Box] = []
-    for label in np.unique(labels):
+    cells = places // CELL
+    off = np.abs(places - (cells + 0.5) * CELL).max(axis=1)
+    nearest: dict[tuple[float, ...], int] = {}
+    for at in np.argsort(off, kind="stable").tolist():
+        if off[at] <= (CELL.min() - SIDE) / 2:
+            nearest.setdefault(tuple(cells[at]), at)
+    return list(nearest.values())
+
+
+def places_of_names(places: np.ndarray, labels: np.ndarray) -> dict[int, tuple[float, float]]:
+    """Return where each class's name goes: to the point of it nearest its median.
+
+    The median itself may lie outside a class that is in two places. Where the cell has a name
+    already, it is the nearest point in another.
+    """
+    found: dict[int, tuple[float, float]] = {}
+    taken: set[tuple[float, ...]] = set()
+    for label in np.unique(labels).tolist():
         own = places[labels == label]
-        half = 0.05 * len(names[label]) + 0.08
-        distances = np.linalg.norm(own - np.median(own, axis=0), axis=1)
-        boxes = [(float(np.clip(x, half, WIDTH - half)), float(y), half, 0.13)
-                 for x, y in own[np.argsort(distances, kind="stable")]]  # fmt: skip
-        # the nearest that covers no other name; where there is none, the nearest
-        box = next((box for box in boxes if _free(box, taken)), boxes[0])
-        taken.append(box)
-        axes.text(box[0], box[1], printable(names[label]), ha="center", va="center", fontsize=10,
-                  weight="bold", zorder=5, parse_math=False,
-                  path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
-    return taken
-
-
-def spread_images(places: np.ndarray, labels: np.ndarray, names: Sequence[Box]) -> list[int]:
-    """Choose at most :data:`THUMBNAILS` images so that none covers another or a name.
-
-    ``places`` are float ``[n, 2]``, in inches. The classes take turns, so that each has its share.
-    """
-    shuffled = np.random.default_rng(SEED).permutation(len(places))
-    of_classes = [shuffled[labels[shuffled] == label] for label in np.unique(labels)]
-    half = SIDE / 2 + 0.03
-    chosen: list[int] = []
-    taken = list(names)
-    for turn in zip_longest(*of_classes):
-        for at in turn:
-            if at is None or len(chosen) == THUMBNAILS:
-                continue
-            x, y = places[at]
-            if _free((x, y, half, half), taken):
-                chosen.append(int(at))
-                taken.append((x, y, 2 * half, 2 * half))  # at a distance, so that they spread
-    return chosen
+        order = np.argsort(np.linalg.norm(own - np.median(own, axis=0), axis=1), kind="stable")
+        at = next((k for k in order if tuple(own[k] // LINE) not in taken), order[0])
+        taken.add(tuple(own[at] // LINE))
+        x, y = own[at]
+        found[label] = float(np.clip(x, LINE[0] / 2, PLANE[0] - LINE[0] / 2)), float(y)
+    return found

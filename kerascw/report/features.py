@@ -65,23 +65,42 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
 
 
 def feature_pictures(run: Run, options: FeatureMaps | None) -> dict[str, tuple[Any, str]]:
-    """Draw the feature maps of an image of each class, and statistics of every layer.
+    """Draw the feature maps of an image of each class, or of the one that is asked for.
 
-    A :class:`CallError` names a layer, channel or image that does not exist.
+    With them goes the mean activation by layer and class. A :class:`CallError` names a layer,
+    channel or image that does not exist.
     """
     options = options or FeatureMaps()
     splits = splits_of(run, options)
-    names, labels = splits.class_names, splits.train.labels
-    if options.image is None:
-        chosen = [int(np.flatnonzero(labels == label)[0]) for label in range(len(names))]
-    else:
-        _check_image(options.image, len(labels))
+    chosen = np.unique(splits.train.labels, return_index=True)[1].tolist()
+    if options.image is not None:
+        _check_image(options.image, len(splits.train))
         chosen = [options.image]
-    maps = feature_maps(run, splits.train.images[chosen])
+    drawn = _maps_of(run, splits, chosen, options)
+    means = np.array(activity(run, splits).mean)
+    layers = [f"conv {number}" for number in range(1, len(means) + 1)]
+    # rows of different scale: each is shaded by its own largest value, which may be 0
+    shades = np.abs(means) / np.maximum(np.abs(means).max(axis=1, keepdims=True), 1e-12)
+    texts = np.char.mod("%.3g", means)
+    panel = charts.heat_panel(shades, layers, splits.class_names, texts, row="layer",
+                              column="class")  # fmt: skip
+    said = "; ".join(f"{layer}: {', '.join(row)}" for layer, row in zip(layers, texts, strict=True))
+    drawn["activity"] = (
+        charts.Chart((panel,), numbers=said, widest=860),
+        "mean activation on the test set, by layer and class",
+    )
+    return drawn
+
+
+def _maps_of(
+    run: Run, splits: Splits, positions: Sequence[int], options: FeatureMaps
+) -> dict[str, tuple[Any, str]]:
+    """Draw the feature maps of training images."""
+    maps = feature_maps(run, splits.train.images[np.array(positions)])
     layers = _chosen_layers(options, len(maps))
     drawn: dict[str, tuple[Any, str]] = {}
-    for at, position in enumerate(chosen):
-        name = names[labels[position]]
+    for at, position in enumerate(positions):
+        name = splits.class_names[splits.train.labels[position]]
         rows = [[Tile(splits.train.images[position])] + [
             Tile(own := maps[layer - 1][at, ..., channel], f"{channel}: {_reach(own)}")
             for channel in _channels(options, maps[layer - 1].shape[-1])
@@ -93,10 +112,6 @@ def feature_pictures(run: Run, options: FeatureMaps | None) -> dict[str, tuple[A
             "colour scale of its own, from 0 to its largest value, or, where there are negative "
             "values, orange below zero, white at zero and purple above",
         )
-    drawn["activity"] = (
-        _activity(activity(run, splits), names),
-        "mean activation and share of active units on the test set, by layer and class",
-    )
     return drawn
 
 
@@ -106,15 +121,25 @@ def _reach(values: np.ndarray) -> str:
     return f"{high:.3g}" if low >= 0 else f"{low:.2g} to {high:.2g}"
 
 
-def example_maps(runs: Sequence[Run], options: FeatureMaps | None) -> dict[str, Any]:
-    """Draw the feature maps of one image, the first training image if none is asked for."""
+def channel_pictures(runs: Sequence[Run], options: FeatureMaps | None) -> dict[str, Any]:
+    """Draw one training image as its colour channels, and its feature maps where there are weights.
+
+    It is the first training image if none is asked for.
+    """
     options = options or FeatureMaps()
+    splits, position = splits_of(runs[0], options), options.image or 0
+    _check_image(position, len(splits.train))
+    image, label = np.asarray(splits.train.images[position]), splits.train.labels[position]
+    tiles = [Tile(image, "image")] + [
+        Tile(np.where(np.arange(3) == at, image, 0).astype(np.uint8), name)
+        for at, name in enumerate(("red", "green", "blue"))
+    ]
+    says = f"training image {position} as its red, green and blue channels; its label is "
+    drawn: dict[str, Any] = {
+        "channels": (grid([tiles], side=1.8), says + splits.class_names[label])
+    }
     trained = [run for run in runs if run.metrics["kept_epoch"]]
-    if not trained:
-        return {}
-    chosen = options.model_copy(update={"image": options.image or 0})
-    drawn = feature_pictures(trained[0], chosen)
-    return {name: figure for name, figure in drawn.items() if name != "activity"}
+    return drawn | (_maps_of(trained[0], splits, [position], options) if trained else {})
 
 
 def _chosen_layers(options: FeatureMaps, there: int) -> list[int]:
@@ -141,11 +166,10 @@ def _channels(options: FeatureMaps, there: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Activity:
-    """Of every layer, over the test set: ``[classes]`` and ``[classes, filters]`` arrays."""
+    """Of every layer, over the test set: by class, and by class and channel."""
 
-    mean: list[np.ndarray]
-    active: list[np.ndarray]  # share of units above zero
-    per_channel: list[np.ndarray]  # mean activation of each channel, of values above zero
+    mean: list[np.ndarray]  # [classes]
+    per_channel: list[np.ndarray]  # [classes, filters], of values above zero
 
     def selectivity(self, layer: int) -> np.ndarray:
         """Return each channel's class selectivity, 0 (none) to 1 (one class alone).
@@ -167,26 +191,8 @@ def activity(run: Run, splits: Splits) -> Activity:
     of_layers = list(zip(*by_class, strict=True))
     return Activity(
         [np.array([own.mean() for own in maps]) for maps in of_layers],
-        [np.array([(own > 0).mean() for own in maps]) for maps in of_layers],
         [np.array([np.maximum(m, 0).mean(axis=(0, 1, 2)) for m in maps]) for maps in of_layers],
     )
-
-
-def _activity(measured: Activity, names: Sequence[str]) -> charts.Chart:
-    layers = [f"conv {number}" for number in range(1, len(measured.mean) + 1)]
-    panels, said = [], []
-    for values, title in (
-        (np.array(measured.mean), "mean activation"),
-        (np.array(measured.active), "share of active units"),
-    ):
-        # rows of different scale: each is shaded by its own largest value
-        largest = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-12)  # or a dead layer
-        texts = np.char.mod("%.3g", values)
-        panels.append(charts.heat_panel(np.abs(values) / largest, layers, names, texts,
-                                        row="layer", column="class", title=title))  # fmt: skip
-        said += [f"{title} of {layer}: {', '.join(row)}"
-                 for layer, row in zip(layers, texts, strict=True)]  # fmt: skip
-    return charts.Chart(tuple(panels), numbers="; ".join(said))
 
 
 def selectivity_answers(runs: Sequence[Run]) -> list[Answer]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kerascw.errors import printable
 
 if TYPE_CHECKING:
-    from kerascw.report.charts import Chart, Series
+    from kerascw.report.charts import Series
 
 Drawn = Mapping[str, tuple[Any, str]]
 """By name: a Chart or a matplotlib Figure, and a phrase that says what it shows."""
@@ -44,22 +44,31 @@ class Shown:
         return f"{self.says[0].upper()}{self.says[1:]}." if self.says else ""
 
 
-def write_figures(drawn: Drawn, folder: Path, *, dpi: int = 110) -> dict[str, Shown]:
+def write_figures(drawn: Drawn, folder: Path, *, clear: bool = True) -> dict[str, Shown]:
     """Write ``NAME.png`` and ``NAME.svg`` of every figure, and return what a page needs.
 
-    The folder is made where it is missing; other files in it stay (see :func:`clear_figures`).
+    The folder is made where it is missing; ``clear`` removes the figures of an earlier call.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if clear:
+        for stale in (path for path in folder.iterdir() if path.suffix in SUFFIXES):
+            stale.unlink()
     shown = {}
     for name, (figure, says) in drawn.items():
-        content = render(figure, dpi=dpi)
+        content = render(figure)
         for suffix, data in content.items():
             (folder / f"{name}{suffix}").write_bytes(data)
         if _is_still(figure):
             svg = inline_svg(content[".svg"].decode(), name)
             shown[name] = Shown(name, printable(says), svg=svg)
         else:
-            shown[name] = _shown_chart(name, figure, says)
+            # no "<" inside a script element: it might end it
+            specs = tuple(
+                json.dumps(spec, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+                for spec in figure.page_specs()
+            )
+            shown[name] = Shown(name, printable(says), printable(figure.numbers), specs,
+                                figure.page_series(), figure.widest)  # fmt: skip
     return shown
 
 
@@ -72,38 +81,26 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w ,()+-]", "_", printable(text).replace("/", " or "))[:80]
 
 
-def clear_figures(folder: Path) -> None:
-    """Remove the figures that an earlier call drew."""
-    for suffix in SUFFIXES:
-        for stale in folder.glob(f"*{suffix}"):
-            stale.unlink()
-
-
-def render(figure: Any, *, dpi: int = 110) -> dict[str, bytes]:
+def render(figure: Any) -> dict[str, bytes]:
     """Return the figure as the bytes of a PNG and an SVG file, by suffix."""
     if _is_still(figure):
         import matplotlib
 
-        content = {}
+        png, svg = io.BytesIO(), io.BytesIO()
         # fixed identifiers and no date: the same figure is the same file
         with matplotlib.rc_context({"svg.hashsalt": "kerascw"}):
-            for suffix in SUFFIXES:
-                out = io.BytesIO()
-                metadata = {"Date": None} if suffix == ".svg" else None
-                figure.savefig(out, format=suffix[1:], dpi=dpi, metadata=metadata)
-                content[suffix] = out.getvalue()
-        return content
+            figure.savefig(png, format="png", dpi=110)
+            figure.savefig(svg, format="svg", dpi=110, metadata={"Date": None})
+        return {".png": png.getvalue(), ".svg": svg.getvalue()}
     import vl_convert
 
-    svg = _renumbered(vl_convert.vegalite_to_svg(figure.file_spec()))
-    png: bytes = vl_convert.svg_to_png(svg, scale=2)
-    return {".png": png, ".svg": svg.encode()}
+    text = _renumbered(vl_convert.vegalite_to_svg(figure.file_spec()))
+    return {".png": vl_convert.svg_to_png(text, scale=2), ".svg": text.encode()}
 
 
 _PAGE_COLOURS = {
     "fill: #ffffff": "fill: none", "stroke: #ffffff": "stroke: var(--paper)",
     "#000000": "currentColor", "#007a5e": "var(--right)", "#b5303c": "var(--wrong)",
-    "#767676": "var(--soft)",
 }  # fmt: skip
 """What of a still figure follows the page, light or dark: the paper is left out."""
 
@@ -119,8 +116,7 @@ def inline_svg(text: str, name: str) -> str:
         r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", svg, flags=re.S
     )
     word = re.sub(r"\W", "_", name)
-    svg = re.sub(r'\bid="', f'id="{word}.', svg)
-    svg = re.sub(r'(href="|url\()#', rf"\g<1>#{word}.", svg)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{word}.", svg)
     for drawn, on_page in _PAGE_COLOURS.items():
         svg = svg.replace(drawn, on_page)
     return svg
@@ -139,13 +135,3 @@ def _renumbered(svg: str) -> str:
 def _is_still(figure: Any) -> bool:
     """Return whether matplotlib has drawn it."""
     return hasattr(figure, "savefig")
-
-
-def _shown_chart(name: str, chart: "Chart", says: str) -> Shown:
-    # no "<" inside a script element: it might end it
-    specs = tuple(
-        json.dumps(spec, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-        for spec in chart.page_specs()
-    )
-    return Shown(name, printable(says), printable(chart.numbers), specs, chart.page_series(),
-                 chart.widest)  # fmt: skip

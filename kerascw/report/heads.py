@@ -71,14 +71,15 @@ def confusion_before_and_after(
     differences = recalls[1] - recalls[0]
     return drawn | {
         "difference per class": (
-            charts.bars(
-                names,
-                differences.mean(axis=0).tolist(),
+            charts.dots(
+                [
+                    charts.Dot(name, own.mean(), each=tuple(own))
+                    for name, own in zip(names, differences.T, strict=True)
+                ],
                 x="recall after retraining minus recall before",
-                each=differences.T.tolist(),
+                value="mean",
                 rule=charts.Rule("x", 0),
             ),
-            "what retraining changes in each class's recall on the test set, mean (bar) and each "
-            "seed (tick)",
+            "what retraining changes in each class's recall on the test set, mean and each seed",
         )
     }

@@ -11,7 +11,6 @@ from kerascw.lab.curves import (
     Curve,
     CurveFigures,
     CurveRuns,
-    Point,
     comparisons,
     curves_of,
     higher_is_better,
@@ -26,6 +25,7 @@ LOG_FROM = 4.0
 """A loss whose largest mean is this many times its smallest is drawn on a logarithmic axis."""
 
 IMAGES = "training images"
+_ACROSS: dict[str, Any] = {"x": IMAGES, "log_x": True}
 
 LEARNING_CURVE = "learning_curve"
 """The name of the figure that leads a learning curve's page."""
@@ -70,28 +70,21 @@ def learning_curve_pictures(
 def learning_curves(panels: Mapping[str, Mapping[str, Curve]]) -> Chart:
     """Draw a panel for each part of the data, such as ``training``: a line an initialisation."""
     keys = charts.series(next(iter(panels.values())))
-    drawn, numbers = [], []
+    drawn = []
     for title, curves in panels.items():
         lines = [_line(curve) for curve in curves.values()]
         means = [mean for line in lines for mean in line.y]
         name = next(iter(curves.values())).figure
         is_log = name.endswith("loss") and min(means) > 0 and max(means) > LOG_FROM * min(means)
-        drawn.append(_panel(lines, keys, y=plainly(name), title=title, log_y=is_log))
-        numbers.append(f"{title}: {charts.said_of_lines(lines, IMAGES)}")
-    return Chart(tuple(drawn), keys, ". ".join(numbers))
+        drawn.append((lines, {"y": plainly(name), "title": title, "log_y": is_log}))
+    return charts.line_panels(drawn, keys, points=True, **_ACROSS)
 
 
 def _line(curve: Curve) -> Line:
     """Return the mean over the seeds, with their range as the band."""
-    points = [point for point in curve.points if point.spread is not None]
-    means = [point.spread.mean for point in points if point.spread]
-    lows, highs = [min(p.values) for p in points], [max(p.values) for p in points]
-    return Line(curve.name, [_images(p) for p in points], means, lows, highs)
-
-
-def _images(point: Point) -> int:
-    assert point.examples is not None  # a point with values has been scored
-    return point.examples
+    points = [(p.examples or 0, p.spread.mean, p.values) for p in curve.points if p.spread]
+    images, means, values = zip(*points, strict=True) if points else ((), (), ())
+    return Line(curve.name, images, means, [*map(min, values)], [*map(max, values)])
 
 
 def paired_differences(compared: Sequence[Comparison]) -> Chart:
@@ -107,11 +100,10 @@ def paired_differences(compared: Sequence[Comparison]) -> Chart:
         means = [spread.mean for spread in spreads]
         lows, highs = [low for low, _ in ends], [high for _, high in ends]
         lines.append(Line(one.curve.name, images, means, lows, highs))
-    name = baseline.figure
-    side = "above" if higher_is_better(name) else "below"
-    y = f"{plainly(name)} minus that of {baseline.name}"
+    side = "above" if higher_is_better(baseline.figure) else "below"
+    y = f"{plainly(baseline.figure)} minus that of {baseline.name}"
     better = charts.Rule("y", 0.0, f"{side}: better than {baseline.name}")
-    panel = _panel(lines, keys, y=y, rules=[better])
+    panel = charts.line_panel(lines, keys, y=y, rules=[better], points=True, **_ACROSS)
     return Chart((panel,), keys, charts.said_of_lines(lines, IMAGES), file_width=460)
 
 
@@ -133,7 +125,7 @@ def extrapolation(laws: Sequence[PowerLaw]) -> Chart:
     keys = charts.series(names)
     y = f"{plainly(laws[0].curve.figure.partition('.')[0])} accuracy"
     end_of_data = charts.Rule("x", largest, f"measured to {largest:,}")
-    panel = _panel(lines, keys, y=y, points=False, rules=[end_of_data])
+    panel = charts.line_panel(lines, keys, y=y, points=False, rules=[end_of_data], **_ACROSS)
     seeds = alt.Chart(charts.data_of(measured)).mark_point(filled=True, size=32, opacity=0.75)
     told = [alt.Tooltip("line:N"), alt.Tooltip("x:Q", title=IMAGES, format=","),
             alt.Tooltip("y:Q", title=y, format=".4f")]  # fmt: skip
@@ -154,8 +146,3 @@ def _law_line(name: str, law: PowerLaw, end: float, lowest: float) -> Line:
     bottom = max(0.0, lowest - 0.1 * (1 - lowest))
     lows, highs = ([float(np.clip(1 - band[at], bottom, 1)) for band in bands] for at in (1, 0))
     return Line(name, images.tolist(), accuracies, lows, highs)
-
-
-def _panel(lines: Sequence[Line], keys: Sequence[charts.Series], **options: Any) -> Any:
-    given: dict[str, Any] = {"points": True} | options
-    return charts.line_panel(lines, keys=keys, x=IMAGES, log_x=True, **given)

@@ -1,6 +1,6 @@
 """A study's result with its pages and its exported model: what ``kerascw.run`` returns."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from kerascw.export.runtimes import Format
 from kerascw.lab.pictures import data_dir_of
 from kerascw.lab.plan import StudyResult
 from kerascw.report.advice import advice
-from kerascw.report.run import Studies, draw_run
+from kerascw.report.run import draw_run
 from kerascw.report.study import write_study
 from kerascw.runs.environment import command_line
 from kerascw.runs.store import Run
@@ -26,7 +26,6 @@ class Product(StudyResult):
 
     data_dir: str | Path | None = None
     models: str | Path = "models"
-    studies: Studies = field(default_factory=dict, repr=False)  # the catalogue
 
     def report(self) -> Path:
         """Draw the page of the study, or of its only run, and return it.
@@ -70,5 +69,5 @@ class Product(StudyResult):
         page = run.folder / "report.html"
         if not page.is_file():
             splits = splits_for(run.experiment.data, data_dir_of(run, self.data_dir))
-            draw_run(run, splits, self.studies)
+            draw_run(run, splits)
         return page

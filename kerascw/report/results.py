@@ -108,20 +108,17 @@ def markdown(entries: dict[str, dict[str, Any]], test_only: bool = False) -> str
     Losses are left out where the variant has an accuracy or an error: they stand in the file, and
     on the study's own page. ``test_only`` leaves figures of the test set over three seeds or more.
     """
-    if test_only:
-        short = {
-            label: entry | {"rows": [row for row in entry["rows"] if _is_tested(row)]}
-            for label, entry in entries.items()
-        }
-        entries = {label: entry for label, entry in short.items() if entry["rows"]}
     lines = [
         "| study | variant | figure | measured | over | published | verdict |",
         "| --- | --- | --- | ---: | --- | --- | --- |",
     ]
     for entry in entries.values():
         study, variant = f"`{entry['study']}`{_marks(entry)}", None
-        scored = {row["variant"] for row in entry["rows"] if not row["figure"].endswith("loss")}
-        for row in entry["rows"]:
+        rows = entry["rows"]
+        if test_only:
+            rows = [r for r in rows if r["figure"].startswith("test.") and r["interval_95"]]
+        scored = {row["variant"] for row in rows if not row["figure"].endswith("loss")}
+        for row in rows:
             if row["variant"] in scored and row["figure"].endswith("loss"):
                 continue
             name = row["variant"] if row["variant"] != variant else ""
@@ -131,10 +128,6 @@ def markdown(entries: dict[str, dict[str, Any]], test_only: bool = False) -> str
             lines.append("".join(f"| {cell} " if cell else "| " for cell in escaped) + "|")
             study, variant = "", row["variant"]
     return "\n".join(lines) + "\n"
-
-
-def _is_tested(row: dict[str, Any]) -> bool:
-    return row["figure"].startswith("test.") and row["interval_95"] is not None
 
 
 def _marks(entry: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kerascw.evaluation.statistics import Spread
 from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.folds import FoldTable, fold_tables, folds_csv, notes
 from kerascw.lab.pictures import EmbeddingMap, FeatureMaps
@@ -87,31 +88,35 @@ def figure_tables(
     tables = {}
     for at, shown in enumerate(rows[0].cells):
         printed = any(row.cells[at].published for row in rows)
-        columns = ["variant", "measured"]
-        columns += ["published", "verdict"] if printed else []
-        columns += [f"difference to {study.baseline}"] if study.baseline else []
-        columns += ["standard deviation", unit_of(rows, "s"), "parameters"]
         lines = []
         for row in rows:
             cell = row.cells[at]
-            spread, difference = cell.spread, cell.difference
-            line = [Entry(row_name(row, rows)),
-                    Entry(_measured(cell, row), spread.mean if spread else None)]  # fmt: skip
+            spread, difference, judged = cell.spread, cell.difference, cell.verdict
+            mean = spread.mean if spread else None
+            line = {
+                "variant": Entry(row_name(row, rows)),
+                "measured": Entry(_measured(cell, row), mean),
+            }
             if printed:
                 best = cell.published.best_reading if cell.published else None
-                verdict = cell.verdict.word if cell.verdict else ""
-                if cell.verdict and not cautions:
-                    verdict += f": {cell.verdict.reason}"
-                line += [Entry(published_text(cell.published), best), Entry(verdict)]
+                line["published"] = Entry(published_text(cell.published), best)
+                reason = f": {judged.reason}" if judged and not cautions else ""
+                line["verdict"] = Entry(f"{judged.word}{reason}" if judged else "")
             if study.baseline:
                 text = difference_text(difference, row.repeats.unit)
-                line.append(Entry(text, difference.mean if difference else None))
-            deviation = spread.deviation if spread and spread.n > 1 else None
-            line += [number(deviation), count(len(cell.values)), count(row.parameters)]
+                mean = difference.mean if difference else None
+                line[f"difference to {study.baseline}"] = Entry(text, mean)
+            line |= {
+                "standard deviation": number(_deviation(spread)),
+                unit_of(rows, "s"): count(len(cell.values)),
+                "parameters": count(row.parameters),
+            }
             lines.append(line)
+        columns = tuple(lines[0])
         words = tuple(k for k, c in enumerate(columns) if c in ("variant", "verdict"))
         name = shown.name.replace(".", "_")
-        tables[shown.name] = Table(name, tuple(columns), lines, words, plainly(shown.name))
+        cells = [list(line.values()) for line in lines]
+        tables[shown.name] = Table(name, columns, cells, words, plainly(shown.name))
     return tables
 
 
@@ -119,6 +124,10 @@ def _measured(cell: Cell, row: Row) -> str:
     """Return the mean with its interval, and the number of values if some runs diverged."""
     n = len(cell.values)
     return spread_text(cell.spread) + (f" (of {n})" if n not in (0, row.repeats.count) else "")
+
+
+def _deviation(spread: Spread | None) -> float | None:
+    return spread.deviation if spread and spread.n > 1 else None
 
 
 def fold_table(table: FoldTable) -> Table:
@@ -129,27 +138,32 @@ def fold_table(table: FoldTable) -> Table:
         for line in table.lines
     ]
     means = [spread.mean if spread else None for spread in table.spreads]
-    deviations = [s.deviation if s and s.n > 1 else None for s in table.spreads]
     ends: list[list[str | Entry]] = [
-        [name, "", "", *map(number, values)]
-        for name, values in (("mean", means), ("standard deviation", deviations))
+        ["mean", "", "", *map(number, means)],
+        ["standard deviation", "", "", *(number(_deviation(spread)) for spread in table.spreads)],
     ]
     name = f"folds_{''.join(c if c.isalnum() else '_' for c in table.variant)}"
     return Table(name, columns, rows, (), f"{table.variant}, fold by fold", foot=ends)
 
 
 def _runs_table(result: StudyResult) -> Table:
-    folded = any(run.experiment.fold is not None for run in result.every_run)
-    fold = ["fold"] if folded else []
-    rows: list[tuple[str | Entry, ...]] = [
-        (variant, count(run.experiment.seed), *([count(run.experiment.fold)] if folded else []),
-         Entry(run.name, code=True), count(run.metrics["epochs_trained"]),
-         number(figure_of(run, "test.accuracy")), number(figure_of(run, "test.loss")))
-        for variant, several in result.runs.items()
-        for run in several
-    ]  # fmt: skip
-    columns = ("variant", "seed", *fold, "run", "epochs", "test accuracy", "test loss")
-    return Table("runs", columns, rows, text=(0, 2 + len(fold)), caption="Runs")
+    lines = []
+    for variant, several in result.runs.items():
+        for run in several:
+            fold = run.experiment.fold
+            line = {"variant": Entry(variant), "seed": count(run.experiment.seed)}
+            if any(run.experiment.fold is not None for run in result.every_run):
+                line["fold"] = count(fold)
+            line |= {
+                "run": Entry(run.name, code=True),
+                "epochs": count(run.metrics["epochs_trained"]),
+                "test accuracy": number(figure_of(run, "test.accuracy")),
+                "test loss": number(figure_of(run, "test.loss")),
+            }
+            lines.append(line)
+    columns = tuple(lines[0])
+    words = (0, columns.index("run"))
+    return Table("runs", columns, [list(line.values()) for line in lines], words, "Runs")
 
 
 def check_pictures(plan: Plan) -> None:
@@ -167,28 +181,25 @@ def check_pictures(plan: Plan) -> None:
 
 def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     """Write figures, tables and report.html of a study into ``folder``; return the page."""
-    from kerascw.report import study_figures
-    from kerascw.report.figure_files import clear_figures, write_figures
+    from kerascw.report.curves import every_curve
+    from kerascw.report.figure_files import write_figures
 
     rows, study, plan = rows_of(result), result.study, result.plan
-    compared = compared_figure(result, rows)
-    curves = study_figures.every_curve(result.runs)
+    compared, answer = compared_figure(result, rows), headline(result, rows)
+    curves = every_curve(result.runs)
     own = study.pictures(result.runs, plan.pictures) if study.pictures else {}
     leading = study.leading_picture if study.leading_picture in own else "comparison"
     drawn: dict[str, tuple[Any, str]] = curves | own
     if leading == "comparison":
         drawn = _comparison(rows, compared) | drawn
-    clear_figures(folder / "figures")
     figures = write_figures(drawn, folder / "figures")
     (folder / "table.csv").write_text(csv_text(rows), encoding="utf-8")
     (folder / "folds.csv").unlink(missing_ok=True)
     if any(row.repeats.folds for row in rows):
         (folder / "folds.csv").write_text(folds_csv(result), encoding="utf-8")
-    tables = figure_tables(rows, study, plan.cautions)
-    runs = _runs_table(result)
+    tables, runs = figure_tables(rows, study, plan.cautions), _runs_table(result)
     of_folds = [fold_table(table) for table in fold_tables(result)]
     write_tables([*tables.values(), *of_folds, runs], folder / "tables")
-    answer = headline(result, rows)
     table = tables.get(compared) or next(iter(tables.values()))
     write_study_fragment(result, folder, answer, table, figures)
     published = [cell.published for row in rows for cell in row.cells if cell.published]
@@ -225,16 +236,22 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
 
 
 def _comparison(rows: Sequence[Row], name: str) -> dict[str, tuple[Any, str]]:
-    """Draw the figure that leads the page, if the study has it."""
-    from kerascw.report.study_figures import comparison
+    """Draw one figure of all variants: every seed or fold, mean with interval, published."""
+    from kerascw.report.charts import Dot, dots
 
-    alike = comparable(rows)
-    cells = [cell for row in alike for cell in row.cells if cell.name == name]
-    if not cells:
+    alike, drawn = comparable(rows), []
+    for row in alike:
+        for cell in (cell for cell in row.cells if cell.name == name):
+            spread, printed = cell.spread, cell.published
+            low, high = (spread and spread.interval) or (None, None)
+            drawn.append(Dot(row.variant, spread.mean if spread else None, low, high, cell.values,
+                             printed.best_reading if printed else None))  # fmt: skip
+    if not drawn:
         return {}
-    with_published = ", with the published one" if any(cell.published for cell in cells) else ""
-    says = f"{plainly(name)} of every variant over {unit_of(alike, 's')}{with_published}"
-    return {"comparison": (comparison(alike, name), says)}
+    published = ", with the published one" if any(dot.published for dot in drawn) else ""
+    says = f"{plainly(name)} of every variant over {unit_of(alike, 's')}{published}"
+    chart = dots(drawn, x=plainly(name), each=f"each {unit_of(rows)}")
+    return {"comparison": (chart, says)}
 
 
 def _environments(result: StudyResult) -> list[tuple[str, str]]:

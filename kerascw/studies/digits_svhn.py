@@ -170,13 +170,13 @@ def _gained(runs: Runs) -> list[Answer]:
 
 
 def _error_curves(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    from kerascw.report.study_figures import curves_with_test
+    from kerascw.report.curves import curves_with_test
 
     return {
         f"{name}, loss and error": (
             curves_with_test(several),
-            f"negative log-likelihood and classification error of the {name} against epochs, one "
-            "line a run; dashed, the mean test figure of the kept weights",
+            f"negative log-likelihood and classification error of the {name} against epochs, "
+            "mean and range over the runs; dashed, the mean test figure of the kept weights",
         )
         for name, several in runs.items()
     }
@@ -301,10 +301,9 @@ _BOTH = ("loss", "error")
 
 
 def _channels(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    from kerascw.report.channels import channel_pictures
-    from kerascw.report.features import example_maps
+    from kerascw.report.features import channel_pictures
 
-    return channel_pictures(runs["svhn"][0], options) | example_maps(runs["svhn"], options)
+    return channel_pictures(runs["svhn"], options)
 
 
 _SVHN_DEVIATIONS = (

@@ -95,7 +95,7 @@ def fit(
     product = Product(build(), trained)
     keeper = Keeper(experiment, splits, progress, product, checkpoint_path, watcher, events, until)
     if events is not None:
-        events.begin(network.get_config, progress.history, progress.seconds)
+        events.begin(progress.history)
     watcher.started(experiment, len(splits.train), len(progress.history))
     if not keeper.stops:
         keeper.score_untrained()

@@ -237,8 +237,7 @@ def test_the_library_does_what_the_command_does(tiny: Any) -> None:
     assert (tiny.run.folder / "report.html").is_file()
     assert {path.name for path in (tiny.run.folder / "figures").iterdir()} == {
         f"{name}.{suffix}"
-        for name in ("curves", "confusion", "calibration", "predictions", "mistakes",
-                     "samples_per_class")
+        for name in ("curves", "confusion", "calibration", "predictions", "mistakes")
         for suffix in ("png", "svg")
     }  # fmt: skip
     (tiny.run.folder / "report.html").unlink()

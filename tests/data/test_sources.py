@@ -391,8 +391,8 @@ def test_show_prints_figures_and_draws_the_grid(tmp_path, sample, monkeypatch):
     first = sample.train.images[np.flatnonzero(sample.train.labels == 0)[0], ..., 0]
     large = first.repeat(3, 0).repeat(3, 1)
     tops = [np.lib.stride_tricks.sliding_window_view(grid[y : y + 84], (84, 84))[0]
-            for y in range(60, 100)]  # fmt: skip
-    assert any((windows == large).all((1, 2)).any() for windows in tops)  # below the heading
+            for y in range(8)]  # fmt: skip
+    assert any((windows == large).all((1, 2)).any() for windows in tops)
 
 
 def test_show_says_where_it_cannot_write(tmp_path):

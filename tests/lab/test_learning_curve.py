@@ -682,13 +682,13 @@ def test_a_sweep_from_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "first.json").write_text(source.canonical_json())
     words = [
         *("learning-curve", "--dataset", "digits", "--model", "digits", "--fractions", "20,100"),
-        *("--seeds", "2", "--epochs", "3", "--batch-size", "128", "--set", "model.dense=12"),
+        *("--seeds", "2", "--epochs", "3", "--set", "training.batch_size=128"),
+        *("--set", "model.dense=12"),
         *("--init", f"random,{tmp_path / 'first.json'}", "--runs", str(runs)),
     ]
     result = call(*words)
     assert result.exit_code == 0, result.output
     assert "8 runs, 8 to train" in result.stdout
-    assert "images trained in" in result.stdout
     assert "Learning curve of digits on digits (scikit-learn)" in result.stdout
     assert "Is first or random always better, by validation loss?" in result.stdout
     kept = [run for run in Store(runs).all() if run.experiment != source]
@@ -737,7 +737,6 @@ def test_a_sweep_from_the_command_line(tmp_path: Path) -> None:
     again = call(*words)
     assert again.exit_code == 0
     assert "8 runs, 8 kept already, 0 to train" in again.stdout
-    assert "images trained in" not in again.stdout
     assert [path.parent.name for path in runs.glob("studies/*/study.json")] == [folder.name]
     assert (folder / "table.csv").read_bytes() == csv_before
 

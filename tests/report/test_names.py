@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_every_figure_of_any_class_name_is_drawn(run: Run) -> None:
     assert set(map(printable, run.metrics["class_names"])) == set(map(printable, NAMES))
     figures = {file.name for file in (run.folder / "figures").iterdir()}
-    for name in ("confusion", "predictions", "calibration", "samples_per_class"):
+    for name in ("confusion", "predictions", "calibration", "mistakes"):
         assert {f"{name}.png", f"{name}.svg"} <= figures
         minidom.parse(str(run.folder / "figures" / f"{name}.svg"))  # it is XML
     page = (run.folder / "report.html").read_text()

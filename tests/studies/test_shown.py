@@ -1,6 +1,7 @@
 """What the reports show: layers, colour channels, one image by itself, random predictions."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,13 +10,12 @@ from PIL import Image
 from scipy.io import savemat
 
 from kerascw.commands.main import main
-from kerascw.data import load_data
+from kerascw.data import Part, Splits, load_data
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import ConvNet
 from kerascw.models import build_model
 from kerascw.models.summary import layer_table
-from kerascw.report.channels import channel_figure
-from kerascw.report.confused import nearest
+from kerascw.report import features
 from kerascw.report.run import draw_run, some_of
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Store
@@ -52,13 +52,16 @@ def test_a_run_shows_its_layers_and_epoch_0(tmp_path: Path) -> None:
     assert [line.split(",")[0] for line in epochs] == ["epoch", "0", "1"]
 
 
-def test_channels_keep_the_pixels_of_their_colour() -> None:
-    image = np.zeros((4, 4, 3), np.uint8)
+def test_channels_keep_the_pixels_of_their_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.zeros((1, 4, 4, 3), np.uint8)
     image[..., 1] = 200
-    figure = channel_figure(image, "7")
-    drawn = [axes.images[0].get_array() for axes in figure.axes]
-    assert [int(channel.max()) for channel in drawn] == [0, 200, 0]
-    assert figure.get_suptitle() == "label: 7"
+    part = Part(image, np.array([0]))
+    monkeypatch.setattr(features, "splits_of", lambda *_: Splits(part, None, part, ("7",)))
+    diverged = SimpleNamespace(metrics={"kept_epoch": None})
+    figure, said = features.channel_pictures([diverged], None)["channels"]
+    drawn = [np.asarray(shown.get_array()) for shown in figure.axes[0].images]
+    assert [int(channel.max()) for channel in drawn] == [200, 0, 200, 0]
+    assert said.endswith("its label is 7")
 
 
 def test_svhn_shows_a_training_image_in_its_channels(tmp_path: Path) -> None:
@@ -99,17 +102,10 @@ def test_the_images_at_random_are_always_the_same() -> None:
     assert chosen != list(range(15))
 
 
-def test_the_nearest_image_is_the_nearest() -> None:
-    random = np.random.default_rng(0)
-    rows, among = random.normal(size=(250, 6)), random.normal(size=(300, 6))
-    by_hand = [np.linalg.norm(among - row, axis=1).argmin() for row in rows]
-    np.testing.assert_array_equal(nearest(rows, among), by_hand)
-
-
 @pytest.mark.parametrize("image", [-1, 1437])
-def test_an_image_that_is_not_there_is_refused(image: int, tmp_path: Path) -> None:
+def test_an_image_that_is_not_there_is_refused(image: int) -> None:
     from kerascw.errors import CallError
-    from kerascw.report.figures import draw_image
+    from kerascw.report.figures import image_with_bar
 
     with pytest.raises(CallError, match=f"--image: {image}"):
-        draw_image(load_data("digits"), image, tmp_path / "x.png")
+        image_with_bar(load_data("digits"), image)
