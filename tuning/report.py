@@ -12,7 +12,7 @@ from kerascw.experiment.spec import Experiment
 from kerascw.lab.published import Published
 from kerascw.lab.table import published_text, spread_text
 from kerascw.report.page import page, plainly, pretty, replace_text
-from kerascw.report.tables import Cell, Table, count, number, write_tables
+from kerascw.report.tables import Cell, Table, count, number, print_table, write_tables
 from kerascw.runs.store import Run, Store
 from kerascw.studies import all_studies
 from tuning.records import SearchResult
@@ -131,7 +131,8 @@ def trials_table(result: SearchResult, axes: Sequence[Axis]) -> Table:
         line += [_setting(trial.hyperparameters, axis.name) for axis in axes]
         line += [count(trial.epochs), number(trial.seconds, ".1f"), Cell(outcome_text(trial))]
         rows.append(line)
-    return Table("trials", columns, rows, (0, len(columns) - 1), "Trials, the best first")
+    caption = f"Trials, the best {plainly(result.spec.objective)} first"
+    return Table("trials", columns, rows, (0, len(columns) - 1), caption)
 
 
 def _setting(values: Mapping[str, Any], name: str) -> Cell:
@@ -240,20 +241,12 @@ def _measured(result: SearchResult, runs: Sequence[Run], figure: str) -> Cell:
 
 def show_search(result: SearchResult, terminal: "Console") -> None:
     """Print the best trials and the answers; where there is no winner yet, how to go on."""
-    from rich.table import Table as TerminalTable
-
     spec = result.spec
     terminal.print(spec.question or f"Search {spec.space}", style="bold")
     for caution in cautions(result):
         terminal.print(caution, style="yellow")
     table = trials_table(result, space_axes(result))
-    shown = TerminalTable(box=None, pad_edge=False)
-    for at, column in enumerate(table.columns):
-        shown.add_column(column.replace("score", plainly(spec.objective)),
-                         justify="left" if at in table.text else "right")  # fmt: skip
-    for row in table.cells[:SHOWN]:
-        shown.add_row(*(cell.text for cell in row))
-    terminal.print(shown)
+    print_table(table, terminal, SHOWN)
     left = len(table.rows) - SHOWN
     more = f"; {left} more in {result.folder / 'tables' / 'trials.csv'}" if left > 0 else ""
     terminal.print(f"{trials_text(len(table.rows))}: {counts(result)}{more}")

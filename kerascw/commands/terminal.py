@@ -22,7 +22,7 @@ from kerascw.lab.table import (
     spread_text,
 )
 from kerascw.report.tables import Table as ReportTable
-from kerascw.report.tables import count, number
+from kerascw.report.tables import count, number, print_table
 from kerascw.runs.store import Run
 
 
@@ -97,18 +97,6 @@ class TrainingProgress:
         )
         if number == self._epochs:
             self.stop()
-
-
-def print_table(table: ReportTable, console: Console) -> None:
-    """Print a table of a report as a terminal shows it."""
-    shown = Table(box=None, pad_edge=False)
-    for at, column in enumerate(table.columns):
-        shown.add_column(column, justify="left" if at in table.text else "right")
-    for row in [*table.cells, *table.foot_cells]:
-        shown.add_row(*(cell.text for cell in row))
-    if table.caption:
-        console.print(table.caption)
-    console.print(shown)
 
 
 def show_run(run: Run, console: Console) -> None:

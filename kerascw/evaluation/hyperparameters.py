@@ -59,16 +59,14 @@ def axes_of(
     seen : every trial's hyperparameters. What is not described has the range of what was seen, and
         a value outside of what is described widens it.
     """
-    axes: dict[str, Axis] = {}
     fixed = {hp["name"] for hp in described if hp["kind"] == "Fixed"}
-    for hp in described:
-        if hp["kind"] != "Fixed":
-            axis = _described(hp)
-            axes[axis.name] = _joined(axes[axis.name], axis) if axis.name in axes else axis
-    for name in dict.fromkeys(name for values in seen for name in values):
-        if name not in fixed:
-            axis = _seen(name, [values[name] for values in seen if name in values])
-            axes[name] = _joined(axes[name], axis) if name in axes else axis
+    names = dict.fromkeys(name for values in seen for name in values if name not in fixed)
+    axes: dict[str, Axis] = {}
+    for axis in (
+        *(_described(hp) for hp in described if hp["kind"] != "Fixed"),
+        *(_seen(name, [values[name] for values in seen if name in values]) for name in names),
+    ):
+        axes[axis.name] = _joined(axes[axis.name], axis) if axis.name in axes else axis
     return tuple(axes.values())
 
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from kerascw.lab.verdict import figure_of
-from kerascw.report.tables import count, number
+from kerascw.report.tables import Cell, Table, count, number, print_table
 from kerascw.runs.store import Run
 
 _FIGURES = tuple(
@@ -22,17 +21,18 @@ def compare_runs(runs: Mapping[str, Sequence[Run]], folder: Path, console: Conso
 
     folded = any(run.experiment.fold is not None for own in runs.values() for run in own)
     columns = ("run", *(["fold"] if folded else []), "seed", "epochs", "parameters", *_FIGURES)
-    table = Table(*columns, box=None, pad_edge=False)
-    for label, own in runs.items():
-        for run in own:
-            cells = [
-                *([count(run.experiment.fold)] if folded else []),
-                number(run.experiment.seed, "d"),
-                number(run.metrics["epochs_trained"], "d"),
-                count(run.metrics["parameters"]),
-                *(number(figure_of(run, name)) for name in _FIGURES),
-            ]
-            table.add_row(label, *(cell.text for cell in cells))
-    console.print(table)
+    rows = [
+        [
+            Cell(label),
+            *([count(run.experiment.fold)] if folded else []),
+            number(run.experiment.seed, "d"),
+            number(run.metrics["epochs_trained"], "d"),
+            count(run.metrics["parameters"]),
+            *(number(figure_of(run, name)) for name in _FIGURES),
+        ]
+        for label, own in runs.items()
+        for run in own
+    ]
+    print_table(Table("compared", columns, rows), console)
     for name in write_figures(every_curve(runs), folder, clear=False):
         console.print(f"curves: {folder / name}.png, {name}.svg")

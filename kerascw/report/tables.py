@@ -6,9 +6,13 @@ In a template ``{{ sortable(table) }}`` shows one.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kerascw.errors import printable
 from kerascw.lab.sheet import sheet
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,20 @@ def csv_of(table: Table) -> str:
     rows = [*table.cells, *table.foot_cells]
     values = [[cell.text if cell.value is None else cell.value for cell in row] for row in rows]
     return sheet([table.columns, *values])
+
+
+def print_table(table: Table, console: "Console", most: int | None = None) -> None:
+    """Print the table, or its first rows, as a terminal shows it."""
+    from rich.table import Table as Shown
+
+    shown = Shown(box=None, pad_edge=False)
+    for at, column in enumerate(table.columns):
+        shown.add_column(column, justify="left" if at in table.text else "right")
+    for row in [*table.cells[:most], *table.foot_cells]:
+        shown.add_row(*(cell.text for cell in row))
+    if table.caption:
+        console.print(table.caption)
+    console.print(shown)
 
 
 _ESCAPES = str.maketrans({
