@@ -47,7 +47,7 @@ from kerascw.lab.learning_answers import (
     power_law_cautions,
 )
 from kerascw.lab.power_law import PowerLaw, fit_power_law
-from kerascw.report import charts
+from kerascw.report.chart_parts import COLOURS
 from kerascw.report.figure_files import write_figures
 from kerascw.report.learning_curve import learning_curve_pictures, paired_differences
 from kerascw.runs.store import Run, Store
@@ -497,7 +497,7 @@ def test_the_bands_of_the_differences_are_their_intervals() -> None:
     spreads = [d.spread.interval for d in Comparison(warm, random).differences]
     for row, spread in zip(rows, spreads, strict=True):
         assert (row["low"], row["high"]) == pytest.approx(spread, rel=1e-5)
-    assert chart.series[0].colour == charts.COLOURS[1]  # as in the curves, after the baseline
+    assert chart.series[0].colour == COLOURS[1]  # as in the curves, after the baseline
     assert "below: better than random" in json.dumps(panel)
     assert chart.numbers.startswith("warm -0.09 at training images 50")
 
