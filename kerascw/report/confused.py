@@ -1,4 +1,4 @@
-"""Why two classes are confused: their mean images, and each image's nearest neighbour in pixels."""
+"""Why two classes are confused: how alike their pixels are."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,26 +6,18 @@ from typing import Any
 import numpy as np
 
 from kerascw.data import Splits
-from kerascw.lab.pictures import PictureSpec, splits_of
-from kerascw.report.figures import Tile, grid
 from kerascw.runs.store import Run
-
-SHOWN = 6
-"""Confused images that are drawn."""
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike two classes are in their pixels, and their images that a run confuses."""
+    """How alike two classes are in their pixels, and those of their images that a run confuses."""
 
-    means: np.ndarray  # of every class's training images: float [classes, pixels], 0 to 255
     correlation: float  # of the two mean images
     rank: int  # of this correlation among all pairs of classes, 1 the highest
     pairs: int
     nearest_other: float  # share of both classes' test images with a neighbour in the other class
     nearest_other_confused: float | None  # the same of the images that the run confuses
-    confused: np.ndarray  # their positions in the test set
-    neighbours: np.ndarray  # positions in the training set of their nearest images
 
 
 def likeness(run: Run, splits: Splits, first: int, second: int) -> Likeness:
@@ -46,41 +38,14 @@ def likeness(run: Run, splits: Splits, first: int, second: int) -> Likeness:
     with np.load(run.folder / "predictions.npz") as file:
         mistaken = file["test_probabilities"].argmax(axis=1)[chosen] == other
     return Likeness(
-        means,
         float(own),
         int((every > own).sum()) + 1,
         len(every),
         float(in_other.mean()),
         float(in_other[mistaken].mean()) if mistaken.any() else None,
-        chosen[mistaken],
-        near[mistaken],
     )
 
 
 def _flat(images: Any) -> np.ndarray:
     array = np.asarray(images)
     return array.reshape(len(array), -1).astype(np.float32)
-
-
-def confused_pictures(
-    run: Run, first: int, second: int, options: PictureSpec | None
-) -> dict[str, tuple[Any, str]]:
-    """Draw both mean images, and some confused test images above their nearest training images."""
-    splits = splits_of(run, options)
-    found, names = likeness(run, splits, first, second), splits.class_names
-    train, test, shape = splits.train, splits.test, splits.train.shape
-    rows = [
-        [Tile(found.means[k].reshape(shape).round().astype(np.uint8), names[k])
-         for k in (first, second)],
-        [Tile(test.images[at], names[test.labels[at]]) for at in found.confused[:SHOWN]],
-        [Tile(train.images[at], names[train.labels[at]]) for at in found.neighbours[:SHOWN]],
-    ]  # fmt: skip
-    figure = grid(rows, ("mean image", "test image", "nearest in training"), across=1.3)
-    return {
-        f"confused, {names[first]} and {names[second]}".replace("/", " or "): (
-            figure,
-            f"mean training images of {names[first]} and {names[second]}; test images of either "
-            f"that seed {run.experiment.seed} takes for the other, above the nearest training "
-            "image of each",
-        )
-    }

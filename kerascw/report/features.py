@@ -12,7 +12,6 @@ from kerascw.errors import CallError
 from kerascw.experiment.spec import ConvNet, Experiment
 from kerascw.lab.pictures import FeatureMaps, splits_of
 from kerascw.lab.study import Answer, Study
-from kerascw.report import charts
 from kerascw.report.figure_files import file_name
 from kerascw.report.figures import Tile, grid
 from kerascw.runs.store import Run
@@ -67,8 +66,7 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
 def feature_pictures(run: Run, options: FeatureMaps | None) -> dict[str, tuple[Any, str]]:
     """Draw the feature maps of an image of each class, or of the one that is asked for.
 
-    With them goes the mean activation by layer and class. A :class:`CallError` names a layer,
-    channel or image that does not exist.
+    A :class:`CallError` names a layer, channel or image that does not exist.
     """
     options = options or FeatureMaps()
     splits = splits_of(run, options)
@@ -76,20 +74,7 @@ def feature_pictures(run: Run, options: FeatureMaps | None) -> dict[str, tuple[A
     if options.image is not None:
         _check_image(options.image, len(splits.train))
         chosen = [options.image]
-    drawn = _maps_of(run, splits, chosen, options)
-    means = np.array(activity(run, splits).mean)
-    layers = [f"conv {number}" for number in range(1, len(means) + 1)]
-    # rows of different scale: each is shaded by its own largest value, which may be 0
-    shades = np.abs(means) / np.maximum(np.abs(means).max(axis=1, keepdims=True), 1e-12)
-    texts = np.char.mod("%.3g", means)
-    panel = charts.heat_panel(shades, layers, splits.class_names, texts, row="layer",
-                              column="class")  # fmt: skip
-    said = "; ".join(f"{layer}: {', '.join(row)}" for layer, row in zip(layers, texts, strict=True))
-    drawn["activity"] = (
-        charts.Chart((panel,), numbers=said, widest=860),
-        "mean activation on the test set, by layer and class",
-    )
-    return drawn
+    return _maps_of(run, splits, chosen, options)
 
 
 def _maps_of(

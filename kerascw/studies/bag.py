@@ -148,15 +148,6 @@ def _why_confused(run: Run, first: int, second: int) -> Answer:
     )
 
 
-def _confused_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
-    from kerascw.report.confused import confused_pictures
-
-    for run in runs["bag-cnn"]:
-        if pair := most_confused(run):
-            return confused_pictures(run, *pair, options)
-    return {}
-
-
 _DEVIATIONS = (
     "Keras' Adam adds epsilon before its bias correction, PyTorch's after it",
     "our losses and accuracies are means over images; the report's are means over batches, where "
@@ -174,7 +165,6 @@ BAG_CNN = Study(
     published=cnn_published,
     deviations=_DEVIATIONS,
     answers=cnn_answers,
-    pictures=_confused_pictures,
 )
 
 
