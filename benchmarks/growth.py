@@ -14,13 +14,13 @@ beside one long run of the same model, of which training alone is timed: images 
 
 import tempfile
 import threading
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
-from harness import machine, numbers, options, save, seconds_of
+from harness import machine, markdown, numbers, options, save, seconds_of
 
 from kerascw.commands.terminal import images_trained
 from kerascw.experiment.settings import override
@@ -28,17 +28,12 @@ from kerascw.experiment.spec import Experiment, Holdout
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import have_threads
 from kerascw.runs.many import run_many
-from kerascw.runs.store import Store
+from kerascw.runs.store import Run, Store
 from kerascw.studies import study_named
 from kerascw.studies.bag_learning import pretraining
 
 SWEEP_JOBS = 2
 LONG_EPOCHS = 20  # of 24,975 images
-
-
-def least(work: Callable[[], object], times: int) -> float:
-    """Time a call several times; return the least seconds."""
-    return min(seconds_of(work) for _ in range(times))
 
 
 def convnet() -> Experiment:
@@ -67,64 +62,62 @@ def by_size(count: int, data_dir: Path | None, sample: bool) -> dict[str, float 
     batches = training_batches(part, classes=10, batch_size=size, seed=0, epoch=tf.Variable(0))
     predict = Predictor(network)
 
-    def shuffle() -> None:
-        tf.random.experimental.stateless_shuffle(tf.range(count), tf.constant([0, 0])).numpy()
+    def least(work: Callable[[], object], times: int) -> float:
+        work()  # traces the graphs
+        return min(seconds_of(work) for _ in range(times))
 
-    def epoch() -> None:
-        model.fit(batches, shuffle=False, verbose=0)
-
-    def evaluate() -> None:
-        predict(train.images[: count // 10])
-
-    epoch()  # traces the graphs
-    evaluate()
+    order, seed = tf.range(count), tf.constant([0, 0])
     return {
         "load": load if count == len(train) else None,
-        "shuffle": least(shuffle, 3),
-        "evaluate": least(evaluate, 3),
-        "train": least(epoch, 2),
+        "shuffle": least(lambda: tf.random.experimental.stateless_shuffle(order, seed).numpy(), 3),
+        "evaluate": least(lambda: predict(train.images[: count // 10]), 3),
+        "train": least(lambda: model.fit(batches, shuffle=False, verbose=0), 2),
         "megabytes": psutil.Process().memory_info().rss / 1e6,
     }
 
 
-def by_jobs(jobs: int, runs: int, data_dir: Path | None, sample: bool) -> dict[str, float]:
-    """Measure the seconds of several runs with that many jobs, and the most memory of all."""
-    base = override(
-        convnet(),
-        {
-            "data.name": "fashion_mnist",
-            "data.sample": sample,
-            "data.holdout": Holdout(how="first", count=600 if sample else 6_000),
-            "data.fraction": 0.1,
-            "training.epochs": 1,
-        },
-    )
+def timed(
+    experiments: list[Experiment], data_dir: Path | None, jobs: int
+) -> tuple[float, float, list[Run]]:
+    """Train into a folder that is thrown away; return seconds, the most memory in MB, and runs."""
     highest, over = 0.0, threading.Event()
 
     def watch() -> None:
         nonlocal highest
         me = psutil.Process()
         while not over.wait(0.2):
-            total = 0
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    total += process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            highest = max(highest, total / 1e6)
+            with suppress(psutil.NoSuchProcess):
+                every = [me, *me.children(recursive=True)]
+                highest = max(highest, sum(each.memory_info().rss for each in every) / 1e6)
 
-    thread = threading.Thread(target=watch)
+    thread, runs = threading.Thread(target=watch), []
     thread.start()
     try:
-        experiments = [base.model_copy(update={"seed": seed}) for seed in range(runs)]
         with tempfile.TemporaryDirectory() as folder:
             seconds = seconds_of(
-                lambda: run_many(experiments, Store(folder), data_dir=data_dir, jobs=jobs)
+                lambda: runs.extend(
+                    run_many(experiments, Store(folder), data_dir=data_dir, jobs=jobs)
+                )
             )
+            assert all(run.metrics and run.environment for run in runs)  # read while it is there
     finally:
         over.set()
         thread.join()
-    return {"seconds": seconds, "megabytes": highest}
+    return seconds, highest, runs
+
+
+def by_jobs(jobs: int, runs: int, data_dir: Path | None, sample: bool) -> dict[str, float]:
+    """Measure the seconds of several runs with that many jobs, and the most memory of all."""
+    changes = {
+        "data.name": "fashion_mnist",
+        "data.sample": sample,
+        "data.holdout": Holdout(how="first", count=600 if sample else 6_000),
+        "data.fraction": 0.1,
+        "training.epochs": 1,
+    }
+    experiments = [override(convnet(), changes | {"seed": seed}) for seed in range(runs)]
+    seconds, megabytes, _ = timed(experiments, data_dir, jobs)
+    return {"seconds": seconds, "megabytes": megabytes}
 
 
 def short_beside_long(data_dir: Path | None, sample: bool) -> dict[str, Any]:
@@ -139,15 +132,43 @@ def short_beside_long(data_dir: Path | None, sample: bool) -> dict[str, Any]:
         changes = {"data.sample": True, "data.holdout": Holdout(how="last", count=1_000)}
         short = [override(short[-1], changes)]
     epochs = {"training.epochs": 1 if sample else LONG_EPOCHS}
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(folder)
-        (long,) = run_many([override(short[-1], epochs)], store, data_dir=data_dir)
-        rate = images_trained(long) / long.environment["training_seconds"]
-        began = time.perf_counter()
-        runs = run_many(short, store, data_dir=data_dir, jobs=SWEEP_JOBS)
-        seconds = time.perf_counter() - began
-        ratio = sum(images_trained(run) for run in runs) / seconds / rate
+    _, _, (long,) = timed([override(short[-1], epochs)], data_dir, 1)
+    rate = images_trained(long) / long.environment["training_seconds"]
+    seconds, _, runs = timed(short, data_dir, SWEEP_JOBS)
+    ratio = sum(images_trained(run) for run in runs) / seconds / rate
     return {"runs": len(runs), "jobs": SWEEP_JOBS, "ratio": ratio}
+
+
+def table(found: dict[str, Any]) -> str:
+    """Lay out the figures as Markdown."""
+
+    def share(one: dict[str, float], work: str) -> str:
+        return "" if one[work] is None else f"{one[work] / one['train']:.1%}"
+
+    sizes = [
+        (
+            f"{int(count):,}",
+            f"{one['train']:.2f}",
+            *(share(one, work) for work in ("load", "shuffle", "evaluate")),
+            f"{one['megabytes']:,.0f}",
+        )
+        for count, one in found["sizes"].items()
+    ]
+    jobs = [
+        (jobs, f"{one['seconds']:.1f}", f"{one['megabytes']:,.0f}")
+        for jobs, one in found["jobs"].items()
+    ]
+    header = ("images", "epoch, s", "loading", "shuffling", "evaluating a tenth", "memory, MB")
+    sweep = "{runs} short runs, --jobs {jobs}: {ratio:.2f} of the rate of one long run.\n"
+    return "\n".join(
+        (
+            sweep.format(**found["sweep"]),
+            markdown(header, sizes),
+            markdown(
+                ("jobs", f"seconds for {found['runs']} runs", "memory of all processes, MB"), jobs
+            ),
+        )
+    )
 
 
 def main() -> None:
@@ -160,24 +181,15 @@ def main() -> None:
     given = parser.parse_args()
     import_tensorflow()
     have_threads()
-    print(machine())
-    found: dict[str, Any] = {"sizes": {}, "jobs": {}, "runs": given.runs}
-    for count in given.sizes:
-        one = found["sizes"][count] = by_size(count, given.data_dir, given.sample)
-        shares = ", ".join(
-            f"{name} {one[name] * 1e3:,.1f} ms ({one[name] / one['train']:.1%})"
-            for name in ("load", "shuffle", "evaluate")
-            if one[name] is not None
-        )
-        print(f"{count:>7,} images: epoch {one['train']:.2f} s, {shares}, "
-              f"{one['megabytes']:,.0f} MB", flush=True)  # fmt: skip
-    for jobs in given.jobs:
-        one = found["jobs"][jobs] = by_jobs(jobs, given.runs, given.data_dir, given.sample)
-        print(f"--jobs {jobs}: {one['seconds']:.1f} s for {given.runs} runs, "
-              f"{one['megabytes']:,.0f} MB", flush=True)  # fmt: skip
-    sweep = found["sweep"] = short_beside_long(given.data_dir, given.sample)
-    print(f"{sweep['runs']} short runs, --jobs {SWEEP_JOBS}: {sweep['ratio']:.2f} of the rate of "
-          "one long run")  # fmt: skip
+    print(machine(), flush=True)
+    where = given.data_dir, given.sample
+    found = {
+        "sizes": {count: by_size(count, *where) for count in given.sizes},
+        "jobs": {jobs: by_jobs(jobs, given.runs, *where) for jobs in given.jobs},
+        "runs": given.runs,
+        "sweep": short_beside_long(*where),
+    }
+    print(table(found))
     save(given.results, "growth", found)
 
 
