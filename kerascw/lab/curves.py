@@ -8,7 +8,8 @@ the seeds, so that differences between initialisations are paired by seed.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, takewhile
+from typing import NamedTuple
 
 from kerascw.errors import CallError
 from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
@@ -33,20 +34,17 @@ class CurveFigures:
 
 
 def curve_variants(
-    base_at: Callable[[float], Experiment],
-    starts: Mapping[str, WarmStart | None],
-    fractions: Iterable[float],
+    base: Experiment, starts: Mapping[str, WarmStart | None], fractions: Iterable[float]
 ) -> dict[str, Experiment]:
     """Return every initialisation at every fraction, by the variant's name.
 
-    ``base_at`` gives the experiment at a fraction from random weights, ``starts`` what each
-    initialisation starts from (None: random weights).
+    ``starts`` has what each initialisation starts from (None: random weights).
     """
-    fractions = list(fractions)
+    parts = {f: base.data.model_copy(update={"fraction": f}) for f in fractions}
     return {
-        variant(name, fraction): base_at(fraction).model_copy(update={"start": start})
+        variant(name, fraction): base.model_copy(update={"data": data, "start": start})
         for name, start in starts.items()
-        for fraction in fractions
+        for fraction, data in parts.items()
     }
 
 
@@ -127,7 +125,8 @@ def curves_of(runs: CurveRuns, figure: str) -> dict[str, Curve]:
         would then not be due to the initialisation alone.
     """
     every = [run for curve in runs.values() for several in curve.values() for run in several]
-    if len({_images_of(run) for run in every}) > 1:
+    same = {"fraction": 1.0, "scaling": "unit"}  # what may differ between runs on the same images
+    if len({run.experiment.data.model_copy(update=same).model_dump_json() for run in every}) > 1:
         raise CallError(
             "learning curve: the runs are not on the same images (dataset, classes, holdout, "
             "subset and fraction_seed must be the same)"
@@ -137,39 +136,29 @@ def curves_of(runs: CurveRuns, figure: str) -> dict[str, Curve]:
         for run in every
         if "train" in run.metrics
     }
-    return {
-        name: Curve(
-            name,
-            figure,
-            tuple(
-                _point(fraction, examples.get(fraction), several, figure)
-                for fraction, several in sorted(curve.items())
-            ),
-        )
-        for name, curve in runs.items()
-    }
-
-
-def _images_of(run: Run) -> str:
-    """Return what decides which images a run is on, at whatever fraction and scale."""
-    data = run.experiment.data
-    return data.model_copy(update={"fraction": 1.0, "scaling": "unit"}).model_dump_json()
+    curves = {}
+    for name, curve in runs.items():
+        points = [
+            _point(fraction, examples.get(fraction), several, figure)
+            for fraction, several in sorted(curve.items())
+        ]
+        curves[name] = Curve(name, figure, tuple(points))
+    return curves
 
 
 def _point(fraction: float, examples: int | None, runs: Sequence[Run], figure: str) -> Point:
     values: dict[int, float] = {}
     diverged = []
     for run in runs:
-        seed = run.experiment.seed
+        seed, value = run.experiment.seed, figure_of(run, figure)
         if seed in values or seed in diverged:
             raise CallError(f"learning curve: two runs at {percent(fraction)} have seed {seed}")
         if run.metrics["status"] == "diverged":
             diverged.append(seed)
-            continue
-        value = figure_of(run, figure)
-        if value is None:
+        elif value is None:
             raise CallError(f"learning curve: run {run.name} has no {figure}")
-        values[seed] = value
+        else:
+            values[seed] = value
     seeds = tuple(sorted(values))
     return Point(fraction, examples, seeds, tuple(values[s] for s in seeds), tuple(diverged))
 
@@ -177,8 +166,15 @@ def _point(fraction: float, examples: int | None, runs: Sequence[Run], figure: s
 # --- two initialisations ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Difference:
+def paired(one: Point, other: Point) -> Spread | None:
+    """Return one point minus another, paired by the seeds that both have; None without any."""
+    theirs = dict(zip(other.seeds, other.values, strict=True))
+    mine = zip(one.seeds, one.values, strict=True)
+    pairs = [(value, theirs[seed]) for seed, value in mine if seed in theirs]
+    return paired_difference(*zip(*pairs, strict=True)) if pairs else None
+
+
+class Difference(NamedTuple):
     """One curve minus another at one fraction, paired by the seeds that both have."""
 
     fraction: float
@@ -201,18 +197,12 @@ class Comparison:
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
         """``curve - baseline`` at every fraction where both have a run of the same seed."""
-        theirs = {p.fraction: dict(zip(p.seeds, p.values, strict=True))
-                  for p in self.baseline.points}  # fmt: skip
-        found = []
-        for point in self.curve.points:
-            others = theirs.get(point.fraction, {})
-            mine = zip(point.seeds, point.values, strict=True)
-            pairs = [(value, others[seed]) for seed, value in mine if seed in others]
-            if pairs:
-                assert point.examples is not None, "a run with a figure has been scored"
-                spread = paired_difference(*zip(*pairs, strict=True))
-                found.append(Difference(point.fraction, point.examples, spread))
-        return tuple(found)
+        theirs = {point.fraction: point for point in self.baseline.points}
+        return tuple(
+            Difference(point.fraction, point.examples or 0, spread)
+            for point in self.curve.points
+            if point.fraction in theirs and (spread := paired(point, theirs[point.fraction]))
+        )
 
     @property
     def has_intervals(self) -> bool:
@@ -253,12 +243,10 @@ class Comparison:
 
         None if the difference at the largest fraction is significant, or nothing has an interval.
         """
-        found = None
-        for difference in reversed(self.differences if self.has_intervals else ()):
-            if difference.is_significant:
-                break
-            found = difference
-        return found
+        if not self.has_intervals:
+            return None
+        *_, first = None, *takewhile(lambda d: not d.is_significant, reversed(self.differences))
+        return first
 
 
 def comparisons(curves: Mapping[str, Curve]) -> list[Comparison]:

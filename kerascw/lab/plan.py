@@ -93,17 +93,15 @@ class Plan:
     @property
     def cautions(self) -> list[str]:
         """Reasons why the figures cannot be compared with published ones."""
-        reasons = []
-        if self.sample:
-            reasons.append("on the bundled sample, not the dataset")
-        if self.budget == "quick":
-            quick = self.study.quick
-            part = "" if quick.fraction == 1 else f" on {quick.fraction:.0%} of the training data"
-            reasons.append(f"quick budget: at most {counted(quick.epochs, 'epoch')}{part}")
-        if self.changed:
-            changes = ", ".join(f"{name}={value}" for name, value in self.changed.items())
-            reasons.append(f"changed: {changes}")
-        return reasons
+        quick = self.study.quick
+        part = "" if quick.fraction == 1 else f" on {quick.fraction:.0%} of the training data"
+        changes = ", ".join(f"{name}={value}" for name, value in self.changed.items())
+        reasons = {
+            "on the bundled sample, not the dataset": self.sample,
+            f"quick budget: at most {counted(quick.epochs, 'epoch')}{part}": self.budget == "quick",
+            f"changed: {changes}": self.changed,
+        }
+        return [reason for reason, holds in reasons.items() if holds]
 
     def short_of_steps(self, data_dir: str | Path | None = None) -> str | None:
         """Say which variants train for very few steps, or have a batch larger than the data."""
@@ -165,11 +163,11 @@ class StudyResult:
         """
         runs = [run for run in self.every_run if not run.experiment.reconstructs] or self.every_run
         scored = [run for run in runs if "validation" in run.metrics]
-        if not scored:
-            return runs[0]
         if runs[0].experiment.reconstructs:
-            return min(scored, key=lambda run: run.metrics["validation"]["loss"])
-        return max(scored, key=lambda run: run.metrics["validation"]["accuracy"])
+            best = min(scored, key=lambda run: run.metrics["validation"]["loss"], default=None)
+        else:
+            best = max(scored, key=lambda run: run.metrics["validation"]["accuracy"], default=None)
+        return best or runs[0]
 
     @property
     def product(self) -> Run:
@@ -229,9 +227,8 @@ def planned(
         seeds = study.seeds(budget) if folds is None else 1
     if seeds < 1:
         raise CallError(f"--seeds: {seeds}; at least 1 is needed")
-    changes = dict(settings or {})
-    of_pictures = {path: changes.pop(path) for path in list(changes)
-                   if path.partition(".")[0] == PICTURES}  # fmt: skip
+    of_pictures = {k: v for k, v in (settings or {}).items() if k.startswith(f"{PICTURES}.")}
+    changes = {k: v for k, v in (settings or {}).items() if k not in of_pictures}
     if "seed" in changes:
         raise CallError("seed: use --seed, or --seeds for more than one")
     if data is not None and sample:
@@ -257,11 +254,7 @@ def planned(
             own = {path: v for path, v in changes.items() if not path.startswith("data.holdout.")}
         base = override(of_sample(base) if sample else base, own)
         experiments[name] = repeated(base, range(seed, seed + seeds))
-    named: dict[str, Any] = {
-        "data": data and data_label(data),
-        "recipe": recipe,
-        "folds": folds,
-    }
+    named = {"data": data and data_label(data), "recipe": recipe, "folds": folds}
     changes = {name: value for name, value in named.items() if value is not None} | changes
     pictures = pictures_of(study, of_pictures, data_dir)
     return Plan(study, budget, experiments, changes, sample, pictures=pictures)

@@ -49,17 +49,18 @@ def run_study(
     if final and not any(e.data.holdout for several in plan.experiments.values() for e in several):
         raise CallError("--final: data.holdout is none, everything is trained on as it is")
 
-    def run_all(
-        experiments: Mapping[str, Sequence[Experiment]], more: bool = True
-    ) -> dict[str, list[Run]]:
+    folder = store.study_folder(plan.label)
+
+    def run_all(experiments: Mapping[str, Sequence[Experiment]]) -> dict[str, list[Run]]:
         def link(names: Sequence[str]) -> None:
             left = iter(names)
             named = {v: [(e, next(left)) for e in own] for v, own in experiments.items()}
-            announce(store.study_folder(plan.label), named, more=more)
+            announce(folder, named, more=experiments is not plan.experiments)
 
+        every = [experiment for own in experiments.values() for experiment in own]
         done = iter(
             run_many(
-                [experiment for own in experiments.values() for experiment in own],
+                every,
                 store,
                 data_dir=data_dir,
                 jobs=jobs,
@@ -70,13 +71,10 @@ def run_study(
         )
         return {variant: [next(done) for _ in own] for variant, own in experiments.items()}
 
-    runs = run_all(plan.experiments, more=False)
+    runs = run_all(plan.experiments)
     seeds = sorted({e.seed for several in plan.experiments.values() for e in several})
-    following = plan.study.then(runs)
-    if following:
-        runs |= run_all(
-            {name: repeated(experiment, seeds) for name, experiment in following.items()}
-        )
+    if following := plan.study.then(runs):
+        runs |= run_all({name: repeated(e, seeds) for name, e in following.items()})
     if final:
         again = {name + FINAL: finals_of(several) for name, several in runs.items()}
         runs |= run_all({name: several for name, several in again.items() if several})
@@ -151,13 +149,11 @@ def recall(name: str, store: Store, study_of: StudyOf) -> StudyResult:
         ) from None
     runs: dict[str, list[Run]] = {}
     for variant, own in names.items():
-        found = [store.get(run) for run in own]
-        if not all(found):
+        runs[variant] = [run for each in own if (run := store.get(each)) is not None]
+        if len(runs[variant]) < len(own):
             raise CallError(f"study {name}: runs of {variant!r} are gone; run it again")
-        runs[variant] = [run for run in found if run is not None]
     experiments = {variant: [run.experiment for run in own] for variant, own in runs.items()}
-    study = study_of(content, experiments)
-    command = content.get("command")
+    study, command = study_of(content, experiments), content.get("command")
     plan = Plan(study, budget, experiments, changed, bool(sample), command, study.shows)
     return StudyResult(plan, runs)
 

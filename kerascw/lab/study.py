@@ -16,6 +16,8 @@ Budget = Literal["quick", "full"]
 BUDGETS: tuple[Budget, ...] = ("full", "quick")
 Runs = Mapping[str, Sequence[Run]]
 """The runs of each variant, in order: one a seed, or with folds every fold of a seed."""
+Drawn = dict[str, tuple[Any, str]]
+"""Figures by file name, each with what it shows."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,7 @@ class Study:
     then: Callable[[Runs], dict[str, Experiment]] = _nothing
     refused: Callable[[], dict[str, str]] = _nothing
     answers: Callable[[Runs], list[Answer]] = lambda _: []
-    # further figures: file name to (figure, what it shows), drawn into the study's folder
-    pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] | None = None
+    pictures: Callable[[Runs, Any], Drawn] | None = None  # further figures, for its folder
     leading_picture: str | None = None  # of these, the one that opens the page
     # what these show and --set pictures.FIELD changes, as they are if nothing is set
     shows: PictureSpec | None = None

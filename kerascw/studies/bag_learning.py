@@ -16,6 +16,7 @@ the epoch of lowest validation loss.
 from collections.abc import Sequence
 from typing import Any
 
+from kerascw.errors import counted
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import (
     SGD,
@@ -38,13 +39,12 @@ from kerascw.lab.curves import (
     curve_variants,
     curves_of,
     percent,
-    variant,
 )
-from kerascw.lab.effects import best_by, mean_of
+from kerascw.lab.effects import answers_to, best_by, mean_of
 from kerascw.lab.learning_answers import comparison_answers
-from kerascw.lab.published import Published, report
-from kerascw.lab.repeats import numbered, values_of
-from kerascw.lab.study import Answer, Quick, Runs
+from kerascw.lab.published import figures_of, report
+from kerascw.lab.repeats import values_of
+from kerascw.lab.study import Answer, Drawn, Quick, Runs
 from kerascw.lab.table import difference_text
 from kerascw.studies.learning_curve import RANDOM, curve_study
 
@@ -86,7 +86,7 @@ def _adam(rate: float) -> Adam:
     return Adam(learning_rate=rate, epsilon=1e-8)
 
 
-# --- answers and published figures of both parts --------------------------------------------
+# --- answers of both parts --------------------------------------------
 
 
 def _answers(runs: Runs, reading: str) -> list[Answer]:
@@ -96,54 +96,28 @@ def _answers(runs: Runs, reading: str) -> list[Answer]:
         return []
     found = []
     for name, curve in curves.items():
-        at = best_by({percent(fraction): own for fraction, own in curve.items()}, SHOWS.validation)
-        if at is not None:
-            best = next(own for fraction, own in curve.items() if percent(fraction) == at)
+        by_percent = {percent(fraction): own for fraction, own in curve.items()}
+        if at := best_by(by_percent, SHOWS.validation):
             accuracies = ", ".join(
-                f"{split} {mean_of(best, figure):.4f}" for split, figure in _ACCURACIES.items()
+                f"{split} {mean_of(by_percent[at], figure):.4f}"
+                for split, figure in _ACCURACIES.items()
             )
             found.append(f"{name}: {accuracies} at {at} of the training images")
-    answers = [
-        Answer(
-            "What is the accuracy of each at its best fraction, by lowest validation loss?",
-            f"{'; '.join(found)}.",
-        )
+    best = Answer(
+        "What is the accuracy of each at its best fraction, by lowest validation loss?",
+        f"{'; '.join(found)}.",
+    )
+    by_training = comparisons(curves_of(curves, SHOWS.training))
+    compared, *_ = comparisons(curves_of(curves, SHOWS.validation))
+    ends = (*compared.differences[:1], *compared.differences[-1:])
+    gaps = [f"{difference_text(end.spread)} at {percent(end.fraction)}" for end in ends]
+    what = f"Lowest validation loss of {compared.curve.name} minus that of {compared.baseline.name}"
+    holds = f"{what}: {' and '.join(gaps)} of the training images." if gaps else ""
+    return [
+        best,
+        *(answer for each in by_training for answer in comparison_answers(each)[:1]),
+        *answers_to({f"Does the report's reading hold, that {reading}?": holds}),
     ]
-    for compared in comparisons(curves_of(curves, SHOWS.training)):
-        answers += comparison_answers(compared)[:1]
-    for compared in comparisons(curves_of(curves, SHOWS.validation))[:1]:
-        if not compared.differences:
-            continue
-        ends = [compared.differences[0], compared.differences[-1]]
-        gaps = [f"{difference_text(end.spread)} at {percent(end.fraction)}" for end in ends]
-        answers.append(
-            Answer(
-                f"Does the report's reading hold, that {reading}?",
-                f"Lowest validation loss of {compared.curve.name} minus that of "
-                f"{compared.baseline.name}: {' and '.join(gaps)} of the training images.",
-            )
-        )
-    return answers
-
-
-def _published(
-    part: str, initialisation: str, fraction: float, obstacles: Sequence[str] = ()
-) -> dict[str, dict[str, Published]]:
-    """Return the printed accuracies of an initialisation at its best fraction."""
-    facts = report("convolutional_bag")
-    printed = facts[f"part_{part}"][initialisation]
-    where, digits = f"{facts['title']}, part {part}", 3 if part == "4" else 4
-    figures = {}
-    for split, figure in _ACCURACIES.items():
-        output = printed.get("output", {}).get(f"{split}_accuracy")
-        also = [] if output is None else [f"the program's output beside it has {output:.4f}"]
-        figures[figure] = Published(
-            printed[f"{split}_accuracy"],
-            where,
-            digits=digits,
-            not_comparable="; ".join([*obstacles, *also]),
-        )
-    return {variant(initialisation, fraction): figures}
 
 
 # --- part 4 ---------------------------------------------------------------------------------
@@ -164,22 +138,20 @@ def autoencoder(epochs: int) -> Experiment:
 def _pretraining(
     fractions: Sequence[float], epochs: int, autoencoder_epochs: int
 ) -> dict[str, Experiment]:
-    model = ConvNet(
-        filters=(10, 20), kernels=(5,), pool_after=(1, 2), dense=(50,), initializer="torch"
-    )
-    training = TrainingSpec(
-        epochs=epochs, batch_size=128, optimizer=_adam(1e-3), keep="validation_loss"
-    )
-
-    def base_at(fraction: float) -> Experiment:
+    base = Experiment(
         # ten outputs: the report's labels of part 4 are not renumbered
-        own = data(FASHION_1, fraction, relabel=False)
-        return Experiment(data=own, model=model, training=training)
-
+        data=data(FASHION_1, relabel=False),
+        model=ConvNet(
+            filters=(10, 20), kernels=(5,), pool_after=(1, 2), dense=(50,), initializer="torch"
+        ),
+        training=TrainingSpec(
+            epochs=epochs, batch_size=128, optimizer=_adam(1e-3), keep="validation_loss"
+        ),
+    )
     source = autoencoder(autoencoder_epochs)
     start = WarmStart(source=source, layers=("conv_1", "conv_2"), takes="kernels")
     starts = {RANDOM: None, "autoencoder": start}
-    return {_AUTOENCODER: source} | curve_variants(base_at, starts, fractions)
+    return {_AUTOENCODER: source} | curve_variants(base, starts, fractions)
 
 
 def pretraining() -> dict[str, Experiment]:
@@ -187,13 +159,7 @@ def pretraining() -> dict[str, Experiment]:
     return _pretraining(FRACTIONS, epochs=20, autoencoder_epochs=20)
 
 
-def pretraining_published() -> dict[str, dict[str, Published]]:
-    """Part 4's accuracies; those from the autoencoder's weights cannot be compared."""
-    shared = "its pretrained kernels go on learning from fraction to fraction"
-    return _published("4", RANDOM, 1.0) | _published("4", "autoencoder", 0.9, [shared])
-
-
-def _reconstructions(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+def _reconstructions(runs: Runs, options: Any) -> Drawn:
     """Draw what the first seed's autoencoder makes of test images."""
     from kerascw.lab.pictures import splits_of
     from kerascw.report.run import reconstruction_pictures
@@ -214,7 +180,7 @@ PRETRAINING = curve_study(
     quick=Quick(epochs=5, fraction=0.4, seeds=2),
     figures=_FIGURES,
     curves=SHOWS,
-    published=pretraining_published,
+    published=figures_of("convolutional_bag", "bag-pretraining"),
     deviations=(
         *_IN_BOTH_PARTS,
         "the autoencoder's losses on the training and the validation set are apart; the report's "
@@ -300,17 +266,15 @@ def transfer_sweep(runs: Runs) -> dict[str, Experiment]:
         update={"epochs": min(SWEEP_EPOCHS, source.training.epochs)}
     )
 
-    def base_at(fraction: float) -> Experiment:
-        own = source.data.model_copy(update={"classes": FASHION_1, "fraction": fraction})
-        return source.model_copy(update={"data": own, "training": training})
-
+    own = source.data.model_copy(update={"classes": FASHION_1})
+    base = source.model_copy(update={"data": own, "training": training})
     starts = {
         RANDOM: None,
         "transferred": WarmStart(source=source, layers=_TRANSFERRED, takes="kernels"),
         "frozen": WarmStart(source=source, layers=_TRANSFERRED, frozen=True),
     }
     fractions = FRACTIONS if source.data.fraction == 1 else QUICK_FRACTIONS
-    return curve_variants(base_at, starts, fractions)
+    return curve_variants(base, starts, fractions)
 
 
 def transfer_answers(runs: Runs) -> list[Answer]:
@@ -323,21 +287,12 @@ def transfer_answers(runs: Runs) -> list[Answer]:
     cell = Answer(
         "Which cell of the grid has the lowest validation loss, and what is its test accuracy?",
         f"{best.removeprefix(_GRID)}: {tested.mean:.4f} on Fashion-MNIST-2, mean over "
-        f"{numbered(tested.n, 'seed')} (published: {facts['best']['optimizer']} "
+        f"{counted(tested.n, 'seed')} (published: {facts['best']['optimizer']} "
         f"{facts['best']['learning_rate']:g} dropout {facts['best']['dropout']:g}, "
         f"{facts['fashion_2_test_accuracy']}).",
     )
     reading = "transferred weights are better on little data, and both are close on more"
     return [cell, *_answers(runs, reading)]
-
-
-def transfer_published() -> dict[str, dict[str, Published]]:
-    """Part 5's accuracies, none of which can be compared."""
-    obstacles = [
-        "one model of the report goes on training from fraction to fraction",
-        "it is scored with dropout on",
-    ]
-    return _published("5", RANDOM, 1.0, obstacles) | _published("5", "transferred", 1.0, obstacles)
 
 
 TRANSFER = curve_study(
@@ -350,7 +305,7 @@ TRANSFER = curve_study(
     quick=Quick(epochs=3, fraction=0.4, seeds=2),
     figures=_FIGURES,
     curves=SHOWS,
-    published=transfer_published,
+    published=figures_of("convolutional_bag", "bag-transfer"),
     deviations=(
         *_IN_BOTH_PARTS,
         "the report's single runs called MNIST-1 train and test on Fashion-MNIST-2, because a "

@@ -14,8 +14,8 @@ from typing import Any
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.effects import with_weights
 from kerascw.lab.pictures import EmbeddingMap
-from kerascw.lab.published import Published
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.published import Figures, figures_of
+from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study
 from kerascw.studies import lenet
 
 VARIANT = "variant_4"
@@ -27,13 +27,13 @@ def variants() -> dict[str, Experiment]:
     return {VARIANT: lenet.experiment(VARIANT)}
 
 
-def published() -> dict[str, dict[str, Published]]:
+def published() -> Figures:
     """The variant's published figures; none is printed of the embedding."""
-    every = lenet.variants_published()[VARIANT]
-    return {VARIANT: {name: every[name] for name in FIGURES if name in every}}
+    every = figures_of("lenet_variants", "lenet-variants")()[VARIANT]
+    return {VARIANT: {name: every[name] for name in FIGURES}}
 
 
-def pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+def pictures(runs: Runs, options: Any) -> Drawn:
     """Draw the embedding, and near classes beside confused ones."""
     from kerascw.report.embedding import embedding_pictures
 

@@ -351,8 +351,8 @@ def test_with_noise_most_intervals_hold_the_law(seeds: int) -> None:
     for number in range(12):
         law = fitted(law_curve(a, b, c, pictures, seeds, 0.02, number))
         intervals = {
-            "b": law.interval("b"),
-            "c": law.interval("c"),
+            "b": law.interval(lambda drawn: drawn.b),
+            "c": law.interval(lambda drawn: drawn.c),
             "more": law.images_for().interval,
             "last": law.error_interval(2000),
         }
@@ -367,9 +367,8 @@ def test_with_noise_most_intervals_hold_the_law(seeds: int) -> None:
 def test_more_noise_makes_wider_intervals() -> None:
     widths = []
     for noise in (0.01, 0.05):
-        interval = fitted(law_curve(2, 0.5, 0.05, (50, 100, 200, 500, 1000), 3, noise)).interval(
-            "b"
-        )
+        law = fitted(law_curve(2, 0.5, 0.05, (50, 100, 200, 500, 1000), 3, noise))
+        interval = law.interval(lambda drawn: drawn.b)
         assert interval is not None
         widths.append(interval[1] - interval[0])
     assert widths[1] > 2 * widths[0]
@@ -507,14 +506,10 @@ def test_the_bands_of_the_differences_are_their_intervals() -> None:
 
 def test_a_learning_curve_is_initialisations_at_fractions() -> None:
     start = WarmStart(source=TINY, layers=("dense_1",))
-
-    def base_at(fraction: float) -> Experiment:
-        own = TINY.data.model_copy(update={"fraction": fraction})
-        return TINY.model_copy(update={"data": own})
-
-    variants = curve_variants(base_at, {"random": None, "a, b": start}, (0.025, 1.0))
+    variants = curve_variants(TINY, {"random": None, "a, b": start}, (0.025, 1.0))
     assert list(variants) == ["random, 2.5%", "random, 100%", "a, b, 2.5%", "a, b, 100%"]
-    assert variants["a, b, 2.5%"] == base_at(0.025).model_copy(update={"start": start})
+    own = TINY.data.model_copy(update={"fraction": 0.025})
+    assert variants["a, b, 2.5%"] == TINY.model_copy(update={"data": own, "start": start})
     assert [place_of(name) for name in ("a, b, 2.5%", "other", "x, y")] == [
         ("a, b", "2.5%"), ("other", ""), ("x, y", ""),
     ]  # fmt: skip
