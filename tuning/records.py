@@ -9,7 +9,6 @@ confirm that it is the same search.
 
 import json
 import math
-import os
 import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kerascw.errors import CallError, choices
 from kerascw.experiment.settings import one_line
+from kerascw.runs.store import write_json
 
 Status = Literal["running", "completed", "diverged", "failed"]
 
@@ -186,18 +186,9 @@ def _read(path: Path, kind: Any) -> Any:
 
 def write_record(folder: Path, record: TrialRecord) -> None:
     """Write a trial's record into its search's folder."""
-    write_atomically(folder / f"trial_{record.trial_id}" / RECORD, asdict(record))
-
-
-def write_atomically(path: Path, content: Any) -> None:
-    """Write JSON, all on disk, then renamed: whoever reads it reads the old or the new file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    with temporary.open("w") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    own = folder / f"trial_{record.trial_id}"
+    own.mkdir(exist_ok=True)
+    write_json(own / RECORD, asdict(record))
 
 
 def difference(one: Any, other: Any, path: str = "") -> str:

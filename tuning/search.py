@@ -29,7 +29,7 @@ from kerascw.quiet import import_tensorflow
 from kerascw.runs.many import open_trainers, prepare, run_many, train_all_until
 from kerascw.runs.processes import Died
 from kerascw.runs.run import history_so_far
-from kerascw.runs.store import Run, Store
+from kerascw.runs.store import Run, Store, write_json
 from kerascw.runs.summary import write_summary
 from kerascw.training.watcher import Silent
 from tuning.plan import Plan
@@ -44,10 +44,9 @@ from tuning.records import (
     read_record,
     read_search,
     searches_folder,
-    write_atomically,
     write_record,
 )
-from tuning.summary import summary_of_search
+from tuning.text import summary_of_search
 
 FRESH_SEEDS = 3
 """With which each finalist is trained."""
@@ -177,7 +176,7 @@ class _Search(SearchWatcher):
         spec = replace(plan.spec, hyperparameters=self._asker.described, batch=batch)
         if kept is not None and _decisive(kept) != _decisive(spec):
             raise plan.refusal(difference(_decisive(kept), _decisive(spec)))
-        write_atomically(path, asdict(spec))
+        write_json(path, asdict(spec))
         return spec
 
     # --- ask
@@ -391,7 +390,7 @@ def choose(
                 values=tuple(kept_figure(run.history, keep, objective) for run in own),
             )
         )
-    write_atomically(result.folder / FINALISTS, [asdict(finalist) for finalist in finalists])
+    write_json(result.folder / FINALISTS, [asdict(finalist) for finalist in finalists])
     result = replace(result, finalists=tuple(finalists))
     if result.winner is None:
         raise KerascwError(f"search {plan.label}: every finalist diverged over fresh seeds")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.pictures import PictureSpec
-from kerascw.lab.published import Published
+from kerascw.lab.published import Figures, figures_of, report
 from kerascw.runs.store import Run
 
 Budget = Literal["quick", "full"]
@@ -78,7 +78,7 @@ class Study:
     baseline: str | None = None  # the variant that differences are taken to
     # gives each variant a baseline of its own, which ``baseline`` then describes in words
     baseline_of: Callable[[str], str | None] | None = None
-    published: Callable[[], dict[str, dict[str, Published]]] = _nothing
+    published: Callable[[], Figures] = _nothing
     deviations: tuple[str, ...] = ()  # from the published protocol
     then: Callable[[Runs], dict[str, Experiment]] = _nothing
     refused: Callable[[], dict[str, str]] = _nothing
@@ -118,3 +118,15 @@ class Study:
 def study(name: str, variants: Mapping[str, Experiment], question: str = "", **more: Any) -> Study:
     """Make a study of these experiments; ``more`` are further fields of :class:`Study`."""
     return Study(name=name, question=question or name, variants=lambda: dict(variants), **more)
+
+
+def fields_of(name: str, study: str) -> dict[str, Any]:
+    """Return the fields of a report's study that are data, from :mod:`kerascw.lab.published`."""
+    facts = report(name)
+    own = dict(facts["studies"][study])
+    shared = facts["shared"][own.pop("shared")] if "shared" in own else ()
+    own["deviations"] = (*shared, *own.get("deviations", ()))
+    own["figures"] = tuple(own["figures"])
+    if "quick" in own:
+        own["quick"] = Quick(**own["quick"])
+    return {"name": study, "published": figures_of(name, study)} | own

@@ -35,9 +35,9 @@ from kerascw.experiment.spec import (
 )
 from kerascw.lab.effects import answers_to, effect_text, listed, with_weights
 from kerascw.lab.pictures import FeatureMaps, splits_of
-from kerascw.lab.published import figures_of, report
+from kerascw.lab.published import report
 from kerascw.lab.repeats import counted, values_of
-from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study
+from kerascw.lab.study import Answer, Drawn, Runs, Study, fields_of
 from kerascw.lab.table import difference_text
 from kerascw.runs.store import Run
 
@@ -62,12 +62,6 @@ def optimizer_of(name: str, rate: float, momentum: float = 0.0) -> OptimizerSpec
         case _:
             return SGD(learning_rate=rate, momentum=momentum)
 
-
-_DEVIATIONS = (
-    "Keras' Adam adds epsilon before its bias correction, PyTorch's after it",
-    "our losses and accuracies are means over images; the report's are means over batches, where "
-    "the last, smaller one counts as much as any; its accuracies are corrected for that",
-)
 
 # --- part 1 ---------------------------------------------------------------------------------
 
@@ -145,15 +139,8 @@ def _confused_pictures(runs: Runs, options: Any) -> Drawn:
 
 
 BAG_CNN = Study(
-    name="bag-cnn",
-    question="How well does a two-layer convnet tell five garments apart?",
-    dataset="fashion_mnist (5 classes)",
+    **fields_of("convolutional_bag", "bag-cnn"),
     variants=cnn,
-    expected={"quick": "1 min", "full": "6 min"},
-    quick=Quick(epochs=4, fraction=0.5),
-    figures=("last_epoch.train_accuracy", "validation.accuracy", "test.accuracy", "test.loss"),
-    published=figures_of("convolutional_bag", "bag-cnn"),
-    deviations=_DEVIATIONS,
     answers=cnn_answers,
     pictures=_confused_pictures,
 )
@@ -289,23 +276,9 @@ def _why_not(runs: Runs, chosen: list[str], gap: float) -> str:
 
 
 BAG_VARIANTS = Study(
-    name="bag-variants",
-    question="Which of 21 hand-made variants generalises best, and does validation find it?",
-    dataset="fashion_mnist (5 classes)",
+    **fields_of("convolutional_bag", "bag-variants"),
     variants=variants,
-    expected={"quick": "5 min", "full": "9 h"},
-    quick=Quick(epochs=4, fraction=0.1),
-    figures=(
-        *("last_epoch.train_loss", "last_epoch.train_accuracy"),
-        *("validation.loss", "validation.accuracy", "test.loss", "test.accuracy"),
-    ),
-    baseline="the row it was derived from",
     baseline_of=derived_from,
-    published=figures_of("convolutional_bag", "bag-variants"),
-    deviations=(
-        *_DEVIATIONS,
-        "rows 5 and 8 have the same settings and different figures: one experiment here",
-    ),
     answers=variants_answers,
 )
 
@@ -370,18 +343,8 @@ def _extremes(measured: Sequence[Any], names: Sequence[str]) -> list[str]:
 
 
 BAG_FEATURES = Study(
-    name="bag-features",
-    question="What do the convolutions of a trained convnet respond to?",
-    dataset="fashion_mnist (5 classes)",
+    **fields_of("convolutional_bag", "bag-features"),
     variants=features,
-    expected={"quick": "1 min", "full": "1 h"},
-    quick=Quick(epochs=8, fraction=0.4),
-    figures=(
-        *("last_epoch.train_accuracy", "validation.accuracy", "test.accuracy"),
-        *("last_epoch.train_loss", "validation.loss", "test.loss"),
-    ),
-    published=figures_of("convolutional_bag", "bag-features"),
-    deviations=_DEVIATIONS,
     pictures=_feature_pictures,
     shows=FeatureMaps(),
     answers=_feature_answers,

@@ -42,9 +42,9 @@ from kerascw.lab.curves import (
 )
 from kerascw.lab.effects import answers_to, best_by, mean_of
 from kerascw.lab.learning_answers import comparison_answers
-from kerascw.lab.published import figures_of, report
+from kerascw.lab.published import report
 from kerascw.lab.repeats import values_of
-from kerascw.lab.study import Answer, Drawn, Quick, Runs
+from kerascw.lab.study import Answer, Drawn, Runs, fields_of
 from kerascw.lab.table import difference_text
 from kerascw.studies.learning_curve import RANDOM, curve_study
 
@@ -58,18 +58,6 @@ _ACCURACIES = {
     "validation": "lowest_validation_loss.validation_accuracy",
     "test": "test.accuracy",
 }
-_FIGURES = (SHOWS.training, SHOWS.validation, *_ACCURACIES.values())
-
-_IN_BOTH_PARTS = (
-    "Keras' Adam adds epsilon before its bias correction, PyTorch's after it",
-    "losses and accuracies are means over images; the report's are means over batches",
-    "the report's training accuracy is measured on each batch just after the step on it, ours just "
-    "before",
-    "a fraction f of n images is round(f n) of them; the report takes multiples of round(n / 20), "
-    "up to 5 images more",
-    "the report assigns weight.data, which shares its storage: the carried-over kernels go on "
-    "learning from fraction to fraction; here every run has its own copy",
-)
 
 
 def data(classes: tuple[int, ...], fraction: float = 1.0, **fields: Any) -> DataSpec:
@@ -171,23 +159,10 @@ def _reconstructions(runs: Runs, options: Any) -> Drawn:
 
 
 PRETRAINING = curve_study(
-    name="bag-pretraining",
-    question="How much data until weights from an autoencoder are no better than random ones?",
-    dataset="fashion_mnist (5 classes)",
+    **fields_of("convolutional_bag", "bag-pretraining"),
     variants=pretraining,
     quick_variants=lambda: _pretraining(QUICK_FRACTIONS, epochs=5, autoencoder_epochs=2),
-    expected={"quick": "2 min", "full": "45 min"},
-    quick=Quick(epochs=5, fraction=0.4, seeds=2),
-    figures=_FIGURES,
     curves=SHOWS,
-    published=figures_of("convolutional_bag", "bag-pretraining"),
-    deviations=(
-        *_IN_BOTH_PARTS,
-        "the autoencoder's losses on the training and the validation set are apart; the report's "
-        "printed training loss adds the validation loss to it",
-        "every seed has an autoencoder of its own",
-        "the published accuracies are those of each initialisation's best fraction, 100 % and 90 %",
-    ),
     answers=lambda runs: _answers(
         runs,
         "random weights are better on very little data, the autoencoder's soon after, and both "
@@ -296,32 +271,10 @@ def transfer_answers(runs: Runs) -> list[Answer]:
 
 
 TRANSFER = curve_study(
-    name="bag-transfer",
-    question="How much data until weights from five other garments are no better than random ones?",
-    dataset="fashion_mnist (5 classes)",
+    **fields_of("convolutional_bag", "bag-transfer"),
     variants=transfer_grid,
     quick_variants=transfer_grid_quick,
-    expected={"quick": "3 min", "full": "5 h"},
-    quick=Quick(epochs=3, fraction=0.4, seeds=2),
-    figures=_FIGURES,
     curves=SHOWS,
-    published=figures_of("convolutional_bag", "bag-transfer"),
-    deviations=(
-        *_IN_BOTH_PARTS,
-        "the report's single runs called MNIST-1 train and test on Fashion-MNIST-2, because a "
-        "global loader is used again; ours train and test on Fashion-MNIST-1",
-        "in the report's sweep from 5 % to 100 % one model goes on training from fraction to "
-        "fraction; here every fraction starts anew",
-        "the report never calls eval(): its validation, the choice of the grid's cell and its test "
-        "ran with dropout on; ours are scored without dropout",
-        "the report trains the best cell once more, and that training goes on in the single "
-        "transfer run; ours starts from the grid's own run, every seed from its own",
-        "the report's text also names a learning rate of 0.0001, its program has 0.001 and 0.01; "
-        "the program is followed",
-        "at which fraction the transferred weights were best is not printed; their figures stand "
-        "at 100 %, where random weights were best",
-        "beyond the report: the transferred layers frozen, kernels and biases alike",
-    ),
     then=transfer_sweep,
     answers=transfer_answers,
 )

@@ -24,9 +24,9 @@ from kerascw.experiment.spec import (
 )
 from kerascw.lab.derive import retrained_on_everything
 from kerascw.lab.effects import answers_to, effect_text, listed
-from kerascw.lab.published import figures_of, report
+from kerascw.lab.published import report
 from kerascw.lab.repeats import repeats_of
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.study import Answer, Runs, Study, fields_of
 from kerascw.lab.table import difference_text
 from kerascw.models import check_model
 
@@ -91,22 +91,8 @@ def mnist_answers(runs: Runs) -> list[Answer]:
 
 
 MNIST_VARIANTS = Study(
-    name="mnist-variants",
-    question="Do more layers, larger kernels or less pooling help on MNIST?",
-    dataset="mnist",
+    **fields_of("convnet_lab", "mnist-variants"),
     variants=mnist_variants,
-    expected={"quick": "3 min", "full": "45 min"},
-    quick=Quick(epochs=2, fraction=0.1),
-    figures=(
-        *("epoch_1.train_loss", "epoch_5.train_accuracy"),
-        *("validation.accuracy", "test.accuracy", "test.loss"),
-    ),
-    baseline="test 1",
-    published=figures_of("convnet_lab", "mnist-variants"),
-    deviations=(
-        "5,000 training images are held out here, so that 55,000 train; the report held out none, "
-        "and what it calls validation loss and accuracy are training figures of epochs 1 and 5",
-    ),
     refused=mnist_refused,
     answers=mnist_answers,
 )
@@ -134,19 +120,8 @@ def convnet_answers(runs: Runs) -> list[Answer]:
 
 
 MNIST_CONVNET = Study(
-    name="mnist-convnet",
-    question="How much better than a dense network is a small convnet on MNIST?",
-    dataset="mnist",
+    **fields_of("convnet_lab", "mnist-convnet"),
     variants=mnist_convnet,
-    expected={"quick": "1 min", "full": "10 min"},
-    quick=Quick(epochs=2, fraction=0.2),
-    figures=("test.accuracy", "test.loss"),
-    baseline=_DENSE,
-    published=figures_of("convnet_lab", "mnist-convnet"),
-    deviations=(
-        "the report prints neither width nor epochs of its dense network: 512 units and 5 epochs "
-        "here, as in the textbook that it follows; its 469 updates an epoch are batches of 128",
-    ),
     answers=convnet_answers,
 )
 
@@ -295,21 +270,8 @@ def _no_pooling(runs: Runs) -> str:
 
 
 FASHION_VARIANTS = Study(
-    name="fashion-variants",
-    question="Do dropout or no pooling help on Fashion-MNIST, and after how many epochs to stop?",
-    dataset="fashion_mnist",
+    **fields_of("convnet_lab", "fashion-variants"),
     variants=fashion_variants,
-    expected={"quick": "4 min", "full": "4 h"},
-    quick=Quick(epochs=4, fraction=0.1),
-    figures=("validation.loss", "validation.accuracy", "test.accuracy", "test.loss"),
-    baseline="test 7",
-    published=figures_of("convnet_lab", "fashion-variants"),
-    deviations=(
-        "test 9 is built with the 3x3 kernel that its parameter count has, not the table's 5x5",
-        "the place of test 9.1's dropout is not printed; after flattening here",
-        "'final as printed' repeats the report's 15 epochs on 55,000 images; the other final "
-        "models are trained on all 60,000, as its task asks, for the epochs found on validation",
-    ),
     then=fashion_final,
     answers=fashion_answers,
 )

@@ -11,7 +11,6 @@ than 20 (SVHN: 2) epochs have passed without a lower validation loss, and keeps 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -37,9 +36,9 @@ from kerascw.lab.effects import (
     with_weights,
 )
 from kerascw.lab.pictures import FeatureMaps
-from kerascw.lab.published import figures_of, report
+from kerascw.lab.published import report
 from kerascw.lab.repeats import counted, repeats_of, values_of
-from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study
+from kerascw.lab.study import Answer, Drawn, Runs, Study, fields_of
 from kerascw.lab.table import spread_text
 from kerascw.runs.store import Run
 
@@ -84,11 +83,6 @@ def _training(epochs: int, batch_size: int, patience: int) -> TrainingSpec:
         patience=patience,
         evaluate_first=True,
     )
-
-
-_EPOCHS = tuple(f"epoch_{epoch}.validation_error" for epoch in (10, 60, 170))
-"""Of the epochs that are printed, every tenth: the dense network ended between 60 and 69, the
-convnet between 170 and 179."""
 
 
 def digits_answers(runs: Runs) -> list[Answer]:
@@ -173,28 +167,10 @@ def _error_curves(runs: Runs, options: Any) -> Drawn:
 
 
 DIGITS = Study(
-    name="digits",
-    question="Is a convnet better than a dense network on 1,000 images of 8 x 8 pixels?",
-    dataset="digits",
+    **fields_of("digits_svhn", "digits"),
     variants=digits,
-    expected={"quick": "1 min", "full": "3 min"},
-    quick=Quick(epochs=30),
-    default_budget="full",
-    full_seeds=10,
-    figures=(
-        *("test.error", "test.loss", "validation.error", "validation.loss"),
-        *_EPOCHS,
-    ),
-    baseline="mlp",
-    published=figures_of("digits_svhn", "digits"),
-    deviations=(
-        "validation figures are printed of every tenth epoch and not of the kept one: ours of the "
-        "same epochs stand beside them, where training lasted so long",
-        "Keras' Adamax adds epsilon to the norm, PyTorch's to the gradient that enters it",
-    ),
     answers=digits_answers,
     pictures=_error_curves,
-    exports="digits",
 )
 
 
@@ -263,49 +239,12 @@ def _channels(runs: Runs, options: Any) -> Drawn:
     return channel_pictures(runs["svhn"][0], options) | example_maps(runs["svhn"], options)
 
 
-_SVHN_DEVIATIONS = (
-    "validation figures are printed of every second epoch and not of the kept one: ours of epoch "
-    "6, the best printed, stand beside them",
-    "Keras' Adamax adds epsilon to the norm, PyTorch's to the gradient that enters it",
-)
-
-SVHN = Study(
-    name="svhn",
-    question="Does a small convnet read house numbers with an error below 0.1?",
-    dataset="svhn",
-    variants=svhn,
-    expected={"quick": "2 min", "full": "20 min"},
-    quick=Quick(epochs=3, fraction=0.1, seeds=1),
-    full_seeds=1,
-    figures=(
-        *("test.error", "test.loss", "validation.error", "validation.loss"),
-        *("epoch_6.validation_error", "epoch_6.validation_loss"),
-    ),
-    published=figures_of(
-        "digits_svhn",
-        "svhn-extra",
-        not_comparable="the report trains on the 531,131 extra images too (svhn-extra)",
-    ),
-    deviations=(
-        "trained without the extra images, of which a tenth is held out (svhn-extra has them)",
-        *_SVHN_DEVIATIONS,
-    ),
-    answers=svhn_answers,
-    pictures=_channels,
-    shows=FeatureMaps(),
-    exports="svhn",
-)
-
-SVHN_EXTRA = replace(
-    SVHN,
-    name="svhn-extra",
-    exports="svhn-extra",
-    question="Does a small convnet read house numbers with an error below 0.1, with extra ones?",
-    dataset="svhn_extra",
-    variants=svhn_extra,
-    expected={"quick": "10 min", "full": "2 h"},
-    published=figures_of("digits_svhn", "svhn-extra"),
-    deviations=_SVHN_DEVIATIONS,
-)
+_SVHN: dict[str, Any] = {
+    "answers": svhn_answers,
+    "pictures": _channels,
+    "shows": FeatureMaps(),
+}
+SVHN = Study(**fields_of("digits_svhn", "svhn"), variants=svhn, **_SVHN)
+SVHN_EXTRA = Study(**fields_of("digits_svhn", "svhn-extra"), variants=svhn_extra, **_SVHN)
 
 STUDIES = (DIGITS, SVHN, SVHN_EXTRA)

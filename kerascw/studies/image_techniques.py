@@ -24,9 +24,9 @@ from kerascw.experiment.spec import (
     WarmStart,
 )
 from kerascw.lab.effects import answers_to, effect_text
-from kerascw.lab.published import figures_of, report
+from kerascw.lab.published import report
 from kerascw.lab.repeats import values_of
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.study import Answer, Runs, Study, fields_of
 from kerascw.lab.table import spread_text
 
 HELD_OUT = 10_000
@@ -100,28 +100,8 @@ def mlp_answers(runs: Runs) -> list[Answer]:
 
 
 CIFAR_MLP = Study(
-    name="cifar-mlp",
-    question="How far does a dense network with ten hidden units get on CIFAR-10?",
-    dataset="cifar10",
+    **fields_of("image_techniques", "cifar-mlp"),
     variants=mlp,
-    expected={"quick": "1 min", "full": "15 min"},
-    quick=Quick(epochs=4, fraction=0.1),
-    full_seeds=1,
-    figures=(
-        *("last_epoch.train_accuracy", "last_epoch.train_loss"),
-        *("train.accuracy", "validation.accuracy", "test.accuracy"),
-        *("train.loss", "validation.loss", "test.loss"),
-    ),
-    baseline=f"tuned, {SOFTMAX}",
-    published=figures_of("image_techniques", "cifar-mlp"),
-    deviations=(
-        "'as printed' trains on the test set too, as the report did, so that it has no test "
-        "figures; 'test set apart' is the same network, with 10,000 training images held out",
-        "the report's NumPy seed 0 gives other initial weights than our seed 0",
-        "Keras keeps probabilities 1e-7 from 0 and 1 in the loss; the report adds 1e-8 to them",
-        "beyond the report: softmax and batches of 64, whose loss is not to be compared with the "
-        "mean of ten binary cross-entropies",
-    ),
     answers=mlp_answers,
 )
 
@@ -183,28 +163,8 @@ def cnn_answers(runs: Runs) -> list[Answer]:
 
 
 CIFAR_CNN = Study(
-    name="cifar-cnn",
-    question="How much is a searched rate schedule worth to a small convnet on CIFAR-10?",
-    dataset="cifar10",
+    **fields_of("image_techniques", "cifar-cnn"),
     variants=cnn,
-    expected={"quick": "2 min", "full": "5 min"},
-    quick=Quick(epochs=3, fraction=0.2),
-    full_seeds=1,
-    figures=(
-        *("last_epoch.train_accuracy", "train.accuracy", "validation.accuracy"),
-        *("test.accuracy", "test.loss"),
-    ),
-    baseline="untuned",
-    published=figures_of("image_techniques", "cifar-cnn"),
-    deviations=(
-        "the report's tuned model goes on from the untuned one's trained weights, which 'tuned, "
-        "going on' repeats; 'tuned' starts from fresh weights",
-        "the report's split of training and validation images is not stratified; the variants "
-        "named 'stratified' are",
-        "the report prints no test figure; ours are those of the last epoch's weights",
-        "the split is of the order of CIFAR-10's own files: other copies, such as TFDS', have the "
-        "images in another order",
-    ),
     then=going_on,
     answers=cnn_answers,
 )

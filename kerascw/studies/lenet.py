@@ -37,9 +37,8 @@ from kerascw.lab.effects import (
     mean_of,
     with_weights,
 )
-from kerascw.lab.published import figures_of
 from kerascw.lab.repeats import values_of
-from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study
+from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study, fields_of
 from kerascw.lab.table import spread_text
 
 _BASELINE = ConvNet(
@@ -92,14 +91,6 @@ def experiment(variant: str) -> Experiment:
         ),
     )
 
-
-ASSUMED = (
-    "the report names no optimiser: Adam is our assumption, with PyTorch's epsilon",
-    "the report does not say how the fifth is drawn: at random here, from seed 0",
-    "the report does not say whether its validation images are augmented as well: ours are not",
-    "brightness comes before contrast, always; torchvision's ColorJitter draws the order too",
-)
-"""Where every study of LeNet had to choose."""
 
 # --- the variants ---------------------------------------------------------------------------
 
@@ -172,23 +163,8 @@ def _variant_pictures(runs: Runs, options: Any) -> Drawn:
 
 
 LENET_VARIANTS = Study(
-    name="lenet-variants",
-    question="Which changes make LeNet-5 better on Fashion-MNIST, each added to those before?",
-    dataset="fashion_mnist",
+    **fields_of("lenet_variants", "lenet-variants"),
     variants=variants,
-    expected={"quick": "2 min", "full": "1 h"},
-    quick=Quick(epochs=4, fraction=0.1),
-    figures=(
-        *("kept_epoch.train_loss", "kept_epoch.train_accuracy"),
-        *("validation.loss", "validation.accuracy", "test.loss", "test.accuracy"),
-    ),
-    baseline="baseline",
-    published=figures_of("lenet_variants", "lenet-variants"),
-    deviations=(
-        *ASSUMED,
-        "the best variant is trained again, from fresh weights, for the mean number of epochs that "
-        "its seeds kept",
-    ),
     then=retrained,
     answers=variants_answers,
     pictures=_variant_pictures,
@@ -270,25 +246,10 @@ def _auxiliary_pictures(runs: Runs, options: Any) -> Drawn:
 
 
 LENET_AUXILIARY = Study(
-    name="lenet-auxiliary",
-    question="How often do LeNet's auxiliary heads agree, untrained and trained?",
-    dataset="fashion_mnist",
+    **fields_of("lenet_variants", "lenet-auxiliary"),
     variants=lambda: auxiliary_of(experiment("baseline")),
     quick_variants=lambda: auxiliary_of(_AUXILIARY_QUICK.of(experiment("baseline"))),
-    expected={"quick": "1 min", "full": "20 min"},
     quick=_AUXILIARY_QUICK,
-    figures=(
-        *("test.accuracy", "aux1.test.accuracy", "aux2.test.accuracy"),
-        *("aux1.test.agreement", "aux2.test.agreement"),
-        *("test.agreement_of_auxiliary_heads", "test.agreement_of_all_heads"),
-    ),
-    baseline="untrained",
-    published=figures_of("lenet_variants", "lenet-auxiliary"),
-    deviations=(
-        "the report's 14 % is read as the agreement of the two auxiliary heads with each other; "
-        "untrained heads agree by chance, so it varies with the seed",
-        *ASSUMED,
-    ),
     answers=auxiliary_answers,
     pictures=_auxiliary_pictures,
 )

@@ -26,9 +26,9 @@ from kerascw.experiment.spec import (
 )
 from kerascw.lab.effects import answers_to
 from kerascw.lab.repeats import difference_of
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.study import Answer, Quick, Runs, Study, fields_of
 from kerascw.lab.table import difference_text
-from kerascw.studies.lenet import ASSUMED, experiment
+from kerascw.studies.lenet import experiment
 
 NONE, ALL = "none", "the report's five"
 
@@ -122,19 +122,9 @@ def _over(difference: Spread) -> str:
 
 
 LENET_AUGMENTATION = Study(
-    name="lenet-augmentation",
-    question="Which augmentations help LeNet on Fashion-MNIST, each alone and five together?",
-    dataset="fashion_mnist",
+    **fields_of("lenet_variants", "lenet-augmentation"),
     variants=lambda: augmentation(experiment("variant_4")),
     quick_variants=augmentation_quick,
-    expected={"quick": "4 min", "full": "2 h"},
     quick=_QUICK,
-    figures=("test.accuracy", "test.loss", "validation.accuracy", "validation.loss"),
-    baseline=NONE,
-    deviations=(
-        "the report claims that augmentation helps and prints no figure of it",
-        *ASSUMED,
-        "at the quick budget 2,000 images are held out, not 12,000",
-    ),
     answers=augmentation_answers,
 )

@@ -16,11 +16,11 @@ from kerascw.evaluation.statistics import over_seeds, prediction_reach
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import cross_validated
 from kerascw.lab.effects import answers_to
-from kerascw.lab.published import Figures, figures_of, report
+from kerascw.lab.published import report
 from kerascw.lab.repeats import values_of
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.study import Answer, Runs, Study, fields_of
 from kerascw.runs.store import Run
-from kerascw.studies.lenet import ASSUMED, experiment
+from kerascw.studies.lenet import experiment
 
 FIXED, FOLDS = "fixed split", "cross-validation"
 
@@ -30,12 +30,6 @@ def crossval() -> dict[str, Experiment]:
     base = experiment("variant_4")
     folds = report("lenet_variants")["folds"]
     return {FIXED: base, FOLDS: cross_validated(base, folds)}
-
-
-def crossval_published() -> Figures:
-    """The table's row of variant 4, and the means over the folds."""
-    table = figures_of("lenet_variants", "lenet-variants")()
-    return {FIXED: table["variant_4"], **figures_of("lenet_variants", "lenet-crossval")()}
 
 
 def crossval_answers(runs: Runs) -> list[Answer]:
@@ -91,21 +85,7 @@ def _examples(runs: Sequence[Run], split: str) -> int:
 
 
 CROSSVAL = Study(
-    name="lenet-crossval",
-    question="Does cross-validation say of LeNet what a fixed split says, and how sure is it?",
-    dataset="fashion_mnist",
+    **fields_of("lenet_variants", "lenet-crossval"),
     variants=crossval,
-    expected={"quick": "3 min", "full": "1.5 h"},
-    quick=Quick(epochs=8, fraction=0.2, seeds=1),
-    full_seeds=1,
-    figures=(
-        *("kept_epoch.train_accuracy", "validation.accuracy", "test.accuracy"),
-        *("kept_epoch.train_loss", "validation.loss", "test.loss"),
-    ),
-    published=crossval_published,
-    deviations=(
-        "which fold an image is in is drawn anew, stratified: the report does not print its own",
-        *ASSUMED,
-    ),
     answers=crossval_answers,
 )

@@ -14,23 +14,15 @@ from typing import Any
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.effects import with_weights
 from kerascw.lab.pictures import EmbeddingMap
-from kerascw.lab.published import Figures, figures_of
-from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study
+from kerascw.lab.study import Answer, Drawn, Runs, Study, fields_of
 from kerascw.studies import lenet
 
 VARIANT = "variant_4"
-FIGURES = ("validation.accuracy", "test.accuracy", "test.loss")
 
 
 def variants() -> dict[str, Experiment]:
     """The variant with batch norm, whose hidden layers have 200 and 140 units."""
     return {VARIANT: lenet.experiment(VARIANT)}
-
-
-def published() -> Figures:
-    """The variant's published figures; none is printed of the embedding."""
-    every = figures_of("lenet_variants", "lenet-variants")()[VARIANT]
-    return {VARIANT: {name: every[name] for name in FIGURES}}
 
 
 def pictures(runs: Runs, options: Any) -> Drawn:
@@ -50,19 +42,8 @@ def answers(runs: Runs) -> list[Answer]:
 
 
 STUDY = Study(
-    name="lenet-embedding",
-    question="Do the classes that LeNet confuses lie near one another in its last hidden layer?",
-    dataset="fashion_mnist",
+    **fields_of("lenet_variants", "lenet-embedding"),
     variants=variants,
-    expected={"quick": "2 min", "full": "25 min"},
-    quick=Quick(epochs=4, fraction=0.2, seeds=2),
-    figures=FIGURES,
-    published=published,
-    deviations=(
-        "the report embeds the layer before the output, as here, and prints neither perplexity nor "
-        "which images",
-        *lenet.ASSUMED,
-    ),
     answers=answers,
     pictures=pictures,
     shows=EmbeddingMap(),

@@ -26,10 +26,10 @@ from kerascw.experiment.spec import (
 from kerascw.lab.table import spread_text
 from kerascw.report.index import Entry, counts_text, entries_of, write_index
 from kerascw.runs.store import MANIFEST, Store
+from kerascw.runs.store import write_json as write
 from kerascw.runs.summary import SUMMARY, Summary, read_summary
 from tuning.records import FINALISTS, SEARCH, Finalist, SearchSpec, TrialRecord, write_record
-from tuning.records import write_atomically as write
-from tuning.summary import summary_of_search
+from tuning.text import summary_of_search
 
 MLP = Experiment(
     data=DataSpec(name="digits"),

@@ -309,7 +309,7 @@ def test_a_search_that_is_killed_at_any_write_comes_to_the_same_end(
         return writes
 
     monkeypatch.setattr(searching, "write_record", mortal(searching.write_record))
-    monkeypatch.setattr(searching, "write_atomically", mortal(searching.write_atomically))
+    monkeypatch.setattr(searching, "write_json", mortal(searching.write_json))
     trials = None if oracle == "hyperband" else COUNTS[oracle]
     sittings = 0
     for left in (1, 2, 4, 7, 12, 17, 10_000):  # noqa: B007

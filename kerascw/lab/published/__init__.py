@@ -41,8 +41,8 @@ def report(name: str, number: Callable[[str], Any] = float) -> dict[str, Any]:
     return tomllib.loads(text, parse_float=number)
 
 
-def figures_of(name: str, study: str, **more: Any) -> Callable[[], Figures]:
-    """Return what gives a study's figures in a report; ``more`` are fields of each of them."""
+def figures_of(name: str, study: str) -> Callable[[], Figures]:
+    """Return what gives a study's figures in a report."""
 
     def published() -> Figures:
         facts, found = report(name, str), Figures()
@@ -50,7 +50,7 @@ def figures_of(name: str, study: str, **more: Any) -> Callable[[], Figures]:
             if table["study"] != study:
                 continue
             where = f"{facts['title']}, {table['where']}"
-            fields = {f: table[f] for f in ("not_comparable", "mean_of") if f in table} | more
+            fields = {f: table[f] for f in ("not_comparable", "mean_of") if f in table}
             for variant, row in table["rows"].items():
                 figures = found.setdefault(variant, {})
                 for figure, printed in zip(table["names"], row, strict=True):
