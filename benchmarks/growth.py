@@ -1,20 +1,16 @@
-"""Time and memory as work grows: by images, by jobs, and of many short runs beside a long one.
+"""Time and memory as work grows: by jobs, and of many short runs beside a long one.
 
     python benchmarks/growth.py [--data-dir DIR]
 
-On Fashion-MNIST. First loading, drawing an epoch's order, training an epoch and evaluating a
-held-out tenth, with the 93,322-parameter convnet of the convnet lab at batch 64: seconds, and as a
-share of the epoch's training (loading is once a process, the others once an epoch). The smaller
-sets are the first images of the large one, which is the only one that is loaded. Then eight runs of
-an epoch on 5,400 images, by jobs: seconds, and the resident memory of all processes together at its
-highest. Last the 60 short runs of study bag-pretraining without its autoencoder's variants (5 %,
-10 %, ..., 100 % of the training data, three seeds, five epochs), start-up and scoring included,
-beside one long run of the same model, of which training alone is timed: images trained a second.
+On Fashion-MNIST. First eight runs of an epoch on 5,400 images, by jobs: seconds, and the resident
+memory of all processes together at its highest. Then the 60 short runs of study bag-pretraining
+without its autoencoder's variants (5 %, 10 %, ..., 100 % of the training data, three seeds, five
+epochs), start-up and scoring included, beside one long run of the same model, of which training
+alone is timed: images trained a second.
 """
 
 import tempfile
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,46 +30,6 @@ from kerascw.studies.bag_learning import pretraining
 
 SWEEP_JOBS = 2
 LONG_EPOCHS = 20  # of 24,975 images
-
-
-def convnet() -> Experiment:
-    """Return the experiment whose model and batch size are measured."""
-    return study_named("mnist-convnet").variants()["convnet (test 1)"]
-
-
-def by_size(count: int, data_dir: Path | None, sample: bool) -> dict[str, float | None]:
-    """Measure the seconds of each kind of work on that many images, and the memory after."""
-    import tensorflow as tf
-
-    from kerascw.data import Part, load_data
-    from kerascw.data.pipeline import training_batches
-    from kerascw.models import build_model
-    from kerascw.training.fit import compiled
-    from kerascw.training.predictor import Predictor
-    from kerascw.training.prepare import device_for
-
-    load = seconds_of(lambda: load_data("fashion_mnist", data_dir=data_dir, sample=sample))
-    train = load_data("fashion_mnist", data_dir=data_dir, sample=sample).train
-    part = Part(train.images[:count], train.labels[:count])
-    experiment = convnet()
-    network = build_model(experiment.model, seed=0, for_training=True)
-    size = experiment.training.batch_size
-    model, _ = compiled(experiment, network, device_for("float32"), count)
-    batches = training_batches(part, classes=10, batch_size=size, seed=0, epoch=tf.Variable(0))
-    predict = Predictor(network)
-
-    def least(work: Callable[[], object], times: int) -> float:
-        work()  # traces the graphs
-        return min(seconds_of(work) for _ in range(times))
-
-    order, seed = tf.range(count), tf.constant([0, 0])
-    return {
-        "load": load if count == len(train) else None,
-        "shuffle": least(lambda: tf.random.experimental.stateless_shuffle(order, seed).numpy(), 3),
-        "evaluate": least(lambda: predict(train.images[: count // 10]), 3),
-        "train": least(lambda: model.fit(batches, shuffle=False, verbose=0), 2),
-        "megabytes": psutil.Process().memory_info().rss / 1e6,
-    }
 
 
 def timed(
@@ -108,6 +64,7 @@ def timed(
 
 def by_jobs(jobs: int, runs: int, data_dir: Path | None, sample: bool) -> dict[str, float]:
     """Measure the seconds of several runs with that many jobs, and the most memory of all."""
+    base = study_named("mnist-convnet").variants()["convnet (test 1)"]
     changes = {
         "data.name": "fashion_mnist",
         "data.sample": sample,
@@ -115,7 +72,7 @@ def by_jobs(jobs: int, runs: int, data_dir: Path | None, sample: bool) -> dict[s
         "data.fraction": 0.1,
         "training.epochs": 1,
     }
-    experiments = [override(convnet(), changes | {"seed": seed}) for seed in range(runs)]
+    experiments = [override(base, changes | {"seed": seed}) for seed in range(runs)]
     seconds, megabytes, _ = timed(experiments, data_dir, jobs)
     return {"seconds": seconds, "megabytes": megabytes}
 
@@ -141,40 +98,18 @@ def short_beside_long(data_dir: Path | None, sample: bool) -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """Lay out the figures as Markdown."""
-
-    def share(one: dict[str, float], work: str) -> str:
-        return "" if one[work] is None else f"{one[work] / one['train']:.1%}"
-
-    sizes = [
-        (
-            f"{int(count):,}",
-            f"{one['train']:.2f}",
-            *(share(one, work) for work in ("load", "shuffle", "evaluate")),
-            f"{one['megabytes']:,.0f}",
-        )
-        for count, one in found["sizes"].items()
-    ]
-    jobs = [
+    rows = [
         (jobs, f"{one['seconds']:.1f}", f"{one['megabytes']:,.0f}")
         for jobs, one in found["jobs"].items()
     ]
-    header = ("images", "epoch, s", "loading", "shuffling", "evaluating a tenth", "memory, MB")
+    header = ("jobs", f"seconds for {found['runs']} runs", "memory of all processes, MB")
     sweep = "{runs} short runs, --jobs {jobs}: {ratio:.2f} of the rate of one long run.\n"
-    return "\n".join(
-        (
-            sweep.format(**found["sweep"]),
-            markdown(header, sizes),
-            markdown(
-                ("jobs", f"seconds for {found['runs']} runs", "memory of all processes, MB"), jobs
-            ),
-        )
-    )
+    return f"{markdown(header, rows)}\n{sweep.format(**found['sweep'])}"
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = options(__doc__)
-    parser.add_argument("--sizes", type=numbers, default=(1_000, 10_000, 60_000))
     parser.add_argument("--jobs", type=numbers, default=(1, 2, 4))
     parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--sample", action="store_true", help="the bundled sample, to try this")
@@ -184,7 +119,6 @@ def main() -> None:
     print(machine(), flush=True)
     where = given.data_dir, given.sample
     found = {
-        "sizes": {count: by_size(count, *where) for count in given.sizes},
         "jobs": {jobs: by_jobs(jobs, given.runs, *where) for jobs in given.jobs},
         "runs": given.runs,
         "sweep": short_beside_long(*where),

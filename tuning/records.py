@@ -2,9 +2,8 @@
 
 A search's folder is ``runs/searches/<label>/``: ``search.json`` (:class:`SearchSpec`), a
 ``trial_<id>/record.json`` for each trial (:class:`TrialRecord`), ``finalists.json``
-(:class:`Finalist`) and ``summary.json``, its line in the index, when it has ended. The runs are in
-the store. A search that goes on asks its oracle anew and finds its runs there; the records only
-confirm that it is the same search.
+(:class:`Finalist`) and ``summary.json``. The runs are in the store; the records only confirm that a
+search that goes on is the same.
 """
 
 import json

@@ -17,6 +17,7 @@ import statistics
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,10 @@ class _Trial:
         """Whether it trains all epochs of its experiment, not only those of a rung."""
         return self.record.epochs == self.experiments[0].training.epochs
 
+    def fails(self, reason: str) -> None:
+        self.record = replace(self.record, status="failed", reason=reason)
+        self.experiments = []
+
 
 class _Search(SearchWatcher):
     """Asks, trains and tells until the search is over; watches the runs of a batch itself."""
@@ -166,9 +171,8 @@ class _Search(SearchWatcher):
 
     def _agreed(self) -> SearchSpec:
         """Write search.json; refuse where the folder has trials of another search."""
-        plan, batch = self._plan, self._plan.batch
+        plan, batch, kept = self._plan, self._plan.batch, None
         path = self._folder / SEARCH
-        kept = None
         if path.is_file() and any(self._folder.glob("trial_*")):
             kept = read_search(self._folder).spec
             batch = batch or kept.batch
@@ -210,17 +214,19 @@ class _Search(SearchWatcher):
             bracket=self._records[source].bracket if source else values.get("tuner/bracket"),
             promoted_from=source,
         )
+        trial = _Trial(asked, record, [])
         try:
             experiment = self._plan.experiment(asked.hyperparameters)
             seeds = range(experiment.seed, experiment.seed + self._spec.executions)
             experiments = [with_seed(experiment, seed) for seed in seeds]
             runs = [prepare(e, self._store, self._where["data_dir"]).name for e in experiments]
         except CallError as error:
-            trial = _Trial(asked, replace(record, status="failed", reason=str(error)), [])
+            trial.fails(str(error))
         else:
             epochs = record.epochs or experiment.training.epochs
             first = self._first.setdefault((experiment.canonical_json(), epochs), record.trial_id)
-            record = replace(
+            trial.experiments = experiments
+            trial.record = replace(
                 record,
                 hyperparameters=own_values(values),  # with those that the space has added
                 experiment=experiment.model_dump(mode="json"),
@@ -229,7 +235,6 @@ class _Search(SearchWatcher):
                 epochs=epochs,
                 duplicate_of=None if first == record.trial_id else first,
             )
-            trial = _Trial(asked, record, experiments)
         self._asker.begun(asked)
         self._recall(trial)
         self._records[record.trial_id] = trial.record
@@ -268,8 +273,7 @@ class _Search(SearchWatcher):
                 for trial in alive:
                     self._train([trial])
                 return
-            failed = replace(alive[0].record, status="failed", reason=str(error))
-            alive[0].record, alive[0].experiments = failed, []
+            alive[0].fails(str(error))
         for trial in alive:
             if self._records[trial.record.trial_id].status == "running":
                 self._end(trial)
@@ -372,22 +376,24 @@ def choose(
             + (f"; the last: {reasons[-1]}" if reasons else "")
         )
     chosen = list(best.values())[: plan.spec.finalists]
-    experiments = [
-        with_seed(experiment, experiment.seed + plan.spec.executions + i)
-        for experiment in (Experiment.model_validate(record.experiment) for record in chosen)
-        for i in range(FRESH_SEEDS)
-    ]
-    runs = run_many(experiments, store, watcher=watcher, **where)
+    wanted = []
+    for record in chosen:
+        experiment = Experiment.model_validate(record.experiment)
+        first = experiment.seed + plan.spec.executions
+        wanted += [with_seed(experiment, seed) for seed in range(first, first + FRESH_SEEDS)]
+    runs = iter(run_many(wanted, store, watcher=watcher, **where))
     finalists = []
-    for at, record in enumerate(chosen):
-        own = runs[at * FRESH_SEEDS : (at + 1) * FRESH_SEEDS]
-        keep, objective = own[0].experiment.training.keep, plan.space.objective
+    for record in chosen:
+        own = list(islice(runs, FRESH_SEEDS))
         finalists.append(
             Finalist(
                 record.trial_id,
                 seeds=tuple(run.experiment.seed for run in own),
                 runs=tuple(run.name for run in own),
-                values=tuple(kept_figure(run.history, keep, objective) for run in own),
+                values=tuple(
+                    kept_figure(run.history, run.experiment.training.keep, plan.space.objective)
+                    for run in own
+                ),
             )
         )
     write_json(result.folder / FINALISTS, [asdict(finalist) for finalist in finalists])

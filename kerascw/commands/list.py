@@ -46,10 +46,7 @@ def _studies(terminal: Any) -> None:
     )
     for study in all_studies().values():
         runs = sum(e.folds or 1 for e in study.variants().values())
-        question = study.question
-        if study.origin is not None:
-            question += f" (from {study.origin['package']})"
-        names = (study.name, question, study.dataset, str(runs))
+        names = (study.name, study.question, study.dataset, str(runs))
         for number, budget in enumerate(BUDGETS):
             default = " (default)" if budget == study.default_budget else ""
             table.add_row(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from kerascw.errors import CallError
 from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
 from kerascw.experiment.spec import Experiment, WarmStart
+from kerascw.lab.derive import with_data
 from kerascw.lab.verdict import figure_of, higher_is_better
 from kerascw.runs.store import Run
 
@@ -40,11 +41,11 @@ def curve_variants(
 
     ``starts`` has what each initialisation starts from (None: random weights).
     """
-    parts = {f: base.data.model_copy(update={"fraction": f}) for f in fractions}
+    bases = {fraction: with_data(base, fraction=fraction) for fraction in fractions}
     return {
-        variant(name, fraction): base.model_copy(update={"data": data, "start": start})
+        variant(name, fraction): own.model_copy(update={"start": start})
         for name, start in starts.items()
-        for fraction, data in parts.items()
+        for fraction, own in bases.items()
     }
 
 

@@ -104,26 +104,20 @@ class Plan:
         return [reason for reason, holds in reasons.items() if holds]
 
     def short_of_steps(self, data_dir: str | Path | None = None) -> str | None:
-        """Say which variants train for very few steps, or have a batch larger than the data."""
-        few = []
+        """Say which variant trains for very few steps, or has a batch larger than the data."""
         for name, (experiment, *_) in self.experiments.items():
-            images = len(splits_for(experiment.data, data_dir).train)
-            training = experiment.training
-            if training.batch_size > images:
+            images, size = len(splits_for(experiment.data, data_dir).train), experiment.training
+            if size.batch_size > images:
                 return (
-                    f"training.batch_size: {training.batch_size:,} is more than the {images:,} "
+                    f"training.batch_size: {size.batch_size:,} is more than the {images:,} "
                     f"training images of {name}: every epoch is a single step"
                 )
-            steps = -(-images // training.batch_size) * training.epochs
-            if steps < FEW_STEPS:
-                few.append(f"{name} ({steps})")
-        if not few:
-            return None
-        shown = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
-        return (
-            f"fewer than {FEW_STEPS} training steps in all: {shown}; more epochs or a smaller "
-            "batch give more"
-        )
+            if (steps := -(-images // size.batch_size) * size.epochs) < FEW_STEPS:
+                return (
+                    f"fewer than {FEW_STEPS} training steps in all: {name} ({steps}); more epochs "
+                    "or a smaller batch give more"
+                )
+        return None
 
 
 def digest_of(changed: Mapping[str, Any]) -> list[str]:
@@ -208,13 +202,10 @@ def planned(
 ) -> Plan:
     """Plan the study's experiments: every variant with ``settings`` applied, over the seeds.
 
-    ``recipe`` names one of :mod:`kerascw.experiment.recipes`, which replaces the training, and
-    maybe the model, of every variant; settings go on top of it. Settings that begin with
-    ``pictures.`` change what the study's further figures show.
-
-    ``data`` is a dataset to take in place of the study's own (:func:`on_other_data`). ``folds``
-    cross-validates every variant, in place of what it held out, with one seed unless more are
-    asked for; in a study that cross-validates some of its variants anyway, those alone.
+    ``recipe`` names one of :mod:`kerascw.experiment.recipes`; settings go on top of it, and those
+    that begin with ``pictures.`` change what the study's further figures show. ``data`` is a
+    dataset to take in place of the study's own. ``folds`` cross-validates every variant, or those
+    that have folds anyway, with one seed unless more are asked for.
 
     Raises
     ------

@@ -8,8 +8,9 @@ from kerascw.errors import CallError, KerascwError, counted
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import finals_of, repeated
+from kerascw.lab.effects import best_by
 from kerascw.lab.plan import FINAL, Plan, StudyResult
-from kerascw.lab.repeats import repeat_text
+from kerascw.lab.repeats import repeat_text, values_of
 from kerascw.lab.study import Study
 from kerascw.lab.table import spread_text
 from kerascw.runs.environment import command_line
@@ -238,20 +239,13 @@ def _is_well(run: Run) -> bool:
 def _chosen_figure(
     variants: Mapping[str, Sequence[Run]], kind: str
 ) -> tuple[str, str, list[float]]:
-    """Return a figure's name, the variant that validation chooses, and its values over the runs.
+    """Return a figure's name, the variant that validation chooses, and its values.
 
     To choose by the test set would flatter what it chooses.
     """
-
-    def values(variant: str, split: str) -> list[float]:
-        figures = [run.metrics.get(split, {}).get(kind) for run in variants[variant]]
-        return [value for value in figures if value is not None]
-
     for split in ("test", "validation"):
-        scored = [variant for variant in variants if values(variant, split)]
-        if scored:
-            means = {v: sum(own) / len(own) for v in scored if (own := values(v, "validation"))}
-            best = max if kind == "accuracy" else min
-            chosen = best(means, key=lambda v: means[v]) if means else scored[0]
-            return f"{split} {kind}", chosen, values(chosen, split)
+        values = {variant: values_of(runs, f"{split}.{kind}") for variant, runs in variants.items()}
+        if scored := [variant for variant in variants if values[variant]]:
+            chosen = best_by(variants, f"validation.{kind}", scored) or scored[0]
+            return f"{split} {kind}", chosen, values[chosen]
     return "", "", []

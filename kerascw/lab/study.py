@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kerascw.experiment.spec import Experiment
+from kerascw.lab.derive import with_data, with_training
 from kerascw.lab.pictures import PictureSpec
 from kerascw.lab.published import Figures, figures_of, report
 from kerascw.runs.store import Run
@@ -30,15 +31,8 @@ class Quick:
 
     def of(self, experiment: Experiment) -> Experiment:
         """Make the experiment quick; the source of a warm start stays as it is."""
-        training, data = experiment.training, experiment.data
-        return experiment.model_copy(
-            update={
-                "training": training.model_copy(
-                    update={"epochs": min(self.epochs, training.epochs)}
-                ),
-                "data": data.model_copy(update={"fraction": min(self.fraction, data.fraction)}),
-            }
-        )
+        shorter = with_training(experiment, epochs=min(self.epochs, experiment.training.epochs))
+        return with_data(shorter, fraction=min(self.fraction, experiment.data.fraction))
 
 
 @dataclass(frozen=True)
@@ -91,8 +85,7 @@ class Study:
     no_folds: str = ""  # why its variants cannot be cross-validated
     # of a study that a command builds: what it is built from again when its page is drawn again
     arguments: Mapping[str, Any] | None = None
-    # of a study from a file of one's own: ``file`` and the ``sha256`` of its text; of one that an
-    # installed package brings: ``package``
+    # of a study from a file of one's own: ``file`` and the ``sha256`` of its text
     origin: Mapping[str, str] | None = None
 
     def seeds(self, budget: Budget) -> int:

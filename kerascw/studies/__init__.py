@@ -4,12 +4,11 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from kerascw.errors import CallError, KerascwError, choices
-from kerascw.experiment.own_file import lines_named, load_file, sha256_of
+from kerascw.errors import CallError, choices
+from kerascw.experiment.own_file import load_file, sha256_of
 from kerascw.experiment.spec import Experiment
 from kerascw.lab import run as lab
 from kerascw.lab.plan import StudyResult
@@ -40,33 +39,7 @@ def all_studies() -> dict[str, Study]:
         lenet_augmentation.LENET_AUGMENTATION,
         lenet_crossval.CROSSVAL,
     )
-    studies = {study.name: study for study in every}
-    for study in _of_packages():
-        if study.name in studies:
-            warnings.warn(f"study {study.name} of {study.origin} is left out: that name is taken",
-                          stacklevel=2)  # fmt: skip
-        else:
-            studies[study.name] = study
-    return studies
-
-
-GROUP = "kerascw.studies"
-"""The entry points by which an installed package brings a study, or a list of studies."""
-
-
-def _of_packages() -> list[Study]:
-    """Load the studies that installed packages bring; one that cannot be loaded is named."""
-    found = []
-    for point in entry_points(group=GROUP):
-        package = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-        try:
-            with lines_named(f"package {package}: {point.value}"):
-                given = point.load()
-                every = [given] if isinstance(given, Study) else list(given)
-                found += [replace(study, origin={"package": package}) for study in every]
-        except KerascwError as error:
-            warnings.warn(str(error), stacklevel=3)
-    return found
+    return {study.name: study for study in every}
 
 
 def study_in(path: str | Path) -> Study:
@@ -103,15 +76,8 @@ def study_named(name: str) -> Study:
 def study_kept(kept: Mapping[str, Any], experiments: Mapping[str, Sequence[Experiment]]) -> Study:
     """Return the study that kept runs belong to: a named one, a file's, or one that a command made.
 
-    Parameters
-    ----------
-    kept : what is kept of it (:data:`kerascw.lab.run.KEPT`).
-    experiments : of every variant, one a run.
-
-    Raises
-    ------
-    CallError
-        The file that it was read from is gone or wrong.
+    ``kept`` is what is kept of it, ``experiments`` those of every variant, one a run. A
+    :class:`CallError` says that the file it was read from is gone or wrong.
     """
     name, arguments = kept["study"], kept.get("arguments")
     if arguments is not None:
@@ -130,11 +96,12 @@ def study_kept(kept: Mapping[str, Any], experiments: Mapping[str, Sequence[Exper
         if study.name != name:
             raise CallError(f"{origin['file']}: its STUDY is {study.name} now, not {name}")
         return study
-    package = origin.get("package")
     studies = all_studies()
     if name not in studies:
-        where = f"from {package}, which is not there" if package else "from Python, in no file"
-        raise CallError(f"study {name} was run {where}; run it again from there to draw its page")
+        raise CallError(
+            f"study {name} was run from Python, in no file; run it again from there to draw its "
+            "page"
+        )
     return studies[name]
 
 

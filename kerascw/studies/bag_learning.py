@@ -40,6 +40,7 @@ from kerascw.lab.curves import (
     curves_of,
     percent,
 )
+from kerascw.lab.derive import with_data, with_training
 from kerascw.lab.effects import answers_to, best_by, mean_of
 from kerascw.lab.learning_answers import comparison_answers
 from kerascw.lab.published import report
@@ -220,11 +221,6 @@ def transfer_grid(epochs: int = GRID_EPOCHS, fraction: float = 1.0) -> dict[str,
     }
 
 
-def transfer_grid_quick() -> dict[str, Experiment]:
-    """The same on a tenth of the data, for fewer epochs."""
-    return transfer_grid(epochs=3, fraction=0.1)
-
-
 def best_of_grid(runs: Runs) -> str | None:
     """Return the cell with the lowest validation loss of the last epoch; None if all diverged."""
     cells = [name for name in runs if name.startswith(_GRID)]
@@ -237,12 +233,9 @@ def transfer_sweep(runs: Runs) -> dict[str, Experiment]:
     if best is None:
         return {}
     source = runs[best][0].experiment
-    training = source.training.model_copy(
-        update={"epochs": min(SWEEP_EPOCHS, source.training.epochs)}
-    )
 
-    own = source.data.model_copy(update={"classes": FASHION_1})
-    base = source.model_copy(update={"data": own, "training": training})
+    base = with_training(source, epochs=min(SWEEP_EPOCHS, source.training.epochs))
+    base = with_data(base, classes=FASHION_1)
     starts = {
         RANDOM: None,
         "transferred": WarmStart(source=source, layers=_TRANSFERRED, takes="kernels"),
@@ -273,7 +266,7 @@ def transfer_answers(runs: Runs) -> list[Answer]:
 TRANSFER = curve_study(
     **fields_of("convolutional_bag", "bag-transfer"),
     variants=transfer_grid,
-    quick_variants=transfer_grid_quick,
+    quick_variants=lambda: transfer_grid(epochs=3, fraction=0.1),
     curves=SHOWS,
     then=transfer_sweep,
     answers=transfer_answers,

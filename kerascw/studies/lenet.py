@@ -28,7 +28,7 @@ from kerascw.experiment.spec import (
     TrainingSpec,
     WarmStart,
 )
-from kerascw.lab.derive import retrained_on_everything
+from kerascw.lab.derive import retrained_on_everything, with_training
 from kerascw.lab.effects import (
     answers_to,
     best_by,
@@ -185,21 +185,14 @@ def auxiliary_of(base: Experiment) -> dict[str, Experiment]:
     The last is a linear probe at each depth: everything but the auxiliary heads keeps the weights
     of the run whose heads are untrained.
     """
-
-    def weighted(weight: float, **fields: Any) -> TrainingSpec:
-        return base.training.model_copy(update={"auxiliary_weights": (weight,)} | fields)
-
     layers = ("conv_1", "conv_2", "dense_1", "dense_2", "probabilities")
+    start = WarmStart(source=base, layers=layers, frozen=True)
+    # the main head's validation figure does not move: keep the last epoch's probes
+    probe = with_training(base, auxiliary_weights=(1.0,), keep="last")
     return {
         "untrained": base,
-        "together": base.model_copy(update={"training": weighted(TOGETHER)}),
-        "probe": base.model_copy(
-            update={
-                "start": WarmStart(source=base, layers=layers, frozen=True),
-                # the main head's validation figure does not move: keep the last epoch's probes
-                "training": weighted(1.0, keep="last"),
-            }
-        ),
+        "together": with_training(base, auxiliary_weights=(TOGETHER,)),
+        "probe": probe.model_copy(update={"start": start}),
     }
 
 

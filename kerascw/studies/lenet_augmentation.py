@@ -24,6 +24,7 @@ from kerascw.experiment.spec import (
     Shift,
     Zoom,
 )
+from kerascw.lab.derive import with_training
 from kerascw.lab.effects import answers_to
 from kerascw.lab.repeats import difference_of
 from kerascw.lab.study import Answer, Quick, Runs, Study, fields_of
@@ -45,12 +46,7 @@ def augmentation(base: Experiment) -> dict[str, Experiment]:
         ALL: LENET,
         **{spec.kind: (spec,) for spec in _OURS},
     }
-    return {
-        name: base.model_copy(
-            update={"training": base.training.model_copy(update={"augmentation": specs})}
-        )
-        for name, specs in chosen.items()
-    }
+    return {name: with_training(base, augmentation=specs) for name, specs in chosen.items()}
 
 
 def augmentation_quick() -> dict[str, Experiment]:

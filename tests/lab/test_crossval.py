@@ -234,7 +234,7 @@ def test_lenet_crossval_is_the_published_protocol_and_shares_its_fixed_split() -
     plan = planned(study, budget="full")
     fixed, folds = plan.experiments.values()
     assert fixed == [lenet.variants()["variant_4"]]
-    assert [e.fold for e in folds] == list(range(report("lenet_variants")["crossval"]["folds"]))
+    assert [e.fold for e in folds] == list(range(report("lenet_variants")["folds"]))
     for experiment in folds:
         same = {"data": fixed[0].data}
         assert experiment.model_copy(update=same) == fixed[0]

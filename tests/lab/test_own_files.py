@@ -169,21 +169,6 @@ def test_a_study_is_made_and_run_in_python(folder: Path) -> None:
     assert "in-python was run from Python, in no file" in last_line(call("report", "in-python"), 2)
 
 
-def test_a_package_brings_studies(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    about = folder / "site" / "brought-1.2.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1.2\n")
-    (about / "entry_points.txt").write_text(
-        "[kerascw.studies]\nmine = brought_study:STUDY\nwrong = brought_study:NOTHING\n"
-    )
-    brought = STUDY.replace('name="own"', 'name="brought"')
-    (folder / "site" / "brought_study.py").write_text(MODEL + brought)
-    monkeypatch.syspath_prepend(str(folder / "site"))
-    with pytest.warns(UserWarning, match=r"package brought 1\.2.*NOTHING"):
-        listed = call("list")
-    assert "Which is lighter? (from brought 1.2)" in listed.output
-
-
 # --- a model --------------------------------------------------------------------------------
 
 
