@@ -26,9 +26,7 @@ Status = Literal["running", "completed", "diverged", "failed"]
 class TrialRecord:
     """One trial: its hyperparameters, and what came of them.
 
-    ``values`` are the objective's, one an execution, in the order of ``seeds``; None where that run
-    diverged. ``score`` is their mean, None unless the trial is completed. ``runs`` are names in the
-    store, one an execution; below the full number of epochs (a rung of Hyperband) such a run is
+    ``run`` is a name in the store; below the full number of epochs (a rung of Hyperband) it is
     unfinished, and the store does not list it.
     """
 
@@ -37,17 +35,15 @@ class TrialRecord:
     hyperparameters: dict[str, Any]  # active ones only, by name
     status: Status
     reason: str | None = None  # why it is diverged or failed
-    score: float | None = None
-    values: tuple[float | None, ...] = ()
-    seeds: tuple[int, ...] = ()
-    runs: tuple[str, ...] = ()
+    score: float | None = None  # the objective; None unless it is completed
+    run: str = ""
     duplicate_of: str | None = None  # the earlier trial that gave the same experiment
     epochs: int | None = None  # the most that it is trained
     rung: int | None = None  # of Hyperband, from 0
     bracket: int | None = None  # of Hyperband
     promoted_from: str | None = None  # of Hyperband: the trial that this one goes on from
-    seconds: float | None = None  # of training, all executions; None below the full epochs
-    experiment: dict[str, Any] = field(default_factory=dict)  # of the first seed; {}: none came
+    seconds: float | None = None  # of training; None below the full epochs
+    experiment: dict[str, Any] = field(default_factory=dict)  # {}: none came
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,6 @@ class SearchSpec:
     direction: str  # "max" or "min"
     oracle: str  # "random", "grid", "bayesian" or "hyperband"
     seed: int  # of the oracle
-    executions: int  # runs a trial, over seeds
     budget: str  # "quick" or "full"
     budget_epochs: int | None  # what the budget cuts the epochs to
     sample: bool  # on the bundled sample
@@ -186,7 +181,7 @@ def _read(path: Path, kind: Any) -> Any:
 def write_record(folder: Path, record: TrialRecord) -> None:
     """Write a trial's record into its search's folder."""
     own = folder / f"trial_{record.trial_id}"
-    own.mkdir(exist_ok=True)
+    own.mkdir(parents=True, exist_ok=True)
     write_json(own / RECORD, asdict(record))
 
 

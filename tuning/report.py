@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from kerascw.errors import counted
 from kerascw.evaluation.hyperparameters import Axis, axes_of, value_text
 from kerascw.evaluation.importance import Importance, importance
-from kerascw.evaluation.statistics import over_seeds
 from kerascw.lab.table import spread_text
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, write_tables
@@ -95,7 +94,7 @@ def _environment(result: SearchResult) -> dict[str, Any]:
     """Return the environment of one kept run, the winner's first; empty without any."""
     store = Store(result.folder.parent.parent)
     names = [*(result.winner.runs if result.winner else ())]
-    names += [name for record in result.records for name in record.runs]
+    names += [record.run for record in result.records if record.run]
     runs = (store.get(name) for name in dict.fromkeys(names))
     return next((run.environment for run in runs if run is not None), {})
 
@@ -105,16 +104,11 @@ def _environment(result: SearchResult) -> dict[str, Any]:
 
 def trials_table(result: SearchResult, axes: Sequence[Axis]) -> Table:
     """Return every trial, the best first; its CSV file has every figure in full."""
-    repeated = ["standard deviation", "each"] if result.spec.executions > 1 else []
-    columns = ("trial", "score", *repeated, *(plainly(axis.name) for axis in axes),
+    columns = ("trial", "score", *(plainly(axis.name) for axis in axes),
                "epochs trained", "seconds", "outcome")  # fmt: skip
     rows = []
     for trial in [*result.ranked, *(r for r in result.records if r.status != "completed")]:
         line = [Cell(trial.trial_id), number(trial.score)]
-        if repeated:
-            scored = [value for value in trial.values if value is not None]
-            deviation = None if trial.score is None else over_seeds(scored).deviation
-            line += [number(deviation), Cell(_values_text(trial.values))]
         line += [_setting(trial.hyperparameters, axis.name) for axis in axes]
         line += [count(trial.epochs), number(trial.seconds, ".1f"), Cell(outcome_text(trial))]
         rows.append(line)
@@ -129,11 +123,6 @@ def _setting(values: Mapping[str, Any], name: str) -> Cell:
     return Cell(value_text(value), value if is_number else None)
 
 
-def _values_text(values: Sequence[float | None]) -> str:
-    """Return the objective of each execution or seed: ``0.5000, diverged``."""
-    return ", ".join("diverged" if value is None else f"{value:.4f}" for value in values)
-
-
 def finalists_table(result: SearchResult) -> Table | None:
     """Return each finalist over fresh seeds; None before they were trained."""
     columns = ("trial", "in the search", "over fresh seeds", "seeds", "each")
@@ -143,7 +132,7 @@ def finalists_table(result: SearchResult) -> Table | None:
             number(result.record(finalist.trial_id).score),
             Cell(spread_text(spread_of(finalist, result.spec.objective)), finalist.mean),
             ", ".join(map(str, finalist.seeds)),
-            _values_text(finalist.values),
+            ", ".join("diverged" if v is None else f"{v:.4f}" for v in finalist.values),
         )
         for finalist in result.finalists
     ]

@@ -13,7 +13,6 @@ import json
 import math
 import re
 import shutil
-import statistics
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -128,17 +127,12 @@ class _Trial:
 
     asked: Any  # KerasTuner's own trial
     record: TrialRecord
-    experiments: list[Experiment]  # one an execution; []: failed
+    experiment: Experiment | None = None  # None: failed
     recalled: bool = False  # it ended in an earlier sitting
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it trains all epochs of its experiment, not only those of a rung."""
-        return self.record.epochs == self.experiments[0].training.epochs
 
     def fails(self, reason: str) -> None:
         self.record = replace(self.record, status="failed", reason=reason)
-        self.experiments = []
+        self.experiment = None
 
 
 class _Search(SearchWatcher):
@@ -158,7 +152,6 @@ class _Search(SearchWatcher):
         self._records: dict[str, TrialRecord] = {}  # of this sitting, in the order asked
         self._first: dict[tuple[str, int | None], str] = {}  # experiment and epochs: first trial
         self._batch: list[_Trial] = []
-        self._finished: set[str] = set()  # names of runs that were trained in this sitting
 
     def run(self) -> None:
         """Search to the end."""
@@ -214,31 +207,28 @@ class _Search(SearchWatcher):
             bracket=self._records[source].bracket if source else values.get("tuner/bracket"),
             promoted_from=source,
         )
-        trial = _Trial(asked, record, [])
+        trial = _Trial(asked, record)
         try:
             experiment = self._plan.experiment(asked.hyperparameters)
-            seeds = range(experiment.seed, experiment.seed + self._spec.executions)
-            experiments = [with_seed(experiment, seed) for seed in seeds]
-            runs = [prepare(e, self._store, self._where["data_dir"]).name for e in experiments]
+            run = prepare(experiment, self._store, self._where["data_dir"]).name
         except CallError as error:
             trial.fails(str(error))
         else:
             epochs = record.epochs or experiment.training.epochs
             first = self._first.setdefault((experiment.canonical_json(), epochs), record.trial_id)
-            trial.experiments = experiments
+            trial.experiment = experiment
             trial.record = replace(
                 record,
                 hyperparameters=own_values(values),  # with those that the space has added
                 experiment=experiment.model_dump(mode="json"),
-                seeds=tuple(seeds),
-                runs=tuple(runs),
+                run=run,
                 epochs=epochs,
                 duplicate_of=None if first == record.trial_id else first,
             )
         self._asker.begun(asked)
         self._recall(trial)
         self._records[record.trial_id] = trial.record
-        if not trial.experiments:
+        if trial.experiment is None:
             self._end(trial)
         return trial
 
@@ -256,15 +246,16 @@ class _Search(SearchWatcher):
                 raise self._plan.refusal(f"in trial {record.trial_id}, {told}")
         trial.recalled = kept.status != "running"
         if kept.status == "failed":  # and is not tried again: its process may have died
-            trial.record, trial.experiments = kept, []
+            trial.record, trial.experiment = kept, None
 
     # --- train
 
     def _train(self, batch: Sequence[_Trial]) -> None:
         """Train what is missing of a batch, and end its trials."""
-        alive = [trial for trial in batch if trial.experiments]
-        rungs = [(e, t.record.epochs or 0) for t in alive if not t.is_whole for e in t.experiments]
-        whole = [e for trial in alive if trial.is_whole for e in trial.experiments]
+        alive = [trial for trial in batch if trial.experiment is not None]
+        wanted = [(t.experiment, t.record.epochs or 0) for t in alive if t.experiment]
+        rungs = [(e, epochs) for e, epochs in wanted if epochs < e.training.epochs]
+        whole = [e for e, epochs in wanted if epochs == e.training.epochs]
         try:
             train_all_until(rungs, self._store, **self._where)
             run_many(whole, self._store, watcher=self, **self._where)
@@ -279,40 +270,32 @@ class _Search(SearchWatcher):
                 self._end(trial)
 
     def finished(self, run: Run) -> None:
-        """End the trials that waited for this run alone."""
-        self._finished.add(run.name)
+        """End the trials that waited for this run."""
         for trial in self._batch:
-            if run.name in trial.record.runs and self._finished.issuperset(trial.record.runs):
+            if run.name == trial.record.run:
                 self._end(trial)
 
     def _end(self, trial: _Trial) -> None:
         """Write what came of a trial, and tell the watcher."""
-        if trial.experiments:
-            trial.record = self._scored(trial)
+        if trial.experiment is not None:
+            trial.record = self._scored(trial.record, trial.experiment)
         self._records[trial.record.trial_id] = trial.record
         write_record(self._folder, trial.record)
         self._watcher.ended(trial.record, trial.recalled)
 
-    def _scored(self, trial: _Trial) -> TrialRecord:
-        """Return the record with the objective of each run at the epoch whose weights are kept."""
-        keep, reason, values = trial.experiments[0].training.keep, None, []
-        for name in trial.record.runs:
-            history = history_so_far(name, self._store)[: trial.record.epochs]
-            values.append(kept_figure(history, keep, self._spec.objective))
-            if values[-1] is None:
-                reason = f"a figure of epoch {len(history)} is not finite"
+    def _scored(self, record: TrialRecord, experiment: Experiment) -> TrialRecord:
+        """Return the record with the objective at the epoch whose weights are kept."""
+        history = history_so_far(record.run, self._store)[: record.epochs]
+        score = kept_figure(history, experiment.training.keep, self._spec.objective)
+        if score is None:
+            reason = f"a figure of epoch {len(history)} is not finite"
+            record = replace(record, status="diverged", reason=reason)
         seconds = None
-        if trial.is_whole:
-            runs = [Run(self._store.folder / name) for name in trial.record.runs]
-            seconds = math.fsum(run.environment["training_seconds"] for run in runs)
-        return replace(
-            trial.record,
-            status="completed" if reason is None else "diverged",
-            reason=reason,
-            score=statistics.fmean(v for v in values if v is not None) if reason is None else None,
-            values=tuple(values),
-            seconds=seconds,
-        )
+        if record.epochs == experiment.training.epochs:
+            run = Run(self._store.folder / record.run)
+            seconds = run.environment["training_seconds"]
+        status = record.status if score is None else "completed"
+        return replace(record, status=status, score=score, seconds=seconds)
 
     def _check_causes(self) -> None:
         """End the search where so many trials in a row failed for one cause."""
@@ -379,8 +362,8 @@ def choose(
     wanted = []
     for record in chosen:
         experiment = Experiment.model_validate(record.experiment)
-        first = experiment.seed + plan.spec.executions
-        wanted += [with_seed(experiment, seed) for seed in range(first, first + FRESH_SEEDS)]
+        fresh = range(experiment.seed + 1, experiment.seed + 1 + FRESH_SEEDS)
+        wanted += [with_seed(experiment, seed) for seed in fresh]
     runs = iter(run_many(wanted, store, watcher=watcher, **where))
     finalists = []
     for record in chosen:

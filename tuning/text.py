@@ -60,7 +60,7 @@ def answers(result: SearchResult) -> list[Answer]:
     if winner is None:
         text = (
             f"So far those of trial {best.trial_id}: {settings_text(best)}. Its {words} is "
-            f"{best.score:.4f} over {counted(len(best.values), 'seed')} of the search."
+            f"{best.score:.4f} in the search."
         )
         return [Answer(question, text)]
     trial, spread = result.record(winner.trial_id), spread_of(winner, result.spec.objective)

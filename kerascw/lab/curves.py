@@ -8,7 +8,7 @@ the seeds, so that differences between initialisations are paired by seed.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from typing import NamedTuple
 
 from kerascw.errors import CallError
@@ -205,15 +205,6 @@ class Comparison:
             if point.fraction in theirs and (spread := paired(point, theirs[point.fraction]))
         )
 
-    @property
-    def has_intervals(self) -> bool:
-        """Whether any fraction has enough seeds for one; else nothing can be significant."""
-        return any(difference.spread.interval for difference in self.differences)
-
-    @property
-    def significant(self) -> tuple[Difference, ...]:
-        return tuple(difference for difference in self.differences if difference.is_significant)
-
     def better(self, difference: Difference) -> str | None:
         """Return the name of the initialisation with the better mean; None for a tie."""
         mean = difference.spread.mean
@@ -223,31 +214,14 @@ class Comparison:
         return (self.curve if curve_is_better else self.baseline).name
 
     @property
-    def always_better(self) -> str | None:
-        """The initialisation with the better mean at every fraction; None if neither has it."""
-        names = {self.better(difference) for difference in self.differences}
-        return names.pop() if len(names) == 1 else None
-
-    @property
-    def crossings(self) -> tuple[tuple[float, float], ...]:
+    def crossings(self) -> list[tuple[float, float]]:
         """The fractions between which the mean curves cross; a tie lies between its neighbours."""
         apart = [d for d in self.differences if d.spread.mean != 0]
-        return tuple(
+        return [
             (before.fraction, after.fraction)
             for before, after in pairwise(apart)
             if (before.spread.mean > 0) != (after.spread.mean > 0)
-        )
-
-    @property
-    def not_significant_from(self) -> Difference | None:
-        """The first fraction from which on, to the largest, no difference is significant.
-
-        None if the difference at the largest fraction is significant, or nothing has an interval.
-        """
-        if not self.has_intervals:
-            return None
-        *_, first = None, *takewhile(lambda d: not d.is_significant, reversed(self.differences))
-        return first
+        ]
 
 
 def comparisons(curves: Mapping[str, Curve]) -> list[Comparison]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from kerascw.evaluation.statistics import FEWEST
 from kerascw.lab.curves import (
@@ -95,34 +96,41 @@ def comparison_answers(compared: Comparison) -> list[Answer]:
         return []
     one, other = compared.curve.name, compared.baseline.name
     figure = compared.curve.figure.replace(".", " ").replace("_", " ")
+    has_intervals = any(difference.spread.interval for difference in compared.differences)
+    better, until = _who_is_better(compared), TOO_FEW
+    if has_intervals:
+        better = f"{better} Significant at 95 % (paired t-interval over the seeds): "
+        better += f"{_where_significant(compared)}."
+        until = _until_when(compared)
+    else:
+        better = f"{better} {TOO_FEW}"
     return answers_to(
         {
-            f"Is {one} or {other} always better, by {figure}?": _who_is_better(compared),
+            f"Is {one} or {other} always better, by {figure}?": better,
             f"Where do the curves of {one} and {other} cross?": _where_they_cross(compared),
-            f"From which fraction on do {one} and {other} not differ significantly?": _until_when(
-                compared
-            ),
+            f"From which fraction on do {one} and {other} not differ significantly?": until,
         }
     )
 
 
 def _who_is_better(compared: Comparison) -> str:
-    count, winner = len(compared.differences), compared.always_better
-    if winner is not None:
-        where = f"all {count} fractions" if count > 1 else "the one fraction"
-        answer = f"{winner} has the better mean at {where}."
-    else:
-        answer = f"Neither. The better mean has {_by_better(compared, compared.differences)}."
-    if not compared.has_intervals:
-        return f"{answer} {TOO_FEW}"
-    significant = compared.significant
+    winner, *others = {compared.better(difference) for difference in compared.differences}
+    if winner is None or others:
+        return f"Neither. The better mean has {_by_better(compared, compared.differences)}."
+    count = len(compared.differences)
+    return f"{winner} has the better mean at " + (
+        f"all {count} fractions." if count > 1 else "the one fraction."
+    )
+
+
+def _where_significant(compared: Comparison) -> str:
+    significant = [d for d in compared.differences if d.is_significant]
     if not significant:
-        where = "at none of them"
-    elif winner is None:
-        where = f"for {_by_better(compared, significant)}"
-    else:
-        where = "at all" if len(significant) == count else f"at {_list(significant)}"
-    return f"{answer} Significant at 95 % (paired t-interval over the seeds): {where}."
+        return "at none of them"
+    if len({compared.better(difference) for difference in compared.differences}) > 1:
+        return f"for {_by_better(compared, significant)}"
+    every = len(significant) == len(compared.differences)
+    return "at all" if every else f"at {_list(significant)}"
 
 
 def _by_better(compared: Comparison, several: Sequence[Difference]) -> str:
@@ -148,19 +156,19 @@ def _where_they_cross(compared: Comparison) -> str:
 
 
 def _until_when(compared: Comparison) -> str:
-    if not compared.has_intervals:
-        return TOO_FEW
-    last, first = compared.differences[-1], compared.not_significant_from
-    if first is None:
+    every, last = compared.differences, compared.differences[-1]
+    tail = list(takewhile(lambda difference: not difference.is_significant, reversed(every)))
+    if not tail:
         return (
             f"There is none: at the largest fraction, {percent(last.fraction)}, "
             f"{compared.better(last)} is still significantly better."
         )
+    first = tail[-1]
     place = f"{percent(first.fraction)} ({first.examples:,} images)"
-    if first is compared.differences[0]:
+    if len(tail) == len(every):
         return f"From the smallest, {place}: no difference is significant at 95 %."
     where = f"From {place}: there and at all larger fractions"
-    if first is last:
+    if len(tail) == 1:
         where = f"Only at the largest, {place}: there"
     return (
         f"{where} the 95 % confidence interval of the difference includes zero, which does not "

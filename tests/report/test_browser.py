@@ -251,7 +251,7 @@ def search_page(kept: Path) -> Path:
     """The page of a search of nine trials, one of them diverged, with two finalists."""
     spec = SearchSpec(
         space="rates", question="Which rate is best?", objective="validation_accuracy",
-        direction="max", oracle="random", seed=0, executions=2, budget="quick", budget_epochs=3,
+        direction="max", oracle="random", seed=0, budget="quick", budget_epochs=3,
         sample=False, base={"data": {"name": "digits"}}, source_sha256="ab" * 32, trials=9,
         finalists=2, command="python -m kerascw tune rates",
         hyperparameters=(
@@ -265,16 +265,15 @@ def search_page(kept: Path) -> Path:
         ),
     )  # fmt: skip
     folder = kept / "searches" / "rates-random"
+    folder.mkdir(parents=True)
     write_json(folder / SEARCH, asdict(spec))
     for number in range(1, 10):
         settings = {"rate": 1e-4 * 2**number, "optimizer": "adam" if number % 2 else "sgd"}
         settings |= {} if number % 2 else {"momentum": number / 10}
-        values: tuple[float | None, ...] = (0.5 + number / 30, 0.5 + number / 25)
         score, status = 0.5 + number * 11 / 300, "completed"
         if number == 4:
-            values, score, status = (0.1, None), None, "diverged"
-        record = TrialRecord(f"{number - 1:04}", number, settings, status, score=score,
-                             values=values, seeds=(0, 1))  # fmt: skip
+            score, status = None, "diverged"
+        record = TrialRecord(f"{number - 1:04}", number, settings, status, score=score)
         write_record(folder, record)
     fresh = [Finalist("0008", (2, 3), ("a", "b"), (0.8, 0.82)),
              Finalist("0007", (2, 3), ("c", "d"), (0.7, 0.75))]  # fmt: skip

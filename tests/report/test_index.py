@@ -91,13 +91,13 @@ def store(tmp_path: Path) -> Path:
     search = runs / "searches" / "rates-random"
     spec = SearchSpec(
         space="rates", question=None, objective="validation_accuracy", direction="max",
-        oracle="random", seed=0, executions=1, budget="full", budget_epochs=None, sample=True,
+        oracle="random", seed=0, budget="full", budget_epochs=None, sample=True,
         base=MLP.model_dump(mode="json"), hyperparameters=(), source_sha256="ab", trials=1,
         finalists=1,
     )  # fmt: skip
+    search.mkdir(parents=True)
     write(search / SEARCH, asdict(spec))
-    write_record(search, TrialRecord("0000", 1, {"rate": 0.1}, "completed", score=0.8,
-                                     values=(0.8,), seeds=(0,)))  # fmt: skip
+    write_record(search, TrialRecord("0000", 1, {"rate": 0.1}, "completed", score=0.8))
     write(search / FINALISTS, [asdict(Finalist("0000", (1, 2), ("a", "b"), (0.7, 0.8)))])
     at(search / SEARCH, 300)
     return runs

@@ -253,11 +253,9 @@ def test_trials_are_numbered_scored_and_kept(
     assert [record.number for record in result.records] == list(range(1, COUNTS[oracle] + 1))
     for record in result.records:
         assert record.status == "completed"
-        (run,) = record.runs
-        history = history_so_far(run, store)[: record.epochs]
+        history = history_so_far(record.run, store)[: record.epochs]
         assert len(history) == record.epochs
         assert record.score == min(row["validation_loss"] for row in history)
-        assert record.values == (record.score,)
     assert result.best is not None
     assert result.best.score == min(record.score or 9 for record in result.records)
     summary = json.loads((result.folder / "summary.json").read_text())
@@ -397,19 +395,14 @@ def test_loops_and_conditions_of_kerastuner(trainers: Any, store: Store, tmp_pat
 # --- what a trial may come to ---------------------------------------------------------------
 
 
-def test_a_duplicate_takes_the_kept_result_and_every_execution_is_kept(
-    trainers: Any, tmp_path: Path
-) -> None:
+def test_a_duplicate_takes_the_kept_result(trainers: Any, tmp_path: Path) -> None:
     space = space_file(tmp_path, "hp.Choice('unused', ['a', 'b', 'c']); return base")
     store = Store(tmp_path / "runs")
-    result = search(space, store, trainers, oracle="grid", executions=2)
+    result = search(space, store, trainers, oracle="grid")
     assert [record.duplicate_of for record in result.records] == [None, "0000", "0000"]
-    assert len(store.all()) == 2 + 3
+    assert len(store.all()) == 1 + 3
     assert len({record.score for record in result.records}) == 1
-    first = result.records[0]
-    assert first.seeds == (0, 1)
-    assert len(set(first.values)) == len(set(first.runs)) == 2
-    assert first.score == pytest.approx(np.mean(np.array(first.values, float)), rel=1e-12)
+    assert len({record.run for record in result.records}) == 1
 
 
 @pytest.mark.parametrize("oracle", ["bayesian", "hyperband"])
@@ -490,7 +483,6 @@ def test_failures_for_one_cause_end_the_search(trainers: Any, store: Store, tmp_
         (('"validation_loss"\nBUDGETS', '"validation_accuracy"\nBUDGETS'), {},
          "objective was \"validation_loss\", is \"validation_accuracy\""),
         (("", ""), {"seed": 1}, "seed was 0, is 1"),
-        (("", ""), {"executions": 2}, "executions was 1, is 2"),
         (("", ""), {"oracle": "grid"}, "oracle was \"random\", is \"grid\""),
         (("# of digits", ""), {}, ""),
     ],
