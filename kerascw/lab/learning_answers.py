@@ -183,7 +183,7 @@ def power_law_answer(law: PowerLaw, gain: float = 0.01) -> Answer:
     """Return how many more images would gain accuracy, with the fit's uncertainty and cautions."""
     points = "one percentage point" if gain == 0.01 else f"{100 * gain:g} percentage points"
     part = law.curve.figure.partition(".")[0].replace("_", " ")
-    more = law.images_for(gain)
+    more, (_, b, c) = law.images_for(gain), law.fitted
     low, high = more.interval or (math.inf, math.inf)
     if math.isinf(more.images):
         interval = "" if math.isinf(low) else f" (95 % CI from {_rounded(low)} up)"
@@ -200,7 +200,7 @@ def power_law_answer(law: PowerLaw, gain: float = 0.01) -> Answer:
         cautions.append(f"this is more than {FARTHEST} times what was measured")
     return Answer(
         f"How many more images would gain {points} of {part} accuracy, {law.curve.name}?",
-        f"{answer}: error = {law.a:.3g} n^-{law.b:.2f} + {law.c:.4f} (n training images), "
+        f"{answer}: error = {law.a:.3g} n^-{b:.2f} + {c:.4f} (n training images), "
         f"R² {law.r_squared:.3f}." + (f" Caution: {'; '.join(cautions)}." if cautions else ""),
     )
 
@@ -208,16 +208,16 @@ def power_law_answer(law: PowerLaw, gain: float = 0.01) -> Answer:
 def power_law_cautions(law: PowerLaw) -> list[str]:
     """Return why the fit is poor; nothing where it is not."""
     b, c = law.interval(lambda drawn: drawn.b), law.interval(lambda drawn: drawn.c)
-    at_a_bound = not 1e-3 < law.b < 0.999 * LARGEST_EXPONENT
+    at_a_bound = not 1e-3 < law.fitted.b < 0.999 * LARGEST_EXPONENT
     cautions = {
         f"{len(law.measured)} fractions cannot test a law of three parameters": len(law.measured)
         < FEWEST_POINTS,
         "the error does not fall significantly from the first to the last fraction": law.is_flat,
         f"R² {law.r_squared:.2f} is below {LOWEST_R_SQUARED}: the errors do not follow the "
         "law": law.r_squared < LOWEST_R_SQUARED,
-        f"the exponent is not determined (b {_with_interval(law.b, b, 2)})": at_a_bound
+        f"the exponent is not determined (b {_with_interval(law.fitted.b, b, 2)})": at_a_bound
         or _is_wider(b, WIDEST_EXPONENT),
-        f"the floor is not determined (c {_with_interval(law.c, c, 4)})": _is_wider(
+        f"the floor is not determined (c {_with_interval(law.fitted.c, c, 4)})": _is_wider(
             c, WIDEST_FLOOR * law.error(law.largest)
         ),
         "one seed and no residuals: no confidence intervals": not law.draws,

@@ -85,15 +85,7 @@ class PowerLaw:
 
     @property
     def a(self) -> float:
-        return float(self.fitted.scale * self.largest**self.b)
-
-    @property
-    def b(self) -> float:
-        return self.fitted.b
-
-    @property
-    def c(self) -> float:
-        return self.fitted.c
+        return float(self.fitted.scale * self.largest**self.fitted.b)
 
     def error(self, images: float) -> float:
         """Return the expected error with this many training images."""
