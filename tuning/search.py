@@ -1,12 +1,9 @@
 """A search: a study whose experiments are chosen as it goes.
 
-KerasTuner's oracle is asked for a batch of trials, the engine trains their experiments
-(:func:`kerascw.runs.many.run_many`: in processes here or on a cluster), and the oracle is told the
-scores in the order in which it was asked. Going on after a stop is doing all of it again: runs
-that are kept under their key come back at once, so the oracle is asked and told the same.
-
-The number of trials in a batch belongs to the search and is recorded, since it decides what an
-adaptive oracle knows when it is asked. ``--jobs`` only says how many are trained at a time.
+KerasTuner's oracle is asked for a batch of trials, the engine trains them, and the oracle is told
+the scores in the order in which it was asked. Going on after a stop is doing all of it again: runs
+that are kept come back at once, so the oracle is asked and told the same. The size of a batch
+belongs to the search, since it decides what an adaptive oracle knows when it is asked.
 """
 
 import json

@@ -38,8 +38,7 @@ def run_study(
     """Run what is planned, then what depends on it; nothing is drawn.
 
     ``final`` trains every run that held out again on validation too, for its best number of
-    epochs; a run that diverged before its first good epoch is not trained again. All folds of a
-    seed are one training on everything, for the mean of their epochs.
+    epochs; all folds of a seed are one such training, for the mean of their epochs.
 
     Raises
     ------
@@ -89,8 +88,7 @@ def announce(
 ) -> None:
     """Write which runs a study is about to train, so that they can be watched by name.
 
-    ``named`` has for every variant its experiments, each with the name of its run; with ``more``
-    they come in addition to those written before.
+    ``named`` has every variant's experiments with the names of their runs; ``more`` adds to before.
     """
     planned = {variant: {run: repeat_text(e) for e, run in own} for variant, own in named.items()}
     if more and (folder / PLANNED).is_file():

@@ -120,9 +120,7 @@ def convnet_answers(runs: Runs) -> list[Answer]:
 
 
 MNIST_CONVNET = Study(
-    **fields_of("convnet_lab", "mnist-convnet"),
-    variants=mnist_convnet,
-    answers=convnet_answers,
+    **fields_of("convnet_lab", "mnist-convnet"), variants=mnist_convnet, answers=convnet_answers
 )
 
 

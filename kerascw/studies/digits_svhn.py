@@ -239,11 +239,7 @@ def _channels(runs: Runs, options: Any) -> Drawn:
     return channel_pictures(runs["svhn"][0], options) | example_maps(runs["svhn"], options)
 
 
-_SVHN: dict[str, Any] = {
-    "answers": svhn_answers,
-    "pictures": _channels,
-    "shows": FeatureMaps(),
-}
+_SVHN: dict[str, Any] = {"answers": svhn_answers, "pictures": _channels, "shows": FeatureMaps()}
 SVHN = Study(**fields_of("digits_svhn", "svhn"), variants=svhn, **_SVHN)
 SVHN_EXTRA = Study(**fields_of("digits_svhn", "svhn-extra"), variants=svhn_extra, **_SVHN)
 

@@ -99,11 +99,7 @@ def mlp_answers(runs: Runs) -> list[Answer]:
     return answers_to(texts)
 
 
-CIFAR_MLP = Study(
-    **fields_of("image_techniques", "cifar-mlp"),
-    variants=mlp,
-    answers=mlp_answers,
-)
+CIFAR_MLP = Study(**fields_of("image_techniques", "cifar-mlp"), variants=mlp, answers=mlp_answers)
 
 
 # --- question 2 -----------------------------------------------------------------------------
@@ -163,10 +159,7 @@ def cnn_answers(runs: Runs) -> list[Answer]:
 
 
 CIFAR_CNN = Study(
-    **fields_of("image_techniques", "cifar-cnn"),
-    variants=cnn,
-    then=going_on,
-    answers=cnn_answers,
+    **fields_of("image_techniques", "cifar-cnn"), variants=cnn, then=going_on, answers=cnn_answers
 )
 
 STUDIES = (CIFAR_MLP, CIFAR_CNN)

@@ -45,11 +45,10 @@ def curve_study(
     pictures: Callable[[Runs, Any], Drawn] = lambda *_: {},
     **fields: Any,
 ) -> Study:
-    """Return a study with the answers and figures of a learning curve.
+    """Return a study with the answers and figures of a learning curve, and further ones.
 
     ``baseline`` is the initialisation that the others are compared with, at the same fraction;
-    ``curves`` says which figures are drawn and compared; ``answers`` are further ones, which come
-    first, and ``pictures`` further ones, which come last.
+    ``curves`` says which figures are drawn and compared.
     """
 
     def all_answers(runs: Runs) -> list[Answer]:
@@ -74,11 +73,10 @@ def curve_study(
 def learning_curve(
     name: str, variants: Mapping[str, Experiment], arguments: Mapping[str, Any]
 ) -> Study:
-    """Return the study that the command ``learning-curve`` runs.
+    """Return the study that the command ``learning-curve`` runs, of the first seed's variants.
 
-    ``variants`` are every initialisation at every fraction, of the first seed. ``arguments`` holds
-    ``model`` and ``dataset`` as the command names them, the ``baseline``, and ``notes``: in what
-    the training differs from the model's own study.
+    ``arguments`` has ``model``, ``dataset``, ``baseline`` and ``notes``: what differs from the
+    model's own study.
     """
     model, notes = arguments["model"], arguments["notes"]
     question = f"How does training differ from study {model}'s own?"

@@ -29,14 +29,7 @@ from kerascw.experiment.spec import (
     WarmStart,
 )
 from kerascw.lab.derive import retrained_on_everything, with_training
-from kerascw.lab.effects import (
-    answers_to,
-    best_by,
-    effect_text,
-    listed,
-    mean_of,
-    with_weights,
-)
+from kerascw.lab.effects import answers_to, best_by, effect_text, listed, mean_of, with_weights
 from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study, fields_of
 from kerascw.lab.table import spread_text

@@ -85,7 +85,5 @@ def _examples(runs: Sequence[Run], split: str) -> int:
 
 
 CROSSVAL = Study(
-    **fields_of("lenet_variants", "lenet-crossval"),
-    variants=crossval,
-    answers=crossval_answers,
+    **fields_of("lenet_variants", "lenet-crossval"), variants=crossval, answers=crossval_answers
 )

@@ -20,10 +20,7 @@ from tuning.space import Budget
 QUESTION = "Which convnet, optimiser and regularisation give five garments the lowest loss?"
 OBJECTIVE = "validation_loss"
 ORACLE = "bayesian"
-BUDGETS = {
-    "quick": Budget(trials=21, epochs=4, fraction=0.1),
-    "full": Budget(trials=21),
-}
+BUDGETS = {"quick": Budget(trials=21, epochs=4, fraction=0.1), "full": Budget(trials=21)}
 
 
 def base() -> Experiment:

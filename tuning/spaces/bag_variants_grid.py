@@ -18,10 +18,7 @@ from tuning.spaces.bag_variants import OBJECTIVE, base
 
 QUESTION = "Which of 21 hand-made variants has the lowest validation loss?"
 ORACLE = "grid"
-BUDGETS = {
-    "quick": Budget(trials=None, epochs=4, fraction=0.1),
-    "full": Budget(trials=None),
-}
+BUDGETS = {"quick": Budget(trials=None, epochs=4, fraction=0.1), "full": Budget(trials=None)}
 __all__ = ["BUDGETS", "OBJECTIVE", "ORACLE", "QUESTION", "base", "space"]
 
 

@@ -21,10 +21,7 @@ from tuning.space import Budget
 QUESTION = "Which learning rate and which steps down suit a small convnet on CIFAR-10?"
 OBJECTIVE = "validation_accuracy"
 ORACLE = "bayesian"
-BUDGETS = {
-    "quick": Budget(trials=16, epochs=3, fraction=0.2),
-    "full": Budget(trials=50),
-}
+BUDGETS = {"quick": Budget(trials=16, epochs=3, fraction=0.2), "full": Budget(trials=50)}
 
 
 def base() -> Experiment:
