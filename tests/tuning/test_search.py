@@ -357,15 +357,15 @@ def test_a_promoted_trial_goes_on_to_the_result_of_a_longer_run(
     (promoted,) = [record for record in result.records if record.promoted_from]
     first = result.record(str(promoted.promoted_from))
     assert (first.epochs, first.rung, promoted.epochs, promoted.rung) == (1, 0, 3, 1)
-    assert promoted.runs == first.runs
+    assert promoted.run == first.run
     assert (promoted.bracket, promoted.experiment) == (first.bracket, first.experiment)
     assert promoted.duplicate_of is None
     rung = [r for r in result.records if r.bracket == first.bracket and r.rung == 0]
     assert first.score == min(record.score or 9 for record in rung)
-    assert [kept.get(r.runs[0]) is None for r in rung] == [r is not first for r in rung]
+    assert [kept.get(r.run) is None for r in rung] == [r is not first for r in rung]
     experiment = Experiment.model_validate(promoted.experiment)
     (whole,) = run_many([experiment], Store(tmp_path / "whole"), trainers=trainers)
-    run = kept.get(promoted.runs[0])
+    run = kept.get(promoted.run)
     assert run is not None
     assert (run.history, run.metrics) == (whole.history, whole.metrics)
     for mine, theirs in zip(run.model().get_weights(), whole.model().get_weights(), strict=True):
