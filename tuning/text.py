@@ -35,19 +35,32 @@ def cautions(result: SearchResult) -> list[str]:
     epochs = "all epochs" if spec.budget_epochs is None else f"at most {spec.budget_epochs} epochs"
     fraction = spec.base.get("data", {}).get("fraction", 1)
     running = sum(trial.status == "running" for trial in result.records)
-    told = {
-        "On the bundled sample, not the dataset: no figure compares with others'.": spec.sample,
-        f"Quick budget ({epochs}, {fraction:.0%} of the training set): what is best here need not "
-        "be best with all epochs and images.": spec.budget == "quick",
-        f"{counted(running, 'trial')} not finished: the same command goes on with them.": running,
-        "No finalist was trained over fresh seeds yet. The best score of many trials is "
-        "optimistic.": result.ranked and not result.finalists,
-        f"{counted(count, 'trial')} of {spec.trials}: the oracle found no other "
-        "combination.": result.finalists and spec.trials and count < spec.trials,
-        "Every finalist diverged over fresh seeds: there is no winner.": result.finalists
-        and result.winner is None,
-    }
-    return [text for text, holds in told.items() if holds]
+    told = (
+        (spec.sample, "On the bundled sample, not the dataset: no figure compares with others'."),
+        (
+            spec.budget == "quick",
+            f"Quick budget ({epochs}, {fraction:.0%} of the training set): what is best here need "
+            "not be best with all epochs and images.",
+        ),
+        (
+            running,
+            f"{counted(running, 'trial')} not finished: the same command goes on with them.",
+        ),
+        (
+            result.ranked and not result.finalists,
+            "No finalist was trained over fresh seeds yet. The best score of many trials is "
+            "optimistic.",
+        ),
+        (
+            result.finalists and spec.trials and count < spec.trials,
+            f"{counted(count, 'trial')} of {spec.trials}: the oracle found no other combination.",
+        ),
+        (
+            result.finalists and result.winner is None,
+            "Every finalist diverged over fresh seeds: there is no winner.",
+        ),
+    )
+    return [text for holds, text in told if holds]
 
 
 def answers(result: SearchResult) -> list[Answer]:
@@ -76,13 +89,18 @@ def answers(result: SearchResult) -> list[Answer]:
         if (values := [run.metrics["test"][name] for run in tested(result)])
     ]
     test = f"{', '.join(scores)}, mean {fresh}. No other trial's test figure was looked at."
+    won = (
+        f"Those of trial {winner.trial_id}: {settings_text(trial)}. Its {words} is "
+        f"{spread_text(spread)}, mean {fresh}.{_next_best(result)}"
+    )
+    lucky = (
+        f"It scored {trial.score:.4f} in the search, {abs(luck):.4f} {better} than its mean "
+        f"{fresh}; it was number {rank} of {counted(len(result.ranked), 'trial')}."
+    )
     return answers_to(
         {
-            question: f"Those of trial {winner.trial_id}: {settings_text(trial)}. Its {words} is "
-            f"{spread_text(spread)}, mean {fresh}.{_next_best(result)}",
-            "How much of its score in the search was luck?": f"It scored {trial.score:.4f} in the "
-            f"search, {abs(luck):.4f} {better} than its mean {fresh}; it was number {rank} of "
-            f"{counted(len(result.ranked), 'trial')}.",
+            question: won,
+            "How much of its score in the search was luck?": lucky,
             "What does the winner score on the test set?": test if scores else "",
         }
     )
@@ -123,12 +141,14 @@ def settings_text(trial: TrialRecord) -> str:
 
 def outcome_text(trial: TrialRecord) -> str:
     """Return what came of a trial, empty for one that completed as any other."""
-    told = {
-        f"{trial.status}{f': {trial.reason}' if trial.reason else ''}": trial.status != "completed",
-        f"same experiment as {trial.duplicate_of}": trial.duplicate_of is not None,
-        f"goes on from {trial.promoted_from}": trial.promoted_from is not None,
-    }
-    return "; ".join(text for text, holds in told.items() if holds)
+    told = []
+    if trial.status != "completed":
+        told.append(f"{trial.status}: {trial.reason}" if trial.reason else trial.status)
+    if trial.duplicate_of is not None:
+        told.append(f"same experiment as {trial.duplicate_of}")
+    if trial.promoted_from is not None:
+        told.append(f"goes on from {trial.promoted_from}")
+    return "; ".join(told)
 
 
 def data_text(result: SearchResult) -> str:

@@ -209,20 +209,27 @@ def power_law_cautions(law: PowerLaw) -> list[str]:
     """Return why the fit is poor; nothing where it is not."""
     b, c = law.interval(lambda drawn: drawn.b), law.interval(lambda drawn: drawn.c)
     at_a_bound = not 1e-3 < law.fitted.b < 0.999 * LARGEST_EXPONENT
-    cautions = {
-        f"{len(law.measured)} fractions cannot test a law of three parameters": len(law.measured)
-        < FEWEST_POINTS,
-        "the error does not fall significantly from the first to the last fraction": law.is_flat,
-        f"R² {law.r_squared:.2f} is below {LOWEST_R_SQUARED}: the errors do not follow the "
-        "law": law.r_squared < LOWEST_R_SQUARED,
-        f"the exponent is not determined (b {_with_interval(law.fitted.b, b, 2)})": at_a_bound
-        or _is_wider(b, WIDEST_EXPONENT),
-        f"the floor is not determined (c {_with_interval(law.fitted.c, c, 4)})": _is_wider(
-            c, WIDEST_FLOOR * law.error(law.largest)
+    cautions = (
+        (
+            len(law.measured) < FEWEST_POINTS,
+            f"{len(law.measured)} fractions cannot test a law of three parameters",
         ),
-        "one seed and no residuals: no confidence intervals": not law.draws,
-    }
-    return [text for text, is_so in cautions.items() if is_so]
+        (law.is_flat, "the error does not fall significantly from the first to the last fraction"),
+        (
+            law.r_squared < LOWEST_R_SQUARED,
+            f"R² {law.r_squared:.2f} is below {LOWEST_R_SQUARED}: the errors do not follow the law",
+        ),
+        (
+            at_a_bound or _is_wider(b, WIDEST_EXPONENT),
+            f"the exponent is not determined (b {_with_interval(law.fitted.b, b, 2)})",
+        ),
+        (
+            _is_wider(c, WIDEST_FLOOR * law.error(law.largest)),
+            f"the floor is not determined (c {_with_interval(law.fitted.c, c, 4)})",
+        ),
+        (not law.draws, "one seed and no residuals: no confidence intervals"),
+    )
+    return [text for holds, text in cautions if holds]
 
 
 def _is_wider(interval: Interval | None, than: float) -> bool:

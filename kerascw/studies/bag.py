@@ -90,14 +90,17 @@ def cnn_answers(runs: Runs) -> list[Answer]:
         for pair, count in pairs
     )
     run = next(run for run, pair in worst if pair == pairs[0][0])
-    return answers_to(
-        {
-            "Which two classes are confused most, either way?": f"{counts} (published, one seed: "
-            f"{published}).",
+    return [
+        Answer(
+            "Which two classes are confused most, either way?",
+            f"{counts} (published, one seed: {published}).",
+        ),
+        Answer(
             "Why these two? Are their pixel values alike in the same regions, as the report "
-            "supposes?": _why_confused(run, *pairs[0][0]),
-        }
-    )
+            "supposes?",
+            _why_confused(run, *pairs[0][0]),
+        ),
+    ]
 
 
 def most_confused(run: Run) -> tuple[int, int] | None:

@@ -221,12 +221,12 @@ def fashion_answers(runs: Runs) -> list[Answer]:
         if (loss := effect_text(runs, name, base, "validation.loss"))
         and (accuracy := effect_text(runs, name, base, "test.accuracy"))
     ]
+    lowest = f"{lowest_validation_loss(runs)}."
+    epochs = f"{found} (mean over {unit}s; the report's final model was trained for 15)."
     return answers_to(
         {
-            "After how many epochs is the validation loss lowest?": f"{found} (mean over {unit}s; "
-            "the report's final model was trained for 15).",
-            "Which variant has the lowest validation loss at its best "
-            "epoch?": f"{lowest_validation_loss(runs)}.",
+            "After how many epochs is the validation loss lowest?": epochs,
+            "Which variant has the lowest validation loss at its best epoch?": lowest,
             "Is it overfitted, and from which epoch on?": listed(overfitted),
             "Does dropout help?": listed(dropout),
             "What does no pooling cost?": _no_pooling(runs),

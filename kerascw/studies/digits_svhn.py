@@ -203,14 +203,14 @@ def svhn_answers(runs: Runs) -> list[Answer]:
     errors = values_of(runs["svhn"], "test.error")
     if not errors:
         return []
-    below = sum(error < required for error in errors)
+    below, of = sum(error < required for error in errors), counted(len(errors), runs["svhn"])
+    moves = [text for run in runs["svhn"] if (text := _loss_and_error(run))]
     return answers_to(
         {
-            f"Is the test error below the required {required}?": f"In {below} of "
-            f"{counted(len(errors), runs['svhn'])}; mean {over_seeds(errors).mean:.4f}.",
-            "Does the validation loss go on falling while the error stands still?": listed(
-                [text for run in runs["svhn"] if (text := _loss_and_error(run))]
+            f"Is the test error below the required {required}?": (
+                f"In {below} of {of}; mean {over_seeds(errors).mean:.4f}."
             ),
+            "Does the validation loss go on falling while the error stands still?": listed(moves),
         }
     )
 

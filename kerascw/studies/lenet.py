@@ -128,13 +128,13 @@ def variants_answers(runs: Runs) -> list[Answer]:
         for name, own in runs.items()
         if (moving := (metrics := own[0].metrics).get("non_trainable_parameters"))
     ]
+    said = f"{_words(best)}: {tested} (published: variant 4, 0.925)."
+    how_many = "How many parameters are trained, and how many are batch norm's moving statistics?"
     return answers_to(
         {
-            "Which variant is best by validation accuracy, and what is its test "
-            "accuracy?": f"{_words(best)}: {tested} (published: variant 4, 0.925).",
+            "Which variant is best by validation accuracy, and what is its test accuracy?": said,
             "What does training it on the validation images too change on the test set?": changed,
-            "How many parameters are trained, and how many are batch norm's moving "
-            "statistics?": listed(
+            how_many: listed(
                 counts, ". Keras counts both; the report counts the first only.", ", "
             ),
         }
@@ -208,11 +208,11 @@ def auxiliary_answers(runs: Runs) -> list[Answer]:
         agree.append(f"{heads}: for {both:.1%} of test images, all three heads for {every:.1%}")
         accuracies = [mean_of(own, f"{prefix}test.accuracy") for prefix in ("aux1.", "aux2.", "")]
         knows.append(f"{heads}: " + ", ".join(f"{accuracy:.4f}" for accuracy in accuracies))
+    each = "How well does each depth classify (after the first pool, after the second, at the end)?"
     return answers_to(
         {
             "How often do the two auxiliary heads agree?": listed(agree),
-            "How well does each depth classify (after the first pool, after the second, at the "
-            "end)?": listed(knows, " (test accuracy, means over the seeds)."),
+            each: listed(knows, " (test accuracy, means over the seeds)."),
         }
     )
 

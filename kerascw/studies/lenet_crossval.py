@@ -54,12 +54,14 @@ def crossval_answers(runs: Runs) -> list[Answer]:
                 "that the difference is not the split's alone."
             )
         differs = " ".join(compared)
+    apart = (
+        f"Validation accuracies from {min(accuracies):.4f} to {max(accuracies):.4f}, standard "
+        f"deviation {spread.deviation:.4f}. One model scored on {held_out:,} images drawn at "
+        f"random, again and again, would give {chance:.4f} by chance alone (binomial)."
+    )
     return answers_to(
         {
-            "How far apart are the folds?": f"Validation accuracies from {min(accuracies):.4f} to "
-            f"{max(accuracies):.4f}, standard deviation {spread.deviation:.4f}. One model scored "
-            f"on {held_out:,} images drawn at random, again and again, would give {chance:.4f} by "
-            "chance alone (binomial).",
+            "How far apart are the folds?": apart,
             "Does the mean over the folds differ from the fixed split's figure?": differs,
         }
     )
