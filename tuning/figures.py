@@ -99,8 +99,7 @@ def hyperparameters(result: SearchResult, axes: Sequence[Axis]) -> Chart:
             order = [value_text(choice) for choice in axis.choices]
             across = alt.X(f"h{at}:N", title=title, sort=order, scale=alt.Scale(domain=order))
         else:
-            kind = "log" if axis.scale == "log" else "linear"
-            across = alt.X(x, title=title, scale=alt.Scale(type=kind, zero=False, padding=8))
+            across = alt.X(x, title=title, scale=_scale(8, is_log=axis.scale == "log"))
         look = {"color": charts.colour_of(keys), "tooltip": _tooltips(result, axes)}
         panel = _marks(used).encode(x=across, y=_height(result), **look)
         panels.append(panel.properties(height=180))
@@ -162,9 +161,13 @@ def _height(result: SearchResult) -> alt.Y:
     """Return the axis of the score, logarithmic for losses of very different size."""
     scores = [record.score for record in result.ranked if record.score is not None]
     is_log = min(scores) > 0 and max(scores) > 10 * min(scores)
-    scale = alt.Scale(type="log" if is_log else "linear", zero=False, padding=14)
     axis = alt.Axis(format="~g", tickCount=6)
-    return alt.Y("score:Q", title=_label(result), axis=axis, scale=scale)
+    return alt.Y("score:Q", title=_label(result), axis=axis, scale=_scale(14, is_log=is_log))
+
+
+def _scale(padding: int, *, is_log: bool) -> alt.Scale:
+    kind: dict[str, Any] = {"type": "log"} if is_log else {"zero": False}
+    return alt.Scale(**kind, padding=padding)
 
 
 def _label(result: SearchResult) -> str:
