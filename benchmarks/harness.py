@@ -5,15 +5,14 @@ compared is timed in turn (A B A B ...), so that other work on the machine meets
 """
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,9 @@ from kerascw.runs.store import write_json
 from kerascw.training.devices import cores
 
 RESULTS = Path(__file__).parent / "results"
+
+Tasks = Mapping[str, Callable[[], object]]
+"""What a contender can be told to do, by name."""
 
 
 def options(doc: str | None, *, rounds: int | None = None) -> argparse.ArgumentParser:
@@ -43,7 +45,7 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def machine() -> str:
-    """Name the processor and count its cores, as the first line of every benchmark."""
+    """Name the processor and count its cores."""
     return f"{processor()}, {cores()} cores"
 
 
@@ -103,67 +105,36 @@ def gemm_peak(size: int = 2048) -> float:
 # --- processes that are timed in turn -------------------------------------------------------
 
 
-class Contender:
-    """A process that does a task whenever it is told to, and is idle meanwhile.
-
-    Settings of threads belong to the process, so two contenders cannot share one. The script is
-    started with ``--contender`` and ``words``, builds what it needs and calls :func:`serve`.
-    """
-
-    def __init__(self, script: str, *words: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, script, "--contender", *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._answer()
-
-    def _answer(self) -> float:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self._process.args} ended with {self._process.wait()}")
-        return float(line)
-
-    def seconds(self, task: str = "") -> float:
-        """Have a task done once, and return the seconds that took."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{task}\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-
 @contextmanager
-def contenders(script: str, words: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Contender]]:
-    """Start a contender for each name with its words; end them all afterwards."""
-    started: dict[str, Contender] = {}
-    try:
-        for name, own in words.items():
-            started[name] = Contender(script, *own)
-        yield started
-    finally:
-        for contender in started.values():
-            contender.close()
+def contenders(
+    build: Callable[..., Tasks], given: Mapping[str, Sequence[Any]]
+) -> Iterator[dict[str, Callable[[str], float]]]:
+    """Start a process for each name; give what has it do a task and returns the seconds.
+
+    Settings of threads belong to a process, so two contenders cannot share one. Each calls
+    ``build`` with what is given for its name, and does every task of it once to warm up.
+    """
+    with ExitStack() as stack:
+        pools = {}
+        for name, own in given.items():
+            pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (build, own))
+            pools[name] = stack.enter_context(pool)
+            pool.submit(int).result()  # it has begun
+        yield {
+            name: lambda task, pool=pool: pool.submit(_do, task).result()  # type: ignore[misc]
+            for name, pool in pools.items()
+        }
 
 
-def answers() -> TextIO:
-    """Open what a contender answers on; whatever else it prints goes to standard error."""
-    to = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return to
+_TASKS: dict[str, Callable[[], object]] = {}
+"""Those of this process, where it is a contender."""
 
 
-def serve(tasks: Mapping[str, Callable[[], object]], to: TextIO) -> None:
-    """Be a contender: do each task once to warm up, then one a line, answering with the seconds."""
-    for task in tasks.values():
+def _begin(build: Callable[..., Tasks], given: Sequence[Any]) -> None:
+    _TASKS.update(build(*given))
+    for task in _TASKS.values():
         task()
-    print(0.0, file=to, flush=True)
-    for line in sys.stdin:
-        print(seconds_of(tasks[line.strip()]), file=to, flush=True)
+
+
+def _do(task: str) -> float:
+    return seconds_of(_TASKS[task])

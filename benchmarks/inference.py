@@ -8,7 +8,6 @@ random uint8 images and give probabilities; scaling to [0, 1] is in the time. ke
 PyTorch is eager with contiguous tensors, 100 images at a time. Each has a process of its own.
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import answers, contenders, in_turn, machine, options, save, serve, spread
+from harness import Tasks, contenders, in_turn, machine, markdown, options, save, spread
 from throughput import architectures, random_images, torch_model
 
 from kerascw.quiet import import_tensorflow
@@ -34,7 +33,7 @@ def keras_model() -> Any:
     return build_model(experiment.model, shape, classes, seed=0)
 
 
-def answering(who: str, folder: str) -> Callable[[np.ndarray], Any]:
+def answering(who: str, folder: Path) -> Callable[[np.ndarray], Any]:
     """Make the function of a contender from uint8 images to probabilities."""
     if who == "kerascw":
         from kerascw.export.load import load_model
@@ -55,50 +54,57 @@ def answering(who: str, folder: str) -> Callable[[np.ndarray], Any]:
     return answer
 
 
+def images_of(count: int) -> np.ndarray:
+    """Return so many images, the same in every process."""
+    return random_images((28, 28, 1), 10, count)[0]
+
+
+def contender(who: str, folder: Path, many: int, single: int) -> Tasks:
+    """Be a contender: on many images at once, and on single ones."""
+    answer, batch, singles = answering(who, folder), images_of(many), images_of(single)
+    return {"many": lambda: answer(batch), "single": lambda: [answer(i[None]) for i in singles]}
+
+
+def table(found: dict[str, Any]) -> str:
+    """Lay out the figures as Markdown."""
+    many, single = ([s["median"] for s in found[what].values()] for what in ("many", "single"))
+    names = {"kerascw": "kerascw, exported"}
+    return markdown(
+        (f"inference, {NAME}", *(names.get(who, who) for who in found["many"])),
+        [
+            ("10,000 images, images/s", *(f"{1 / seconds:,.0f}" for seconds in many)),
+            ("single images, ms", *(f"{seconds * 1e3:.2f}" for seconds in single)),
+        ],
+    )
+
+
 def main() -> None:
-    """Measure, print and write, or be one of the contenders."""
+    """Measure, print and write."""
+    from kerascw.export.write import export
+
     parser = options(__doc__, rounds=9)
     parser.add_argument("--many", type=int, default=10_000, help="images at once")
     parser.add_argument("--single", type=int, default=200, help="images one at a time")
     parser.add_argument("--only", default=",".join(CONTENDERS), help="contenders, by comma")
-    parser.add_argument("--contender", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    counts = {"many": given.many, "single": given.single}
-    many, single = (random_images((28, 28, 1), 10, count)[0] for count in counts.values())
-    if given.contender:
-        to = answers()
-        answer = answering(*given.contender)
-        serve(
-            {"many": lambda: answer(many), "single": lambda: [answer(one[None]) for one in single]},
-            to,
-        )
-        return
-    from kerascw.export.write import export
-
-    print(f"{machine()}, {given.rounds} rounds; {NAME}")
-    sizes = ["--many", str(given.many), "--single", str(given.single)]
-    found: dict[str, Any] = {}
+    print(f"{machine()}, {given.rounds} rounds", flush=True)
+    counts, found = {"many": given.many, "single": given.single}, {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = export(
             keras_model(),
             Path(temporary) / "model",
             class_names=[str(number) for number in range(10)],
-            check_images=many[:8],
+            check_images=images_of(8),
         )
-        words = {who: (who, str(folder), *sizes) for who in given.only.split(",")}
-        with contenders(__file__, words) as started:
+        own = {who: (who, folder, given.many, given.single) for who in given.only.split(",")}
+        with contenders(contender, own) as started:
             for what, count in counts.items():
-                taken = in_turn(
-                    {who: partial(each.seconds, what) for who, each in started.items()},
-                    given.rounds,
-                )
+                turns = {who: partial(seconds, what) for who, seconds in started.items()}
                 found[what] = {
-                    who: spread([seconds / count for seconds in values])
-                    for who, values in taken.items()
+                    who: spread([seconds / count for seconds in taken])
+                    for who, taken in in_turn(turns, given.rounds).items()
                 }
-                for who, seconds in found[what].items():
-                    print(f"  {what:<7} {who:<8} {seconds['median'] * 1e3:>9.4f} ms an image, "
-                          f"{1 / seconds['median']:>9,.0f} images/s", flush=True)  # fmt: skip
+    print(table(found))
     save(given.results, "inference", found)
 
 

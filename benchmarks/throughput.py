@@ -1,6 +1,6 @@
 """Training images a second of five architectures: kerascw, plain Keras and PyTorch.
 
-    python benchmarks/throughput.py [--rounds 9] [--only "LeNet v4" [--augmented]] [--seconds 0.7]
+    python benchmarks/throughput.py [--rounds 9] [--only "LeNet v4"] [--seconds 0.7]
 
 The contenders are kerascw as it fits; ``model.fit`` on float images in memory, as a notebook has
 it, and the same on a pipeline as Keras makes of such arrays, but with tf.data's autotuning off (see
@@ -12,20 +12,19 @@ the better of the two PyTorch. The share of the peak is of the arithmetic of con
 layers, forward and backward, in the rate of a large single-precision matrix product, measured in
 the same rounds.
 
-LeNet's idle auxiliary heads, augmentation and the digits' L2 are left out everywhere;
-``--augmented`` adds kerascw with the five augmentations of the LeNet report.
+LeNet's idle auxiliary heads, augmentation and the digits' L2 are left out everywhere.
 """
 
-import argparse
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from harness import answers, contenders, gemm_peak, in_turn, machine, options, save, serve, spread
+from harness import Tasks, contenders, gemm_peak, in_turn, machine, markdown, options, save, spread
 
-from kerascw.experiment.settings import LENET, override
+from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
 from kerascw.quiet import import_tensorflow
 from kerascw.studies import study_named
@@ -34,9 +33,7 @@ from kerascw.studies.lenet import experiment as lenet
 KERAS = ("Keras", "Keras, autotune off")
 PYTORCH = ("PyTorch", "PyTorch, channels last")
 CONTENDERS = ("kerascw", *KERAS, *PYTORCH)
-AUGMENTED = "kerascw, augmented"
 OPTIMIZERS = {"adam": "Adam", "adamax": "Adamax", "rmsprop": "RMSprop", "sgd": "SGD"}
-GOAL, GOAL_KERAS = 1.4, 2.0
 RATES = {"bag-cnn": 15e3, "test 1": 9e3, "LeNet v4": 4e3, "cifar-cnn": 10e3, "digits": 50e3}
 """About how many images a second, to choose how many one turn takes."""
 
@@ -66,20 +63,20 @@ def random_images(
 # --- the contenders: each function returns one that trains an epoch --------------------------
 
 
-def contender(name: str, who: str, count: int) -> Callable[[], object]:
+def contender(name: str, who: str, count: int) -> Tasks:
     """Build the model of an architecture and its training on ``count`` images."""
     experiment, shape, classes = architectures()[name]
     given = experiment, *random_images(shape, classes, count), classes
     if who in PYTORCH:
-        return torch_loop(*given, channels_last="last" in who)
+        return {"epoch": torch_loop(*given, channels_last="last" in who)}
     import_tensorflow()
     if who in KERAS:
-        return plain_keras(*given, autotune="off" not in who)
-    return ours(*given, augmented=who == AUGMENTED)
+        return {"epoch": plain_keras(*given, autotune="off" not in who)}
+    return {"epoch": ours(*given)}
 
 
 def ours(
-    experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int, augmented: bool
+    experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int
 ) -> Callable[[], object]:
     """Train as :func:`kerascw.training.fit.fit` does."""
     import tensorflow as tf
@@ -95,13 +92,9 @@ def ours(
     spec = experiment.training
     network = build_model(experiment.model, images.shape[1:], classes, seed=0, for_training=True)
     model, _ = compiled(experiment, network, device_for(spec.precision), len(images))
+    epoch = tf.Variable(0, dtype=tf.int32)
     batches = training_batches(
-        Part(images, labels),
-        classes=classes,
-        batch_size=spec.batch_size,
-        seed=0,
-        epoch=tf.Variable(0, dtype=tf.int32),
-        augmentation=LENET if augmented else (),
+        Part(images, labels), classes=classes, batch_size=spec.batch_size, seed=0, epoch=epoch
     )
     return lambda: model.fit(batches, shuffle=False, verbose=0)
 
@@ -256,14 +249,13 @@ def operations(spec: Any, shape: tuple[int, int, int], classes: int) -> int:
     return total + sum(2 * 3 * a * b for a, b in pairwise(sizes))
 
 
-def measured(name: str, rounds: int, seconds: float, augmented: bool) -> dict[str, Any]:
+def measured(name: str, rounds: int, seconds: float) -> dict[str, Any]:
     """Return the rates of all contenders on one architecture."""
     experiment, shape, classes = architectures()[name]
     size = experiment.training.batch_size
     count = max(4, round(RATES[name] * seconds / size)) * size
-    every = (*CONTENDERS, AUGMENTED) if augmented else CONTENDERS
-    with contenders(__file__, {who: (name, who, str(count)) for who in every}) as started:
-        turns = {who: each.seconds for who, each in started.items()}
+    with contenders(contender, {who: (name, who, count) for who in CONTENDERS}) as started:
+        turns = {who: partial(seconds_of, "epoch") for who, seconds_of in started.items()}
         found = in_turn({"peak": gemm_peak, **turns}, rounds)
     peak = spread(found.pop("peak"))
     rates = {who: spread([count / taken for taken in turns]) for who, turns in found.items()}
@@ -283,46 +275,41 @@ def measured(name: str, rounds: int, seconds: float, augmented: bool) -> dict[st
     }
 
 
-def show(name: str, found: dict[str, Any]) -> None:
-    """Print what was found of one architecture."""
-    print(f"{name}, batch {found['batch_size']}, {found['images']:,} images a turn")
-    for who, rate in found["rates"].items():
-        print(f"  {who:<24} {rate['median']:>9,.0f} images/s  ({rate['low']:,.0f} to "
-              f"{rate['high']:,.0f})")  # fmt: skip
-    print(f"  {found['to_keras']:.2f} times Keras, {found['to_pytorch']:.2f} times PyTorch; "
-          f"{found['share_of_peak']:.0%} of the matrix product's "
-          f"{found['gemm_peak']['median'] / 1e9:,.0f} GFLOP/s", flush=True)  # fmt: skip
-    if AUGMENTED in found["rates"]:
-        plain, augmented = (found["rates"][who]["median"] for who in ("kerascw", AUGMENTED))
-        print(f"  augmentation costs {1 - augmented / plain:.1%}")
+def table(found: dict[str, Any]) -> str:
+    """Lay out the figures as Markdown."""
+    names = next(iter(found["architectures"].values()))["rates"]
+    rows = [
+        (
+            name,
+            one["batch_size"],
+            *(
+                "{median:,.0f} ({low:,.0f} to {high:,.0f})".format(**r)
+                for r in one["rates"].values()
+            ),
+            f"{one['to_keras']:.2f}",
+            f"{one['to_pytorch']:.2f}",
+            f"{one['share_of_peak']:.0%}",
+        )
+        for name, one in found["architectures"].items()
+    ]
+    header = ("training, images/s", "batch", *names, "to Keras", "to PyTorch", "of GEMM peak")
+    return f"{markdown(header, rows)}\nGeometric mean to Keras: {found['to_keras']:.2f}.\n"
 
 
 def main() -> None:
-    """Measure, print and write, or be one of the contenders."""
+    """Measure, print and write."""
     parser = options(__doc__, rounds=9)
     parser.add_argument("--seconds", type=float, default=0.7)
     parser.add_argument("--only", choices=RATES, help="print one architecture's, write no file")
-    parser.add_argument("--augmented", action="store_true", help="with --only")
-    parser.add_argument("--contender", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.contender:
-        to = answers()
-        name, who, count = given.contender
-        serve({"": contender(name, who, int(count))}, to)
-        return
-    if given.augmented and not given.only:
-        parser.error("--augmented: needs --only")
     print(f"{machine()}, {given.rounds} rounds", flush=True)
-    found = {}
-    for name in [given.only] if given.only else RATES:
-        found[name] = measured(name, given.rounds, given.seconds, given.augmented)
-        show(name, found[name])
-    if given.only:
-        return
-    mean = math.prod(f["to_keras"] for f in found.values()) ** (1 / len(found))
-    print(f"geometric mean: {mean:.2f} times Keras (goal: {GOAL_KERAS}; and each {GOAL} times the "
-          "better of Keras and PyTorch)")  # fmt: skip
-    save(given.results, "throughput", {"architectures": found, "to_keras": mean})
+    names = [given.only] if given.only else RATES
+    each = {name: measured(name, given.rounds, given.seconds) for name in names}
+    mean = math.prod(one["to_keras"] for one in each.values()) ** (1 / len(each))
+    found = {"architectures": each, "to_keras": mean}
+    print(table(found))
+    if not given.only:
+        save(given.results, "throughput", found)
 
 
 if __name__ == "__main__":

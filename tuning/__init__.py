@@ -8,14 +8,7 @@ from typing import Any
 
 
 def hypermodel(space: str, **options: Any) -> Any:
-    """Build a plain ``keras_tuner.HyperModel`` from a space, for any KerasTuner tuner.
-
-    ``options`` are those of :class:`tuning.hypermodel.SpaceHyperModel`. How to use it::
-
-        tuner = keras_tuner.RandomSearch(tuning.hypermodel("fashion", sample=True),
-                                         objective="val_accuracy", max_trials=10)
-        tuner.search()
-    """
+    """Build a KerasTuner hypermodel from a space: :class:`tuning.hypermodel.SpaceHyperModel`."""
     from kerascw.quiet import import_tensorflow
 
     import_tensorflow()

@@ -1,7 +1,5 @@
 """A space as a plain KerasTuner hypermodel, for KerasTuner's own tuners, chief and workers."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,8 +9,8 @@ import tensorflow as tf
 from kerascw.data.load import splits_for
 from kerascw.data.pipeline import training_batches
 from kerascw.errors import CallError
-from kerascw.experiment.spec import MAIN_HEAD, DataSpec, Experiment, TrainingSpec
-from kerascw.lab.study import Budget
+from kerascw.experiment.spec import MAIN_HEAD, Experiment, TrainingSpec
+from kerascw.lab.derive import with_training
 from kerascw.models import build_model
 from kerascw.training.fit import compiled, scaling_of
 from kerascw.training.optimizer import rate_of_next_epoch
@@ -23,39 +21,19 @@ from tuning.plan import planned_search
 class SpaceHyperModel(keras_tuner.HyperModel):
     """Builds and fits the experiments of a space; the tuner needs no data of its own.
 
-    The data, its order, augmentation, model, optimiser and learning rate are those of the
-    experiment. Keras' ``fit`` trains it and KerasTuner keeps it: nothing goes into the store of
-    runs, the test set is never read, and what only the engine does (averages of weights, the
-    average over mirror images, stopping by patience) is left out. Objectives have Keras' names:
-    ``val_accuracy``, ``val_loss`` (with label smoothing, where the experiment has it).
+    Keras' ``fit`` trains and KerasTuner keeps: nothing goes into the store of runs, the test set is
+    never read, and what only the engine does (averages of weights, the average over mirror images,
+    stopping by patience) is left out. Objectives have Keras' names: ``val_accuracy``, ``val_loss``
+    (with label smoothing, where the experiment has it).
 
-    Parameters
-    ----------
-    space : a named space, or a file that ends in .py.
-    budget, sample, data, data_dir, settings : as for :func:`tuning.plan.planned_search`.
-
-    Raises
-    ------
-    CallError
-        There is no such space, its file is wrong, or a setting is.
+    ``space`` is a named one or a file; ``options`` are ``budget``, ``sample``, ``data``,
+    ``data_dir`` and ``settings`` of :func:`tuning.plan.planned_search`, with its errors.
     """
 
-    def __init__(
-        self,
-        space: str,
-        *,
-        budget: Budget = "quick",
-        sample: bool = False,
-        data: DataSpec | None = None,
-        data_dir: str | Path | None = None,
-        settings: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, space: str, **options: Any) -> None:
         # the oracle is the tuner's; "grid" needs no number of trials
-        self._plan = planned_search(
-            space, oracle="grid", budget=budget, sample=sample, data=data, data_dir=data_dir,
-            settings=settings,
-        )  # fmt: skip
-        self._data_dir = data_dir
+        self._plan = planned_search(space, oracle="grid", **options)
+        self._data_dir = options.get("data_dir")
         super().__init__(name=self._plan.spec.space)
 
     def experiment(self, hp: keras_tuner.HyperParameters) -> Experiment:
@@ -67,8 +45,7 @@ class SpaceHyperModel(keras_tuner.HyperModel):
                 "needs the command tune"
             )
         none = TrainingSpec.model_fields["weight_average"].default
-        training = experiment.training.model_copy(update={"weight_average": none})
-        return experiment.model_copy(update={"training": training})
+        return with_training(experiment, weight_average=none)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Return the compiled model: uint8 images ``[n, height, width, channels]`` in."""

@@ -1,20 +1,15 @@
 """KerasTuner's oracles, asked and told by their documented methods alone.
 
-An oracle's answers depend on its seed and on the order in which it was asked and told. So a search
-that was stopped needs no state: a fresh oracle from the same seed is asked again, and told the
-kept results in the same order.
+An oracle's answers depend on its seed and on the order in which it was asked and told, so a search
+that was stopped asks and tells a fresh one the same again. Unlike in a ``keras_tuner.Tuner``:
 
-What differs from a ``keras_tuner.Tuner`` that calls the oracle itself:
-
-- The seed is hashed. KerasTuner takes ``seed or random``, which makes seed 0 a random one, and its
-  trial i of seed 1 is trial i - 1 of seed 2 where there is one hyperparameter.
-- A Bayesian search starts with as many random trials as there are hyperparameters and one more, at
-  least five: KerasTuner's three times as many leave nothing to most searches of this size. Where
-  its oracle gives a trial again, a random one takes its place.
-- A trial without a score (failed, diverged) is told to a Bayesian oracle as bad as the worst so
-  far, and to Hyperband as worse than any, so that both avoid its neighbourhood.
-- The grid's oracle gives the next combination only when a trial has ended, though it never looks
-  at a score. It is told at once that the trial has ended, so that many can be trained side by side.
+- The seed is hashed: KerasTuner takes ``seed or random``, and its trial i of seed 1 is trial i - 1
+  of seed 2 where there is one hyperparameter.
+- A Bayesian search starts with a random trial for each hyperparameter and one more, at least five,
+  not three times as many. Where its oracle gives a trial again, a random one takes its place.
+- A trial without a score is told to a Bayesian oracle as bad as the worst so far, and to Hyperband
+  as worse than any, so that both avoid its neighbourhood.
+- The grid's oracle is told at once that a trial has ended, so that many are trained side by side.
 """
 
 import hashlib
@@ -51,16 +46,9 @@ own, which knows the cause."""
 class Asker:
     """One oracle that is asked for trials and told their scores.
 
-    Parameters
-    ----------
-    experiment_of : what the space gives for hyperparameters; it registers those that it asks for.
-    max_epochs : the most epochs that a trial of Hyperband is trained.
-    folder : a scratch folder for what KerasTuner writes, emptied first; nothing is read from it.
-
-    Raises
-    ------
-    SpaceError
-        The space gives no experiment for its default values.
+    ``experiment_of`` registers the hyperparameters that it asks for; ``max_epochs`` is Hyperband's;
+    KerasTuner writes into ``folder``, which is emptied first. A :class:`SpaceError` says that the
+    space gives no experiment for its default values.
     """
 
     def __init__(

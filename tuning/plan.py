@@ -9,7 +9,7 @@ from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Autoencoder, DataSpec, Experiment
-from kerascw.lab.derive import of_sample, on_other_data
+from kerascw.lab.derive import of_sample, on_other_data, with_data, with_training
 from kerascw.lab.plan import digest_of
 from kerascw.lab.study import Budget
 from kerascw.runs.environment import command_line
@@ -42,7 +42,9 @@ class Plan:
             The space gives none, or one that lacks the objective.
         """
         made = self._cut(self.space.experiment(hp, self.base))
-        return _with_epochs(made, self.most_epochs()) if self.spec.oracle == "hyperband" else made
+        if self.spec.oracle != "hyperband":
+            return made
+        return with_training(made, epochs=self.most_epochs())
 
     def most_epochs(self) -> int:
         """Return the epochs of the experiment of the default values."""
@@ -58,7 +60,7 @@ class Plan:
         if isinstance(experiment.model, Autoencoder) and objective == "validation_accuracy":
             raise SpaceError(f"{self.space.path}: an autoencoder has no {objective}")
         epochs = experiment.training.epochs
-        return experiment if most is None else _with_epochs(experiment, min(most, epochs))
+        return experiment if most is None else with_training(experiment, epochs=min(most, epochs))
 
     def refusal(self, what: str) -> CallError:
         """Return the error that ends a search which is not the kept one of its name."""
@@ -68,17 +70,11 @@ class Plan:
         )
 
 
-def _with_epochs(experiment: Experiment, epochs: int) -> Experiment:
-    training = experiment.training.model_copy(update={"epochs": epochs})
-    return experiment.model_copy(update={"training": training})
-
-
 def planned_search(
     space: str,
     *,
     oracle: Oracle | None = None,
     trials: int | None = None,
-    executions: int = 1,
     seed: int = 0,
     finalists: int = 3,
     batch: int | None = None,
@@ -113,8 +109,7 @@ def planned_search(
     if data is not None:
         base = on_other_data(base, data, dataset_for(data, data_dir))
     base = override(base, dict(settings or {}))
-    fraction = min(cost.fraction, base.data.fraction)
-    base = base.model_copy(update={"data": base.data.model_copy(update={"fraction": fraction})})
+    base = with_data(base, fraction=min(cost.fraction, base.data.fraction))
     spec = SearchSpec(
         space=chosen.name,
         question=chosen.question,
@@ -122,7 +117,6 @@ def planned_search(
         direction=chosen.direction,
         oracle=oracle,
         seed=seed,
-        executions=executions,
         budget=budget,
         budget_epochs=cost.epochs,
         sample=sample,
@@ -135,7 +129,6 @@ def planned_search(
     )
     on_sample = ["sample"] if sample else []
     label = "-".join([chosen.name, oracle, budget, *on_sample, f"seed{seed}"])
-    departs = [*([] if data is None else [file_name(base.data)]),
-               *(["quick"] if budget == "quick" else []), *on_sample]  # fmt: skip
-    export_name = "-".join([chosen.name, *departs, *digest_of(settings or {})])
+    departs = [*([file_name(base.data)] if data else []), *(["quick"] if budget == "quick" else [])]
+    export_name = "-".join([chosen.name, *departs, *on_sample, *digest_of(settings or {})])
     return Plan(chosen, base, spec, name or label, export_name, batch)

@@ -2,14 +2,12 @@
 
 A search's folder is ``runs/searches/<label>/``: ``search.json`` (:class:`SearchSpec`), a
 ``trial_<id>/record.json`` for each trial (:class:`TrialRecord`), ``finalists.json``
-(:class:`Finalist`) and ``summary.json``, its line in the index, when it has ended. The runs are in
-the store. A search that goes on asks its oracle anew and finds its runs there; the records only
-confirm that it is the same search.
+(:class:`Finalist`) and ``summary.json``. The runs are in the store; the records only confirm that a
+search that goes on is the same.
 """
 
 import json
 import math
-import os
 import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kerascw.errors import CallError, choices
 from kerascw.experiment.settings import one_line
+from kerascw.runs.store import write_json
 
 Status = Literal["running", "completed", "diverged", "failed"]
 
@@ -27,9 +26,7 @@ Status = Literal["running", "completed", "diverged", "failed"]
 class TrialRecord:
     """One trial: its hyperparameters, and what came of them.
 
-    ``values`` are the objective's, one an execution, in the order of ``seeds``; None where that run
-    diverged. ``score`` is their mean, None unless the trial is completed. ``runs`` are names in the
-    store, one an execution; below the full number of epochs (a rung of Hyperband) such a run is
+    ``run`` is a name in the store; below the full number of epochs (a rung of Hyperband) it is
     unfinished, and the store does not list it.
     """
 
@@ -38,17 +35,15 @@ class TrialRecord:
     hyperparameters: dict[str, Any]  # active ones only, by name
     status: Status
     reason: str | None = None  # why it is diverged or failed
-    score: float | None = None
-    values: tuple[float | None, ...] = ()
-    seeds: tuple[int, ...] = ()
-    runs: tuple[str, ...] = ()
+    score: float | None = None  # the objective; None unless it is completed
+    run: str = ""
     duplicate_of: str | None = None  # the earlier trial that gave the same experiment
     epochs: int | None = None  # the most that it is trained
     rung: int | None = None  # of Hyperband, from 0
     bracket: int | None = None  # of Hyperband
     promoted_from: str | None = None  # of Hyperband: the trial that this one goes on from
-    seconds: float | None = None  # of training, all executions; None below the full epochs
-    experiment: dict[str, Any] = field(default_factory=dict)  # of the first seed; {}: none came
+    seconds: float | None = None  # of training; None below the full epochs
+    experiment: dict[str, Any] = field(default_factory=dict)  # {}: none came
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,6 @@ class SearchSpec:
     direction: str  # "max" or "min"
     oracle: str  # "random", "grid", "bayesian" or "hyperband"
     seed: int  # of the oracle
-    executions: int  # runs a trial, over seeds
     budget: str  # "quick" or "full"
     budget_epochs: int | None  # what the budget cuts the epochs to
     sample: bool  # on the bundled sample
@@ -186,18 +180,9 @@ def _read(path: Path, kind: Any) -> Any:
 
 def write_record(folder: Path, record: TrialRecord) -> None:
     """Write a trial's record into its search's folder."""
-    write_atomically(folder / f"trial_{record.trial_id}" / RECORD, asdict(record))
-
-
-def write_atomically(path: Path, content: Any) -> None:
-    """Write JSON, all on disk, then renamed: whoever reads it reads the old or the new file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    with temporary.open("w") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    own = folder / f"trial_{record.trial_id}"
+    own.mkdir(parents=True, exist_ok=True)
+    write_json(own / RECORD, asdict(record))
 
 
 def difference(one: Any, other: Any, path: str = "") -> str:

@@ -1,22 +1,19 @@
 """A search: a study whose experiments are chosen as it goes.
 
-KerasTuner's oracle is asked for a batch of trials, the engine trains their experiments
-(:func:`kerascw.runs.many.run_many`: in processes here or on a cluster), and the oracle is told the
-scores in the order in which it was asked. Going on after a stop is doing all of it again: runs
-that are kept under their key come back at once, so the oracle is asked and told the same.
-
-The number of trials in a batch belongs to the search and is recorded, since it decides what an
-adaptive oracle knows when it is asked. ``--jobs`` only says how many are trained at a time.
+KerasTuner's oracle is asked for a batch of trials, the engine trains them, and the oracle is told
+the scores in the order in which it was asked. Going on after a stop is doing all of it again: runs
+that are kept come back at once, so the oracle is asked and told the same. The size of a batch
+belongs to the search, since it decides what an adaptive oracle knows when it is asked.
 """
 
 import json
 import math
 import re
 import shutil
-import statistics
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +26,7 @@ from kerascw.quiet import import_tensorflow
 from kerascw.runs.many import open_trainers, prepare, run_many, train_all_until
 from kerascw.runs.processes import Died
 from kerascw.runs.run import history_so_far
-from kerascw.runs.store import Run, Store
+from kerascw.runs.store import Run, Store, write_json
 from kerascw.runs.summary import write_summary
 from kerascw.training.watcher import Silent
 from tuning.plan import Plan
@@ -44,10 +41,9 @@ from tuning.records import (
     read_record,
     read_search,
     searches_folder,
-    write_atomically,
     write_record,
 )
-from tuning.summary import summary_of_search
+from tuning.text import summary_of_search
 
 FRESH_SEEDS = 3
 """With which each finalist is trained."""
@@ -128,13 +124,12 @@ class _Trial:
 
     asked: Any  # KerasTuner's own trial
     record: TrialRecord
-    experiments: list[Experiment]  # one an execution; []: failed
+    experiment: Experiment | None = None  # None: failed
     recalled: bool = False  # it ended in an earlier sitting
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether it trains all epochs of its experiment, not only those of a rung."""
-        return self.record.epochs == self.experiments[0].training.epochs
+    def fails(self, reason: str) -> None:
+        self.record = replace(self.record, status="failed", reason=reason)
+        self.experiment = None
 
 
 class _Search(SearchWatcher):
@@ -154,7 +149,6 @@ class _Search(SearchWatcher):
         self._records: dict[str, TrialRecord] = {}  # of this sitting, in the order asked
         self._first: dict[tuple[str, int | None], str] = {}  # experiment and epochs: first trial
         self._batch: list[_Trial] = []
-        self._finished: set[str] = set()  # names of runs that were trained in this sitting
 
     def run(self) -> None:
         """Search to the end."""
@@ -167,9 +161,8 @@ class _Search(SearchWatcher):
 
     def _agreed(self) -> SearchSpec:
         """Write search.json; refuse where the folder has trials of another search."""
-        plan, batch = self._plan, self._plan.batch
+        plan, batch, kept = self._plan, self._plan.batch, None
         path = self._folder / SEARCH
-        kept = None
         if path.is_file() and any(self._folder.glob("trial_*")):
             kept = read_search(self._folder).spec
             batch = batch or kept.batch
@@ -177,7 +170,7 @@ class _Search(SearchWatcher):
         spec = replace(plan.spec, hyperparameters=self._asker.described, batch=batch)
         if kept is not None and _decisive(kept) != _decisive(spec):
             raise plan.refusal(difference(_decisive(kept), _decisive(spec)))
-        write_atomically(path, asdict(spec))
+        write_json(path, asdict(spec))
         return spec
 
     # --- ask
@@ -211,30 +204,28 @@ class _Search(SearchWatcher):
             bracket=self._records[source].bracket if source else values.get("tuner/bracket"),
             promoted_from=source,
         )
+        trial = _Trial(asked, record)
         try:
             experiment = self._plan.experiment(asked.hyperparameters)
-            seeds = range(experiment.seed, experiment.seed + self._spec.executions)
-            experiments = [with_seed(experiment, seed) for seed in seeds]
-            runs = [prepare(e, self._store, self._where["data_dir"]).name for e in experiments]
+            run = prepare(experiment, self._store, self._where["data_dir"]).name
         except CallError as error:
-            trial = _Trial(asked, replace(record, status="failed", reason=str(error)), [])
+            trial.fails(str(error))
         else:
             epochs = record.epochs or experiment.training.epochs
             first = self._first.setdefault((experiment.canonical_json(), epochs), record.trial_id)
-            record = replace(
+            trial.experiment = experiment
+            trial.record = replace(
                 record,
                 hyperparameters=own_values(values),  # with those that the space has added
                 experiment=experiment.model_dump(mode="json"),
-                seeds=tuple(seeds),
-                runs=tuple(runs),
+                run=run,
                 epochs=epochs,
                 duplicate_of=None if first == record.trial_id else first,
             )
-            trial = _Trial(asked, record, experiments)
         self._asker.begun(asked)
         self._recall(trial)
         self._records[record.trial_id] = trial.record
-        if not trial.experiments:
+        if trial.experiment is None:
             self._end(trial)
         return trial
 
@@ -252,15 +243,16 @@ class _Search(SearchWatcher):
                 raise self._plan.refusal(f"in trial {record.trial_id}, {told}")
         trial.recalled = kept.status != "running"
         if kept.status == "failed":  # and is not tried again: its process may have died
-            trial.record, trial.experiments = kept, []
+            trial.record, trial.experiment = kept, None
 
     # --- train
 
     def _train(self, batch: Sequence[_Trial]) -> None:
         """Train what is missing of a batch, and end its trials."""
-        alive = [trial for trial in batch if trial.experiments]
-        rungs = [(e, t.record.epochs or 0) for t in alive if not t.is_whole for e in t.experiments]
-        whole = [e for trial in alive if trial.is_whole for e in trial.experiments]
+        alive = [trial for trial in batch if trial.experiment is not None]
+        wanted = [(t.experiment, t.record.epochs or 0) for t in alive if t.experiment]
+        rungs = [(e, epochs) for e, epochs in wanted if epochs < e.training.epochs]
+        whole = [e for e, epochs in wanted if epochs == e.training.epochs]
         try:
             train_all_until(rungs, self._store, **self._where)
             run_many(whole, self._store, watcher=self, **self._where)
@@ -269,47 +261,38 @@ class _Search(SearchWatcher):
                 for trial in alive:
                     self._train([trial])
                 return
-            failed = replace(alive[0].record, status="failed", reason=str(error))
-            alive[0].record, alive[0].experiments = failed, []
+            alive[0].fails(str(error))
         for trial in alive:
             if self._records[trial.record.trial_id].status == "running":
                 self._end(trial)
 
     def finished(self, run: Run) -> None:
-        """End the trials that waited for this run alone."""
-        self._finished.add(run.name)
+        """End the trials that waited for this run."""
         for trial in self._batch:
-            if run.name in trial.record.runs and self._finished.issuperset(trial.record.runs):
+            if run.name == trial.record.run:
                 self._end(trial)
 
     def _end(self, trial: _Trial) -> None:
         """Write what came of a trial, and tell the watcher."""
-        if trial.experiments:
-            trial.record = self._scored(trial)
+        if trial.experiment is not None:
+            trial.record = self._scored(trial.record, trial.experiment)
         self._records[trial.record.trial_id] = trial.record
         write_record(self._folder, trial.record)
         self._watcher.ended(trial.record, trial.recalled)
 
-    def _scored(self, trial: _Trial) -> TrialRecord:
-        """Return the record with the objective of each run at the epoch whose weights are kept."""
-        keep, reason, values = trial.experiments[0].training.keep, None, []
-        for name in trial.record.runs:
-            history = history_so_far(name, self._store)[: trial.record.epochs]
-            values.append(kept_figure(history, keep, self._spec.objective))
-            if values[-1] is None:
-                reason = f"a figure of epoch {len(history)} is not finite"
+    def _scored(self, record: TrialRecord, experiment: Experiment) -> TrialRecord:
+        """Return the record with the objective at the epoch whose weights are kept."""
+        history = history_so_far(record.run, self._store)[: record.epochs]
+        score = kept_figure(history, experiment.training.keep, self._spec.objective)
+        if score is None:
+            reason = f"a figure of epoch {len(history)} is not finite"
+            record = replace(record, status="diverged", reason=reason)
         seconds = None
-        if trial.is_whole:
-            runs = [Run(self._store.folder / name) for name in trial.record.runs]
-            seconds = math.fsum(run.environment["training_seconds"] for run in runs)
-        return replace(
-            trial.record,
-            status="completed" if reason is None else "diverged",
-            reason=reason,
-            score=statistics.fmean(v for v in values if v is not None) if reason is None else None,
-            values=tuple(values),
-            seconds=seconds,
-        )
+        if record.epochs == experiment.training.epochs:
+            run = Run(self._store.folder / record.run)
+            seconds = run.environment["training_seconds"]
+        status = record.status if score is None else "completed"
+        return replace(record, status=status, score=score, seconds=seconds)
 
     def _check_causes(self) -> None:
         """End the search where so many trials in a row failed for one cause."""
@@ -373,25 +356,27 @@ def choose(
             + (f"; the last: {reasons[-1]}" if reasons else "")
         )
     chosen = list(best.values())[: plan.spec.finalists]
-    experiments = [
-        with_seed(experiment, experiment.seed + plan.spec.executions + i)
-        for experiment in (Experiment.model_validate(record.experiment) for record in chosen)
-        for i in range(FRESH_SEEDS)
-    ]
-    runs = run_many(experiments, store, watcher=watcher, **where)
+    wanted = []
+    for record in chosen:
+        experiment = Experiment.model_validate(record.experiment)
+        fresh = range(experiment.seed + 1, experiment.seed + 1 + FRESH_SEEDS)
+        wanted += [with_seed(experiment, seed) for seed in fresh]
+    runs = iter(run_many(wanted, store, watcher=watcher, **where))
     finalists = []
-    for at, record in enumerate(chosen):
-        own = runs[at * FRESH_SEEDS : (at + 1) * FRESH_SEEDS]
-        keep, objective = own[0].experiment.training.keep, plan.space.objective
+    for record in chosen:
+        own = list(islice(runs, FRESH_SEEDS))
         finalists.append(
             Finalist(
                 record.trial_id,
                 seeds=tuple(run.experiment.seed for run in own),
                 runs=tuple(run.name for run in own),
-                values=tuple(kept_figure(run.history, keep, objective) for run in own),
+                values=tuple(
+                    kept_figure(run.history, run.experiment.training.keep, plan.space.objective)
+                    for run in own
+                ),
             )
         )
-    write_atomically(result.folder / FINALISTS, [asdict(finalist) for finalist in finalists])
+    write_json(result.folder / FINALISTS, [asdict(finalist) for finalist in finalists])
     result = replace(result, finalists=tuple(finalists))
     if result.winner is None:
         raise KerascwError(f"search {plan.label}: every finalist diverged over fresh seeds")

@@ -29,15 +29,11 @@ that are optional::
         return override(base, {"training.optimizer.kind": kind} | changes)
 
 ``space`` is required. ``hp`` is a ``keras_tuner.HyperParameters``; ``base`` is what ``base()``
-gives, on the data that was asked for (``--data``, ``--sample``), with ``--set`` applied and, at a
-quick budget, on its fraction of the training set. It returns an
-:class:`kerascw.experiment.spec.Experiment` with a validation set; its seed is the first one that a
-trial is trained with, its epochs are cut to the budget's. It must be a function of ``hp`` and
-``base`` alone; it is called often, so it must neither train nor load data. An exception in it makes
-a failed trial, so a combination that makes no sense may be refused; one for the default values ends
-the command. With the oracle ``hyperband`` every trial has the epochs of the default values.
-
-This module imports neither TensorFlow nor KerasTuner.
+gives, with ``--data``, ``--sample``, ``--set`` and the budget's fraction applied. It returns an
+:class:`kerascw.experiment.spec.Experiment` with a validation set, whose epochs are cut to the
+budget's. It is called often and must be a function of ``hp`` and ``base`` alone. An exception in it
+makes a failed trial, so a combination that makes no sense may be refused; one for the default
+values ends the command. With ``hyperband`` every trial has the epochs of the default values.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,28 +1,23 @@
-"""What a search found, in words: cautions and answers. Draws nothing."""
+"""What a search found, in words: cautions, answers, its line in the index. Draws nothing."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
+from kerascw.errors import counted
 from kerascw.evaluation.hyperparameters import value_text
-from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
-from kerascw.lab.repeats import numbered
+from kerascw.evaluation.statistics import Spread, over_seeds, paired_difference
+from kerascw.lab.effects import answers_to
 from kerascw.lab.study import Answer
-from kerascw.lab.table import spread_text
-from kerascw.lab.verdict import bounds_of, figure_of
+from kerascw.lab.table import difference_text, spread_text
+from kerascw.lab.verdict import bounds_of
 from kerascw.runs.store import Run, Store
-from tuning.records import Finalist, SearchResult, TrialRecord
+from kerascw.runs.summary import Summary
+from tuning.records import Finalist, SearchResult, TrialRecord, read_search
 
 
 def spread_of(finalist: Finalist, objective: str) -> Spread | None:
     """Return the spread over a finalist's fresh seeds, None where one of them diverged."""
     values = [value for value in finalist.values if value is not None]
     return None if finalist.mean is None else over_seeds(values, bounds_of(objective))
-
-
-def spread_of_runs(runs: Sequence[Run], figure: str) -> Spread | None:
-    """Return the spread of a figure such as ``test.accuracy`` over runs, None if none has it."""
-    values = [value for run in runs if (value := figure_of(run, figure)) is not None]
-    return over_seeds(values, bounds_of(figure)) if values else None
 
 
 def tested(result: SearchResult) -> list[Run]:
@@ -36,34 +31,36 @@ def tested(result: SearchResult) -> list[Run]:
 
 def cautions(result: SearchResult) -> list[str]:
     """Return what a reader must know before the figures."""
-    spec, told = result.spec, []
-    if spec.sample:
-        told.append("On the bundled sample, not the dataset: no figure compares with others'.")
-    if spec.budget == "quick":
-        fraction = spec.base.get("data", {}).get("fraction", 1)
-        epochs = (
-            "all epochs" if spec.budget_epochs is None else f"at most {spec.budget_epochs} epochs"
-        )
-        told.append(
-            f"Quick budget ({epochs}, {fraction:.0%} of the training set): what is best here need "
-            "not be best with all epochs and images."
-        )
+    spec, count = result.spec, len(result.records)
+    epochs = "all epochs" if spec.budget_epochs is None else f"at most {spec.budget_epochs} epochs"
+    fraction = spec.base.get("data", {}).get("fraction", 1)
     running = sum(trial.status == "running" for trial in result.records)
-    if running:
-        told.append(f"{trials_text(running)} not finished: the same command goes on with them.")
-    if result.ranked and not result.finalists:
-        told.append(
+    told = (
+        (spec.sample, "On the bundled sample, not the dataset: no figure compares with others'."),
+        (
+            spec.budget == "quick",
+            f"Quick budget ({epochs}, {fraction:.0%} of the training set): what is best here need "
+            "not be best with all epochs and images.",
+        ),
+        (
+            running,
+            f"{counted(running, 'trial')} not finished: the same command goes on with them.",
+        ),
+        (
+            result.ranked and not result.finalists,
             "No finalist was trained over fresh seeds yet. The best score of many trials is "
-            "optimistic."
-        )
-    if result.finalists and spec.trials and len(result.records) < spec.trials:
-        told.append(
-            f"{trials_text(len(result.records))} of {spec.trials}: the oracle found no other "
-            "combination."
-        )
-    if result.finalists and result.winner is None:
-        told.append("Every finalist diverged over fresh seeds: there is no winner.")
-    return told
+            "optimistic.",
+        ),
+        (
+            result.finalists and spec.trials and count < spec.trials,
+            f"{counted(count, 'trial')} of {spec.trials}: the oracle found no other combination.",
+        ),
+        (
+            result.finalists and result.winner is None,
+            "Every finalist diverged over fresh seeds: there is no winner.",
+        ),
+    )
+    return [text for holds, text in told if holds]
 
 
 def answers(result: SearchResult) -> list[Answer]:
@@ -76,35 +73,37 @@ def answers(result: SearchResult) -> list[Answer]:
     if winner is None:
         text = (
             f"So far those of trial {best.trial_id}: {settings_text(best)}. Its {words} is "
-            f"{best.score:.4f} over {numbered(len(best.values), 'seed')} of the search."
+            f"{best.score:.4f} in the search."
         )
         return [Answer(question, text)]
     trial, spread = result.record(winner.trial_id), spread_of(winner, result.spec.objective)
     assert spread is not None, "a winner has no run that diverged"
     assert trial.score is not None, "nor has its trial"
-    fresh = f"over {numbered(spread.n, 'fresh seed')}"
+    fresh = f"over {counted(spread.n, 'fresh seed')}"
     luck = trial.score - spread.mean
     better = "better" if (luck > 0) == result.spec.maximizes else "worse"
     rank = [ranked.trial_id for ranked in result.ranked].index(trial.trial_id) + 1
-    given = [
-        Answer(
-            question,
-            f"Those of trial {winner.trial_id}: {settings_text(trial)}. Its {words} is "
-            f"{spread_text(spread)}, mean {fresh}.{_next_best(result)}",
-        ),
-        Answer(
-            "How much of its score in the search was luck?",
-            f"It scored {trial.score:.4f} in the search, {abs(luck):.4f} {better} than its mean "
-            f"{fresh}; it was number {rank} of {trials_text(len(result.ranked))}.",
-        ),
+    scores = [
+        f"{name} {spread_text(over_seeds(values, bounds_of(name)))}"
+        for name in ("accuracy", "loss")
+        if (values := [run.metrics["test"][name] for run in tested(result)])
     ]
-    runs = tested(result)
-    spreads = {name: spread_of_runs(runs, f"test.{name}") for name in ("accuracy", "loss")}
-    parts = [f"{name} {spread_text(spread)}" for name, spread in spreads.items() if spread]
-    if parts:
-        text = f"{', '.join(parts)}, mean {fresh}. No other trial's test figure was looked at."
-        given.append(Answer("What does the winner score on the test set?", text))
-    return given
+    test = f"{', '.join(scores)}, mean {fresh}. No other trial's test figure was looked at."
+    won = (
+        f"Those of trial {winner.trial_id}: {settings_text(trial)}. Its {words} is "
+        f"{spread_text(spread)}, mean {fresh}.{_next_best(result)}"
+    )
+    lucky = (
+        f"It scored {trial.score:.4f} in the search, {abs(luck):.4f} {better} than its mean "
+        f"{fresh}; it was number {rank} of {counted(len(result.ranked), 'trial')}."
+    )
+    return answers_to(
+        {
+            question: won,
+            "How much of its score in the search was luck?": lucky,
+            "What does the winner score on the test set?": test if scores else "",
+        }
+    )
 
 
 def _next_best(result: SearchResult) -> str:
@@ -121,12 +120,11 @@ def _next_best(result: SearchResult) -> str:
         if mine is not None and theirs is not None
     ]
     difference = paired_difference(*zip(*pairs, strict=True))
-    text = f" It differs from the next finalist, trial {other.trial_id}, by {difference.mean:+.4f}"
-    if difference.interval is None:
-        return f"{text} (one seed)."
-    low, high = difference.interval
-    mark = "" if is_shown(difference) else ", not significant at 95 %"
-    return f"{text} (95 % CI {low:+.4f} to {high:+.4f}, paired by seed{mark})."
+    how = ", paired by seed, with the 95 % CI" if difference.interval else ""
+    return (
+        f" It differs from the next finalist, trial {other.trial_id}, by "
+        f"{difference_text(difference)}{how}."
+    )
 
 
 def counts(result: SearchResult) -> str:
@@ -141,20 +139,16 @@ def settings_text(trial: TrialRecord) -> str:
     return ", ".join(f"{name} {value_text(v)}" for name, v in trial.hyperparameters.items())
 
 
-def trials_text(number: int) -> str:
-    return numbered(number, "trial")
-
-
 def outcome_text(trial: TrialRecord) -> str:
     """Return what came of a trial, empty for one that completed as any other."""
-    parts = []
+    told = []
     if trial.status != "completed":
-        parts.append(f"{trial.status}: {trial.reason}" if trial.reason else trial.status)
+        told.append(f"{trial.status}: {trial.reason}" if trial.reason else trial.status)
     if trial.duplicate_of is not None:
-        parts.append(f"same experiment as {trial.duplicate_of}")
+        told.append(f"same experiment as {trial.duplicate_of}")
     if trial.promoted_from is not None:
-        parts.append(f"goes on from {trial.promoted_from}")
-    return "; ".join(parts)
+        told.append(f"goes on from {trial.promoted_from}")
+    return "; ".join(told)
 
 
 def data_text(result: SearchResult) -> str:
@@ -164,3 +158,26 @@ def data_text(result: SearchResult) -> str:
     if data.get("folder"):
         name = f"folder {Path(data['folder']['path']).name}"
     return f"{name} (bundled sample)" if result.spec.sample else name
+
+
+def summary_of_search(folder: Path) -> Summary:
+    """Summarise a search in one line: the winner over fresh seeds, else the best trial."""
+    result = read_search(folder)
+    spec, winner, best = result.spec, result.winner, result.best
+    spread = None if winner is None else spread_of(winner, spec.objective)
+    text, value = spread_text(spread), None if spread is None else spread.mean
+    if spread is None and best is not None and best.score is not None:
+        value, text = best.score, f"{best.score:.4f} (best of the search)"
+    fresh = f"{spread.n} fresh seeds, " if spread else ""
+    return Summary(
+        kind="search",
+        name=folder.name,
+        dataset=data_text(result),
+        model=str(spec.base.get("model", {}).get("kind", "")),
+        figure=spec.objective.replace("_", " "),
+        value=value,
+        text=text,
+        seeds=f"{fresh}{counted(len(result.records), 'trial')}",
+        budget=spec.budget + (", sample" if spec.sample else ""),
+        study=spec.space,
+    )

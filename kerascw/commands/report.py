@@ -66,7 +66,7 @@ def entries(store: "Store") -> list["Entry"]:
     from kerascw.report.index import entries_of
 
     def of_search(folder: Path) -> "Summary":
-        from tuning.summary import summary_of_search  # needed only where a summary is missing
+        from tuning.text import summary_of_search  # needed only where a summary is missing
 
         return summary_of_search(folder)
 

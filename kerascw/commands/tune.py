@@ -48,13 +48,6 @@ _EXAMPLES = (
     "--trials", type=click.IntRange(min=1), help="How many. [default: as the budget has it]"
 )
 @click.option(
-    "--executions",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Train every trial over so many seeds.",
-)
-@click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the oracle."
 )
 @jobs_option
@@ -178,14 +171,13 @@ class SearchProgress(SearchWatcher):
     def searching(self, spec: SearchSpec, jobs: int) -> None:
         """Print what is searched."""
         self._spec = spec
-        executions = "" if spec.executions == 1 else f" of {spec.executions} runs"
         side_by_side = "" if jobs == 1 else f", {jobs} jobs"
         self._console.print(
             f"{spec.space}: {spec.oracle} search, seed {spec.seed}, {spec.trials or 'all'} trials"
-            f"{executions}, asked {spec.batch} at a time{side_by_side}; "
+            f", asked {spec.batch} at a time{side_by_side}; "
             f"{'highest' if spec.maximizes else 'lowest'} {spec.objective}"
         )
-        if jobs > spec.batch * spec.executions:
+        if jobs > spec.batch:
             self._console.print(
                 f"asked {spec.batch} at a time, most trials leave some of {jobs} jobs idle; "
                 f"--batch {jobs} --name NEW asks for more, which is another search"
@@ -233,7 +225,6 @@ class SearchProgress(SearchWatcher):
 def _outcome(record: TrialRecord) -> str:
     if record.score is None:
         return f"{record.status} ({record.reason})"
-    each = f" of {', '.join(f'{v:.4f}' for v in record.values if v is not None)}"
     same = f", as trial {record.duplicate_of}" if record.duplicate_of else ""
     rung = "" if record.rung is None else f", {record.epochs} epochs"
-    return f"{record.score:.4f}{each if len(record.values) > 1 else ''}{rung}{same}"
+    return f"{record.score:.4f}{rung}{same}"

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 from kerascw.errors import CallError
 from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
 from kerascw.experiment.spec import Experiment, WarmStart
+from kerascw.lab.derive import with_data
 from kerascw.lab.verdict import figure_of, higher_is_better
 from kerascw.runs.store import Run
 
@@ -33,20 +35,17 @@ class CurveFigures:
 
 
 def curve_variants(
-    base_at: Callable[[float], Experiment],
-    starts: Mapping[str, WarmStart | None],
-    fractions: Iterable[float],
+    base: Experiment, starts: Mapping[str, WarmStart | None], fractions: Iterable[float]
 ) -> dict[str, Experiment]:
     """Return every initialisation at every fraction, by the variant's name.
 
-    ``base_at`` gives the experiment at a fraction from random weights, ``starts`` what each
-    initialisation starts from (None: random weights).
+    ``starts`` has what each initialisation starts from (None: random weights).
     """
-    fractions = list(fractions)
+    bases = {fraction: with_data(base, fraction=fraction) for fraction in fractions}
     return {
-        variant(name, fraction): base_at(fraction).model_copy(update={"start": start})
+        variant(name, fraction): own.model_copy(update={"start": start})
         for name, start in starts.items()
-        for fraction in fractions
+        for fraction, own in bases.items()
     }
 
 
@@ -127,7 +126,8 @@ def curves_of(runs: CurveRuns, figure: str) -> dict[str, Curve]:
         would then not be due to the initialisation alone.
     """
     every = [run for curve in runs.values() for several in curve.values() for run in several]
-    if len({_images_of(run) for run in every}) > 1:
+    same = {"fraction": 1.0, "scaling": "unit"}  # what may differ between runs on the same images
+    if len({run.experiment.data.model_copy(update=same).model_dump_json() for run in every}) > 1:
         raise CallError(
             "learning curve: the runs are not on the same images (dataset, classes, holdout, "
             "subset and fraction_seed must be the same)"
@@ -137,39 +137,29 @@ def curves_of(runs: CurveRuns, figure: str) -> dict[str, Curve]:
         for run in every
         if "train" in run.metrics
     }
-    return {
-        name: Curve(
-            name,
-            figure,
-            tuple(
-                _point(fraction, examples.get(fraction), several, figure)
-                for fraction, several in sorted(curve.items())
-            ),
-        )
-        for name, curve in runs.items()
-    }
-
-
-def _images_of(run: Run) -> str:
-    """Return what decides which images a run is on, at whatever fraction and scale."""
-    data = run.experiment.data
-    return data.model_copy(update={"fraction": 1.0, "scaling": "unit"}).model_dump_json()
+    curves = {}
+    for name, curve in runs.items():
+        points = [
+            _point(fraction, examples.get(fraction), several, figure)
+            for fraction, several in sorted(curve.items())
+        ]
+        curves[name] = Curve(name, figure, tuple(points))
+    return curves
 
 
 def _point(fraction: float, examples: int | None, runs: Sequence[Run], figure: str) -> Point:
     values: dict[int, float] = {}
     diverged = []
     for run in runs:
-        seed = run.experiment.seed
+        seed, value = run.experiment.seed, figure_of(run, figure)
         if seed in values or seed in diverged:
             raise CallError(f"learning curve: two runs at {percent(fraction)} have seed {seed}")
         if run.metrics["status"] == "diverged":
             diverged.append(seed)
-            continue
-        value = figure_of(run, figure)
-        if value is None:
+        elif value is None:
             raise CallError(f"learning curve: run {run.name} has no {figure}")
-        values[seed] = value
+        else:
+            values[seed] = value
     seeds = tuple(sorted(values))
     return Point(fraction, examples, seeds, tuple(values[s] for s in seeds), tuple(diverged))
 
@@ -177,8 +167,15 @@ def _point(fraction: float, examples: int | None, runs: Sequence[Run], figure: s
 # --- two initialisations ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Difference:
+def paired(one: Point, other: Point) -> Spread | None:
+    """Return one point minus another, paired by the seeds that both have; None without any."""
+    theirs = dict(zip(other.seeds, other.values, strict=True))
+    mine = zip(one.seeds, one.values, strict=True)
+    pairs = [(value, theirs[seed]) for seed, value in mine if seed in theirs]
+    return paired_difference(*zip(*pairs, strict=True)) if pairs else None
+
+
+class Difference(NamedTuple):
     """One curve minus another at one fraction, paired by the seeds that both have."""
 
     fraction: float
@@ -201,27 +198,12 @@ class Comparison:
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
         """``curve - baseline`` at every fraction where both have a run of the same seed."""
-        theirs = {p.fraction: dict(zip(p.seeds, p.values, strict=True))
-                  for p in self.baseline.points}  # fmt: skip
-        found = []
-        for point in self.curve.points:
-            others = theirs.get(point.fraction, {})
-            mine = zip(point.seeds, point.values, strict=True)
-            pairs = [(value, others[seed]) for seed, value in mine if seed in others]
-            if pairs:
-                assert point.examples is not None, "a run with a figure has been scored"
-                spread = paired_difference(*zip(*pairs, strict=True))
-                found.append(Difference(point.fraction, point.examples, spread))
-        return tuple(found)
-
-    @property
-    def has_intervals(self) -> bool:
-        """Whether any fraction has enough seeds for one; else nothing can be significant."""
-        return any(difference.spread.interval for difference in self.differences)
-
-    @property
-    def significant(self) -> tuple[Difference, ...]:
-        return tuple(difference for difference in self.differences if difference.is_significant)
+        theirs = {point.fraction: point for point in self.baseline.points}
+        return tuple(
+            Difference(point.fraction, point.examples or 0, spread)
+            for point in self.curve.points
+            if point.fraction in theirs and (spread := paired(point, theirs[point.fraction]))
+        )
 
     def better(self, difference: Difference) -> str | None:
         """Return the name of the initialisation with the better mean; None for a tie."""
@@ -232,33 +214,14 @@ class Comparison:
         return (self.curve if curve_is_better else self.baseline).name
 
     @property
-    def always_better(self) -> str | None:
-        """The initialisation with the better mean at every fraction; None if neither has it."""
-        names = {self.better(difference) for difference in self.differences}
-        return names.pop() if len(names) == 1 else None
-
-    @property
-    def crossings(self) -> tuple[tuple[float, float], ...]:
+    def crossings(self) -> list[tuple[float, float]]:
         """The fractions between which the mean curves cross; a tie lies between its neighbours."""
         apart = [d for d in self.differences if d.spread.mean != 0]
-        return tuple(
+        return [
             (before.fraction, after.fraction)
             for before, after in pairwise(apart)
             if (before.spread.mean > 0) != (after.spread.mean > 0)
-        )
-
-    @property
-    def not_significant_from(self) -> Difference | None:
-        """The first fraction from which on, to the largest, no difference is significant.
-
-        None if the difference at the largest fraction is significant, or nothing has an interval.
-        """
-        found = None
-        for difference in reversed(self.differences if self.has_intervals else ()):
-            if difference.is_significant:
-                break
-            found = difference
-        return found
+        ]
 
 
 def comparisons(curves: Mapping[str, Curve]) -> list[Comparison]:

@@ -1,11 +1,24 @@
 """Derive experiments: repeated over seeds and folds, on other data, on all training data."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from kerascw.data import Dataset
 from kerascw.errors import CallError
 from kerascw.experiment.spec import DataSpec, Experiment, Holdout
 from kerascw.runs.store import Run
+
+
+def with_data(experiment: Experiment, **changes: Any) -> Experiment:
+    """Change fields of the experiment's data; they are not checked."""
+    return experiment.model_copy(update={"data": experiment.data.model_copy(update=changes)})
+
+
+def with_training(experiment: Experiment, **changes: Any) -> Experiment:
+    """Change fields of the experiment's training; they are not checked."""
+    training = experiment.training.model_copy(update=changes)
+    return experiment.model_copy(update={"training": training})
+
 
 # --- over seeds and folds -------------------------------------------------------------------
 
@@ -45,20 +58,14 @@ def cross_validated(experiment: Experiment, folds: int) -> Experiment:
     if folds < 2:
         raise CallError(f"--folds: {folds}; at least 2 are needed")
     old = experiment.data.holdout
-    return _holding_out(
-        experiment, Holdout(how="fold", folds=folds, seed=0 if old is None else old.seed)
-    )
+    holdout = Holdout(how="fold", folds=folds, seed=0 if old is None else old.seed)
+    return with_data(experiment, holdout=holdout)
 
 
 def with_fold(experiment: Experiment, fold: int) -> Experiment:
     """Hold out another of the experiment's folds, counted from 0."""
     assert experiment.data.holdout is not None
-    return _holding_out(experiment, experiment.data.holdout.model_copy(update={"fold": fold}))
-
-
-def _holding_out(experiment: Experiment, holdout: Holdout) -> Experiment:
-    data = experiment.data.model_copy(update={"holdout": holdout})
-    return experiment.model_copy(update={"data": data})
+    return with_data(experiment, holdout=experiment.data.holdout.model_copy(update={"fold": fold}))
 
 
 def with_seed(experiment: Experiment, seed: int) -> Experiment:
@@ -81,25 +88,21 @@ def on_other_data(experiment: Experiment, data: DataSpec, dataset: Dataset) -> E
     stratified tenth of the training set. Folds stay folds of the training set; the dataset's own
     validation set is then not used.
     """
-    holdout = experiment.data.holdout
-    n = len(dataset.train)
-    if holdout is None or holdout.how == "fold":
-        pass
-    elif dataset.validation is not None:
-        holdout = Holdout(how="own")
-    elif data.folder or holdout.count > n // 5:
-        count = holdout.count if holdout.count <= n // 5 else max(1, n // 10)
-        holdout = Holdout(how="stratified", count=count)
-    own = experiment.data.model_copy(
-        update={
-            "name": data.name,
-            "folder": data.folder,
-            "classes": None,
-            "holdout": holdout,
-            "also": (),  # all classes are its own
-        }
+    holdout, n = experiment.data.holdout, len(dataset.train)
+    if holdout is not None and holdout.how != "fold":
+        fits = holdout.count <= n // 5
+        if dataset.validation is not None:
+            holdout = Holdout(how="own")
+        elif data.folder or not fits:
+            holdout = Holdout(how="stratified", count=holdout.count if fits else max(1, n // 10))
+    return with_data(
+        experiment,
+        name=data.name,
+        folder=data.folder,
+        classes=None,
+        holdout=holdout,
+        also=(),  # all classes are its own
     )
-    return experiment.model_copy(update={"data": own})
 
 
 def of_sample(experiment: Experiment) -> Experiment:
@@ -126,15 +129,14 @@ def retrained_on_everything(run: Run, epochs: int | None = None) -> Experiment:
     """
     if run.experiment.data.holdout is None:
         raise CallError("--final: data.holdout is none, everything is trained on")
-    tree = run.experiment.model_dump(mode="json")
-    tree["data"]["holdout"] = None
-    for also in tree["data"]["also"]:  # what was held out is in the training set now
-        also["parts"] = list(
-            dict.fromkeys("train" if part == "validation" else part for part in also["parts"])
-        )
     epochs = epochs or run.metrics["kept_epoch"]
     if epochs is None:
         raise CallError(f"--final: run {run.name} diverged, no number of epochs was found")
+    tree = run.experiment.model_dump(mode="json")
+    tree["data"]["holdout"] = None
+    for also in tree["data"]["also"]:  # what was held out is in the training set now
+        parts = ("train" if part == "validation" else part for part in also["parts"])
+        also["parts"] = list(dict.fromkeys(parts))
     # nothing is held out to evaluate before training
     tree["training"] |= {
         "epochs": epochs, "keep": "last", "patience": None, "evaluate_first": False,

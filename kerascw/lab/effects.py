@@ -1,14 +1,24 @@
 """What studies compute from their runs for their answers: effects of a change, best variants."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.lab.repeats import difference_of, repeats_of, values_of
-from kerascw.lab.study import Runs
+from kerascw.lab.study import Answer, Runs
 from kerascw.lab.table import difference_text
 from kerascw.lab.verdict import figure_in
 from kerascw.runs.store import Run
+
+
+def answers_to(texts: Mapping[str, str]) -> list[Answer]:
+    """Return the answers to questions, without those whose answer is empty."""
+    return [Answer(question, text) for question, text in texts.items() if text]
+
+
+def listed(parts: Sequence[str], after: str = ".", between: str = "; ") -> str:
+    """Return the parts in one sentence; empty without any, whatever comes after."""
+    return between.join(parts) + after if parts else ""
 
 
 def effect_text(runs: Runs, variant: str, baseline: str, figure: str) -> str:
@@ -17,9 +27,7 @@ def effect_text(runs: Runs, variant: str, baseline: str, figure: str) -> str:
     Empty where either is missing, diverged or has no such figure.
     """
     difference = difference_of(runs.get(variant, ()), runs.get(baseline, ()), figure)
-    if difference is None:
-        return ""
-    return difference_text(difference, repeats_of(runs[variant]).unit)
+    return "" if difference is None else difference_text(difference, repeats_of(runs[variant]).unit)
 
 
 def mean_of(runs: Sequence[Run], figure: str) -> float | None:

@@ -1,13 +1,11 @@
-"""The figures of a cross-validation, fold by fold, for a study's page, table and terminal."""
+"""The figures of a cross-validation, fold by fold, for a study's page and the terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kerascw.evaluation.statistics import Spread, over_seeds
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.repeats import repeats_of, values_of
-from kerascw.lab.sheet import sheet
-from kerascw.lab.verdict import figure_of
 from kerascw.runs.store import Run
 
 TOO_NARROW = (
@@ -18,13 +16,11 @@ TOO_NARROW = (
 
 def figures_shown(result: StudyResult) -> tuple[str, ...]:
     """Return the study's figures, and those of the held-out fold if a variant has folds."""
-    shown = result.study.figures
+    shown, wanted = result.study.figures, ["validation.loss"]
     if all(repeats_of(runs).folds is None for runs in result.runs.values()):
         return shown
-    wanted = ["validation.loss"]
-    if "validation.error" not in shown and not all(
-        run.experiment.reconstructs for run in result.every_run
-    ):
+    autoencoders = all(run.experiment.reconstructs for run in result.every_run)
+    if "validation.error" not in shown and not autoencoders:
         wanted.insert(0, "validation.accuracy")
     return (*(name for name in wanted if name not in shown), *shown)
 
@@ -67,47 +63,27 @@ class FoldTable:
 def fold_tables(result: StudyResult) -> list[FoldTable]:
     """Return a table for every variant that has folds."""
     figures, tables = figures_shown(result), []
-    for variant, by_fold in by_fold_of(result.runs):
-        every = [values_of(result.runs[variant], figure) for figure in figures]
-        lines = tuple(
+    for variant, own in result.runs.items():
+        by_fold: dict[int, list[Run]] = {}
+        for run in own:
+            if (fold := run.experiment.fold) is not None:
+                by_fold.setdefault(fold, []).append(run)
+        if not by_fold:
+            continue
+        lines = [
             FoldLine(
                 fold,
                 _examples(runs, "train"),
                 _examples(runs, "validation"),
                 tuple(next(iter(values_of(runs, name)), None) for name in figures),
             )
-            for fold, runs in by_fold.items()
-        )
+            for fold, runs in sorted(by_fold.items())
+        ]
+        every = [values_of(own, figure) for figure in figures]
         spreads = tuple(over_seeds(values) if values else None for values in every)
-        tables.append(FoldTable(variant, figures, lines, spreads))
+        tables.append(FoldTable(variant, figures, tuple(lines), spreads))
     return tables
-
-
-def by_fold_of(runs: Mapping[str, Sequence[Run]]) -> Iterator[tuple[str, dict[int, list[Run]]]]:
-    """Give every variant that has folds, with its runs by fold."""
-    for variant, own in runs.items():
-        by_fold: dict[int, list[Run]] = {}
-        for run in own:
-            if (fold := run.experiment.fold) is not None:
-                by_fold.setdefault(fold, []).append(run)
-        if by_fold:
-            yield variant, dict(sorted(by_fold.items()))
 
 
 def _examples(runs: Sequence[Run], split: str) -> int | None:
     return next((run.metrics[split]["examples"] for run in runs if split in run.metrics), None)
-
-
-def folds_csv(result: StudyResult) -> str:
-    """Return a line for every run that held out a fold, as CSV."""
-    figures = figures_shown(result)
-    columns = ["variant", "fold", "seed", "run", "status", "train_examples", "validation_examples"]
-    lines: list[list[object]] = [[*columns, *figures]]
-    for variant, by_fold in by_fold_of(result.runs):
-        for fold, runs in by_fold.items():
-            for run in runs:
-                examples = [_examples([run], split) for split in ("train", "validation")]
-                values = [*examples, *(figure_of(run, name) for name in figures)]
-                status = run.metrics["status"]
-                lines.append([variant, fold, run.experiment.seed, run.name, status, *values])
-    return sheet(lines)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from kerascw.evaluation.statistics import FEWEST
 from kerascw.lab.curves import (
@@ -14,6 +15,7 @@ from kerascw.lab.curves import (
     curves_of,
     percent,
 )
+from kerascw.lab.effects import answers_to, listed
 from kerascw.lab.power_law import FARTHEST, LARGEST_EXPONENT, Interval, PowerLaw, fit_power_law
 from kerascw.lab.study import Answer
 
@@ -43,16 +45,17 @@ def learning_curve_answers(runs: CurveRuns, figures: CurveFigures | None = None)
     curves = curves_of(runs, figures.validation)
     if not curves:
         return []
-    answers = [a for compared in comparisons(curves) for a in comparison_answers(compared)]
-    for curve in curves_of(runs, figures.accuracy).values():
-        law = fit_power_law(curve)
-        if law is not None:
-            answers.append(power_law_answer(law))
-    if shared := shared_start_text(runs):
-        answers.append(Answer("What do the confidence intervals leave out?", shared))
-    if diverged := diverged_text(curves):
-        answers.append(Answer("Which runs diverged and are left out?", diverged))
-    return answers
+    laws = [fit_power_law(curve) for curve in curves_of(runs, figures.accuracy).values()]
+    return [
+        *(answer for compared in comparisons(curves) for answer in comparison_answers(compared)),
+        *(power_law_answer(law) for law in laws if law is not None),
+        *answers_to(
+            {
+                "What do the confidence intervals leave out?": shared_start_text(runs),
+                "Which runs diverged and are left out?": diverged_text(curves),
+            }
+        ),
+    ]
 
 
 def shared_start_text(runs: CurveRuns) -> str:
@@ -73,14 +76,15 @@ def shared_start_text(runs: CurveRuns) -> str:
 
 def diverged_text(curves: Mapping[str, Curve]) -> str:
     """Return how many runs diverged where, or nothing."""
-    places = [
-        f"{name} at {percent(point.fraction)}: {len(point.diverged)} of "
-        f"{len(point.diverged) + len(point.seeds)}"
-        for name, curve in curves.items()
-        for point in curve.points
-        if point.diverged
-    ]
-    return f"{'; '.join(places)}." if places else ""
+    return listed(
+        [
+            f"{name} at {percent(point.fraction)}: {len(point.diverged)} of "
+            f"{len(point.diverged) + len(point.seeds)}"
+            for name, curve in curves.items()
+            for point in curve.points
+            if point.diverged
+        ]
+    )
 
 
 # --- two initialisations ---------------------------------------------------------------------
@@ -92,44 +96,49 @@ def comparison_answers(compared: Comparison) -> list[Answer]:
         return []
     one, other = compared.curve.name, compared.baseline.name
     figure = compared.curve.figure.replace(".", " ").replace("_", " ")
-    return [
-        Answer(f"Is {one} or {other} always better, by {figure}?", _who_is_better(compared)),
-        Answer(f"Where do the curves of {one} and {other} cross?", _where_they_cross(compared)),
-        Answer(
-            f"From which fraction on do {one} and {other} not differ significantly?",
-            _until_when(compared),
-        ),
-    ]
+    has_intervals = any(difference.spread.interval for difference in compared.differences)
+    better, until = _who_is_better(compared), TOO_FEW
+    if has_intervals:
+        better = f"{better} Significant at 95 % (paired t-interval over the seeds): "
+        better += f"{_where_significant(compared)}."
+        until = _until_when(compared)
+    else:
+        better = f"{better} {TOO_FEW}"
+    return answers_to(
+        {
+            f"Is {one} or {other} always better, by {figure}?": better,
+            f"Where do the curves of {one} and {other} cross?": _where_they_cross(compared),
+            f"From which fraction on do {one} and {other} not differ significantly?": until,
+        }
+    )
 
 
 def _who_is_better(compared: Comparison) -> str:
-    count, winner = len(compared.differences), compared.always_better
-    if winner is not None:
-        where = f"all {count} fractions" if count > 1 else "the one fraction"
-        answer = f"{winner} has the better mean at {where}."
-    else:
-        parts = _by_better(compared, compared.differences)
-        ties = [d for d in compared.differences if compared.better(d) is None]
-        parts += [f"neither at {_list(ties)}"] if ties else []
-        answer = f"Neither. The better mean has {'; '.join(parts)}."
-    if not compared.has_intervals:
-        return f"{answer} {TOO_FEW}"
-    significant = compared.significant
+    winner, *others = {compared.better(difference) for difference in compared.differences}
+    if winner is None or others:
+        return f"Neither. The better mean has {_by_better(compared, compared.differences)}."
+    count = len(compared.differences)
+    return f"{winner} has the better mean at " + (
+        f"all {count} fractions." if count > 1 else "the one fraction."
+    )
+
+
+def _where_significant(compared: Comparison) -> str:
+    significant = [d for d in compared.differences if d.is_significant]
     if not significant:
-        where = "at none of them"
-    elif winner is None:
-        where = f"for {'; '.join(_by_better(compared, significant))}"
-    else:
-        where = "at all" if len(significant) == count else f"at {_list(significant)}"
-    return f"{answer} Significant at 95 % (paired t-interval over the seeds): {where}."
+        return "at none of them"
+    if len({compared.better(difference) for difference in compared.differences}) > 1:
+        return f"for {_by_better(compared, significant)}"
+    every = len(significant) == len(compared.differences)
+    return "at all" if every else f"at {_list(significant)}"
 
 
-def _by_better(compared: Comparison, several: Sequence[Difference]) -> list[str]:
-    return [
-        f"{name} at {_list(mine)}"
-        for name in (compared.curve.name, compared.baseline.name)
-        if (mine := [d for d in several if compared.better(d) == name])
-    ]
+def _by_better(compared: Comparison, several: Sequence[Difference]) -> str:
+    return "; ".join(
+        f"{name or 'neither'} at {_list(own)}"
+        for name in (compared.curve.name, compared.baseline.name, None)
+        if (own := [d for d in several if compared.better(d) == name])
+    )
 
 
 def _list(several: Sequence[Difference]) -> str:
@@ -147,19 +156,19 @@ def _where_they_cross(compared: Comparison) -> str:
 
 
 def _until_when(compared: Comparison) -> str:
-    if not compared.has_intervals:
-        return TOO_FEW
-    last, first = compared.differences[-1], compared.not_significant_from
-    if first is None:
+    every, last = compared.differences, compared.differences[-1]
+    tail = list(takewhile(lambda difference: not difference.is_significant, reversed(every)))
+    if not tail:
         return (
             f"There is none: at the largest fraction, {percent(last.fraction)}, "
             f"{compared.better(last)} is still significantly better."
         )
+    first = tail[-1]
     place = f"{percent(first.fraction)} ({first.examples:,} images)"
-    if first is compared.differences[0]:
+    if len(tail) == len(every):
         return f"From the smallest, {place}: no difference is significant at 95 %."
     where = f"From {place}: there and at all larger fractions"
-    if first is last:
+    if len(tail) == 1:
         where = f"Only at the largest, {place}: there"
     return (
         f"{where} the 95 % confidence interval of the difference includes zero, which does not "
@@ -174,49 +183,57 @@ def power_law_answer(law: PowerLaw, gain: float = 0.01) -> Answer:
     """Return how many more images would gain accuracy, with the fit's uncertainty and cautions."""
     points = "one percentage point" if gain == 0.01 else f"{100 * gain:g} percentage points"
     part = law.curve.figure.partition(".")[0].replace("_", " ")
-    question = f"How many more images would gain {points} of {part} accuracy, {law.curve.name}?"
-    more = law.images_for(gain)
-    fit = (
-        f"error = {law.a:.3g} n^-{law.b:.2f} + {law.c:.4f} (n training images), "
-        f"R² {law.r_squared:.3f}"
-    )
+    more, (_, b, c) = law.images_for(gain), law.fitted
+    low, high = more.interval or (math.inf, math.inf)
     if math.isinf(more.images):
-        low = more.interval[0] if more.interval else math.inf
         interval = "" if math.isinf(low) else f" (95 % CI from {_rounded(low)} up)"
-        answer = f"By the fitted law, no number of them would{interval}: {fit}."
+        answer = f"By the fitted law, no number of them would{interval}"
     else:
+        interval = f" (95 % CI {_rounded(low)} to {_rounded(high)})" if more.interval else ""
+        if more.interval and math.isinf(low):
+            interval = " (95 % CI: no number of them)"
         answer = (
-            f"About {_rounded(more.images)} beyond {law.largest:,}"
-            f"{_images_interval(more.interval)}, by the fitted law: {fit}."
+            f"About {_rounded(more.images)} beyond {law.largest:,}{interval}, by the fitted law"
         )
     cautions = power_law_cautions(law)
     if more.is_far:
         cautions.append(f"this is more than {FARTHEST} times what was measured")
-    if cautions:
-        answer += f" Caution: {'; '.join(cautions)}."
-    return Answer(question, answer)
+    return Answer(
+        f"How many more images would gain {points} of {part} accuracy, {law.curve.name}?",
+        f"{answer}: error = {law.a:.3g} n^-{b:.2f} + {c:.4f} (n training images), "
+        f"R² {law.r_squared:.3f}." + (f" Caution: {'; '.join(cautions)}." if cautions else ""),
+    )
 
 
 def power_law_cautions(law: PowerLaw) -> list[str]:
     """Return why the fit is poor; nothing where it is not."""
-    cautions = []
-    if len(law.measured) < FEWEST_POINTS:
-        cautions.append(f"{len(law.measured)} fractions cannot test a law of three parameters")
-    if law.is_flat:
-        cautions.append("the error does not fall significantly from the first to the last fraction")
-    if law.r_squared < LOWEST_R_SQUARED:
-        cautions.append(
-            f"R² {law.r_squared:.2f} is below {LOWEST_R_SQUARED}: the errors do not follow the law"
-        )
-    b, c = law.interval("b"), law.interval("c")
-    at_a_bound = not 1e-3 < law.b < 0.999 * LARGEST_EXPONENT
-    if at_a_bound or (b and b[1] - b[0] > WIDEST_EXPONENT):
-        cautions.append(f"the exponent is not determined (b {_with_interval(law.b, b, 2)})")
-    if c and c[1] - c[0] > WIDEST_FLOOR * law.error(law.largest):
-        cautions.append(f"the floor is not determined (c {_with_interval(law.c, c, 4)})")
-    if not law.draws:
-        cautions.append("one seed and no residuals: no confidence intervals")
-    return cautions
+    b, c = law.interval(lambda drawn: drawn.b), law.interval(lambda drawn: drawn.c)
+    at_a_bound = not 1e-3 < law.fitted.b < 0.999 * LARGEST_EXPONENT
+    cautions = (
+        (
+            len(law.measured) < FEWEST_POINTS,
+            f"{len(law.measured)} fractions cannot test a law of three parameters",
+        ),
+        (law.is_flat, "the error does not fall significantly from the first to the last fraction"),
+        (
+            law.r_squared < LOWEST_R_SQUARED,
+            f"R² {law.r_squared:.2f} is below {LOWEST_R_SQUARED}: the errors do not follow the law",
+        ),
+        (
+            at_a_bound or _is_wider(b, WIDEST_EXPONENT),
+            f"the exponent is not determined (b {_with_interval(law.fitted.b, b, 2)})",
+        ),
+        (
+            _is_wider(c, WIDEST_FLOOR * law.error(law.largest)),
+            f"the floor is not determined (c {_with_interval(law.fitted.c, c, 4)})",
+        ),
+        (not law.draws, "one seed and no residuals: no confidence intervals"),
+    )
+    return [text for holds, text in cautions if holds]
+
+
+def _is_wider(interval: Interval | None, than: float) -> bool:
+    return interval is not None and interval[1] - interval[0] > than
 
 
 def _with_interval(value: float, interval: Interval | None, digits: int) -> str:
@@ -225,19 +242,10 @@ def _with_interval(value: float, interval: Interval | None, digits: int) -> str:
     return f"{value:.{digits}f}, 95 % CI {interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
 
 
-def _images_interval(interval: Interval | None) -> str:
-    if interval is None:
-        return ""
-    low, high = interval
-    if math.isinf(low):
-        return " (95 % CI: no number of them)"
-    return f" (95 % CI {_rounded(low)} to {'no limit' if math.isinf(high) else _rounded(high)})"
-
-
 def _rounded(images: float) -> str:
     """Return a number of images to two digits, which is more than is known of it."""
     if images >= 1e15:
-        return f"{images:.0e}"
+        return "no limit" if math.isinf(images) else f"{images:.0e}"
     digits = max(0, math.floor(math.log10(max(images, 1))) - 1)
     return f"{round(images, -digits):,.0f}"
 

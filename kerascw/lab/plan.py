@@ -93,9 +93,7 @@ class Plan:
     @property
     def cautions(self) -> list[str]:
         """Reasons why the figures cannot be compared with published ones."""
-        reasons = []
-        if self.sample:
-            reasons.append("on the bundled sample, not the dataset")
+        reasons = ["on the bundled sample, not the dataset"] if self.sample else []
         if self.budget == "quick":
             quick = self.study.quick
             part = "" if quick.fraction == 1 else f" on {quick.fraction:.0%} of the training data"
@@ -106,26 +104,20 @@ class Plan:
         return reasons
 
     def short_of_steps(self, data_dir: str | Path | None = None) -> str | None:
-        """Say which variants train for very few steps, or have a batch larger than the data."""
-        few = []
+        """Say which variant trains for very few steps, or has a batch larger than the data."""
         for name, (experiment, *_) in self.experiments.items():
-            images = len(splits_for(experiment.data, data_dir).train)
-            training = experiment.training
-            if training.batch_size > images:
+            images, size = len(splits_for(experiment.data, data_dir).train), experiment.training
+            if size.batch_size > images:
                 return (
-                    f"training.batch_size: {training.batch_size:,} is more than the {images:,} "
+                    f"training.batch_size: {size.batch_size:,} is more than the {images:,} "
                     f"training images of {name}: every epoch is a single step"
                 )
-            steps = -(-images // training.batch_size) * training.epochs
-            if steps < FEW_STEPS:
-                few.append(f"{name} ({steps})")
-        if not few:
-            return None
-        shown = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
-        return (
-            f"fewer than {FEW_STEPS} training steps in all: {shown}; more epochs or a smaller "
-            "batch give more"
-        )
+            if (steps := -(-images // size.batch_size) * size.epochs) < FEW_STEPS:
+                return (
+                    f"fewer than {FEW_STEPS} training steps in all: {name} ({steps}); more epochs "
+                    "or a smaller batch give more"
+                )
+        return None
 
 
 def digest_of(changed: Mapping[str, Any]) -> list[str]:
@@ -165,11 +157,11 @@ class StudyResult:
         """
         runs = [run for run in self.every_run if not run.experiment.reconstructs] or self.every_run
         scored = [run for run in runs if "validation" in run.metrics]
-        if not scored:
-            return runs[0]
         if runs[0].experiment.reconstructs:
-            return min(scored, key=lambda run: run.metrics["validation"]["loss"])
-        return max(scored, key=lambda run: run.metrics["validation"]["accuracy"])
+            best = min(scored, key=lambda run: run.metrics["validation"]["loss"], default=None)
+        else:
+            best = max(scored, key=lambda run: run.metrics["validation"]["accuracy"], default=None)
+        return best or runs[0]
 
     @property
     def product(self) -> Run:
@@ -210,13 +202,10 @@ def planned(
 ) -> Plan:
     """Plan the study's experiments: every variant with ``settings`` applied, over the seeds.
 
-    ``recipe`` names one of :mod:`kerascw.experiment.recipes`, which replaces the training, and
-    maybe the model, of every variant; settings go on top of it. Settings that begin with
-    ``pictures.`` change what the study's further figures show.
-
-    ``data`` is a dataset to take in place of the study's own (:func:`on_other_data`). ``folds``
-    cross-validates every variant, in place of what it held out, with one seed unless more are
-    asked for; in a study that cross-validates some of its variants anyway, those alone.
+    ``recipe`` names one of :mod:`kerascw.experiment.recipes`; settings go on top of it, and those
+    that begin with ``pictures.`` change what the study's further figures show. ``data`` is a
+    dataset to take in place of the study's own. ``folds`` cross-validates every variant, or those
+    that have folds anyway, with one seed unless more are asked for.
 
     Raises
     ------
@@ -229,9 +218,8 @@ def planned(
         seeds = study.seeds(budget) if folds is None else 1
     if seeds < 1:
         raise CallError(f"--seeds: {seeds}; at least 1 is needed")
-    changes = dict(settings or {})
-    of_pictures = {path: changes.pop(path) for path in list(changes)
-                   if path.partition(".")[0] == PICTURES}  # fmt: skip
+    of_pictures = {k: v for k, v in (settings or {}).items() if k.startswith(f"{PICTURES}.")}
+    changes = {k: v for k, v in (settings or {}).items() if k not in of_pictures}
     if "seed" in changes:
         raise CallError("seed: use --seed, or --seeds for more than one")
     if data is not None and sample:
@@ -257,11 +245,7 @@ def planned(
             own = {path: v for path, v in changes.items() if not path.startswith("data.holdout.")}
         base = override(of_sample(base) if sample else base, own)
         experiments[name] = repeated(base, range(seed, seed + seeds))
-    named: dict[str, Any] = {
-        "data": data and data_label(data),
-        "recipe": recipe,
-        "folds": folds,
-    }
+    named = {"data": data and data_label(data), "recipe": recipe, "folds": folds}
     changes = {name: value for name, value in named.items() if value is not None} | changes
     pictures = pictures_of(study, of_pictures, data_dir)
     return Plan(study, budget, experiments, changes, sample, pictures=pictures)

@@ -3,13 +3,14 @@
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from kerascw.evaluation.statistics import is_shown, paired_difference
-from kerascw.lab.curves import Curve, higher_is_better
+from kerascw.evaluation.statistics import is_shown
+from kerascw.lab.curves import Curve, higher_is_better, paired
 
 FARTHEST = 10
 """How far the law is trusted beyond the data, in multiples of the largest training set measured."""
@@ -22,15 +23,31 @@ DRAWS = 300
 _PRIOR = 4
 """Degrees of freedom that the pooled relative variance counts for, beside a point's own."""
 
-Parameters = tuple[float, float, float]
-"""``scale``, ``b`` and ``c`` of ``scale * x**-b + c``, where x is the number of images divided by
-the largest one. All three are of like size, which curve_fit needs; ``a`` can be of any size."""
-
 Interval = tuple[float, float]
 
 
-@dataclass(frozen=True)
-class More:
+class Parameters(NamedTuple):
+    """Of ``scale * x**-b + c``, where x is the number of images divided by the largest one.
+
+    All three are of like size, which curve_fit needs; ``a`` of a law can be of any size.
+    """
+
+    scale: float
+    b: float
+    c: float
+
+    def error(self, x: float) -> float:
+        return float(_law(x, *self))
+
+    def more(self, gain: float) -> float:
+        """Return how many more images lower the error by ``gain``, in units of the largest set."""
+        if self.scale <= gain or self.b <= 0:
+            return math.inf
+        exponent = math.log(self.scale / (self.scale - gain)) / self.b
+        return math.expm1(exponent) if exponent < 700 else math.inf  # the largest float is e^709
+
+
+class More(NamedTuple):
     """How many more images a gain in accuracy would take; infinite where no number would do."""
 
     images: float
@@ -54,7 +71,7 @@ class PowerLaw:
     curve: Curve
     fitted: Parameters
     r_squared: float  # weighted like the fit
-    draws: tuple[Parameters, ...] = field(repr=False)  # empty: one seed and no residuals
+    draws: tuple[Parameters, ...]  # empty: one seed and no residuals
 
     @property
     def measured(self) -> list[tuple[int, tuple[float, ...]]]:
@@ -68,37 +85,32 @@ class PowerLaw:
 
     @property
     def a(self) -> float:
-        scale, b, _ = self.fitted
-        return float(scale * self.largest**b)
-
-    @property
-    def b(self) -> float:
-        return self.fitted[1]
-
-    @property
-    def c(self) -> float:
-        return self.fitted[2]
+        return float(self.fitted.scale * self.largest**self.fitted.b)
 
     def error(self, images: float) -> float:
         """Return the expected error with this many training images."""
-        return float(_law(images / self.largest, *self.fitted))
+        return self.fitted.error(images / self.largest)
 
-    def interval(self, name: str) -> Interval | None:
-        """Return the 95 % interval of ``b`` or ``c``; None if nothing can be drawn."""
-        at = ("scale", "b", "c").index(name)
-        return self._interval(lambda draw: draw[at])
+    def interval(self, of: Callable[[Parameters], float]) -> Interval | None:
+        """Return the 95 % interval of what the parameters give; None if nothing can be drawn."""
+        if not self.draws:
+            return None
+        # "inverted_cdf": infinite values cannot be interpolated
+        values = [of(draw) for draw in self.draws]
+        low, high = np.quantile(values, [0.025, 0.975], method="inverted_cdf")
+        return float(low), float(high)
 
     def error_interval(self, images: float) -> Interval | None:
         """Return the 95 % interval of the expected error."""
-        return self._interval(lambda draw: float(_law(images / self.largest, *draw)))
+        return self.interval(lambda draw: draw.error(images / self.largest))
 
     def images_for(self, gain: float = 0.01) -> More:
         """Return how many images beyond the largest training set would raise accuracy by ``gain``.
 
         ``gain`` is a share: 0.01 is one percentage point.
         """
-        images = more_images(self.fitted, gain) * self.largest
-        interval = self._interval(lambda draw: more_images(draw, gain) * self.largest)
+        images = self.fitted.more(gain) * self.largest
+        interval = self.interval(lambda draw: draw.more(gain) * self.largest)
         is_far = math.isfinite(images) and images + self.largest > FARTHEST * self.largest
         return More(images, interval, is_far)
 
@@ -106,22 +118,11 @@ class PowerLaw:
     def is_flat(self) -> bool:
         """Whether the error does not fall, first to last fraction, or not significantly."""
         first, *_, last = [point for point in self.curve.points if point.values]
-        end = dict(zip(last.seeds, last.values, strict=True))
-        start = zip(first.seeds, first.values, strict=True)
-        pairs = [(end[seed], value) for seed, value in start if seed in end]
-        if not pairs:
+        change = paired(last, first)
+        if change is None:
             return False
-        change = paired_difference(*zip(*pairs, strict=True))
         falls = change.mean != 0 and (change.mean > 0) == higher_is_better(self.curve.figure)
         return not falls or (change.interval is not None and not is_shown(change))
-
-    def _interval(self, of: Callable[[Parameters], float]) -> Interval | None:
-        if not self.draws:
-            return None
-        # "inverted_cdf": infinite values cannot be interpolated
-        values = [of(draw) for draw in self.draws]
-        low, high = np.quantile(values, [0.025, 0.975], method="inverted_cdf")
-        return float(low), float(high)
 
 
 @lru_cache(maxsize=64)
@@ -135,7 +136,7 @@ def fit_power_law(curve: Curve) -> PowerLaw | None:
     ValueError
         A curve of something else, such as a loss.
     """
-    if curve.figure.rpartition(".")[2] not in ("accuracy", "error"):
+    if not curve.figure.endswith(("accuracy", "error")):
         raise ValueError(f"a power law is fitted to accuracies or errors, not to {curve.figure}")
     measured = _measured(curve)
     if len(measured) < 3:
@@ -167,30 +168,28 @@ def fit_power_law(curve: Curve) -> PowerLaw | None:
 def fit(
     x: np.ndarray, errors: np.ndarray, deviations: np.ndarray, start: Parameters | None = None
 ) -> Parameters | None:
-    """Fit ``scale``, ``b`` and ``c`` by weighted least squares; None if that does not converge.
+    """Fit the parameters by weighted least squares; None if that does not converge.
 
-    Parameters
-    ----------
-    x, errors, deviations : float ``[fractions]``; x is 1 for the largest training set.
-    start : parameters to begin from; a guess by the first and last error if not given.
+    ``x``, ``errors`` and ``deviations`` are float ``[fractions]``; x is 1 for the largest training
+    set. ``start`` is what to begin from, a guess by the first and last error if not given.
     """
     from scipy.optimize import OptimizeWarning, curve_fit
 
     size = max(abs(float(errors.min())), 1e-3)
     if start is None:
         last, floor = float(errors[x.argmax()]), 0.5 * float(errors.min())
-        start = (last - floor, 0.5, floor)
+        start = Parameters(last - floor, 0.5, floor)
     try:
         with warnings.catch_warnings():  # at a bound there is no covariance, and none is used
             warnings.simplefilter("ignore", OptimizeWarning)
-            (scale, b, c), _ = curve_fit(
+            found, _ = curve_fit(
                 _law, x, errors, np.maximum(start, 1e-6), sigma=deviations, jac=_slopes,
                 bounds=([0, 0, 0], [np.inf, LARGEST_EXPONENT, np.inf]),
                 x_scale=[size, 0.5, size], max_nfev=300,
             )  # fmt: skip
     except RuntimeError:  # not converged after max_nfev steps
         return None
-    return float(scale), float(b), float(c)
+    return Parameters(*map(float, found))
 
 
 def _law(x: np.ndarray | float, scale: float, b: float, c: float) -> np.ndarray | float:
@@ -209,10 +208,7 @@ def standard_errors(errors: Sequence[np.ndarray]) -> tuple[np.ndarray, bool]:
     Two or three seeds determine a variance badly, so a point's own variance is averaged with the
     relative variance of all points, which counts for four degrees of freedom. Where no two seeds
     differ, the errors themselves stand in, and only the residuals say how exact the fit is.
-
-    Parameters
-    ----------
-    errors : one array a point, float ``[seeds]``.
+    ``errors`` has an array a point, float ``[seeds]``.
     """
     means = np.array([values.mean() for values in errors])
     # a fraction without a single mistake must not get an infinite weight
@@ -224,15 +220,6 @@ def standard_errors(errors: Sequence[np.ndarray]) -> tuple[np.ndarray, bool]:
     pooled = float((freedom * variances / sizes**2).sum() / freedom.sum())
     mixed = (freedom * variances + _PRIOR * pooled * sizes**2) / (freedom + _PRIOR)
     return np.sqrt(mixed / (freedom + 1)), True
-
-
-def more_images(parameters: Parameters, gain: float) -> float:
-    """Return how many more images lower the error by ``gain``, in units of the largest set."""
-    scale, b, _ = parameters
-    if scale <= gain or b <= 0:
-        return math.inf
-    exponent = math.log(scale / (scale - gain)) / b
-    return math.expm1(exponent) if exponent < 700 else math.inf  # the largest float is e^709
 
 
 def _measured(curve: Curve) -> list[tuple[int, tuple[float, ...]]]:

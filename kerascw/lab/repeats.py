@@ -4,7 +4,7 @@ Statistics are over the folds where there are any. The runs of several seeds on 
 one figure, their mean, since they were scored on the same images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -13,9 +13,6 @@ from kerascw.evaluation.statistics import Spread, paired_difference
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.verdict import figure_of
 from kerascw.runs.store import Run
-
-__all__ = ["Repeats", "counted", "difference_of", "numbered", "paired_values", "repeat_text",
-           "repeats_of", "values_of"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,8 @@ def counted(count: int, runs: Sequence[Run]) -> str:
 
 def values_of(runs: Sequence[Run], figure: str) -> list[float]:
     """Return one figure of every seed, or of every fold; diverged runs are left out."""
-    return list(_means(_by_repeat(runs, figure)).values())
+    values = _by_repeat(runs, figure)
+    return _means(values, values)
 
 
 def paired_values(
@@ -73,11 +71,8 @@ def paired_values(
     With several seeds on a fold, both means are over the seeds that both have.
     """
     mine, theirs = _by_repeat(runs, figure), _by_repeat(baseline, figure)
-    first, second = (
-        _means({place: values[place] for place in mine if place in theirs})
-        for values in (mine, theirs)
-    )
-    return [(value, second[unit]) for unit, value in first.items()]
+    both = [place for place in mine if place in theirs]
+    return list(zip(_means(mine, both), _means(theirs, both), strict=True))
 
 
 def difference_of(runs: Sequence[Run], baseline: Sequence[Run], figure: str) -> Spread | None:
@@ -86,8 +81,11 @@ def difference_of(runs: Sequence[Run], baseline: Sequence[Run], figure: str) -> 
     return paired_difference(*zip(*pairs, strict=True)) if pairs else None
 
 
-def _by_repeat(runs: Sequence[Run], figure: str) -> dict[tuple[int | None, int], float]:
-    """Return the figure of every run by fold and seed."""
+Place = tuple[int | None, int]
+"""Fold and seed."""
+
+
+def _by_repeat(runs: Sequence[Run], figure: str) -> dict[Place, float]:
     return {
         (run.experiment.fold, run.experiment.seed): value
         for run in runs
@@ -95,10 +93,10 @@ def _by_repeat(runs: Sequence[Run], figure: str) -> dict[tuple[int | None, int],
     }
 
 
-def _means(values: Mapping[tuple[int | None, int], float]) -> dict[int, float]:
+def _means(values: Mapping[Place, float], places: Iterable[Place]) -> list[float]:
     """Return the mean over the seeds of every fold, in order; without folds, every seed's value."""
     units: dict[int, list[float]] = {}
-    for (fold, seed), value in values.items():
-        units.setdefault(seed if fold is None else fold, []).append(value)
+    for fold, seed in places:
+        units.setdefault(seed if fold is None else fold, []).append(values[fold, seed])
     # a single value as it is: a mean may differ from it in the last digit
-    return {unit: v[0] if len(v) == 1 else fmean(v) for unit, v in sorted(units.items())}
+    return [own[0] if len(own) == 1 else fmean(own) for _, own in sorted(units.items())]

@@ -8,8 +8,9 @@ from kerascw.errors import CallError, KerascwError, counted
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import finals_of, repeated
+from kerascw.lab.effects import best_by
 from kerascw.lab.plan import FINAL, Plan, StudyResult
-from kerascw.lab.repeats import repeat_text
+from kerascw.lab.repeats import repeat_text, values_of
 from kerascw.lab.study import Study
 from kerascw.lab.table import spread_text
 from kerascw.runs.environment import command_line
@@ -37,8 +38,7 @@ def run_study(
     """Run what is planned, then what depends on it; nothing is drawn.
 
     ``final`` trains every run that held out again on validation too, for its best number of
-    epochs; a run that diverged before its first good epoch is not trained again. All folds of a
-    seed are one training on everything, for the mean of their epochs.
+    epochs; all folds of a seed are one such training, for the mean of their epochs.
 
     Raises
     ------
@@ -49,17 +49,18 @@ def run_study(
     if final and not any(e.data.holdout for several in plan.experiments.values() for e in several):
         raise CallError("--final: data.holdout is none, everything is trained on as it is")
 
-    def run_all(
-        experiments: Mapping[str, Sequence[Experiment]], more: bool = True
-    ) -> dict[str, list[Run]]:
+    folder = store.study_folder(plan.label)
+
+    def run_all(experiments: Mapping[str, Sequence[Experiment]]) -> dict[str, list[Run]]:
         def link(names: Sequence[str]) -> None:
             left = iter(names)
             named = {v: [(e, next(left)) for e in own] for v, own in experiments.items()}
-            announce(store.study_folder(plan.label), named, more=more)
+            announce(folder, named, more=experiments is not plan.experiments)
 
+        every = [experiment for own in experiments.values() for experiment in own]
         done = iter(
             run_many(
-                [experiment for own in experiments.values() for experiment in own],
+                every,
                 store,
                 data_dir=data_dir,
                 jobs=jobs,
@@ -70,13 +71,10 @@ def run_study(
         )
         return {variant: [next(done) for _ in own] for variant, own in experiments.items()}
 
-    runs = run_all(plan.experiments, more=False)
+    runs = run_all(plan.experiments)
     seeds = sorted({e.seed for several in plan.experiments.values() for e in several})
-    following = plan.study.then(runs)
-    if following:
-        runs |= run_all(
-            {name: repeated(experiment, seeds) for name, experiment in following.items()}
-        )
+    if following := plan.study.then(runs):
+        runs |= run_all({name: repeated(e, seeds) for name, e in following.items()})
     if final:
         again = {name + FINAL: finals_of(several) for name, several in runs.items()}
         runs |= run_all({name: several for name, several in again.items() if several})
@@ -90,8 +88,7 @@ def announce(
 ) -> None:
     """Write which runs a study is about to train, so that they can be watched by name.
 
-    ``named`` has for every variant its experiments, each with the name of its run; with ``more``
-    they come in addition to those written before.
+    ``named`` has every variant's experiments with the names of their runs; ``more`` adds to before.
     """
     planned = {variant: {run: repeat_text(e) for e, run in own} for variant, own in named.items()}
     if more and (folder / PLANNED).is_file():
@@ -151,13 +148,11 @@ def recall(name: str, store: Store, study_of: StudyOf) -> StudyResult:
         ) from None
     runs: dict[str, list[Run]] = {}
     for variant, own in names.items():
-        found = [store.get(run) for run in own]
-        if not all(found):
+        runs[variant] = [run for each in own if (run := store.get(each)) is not None]
+        if len(runs[variant]) < len(own):
             raise CallError(f"study {name}: runs of {variant!r} are gone; run it again")
-        runs[variant] = [run for run in found if run is not None]
     experiments = {variant: [run.experiment for run in own] for variant, own in runs.items()}
-    study = study_of(content, experiments)
-    command = content.get("command")
+    study, command = study_of(content, experiments), content.get("command")
     plan = Plan(study, budget, experiments, changed, bool(sample), command, study.shows)
     return StudyResult(plan, runs)
 
@@ -242,20 +237,13 @@ def _is_well(run: Run) -> bool:
 def _chosen_figure(
     variants: Mapping[str, Sequence[Run]], kind: str
 ) -> tuple[str, str, list[float]]:
-    """Return a figure's name, the variant that validation chooses, and its values over the runs.
+    """Return a figure's name, the variant that validation chooses, and its values.
 
     To choose by the test set would flatter what it chooses.
     """
-
-    def values(variant: str, split: str) -> list[float]:
-        figures = [run.metrics.get(split, {}).get(kind) for run in variants[variant]]
-        return [value for value in figures if value is not None]
-
     for split in ("test", "validation"):
-        scored = [variant for variant in variants if values(variant, split)]
-        if scored:
-            means = {v: sum(own) / len(own) for v in scored if (own := values(v, "validation"))}
-            best = max if kind == "accuracy" else min
-            chosen = best(means, key=lambda v: means[v]) if means else scored[0]
-            return f"{split} {kind}", chosen, values(chosen, split)
+        values = {variant: values_of(runs, f"{split}.{kind}") for variant, runs in variants.items()}
+        if scored := [variant for variant in variants if values[variant]]:
+            chosen = best_by(variants, f"validation.{kind}", scored) or scored[0]
+            return f"{split} {kind}", chosen, values[chosen]
     return "", "", []

@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kerascw.experiment.spec import Experiment
+from kerascw.lab.derive import with_data, with_training
 from kerascw.lab.pictures import PictureSpec
-from kerascw.lab.published import Published
+from kerascw.lab.published import Figures, figures_of, report
 from kerascw.runs.store import Run
 
 Budget = Literal["quick", "full"]
 BUDGETS: tuple[Budget, ...] = ("full", "quick")
 Runs = Mapping[str, Sequence[Run]]
 """The runs of each variant, in order: one a seed, or with folds every fold of a seed."""
+Drawn = dict[str, tuple[Any, str]]
+"""Figures by file name, each with what it shows."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,8 @@ class Quick:
 
     def of(self, experiment: Experiment) -> Experiment:
         """Make the experiment quick; the source of a warm start stays as it is."""
-        training, data = experiment.training, experiment.data
-        return experiment.model_copy(
-            update={
-                "training": training.model_copy(
-                    update={"epochs": min(self.epochs, training.epochs)}
-                ),
-                "data": data.model_copy(update={"fraction": min(self.fraction, data.fraction)}),
-            }
-        )
+        shorter = with_training(experiment, epochs=min(self.epochs, experiment.training.epochs))
+        return with_data(shorter, fraction=min(self.fraction, experiment.data.fraction))
 
 
 @dataclass(frozen=True)
@@ -76,13 +72,12 @@ class Study:
     baseline: str | None = None  # the variant that differences are taken to
     # gives each variant a baseline of its own, which ``baseline`` then describes in words
     baseline_of: Callable[[str], str | None] | None = None
-    published: Callable[[], dict[str, dict[str, Published]]] = _nothing
+    published: Callable[[], Figures] = _nothing
     deviations: tuple[str, ...] = ()  # from the published protocol
     then: Callable[[Runs], dict[str, Experiment]] = _nothing
     refused: Callable[[], dict[str, str]] = _nothing
     answers: Callable[[Runs], list[Answer]] = lambda _: []
-    # further figures: file name to (figure, what it shows), drawn into the study's folder
-    pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] | None = None
+    pictures: Callable[[Runs, Any], Drawn] | None = None  # further figures, for its folder
     leading_picture: str | None = None  # of these, the one that opens the page
     # what these show and --set pictures.FIELD changes, as they are if nothing is set
     shows: PictureSpec | None = None
@@ -117,3 +112,15 @@ class Study:
 def study(name: str, variants: Mapping[str, Experiment], question: str = "", **more: Any) -> Study:
     """Make a study of these experiments; ``more`` are further fields of :class:`Study`."""
     return Study(name=name, question=question or name, variants=lambda: dict(variants), **more)
+
+
+def fields_of(name: str, study: str) -> dict[str, Any]:
+    """Return the fields of a report's study that are data, from :mod:`kerascw.lab.published`."""
+    facts = report(name)
+    own = dict(facts["studies"][study])
+    shared = facts["shared"][own.pop("shared")] if "shared" in own else ()
+    own["deviations"] = (*shared, *own.get("deviations", ()))
+    own["figures"] = tuple(own["figures"])
+    if "quick" in own:
+        own["quick"] = Quick(**own["quick"])
+    return {"name": study, "published": figures_of(name, study)} | own

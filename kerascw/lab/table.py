@@ -9,13 +9,7 @@ from kerascw.experiment.spec import Autoencoder
 from kerascw.lab.folds import figures_shown
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.published import Published
-from kerascw.lab.repeats import (
-    Repeats,
-    difference_of,
-    repeat_text,
-    repeats_of,
-    values_of,
-)
+from kerascw.lab.repeats import Repeats, difference_of, repeat_text, repeats_of, values_of
 from kerascw.lab.sheet import sheet
 from kerascw.lab.verdict import Verdict, bounds_of, verdict
 from kerascw.runs.store import Run

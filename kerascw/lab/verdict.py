@@ -14,13 +14,10 @@ from kerascw.runs.store import Run
 def figure_of(run: Run, name: str) -> float | None:
     """Return one figure of a run, None if it has none (diverged, or fewer epochs).
 
-    ``test.accuracy`` and the like are those of the kept weights, ``aux1.test.accuracy`` that of an
-    auxiliary head. Of the history, ``epoch_5.train_accuracy`` is that of the fifth epoch,
-    ``epoch_0.validation_loss`` that of the initial weights where the run scored them,
-    ``last_epoch.train_error`` that of the last epoch, ``kept_epoch.train_loss`` that of the epoch
-    whose weights are kept, ``lowest.validation_loss`` the lowest of all epochs, and
-    ``lowest_validation_loss.train_accuracy`` that of the epoch with the lowest validation loss.
-    An error is 1 minus the accuracy.
+    ``test.accuracy`` is that of the kept weights, ``aux1.test.accuracy`` that of an auxiliary head.
+    Of the history, ``epoch_5.train_accuracy`` is that of an epoch (0: of the initial weights, where
+    they were scored), ``last_epoch.`` and ``kept_epoch.`` begin those of these epochs, ``lowest.``
+    the lowest of all epochs, and ``lowest_validation_loss.`` those of the epoch that has it.
     """
     *head, part, figure = name.split(".")
     if head:
@@ -88,12 +85,11 @@ def verdict(
     obstacles: Sequence[str] = (),
     unit: str = "seed",
 ) -> Verdict:
-    """Judge whether the published run could be one more of our seeds.
+    """Judge whether the published run could be one more of our seeds (or folds: ``unit``).
 
     It agrees if it lies in the 95 % prediction interval for one more seed (mean plus or minus
     t s sqrt(1 + 1/n)), or for the mean of as many runs as were published, widened by half a unit of
-    its last printed decimal. Anything in ``obstacles`` makes the figures not comparable; ``unit``
-    is what ``values`` are of, ``seed`` or ``fold``.
+    its last printed decimal. Anything in ``obstacles`` makes the figures not comparable.
     """
     if obstacles:
         return Verdict("not comparable", "; ".join(obstacles))

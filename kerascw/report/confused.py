@@ -1,4 +1,4 @@
-"""Why two classes are confused: how alike their pixels are."""
+"""Why two classes are confused: how alike their pixels are, and the confused images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 
 from kerascw.data import Splits
+from kerascw.lab.pictures import PictureSpec, splits_of
+from kerascw.report.figures import Tile, grid
 from kerascw.runs.store import Run
+
+SHOWN = 6
+"""Confused images that are drawn."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,8 @@ class Likeness:
     pairs: int
     nearest_other: float  # share of both classes' test images with a neighbour in the other class
     nearest_other_confused: float | None  # the same of the images that the run confuses
+    confused: np.ndarray  # their positions in the test set
+    neighbours: np.ndarray  # positions in the training set of their nearest images
 
 
 def likeness(run: Run, splits: Splits, first: int, second: int) -> Likeness:
@@ -43,9 +50,35 @@ def likeness(run: Run, splits: Splits, first: int, second: int) -> Likeness:
         len(every),
         float(in_other.mean()),
         float(in_other[mistaken].mean()) if mistaken.any() else None,
+        chosen[mistaken],
+        near[mistaken],
     )
 
 
 def _flat(images: Any) -> np.ndarray:
     array = np.asarray(images)
     return array.reshape(len(array), -1).astype(np.float32)
+
+
+def confused_pictures(
+    run: Run, first: int, second: int, options: PictureSpec | None
+) -> dict[str, tuple[Any, str]]:
+    """Draw both mean images, and some confused test images above their nearest training images."""
+    splits = splits_of(run, options)
+    found, names = likeness(run, splits, first, second), splits.class_names
+    train, test = splits.train, splits.test
+    means = [np.asarray(train.take(train.labels == k).images).mean(axis=0) for k in (first, second)]
+    rows = [
+        [
+            Tile(m.round().astype(np.uint8), names[k])
+            for m, k in zip(means, (first, second), strict=True)
+        ],
+        [Tile(test.images[at], names[test.labels[at]]) for at in found.confused[:SHOWN]],
+        [Tile(train.images[at], names[train.labels[at]]) for at in found.neighbours[:SHOWN]],
+    ]
+    figure = grid(rows, ("mean image", "test image", "nearest in training"), across=1.3)
+    says = (
+        f"mean training images of {names[first]} and {names[second]}; test images of either that "
+        f"seed {run.experiment.seed} takes for the other, above the nearest training image of each"
+    )
+    return {f"confused, {names[first]} and {names[second]}".replace("/", " or "): (figure, says)}

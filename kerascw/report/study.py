@@ -6,7 +6,7 @@ from typing import Any
 
 from kerascw.evaluation.statistics import Spread
 from kerascw.lab.certainty import certainty_answers
-from kerascw.lab.folds import FoldTable, fold_tables, folds_csv, notes
+from kerascw.lab.folds import FoldTable, fold_tables, notes
 from kerascw.lab.pictures import EmbeddingMap, FeatureMaps
 from kerascw.lab.plan import Plan, StudyResult
 from kerascw.lab.study import Study
@@ -194,9 +194,6 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         drawn = _comparison(rows, compared) | drawn
     figures = write_figures(drawn, folder / "figures")
     (folder / "table.csv").write_text(csv_text(rows), encoding="utf-8")
-    (folder / "folds.csv").unlink(missing_ok=True)
-    if any(row.repeats.folds for row in rows):
-        (folder / "folds.csv").write_text(folds_csv(result), encoding="utf-8")
     tables, runs = figure_tables(rows, study, plan.cautions), _runs_table(result)
     of_folds = [fold_table(table) for table in fold_tables(result)]
     write_tables([*tables.values(), *of_folds, runs], folder / "tables")

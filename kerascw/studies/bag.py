@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from kerascw.errors import counted as numbered
 from kerascw.evaluation.statistics import over_seeds, paired_difference
 from kerascw.experiment.spec import (
     SGD,
@@ -32,27 +33,21 @@ from kerascw.experiment.spec import (
     RMSprop,
     TrainingSpec,
 )
-from kerascw.lab.effects import effect_text, with_weights
-from kerascw.lab.pictures import FeatureMaps
-from kerascw.lab.published import Published, of_bag, report
-from kerascw.lab.repeats import counted, numbered, values_of
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.effects import answers_to, effect_text, listed, with_weights
+from kerascw.lab.pictures import FeatureMaps, splits_of
+from kerascw.lab.published import report
+from kerascw.lab.repeats import counted, values_of
+from kerascw.lab.study import Answer, Drawn, Runs, Study, fields_of
 from kerascw.lab.table import difference_text
 from kerascw.runs.store import Run
 
-
-def data() -> DataSpec:
-    """Return Fashion-MNIST-1 as parts 1 to 3 use it."""
-    return DataSpec(
-        name="fashion_mnist",
-        classes=(0, 1, 4, 5, 8),
-        holdout=Holdout(how="last", count=10_000),
-        scaling="raw",
-    )
-
-
-_OURS = {"train": "last_epoch.train_", "validation": "validation.", "test": "test."}
-"""What stands beside the figures of each split, without the figure's name."""
+_DATA = DataSpec(
+    name="fashion_mnist",
+    classes=(0, 1, 4, 5, 8),
+    holdout=Holdout(how="last", count=10_000),
+    scaling="raw",
+)
+"""Fashion-MNIST-1 as parts 1 to 3 use it."""
 
 
 def optimizer_of(name: str, rate: float, momentum: float = 0.0) -> OptimizerSpec:
@@ -76,21 +71,9 @@ def cnn() -> dict[str, Experiment]:
     model = ConvNet(
         filters=(10, 20), padding="same", pool_after=(1, 2), dense=(50,), initializer="torch"
     )
-    training = TrainingSpec(
-        epochs=31, batch_size=128, optimizer=optimizer_of("adam", 1e-3), keep="last"
-    )
-    return {"bag-cnn": Experiment(data=data(), model=model, training=training)}
-
-
-def cnn_published() -> dict[str, dict[str, Published]]:
-    """The three accuracies of part 1."""
-    facts = report("convolutional_bag")["part_1"]
-    return {
-        "bag-cnn": {
-            f"{ours}accuracy": of_bag("part 1", split, "accuracy", facts[f"{split}_accuracy"])
-            for split, ours in _OURS.items()
-        }
-    }
+    adam = optimizer_of("adam", 1e-3)
+    training = TrainingSpec(epochs=31, batch_size=128, optimizer=adam, keep="last")
+    return {"bag-cnn": Experiment(data=_DATA, model=model, training=training)}
 
 
 def cnn_answers(runs: Runs) -> list[Answer]:
@@ -100,10 +83,10 @@ def cnn_answers(runs: Runs) -> list[Answer]:
     if not worst:
         return []
     names = worst[0][0].metrics["class_names"]
-    many = counted(len(worst), runs["bag-cnn"])
     pairs = Counter(pair for _, pair in worst).most_common()
     counts = ", ".join(
-        f"{' and '.join(sorted(names[at] for at in pair))} in {count} of {many}"
+        f"{' and '.join(sorted(names[at] for at in pair))} in {count} of "
+        f"{counted(len(worst), runs['bag-cnn'])}"
         for pair, count in pairs
     )
     run = next(run for run, pair in worst if pair == pairs[0][0])
@@ -112,7 +95,11 @@ def cnn_answers(runs: Runs) -> list[Answer]:
             "Which two classes are confused most, either way?",
             f"{counts} (published, one seed: {published}).",
         ),
-        _why_confused(run, *pairs[0][0]),
+        Answer(
+            "Why these two? Are their pixel values alike in the same regions, as the report "
+            "supposes?",
+            _why_confused(run, *pairs[0][0]),
+        ),
     ]
 
 
@@ -126,9 +113,7 @@ def most_confused(run: Run) -> tuple[int, int] | None:
     return (int(first), int(second)) if mistakes.any() else None
 
 
-def _why_confused(run: Run, first: int, second: int) -> Answer:
-    """Whether the pair's pixels are alike in the same regions, as the report supposes."""
-    from kerascw.lab.pictures import splits_of
+def _why_confused(run: Run, first: int, second: int) -> str:
     from kerascw.report.confused import likeness
 
     names = run.metrics["class_names"]
@@ -139,32 +124,28 @@ def _why_confused(run: Run, first: int, second: int) -> Answer:
             f" Of the images that the network of seed {run.experiment.seed} takes for the other "
             f"class, {found.nearest_other_confused:.0%} do."
         )
-    return Answer(
-        "Why these two? Are their pixel values alike in the same regions, as the report supposes?",
+    return (
         f"The mean images of {names[first]} and {names[second]} have a correlation of "
         f"{found.correlation:.2f}, number {found.rank} of the {found.pairs} pairs of classes. Of "
         f"their test images, {found.nearest_other:.1%} have their nearest training image, pixel "
-        f"by pixel, in the other class.{confused}",
+        f"by pixel, in the other class.{confused}"
     )
 
 
-_DEVIATIONS = (
-    "Keras' Adam adds epsilon before its bias correction, PyTorch's after it",
-    "our losses and accuracies are means over images; the report's are means over batches, where "
-    "the last, smaller one counts as much as any; its accuracies are corrected for that",
-)
+def _confused_pictures(runs: Runs, options: Any) -> Drawn:
+    from kerascw.report.confused import confused_pictures
+
+    for run in runs["bag-cnn"]:
+        if pair := most_confused(run):
+            return confused_pictures(run, *pair, options)
+    return {}
+
 
 BAG_CNN = Study(
-    name="bag-cnn",
-    question="How well does a two-layer convnet tell five garments apart?",
-    dataset="fashion_mnist (5 classes)",
+    **fields_of("convolutional_bag", "bag-cnn"),
     variants=cnn,
-    expected={"quick": "1 min", "full": "6 min"},
-    quick=Quick(epochs=4, fraction=0.5),
-    figures=("last_epoch.train_accuracy", "validation.accuracy", "test.accuracy", "test.loss"),
-    published=cnn_published,
-    deviations=_DEVIATIONS,
     answers=cnn_answers,
+    pictures=_confused_pictures,
 )
 
 
@@ -195,7 +176,7 @@ def variants() -> dict[str, Experiment]:
     for row in report("convolutional_bag")["part_2"]["rows"]:
         number, name, layers, dropout, optimizer, momentum, l2, rate, epochs = row[:9]
         experiments[f"{number} {name}"] = Experiment(
-            data=data(),
+            data=_DATA,
             model=convnet(layers, dropout),
             training=TrainingSpec(
                 epochs=epochs + 1,
@@ -206,19 +187,6 @@ def variants() -> dict[str, Experiment]:
             ),
         )
     return experiments
-
-
-def variants_published() -> dict[str, dict[str, Published]]:
-    """Loss and accuracy of the three splits for every row."""
-    published = {}
-    for row in report("convolutional_bag")["part_2"]["rows"]:
-        figures = iter(row[9:])
-        published[f"{row[0]} {row[1]}"] = {
-            ours + figure: of_bag("part 2", split, figure, next(figures), digits)
-            for split, ours in _OURS.items()
-            for figure, digits in (("loss", 3), ("accuracy", 4))
-        }
-    return published
 
 
 _CHANGES = {
@@ -233,24 +201,25 @@ _CHANGES = {
 """What the report changes one at a time: for each thing, rows with the row each was derived from.
 Row 8 repeats row 5."""
 
-_BASES = {row: base for rows in _CHANGES.values() for row, base in rows}
-
 
 def derived_from(variant: str) -> str | None:
     """Return the row that a row changes one thing of, None of the first and of a repeated one."""
-    names = {_row(name): name for name in variants()}
-    return names.get(_BASES.get(_row(variant), 0)) if variant in names.values() else None
+    names, bases = (
+        _rows(variants()),
+        {row: base for rows in _CHANGES.values() for row, base in rows},
+    )
+    row = next((row for row, name in names.items() if name == variant), 0)
+    return names.get(bases.get(row, 0))
 
 
-def _row(variant: str) -> int:
-    return int(variant.split()[0])
+def _rows(names: Any) -> dict[int, str]:
+    return {int(name.split()[0]): name for name in names}
 
 
 def variants_answers(runs: Runs) -> list[Answer]:
     """Whether validation finds the lowest test loss, and what each change does."""
-    answers = _chosen_by_validation(runs)
-    # --final adds variants with longer names, which are no rows
-    names = {_row(name): name for name in variants() if name in runs}
+    names = _rows(name for name in variants() if name in runs)  # not those that --final adds
+    texts = {"Does the lowest validation loss find the lowest test loss?": _found(runs)}
     for thing, rows in _CHANGES.items():
         effects = [
             f"row {names[row]} minus row {names[base]}: {text}"
@@ -259,21 +228,17 @@ def variants_answers(runs: Runs) -> list[Answer]:
             and base in names
             and (text := effect_text(runs, names[row], names[base], "validation.loss"))
         ]
-        if effects:
-            answers.append(
-                Answer(
-                    f"What does changing {thing} do to the validation loss?",
-                    f"{'; '.join(effects)}. A negative difference is an improvement.",
-                )
-            )
-    return answers
+        texts[f"What does changing {thing} do to the validation loss?"] = listed(
+            effects, ". A negative difference is an improvement."
+        )
+    return answers_to(texts)
 
 
-def _chosen_by_validation(runs: Runs) -> list[Answer]:
+def _found(runs: Runs) -> str:
     """How often the lowest validation loss finds the lowest test loss, seed by seed."""
     held_out = {name: own for name, own in runs.items() if own[0].experiment.data.holdout}
     some = min(held_out.values(), key=len, default=[])
-    agree, gaps, names = 0, [], []
+    gaps, chosen = [], []
     for at in range(len(some)):  # the same seed, and fold, of each
         validation, test = (
             {
@@ -284,30 +249,21 @@ def _chosen_by_validation(runs: Runs) -> list[Answer]:
             for split in ("validation", "test")
         )
         if validation:
-            chosen = min(validation, key=lambda name: validation[name])
-            gaps.append(test[chosen] - min(test.values()))
-            agree += gaps[-1] == 0
-            names.append(chosen)
+            chosen.append(min(validation, key=lambda name: validation[name]))
+            gaps.append(test[chosen[-1]] - min(test.values()))
     if not gaps:
-        return []
-    gap = fmean(gaps)
-    return [
-        Answer(
-            "Does the lowest validation loss find the lowest test loss?",
-            f"In {agree} of {counted(len(gaps), some)}. Validation chose {', '.join(names)}; their "
-            f"test loss is on average {gap:.4f} nats above the lowest."
-            f"{_why_not(held_out, names, gap)} (Published, one seed: yes, row 20.)",
-        )
-    ]
+        return ""
+    return (
+        f"In {gaps.count(0)} of {counted(len(gaps), some)}. Validation chose {', '.join(chosen)}; "
+        f"their test loss is on average {fmean(gaps):.4f} nats above the lowest."
+        f"{_why_not(held_out, chosen, fmean(gaps))} (Published, one seed: yes, row 20.)"
+    )
 
 
 def _why_not(runs: Runs, chosen: list[str], gap: float) -> str:
     """Compare the gap with how much the chosen rows' test loss varies from seed to seed."""
-    deviations = [
-        over_seeds(losses).deviation
-        for name in set(chosen)
-        if len(losses := values_of(runs[name], "test.loss")) > 1
-    ]
+    losses = [values_of(runs[name], "test.loss") for name in set(chosen)]
+    deviations = [over_seeds(values).deviation for values in losses if len(values) > 1]
     if not deviations:
         return ""
     deviation = fmean(deviations)
@@ -323,23 +279,9 @@ def _why_not(runs: Runs, chosen: list[str], gap: float) -> str:
 
 
 BAG_VARIANTS = Study(
-    name="bag-variants",
-    question="Which of 21 hand-made variants generalises best, and does validation find it?",
-    dataset="fashion_mnist (5 classes)",
+    **fields_of("convolutional_bag", "bag-variants"),
     variants=variants,
-    expected={"quick": "5 min", "full": "9 h"},
-    quick=Quick(epochs=4, fraction=0.1),
-    figures=(
-        *("last_epoch.train_loss", "last_epoch.train_accuracy"),
-        *("validation.loss", "validation.accuracy", "test.loss", "test.accuracy"),
-    ),
-    baseline="the row it was derived from",
     baseline_of=derived_from,
-    published=variants_published,
-    deviations=(
-        *_DEVIATIONS,
-        "rows 5 and 8 have the same settings and different figures: one experiment here",
-    ),
     answers=variants_answers,
 )
 
@@ -349,25 +291,12 @@ BAG_VARIANTS = Study(
 
 def features() -> dict[str, Experiment]:
     """Conv 10-50-20, spatial dropout 0.5, Adam 1e-4, 201 epochs."""
-    training = TrainingSpec(
-        epochs=201, batch_size=256, optimizer=optimizer_of("adam", 1e-4), keep="last"
-    )
-    return {"bag-features": Experiment(data=data(), model=convnet(3, 0.5), training=training)}
+    adam = optimizer_of("adam", 1e-4)
+    training = TrainingSpec(epochs=201, batch_size=256, optimizer=adam, keep="last")
+    return {"bag-features": Experiment(data=_DATA, model=convnet(3, 0.5), training=training)}
 
 
-def features_published() -> dict[str, dict[str, Published]]:
-    """The figures of part 3, which are printed to three decimals."""
-    facts = report("convolutional_bag")["part_3"]
-    return {
-        "bag-features": {
-            _OURS[split] + figure: of_bag("part 3", split, figure, facts[f"{split}_{figure}"], 3)
-            for split in ("train", "validation")
-            for figure in ("accuracy", "loss")
-        }
-    }
-
-
-def _feature_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+def _feature_pictures(runs: Runs, options: Any) -> Drawn:
     from kerascw.report.features import feature_pictures
 
     trained = with_weights(runs["bag-features"])
@@ -375,7 +304,7 @@ def _feature_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
 
 def _feature_answers(runs: Runs) -> list[Answer]:
-    from kerascw.lab.pictures import splits_of
+    """Whether channels grow selective with depth, and which classes they respond to."""
     from kerascw.report.features import activity, selectivity_answers
 
     trained = with_weights(runs["bag-features"])
@@ -383,59 +312,42 @@ def _feature_answers(runs: Runs) -> list[Answer]:
         return []
     splits = splits_of(trained[0])
     measured = [activity(run, splits) for run in trained]
-    return [
-        _by_depth(measured),
-        _by_class(measured, splits.class_names),
-        *selectivity_answers(trained),
-    ]
-
-
-def _by_depth(measured: Sequence[Any]) -> Answer:
-    """Whether channels grow selective with depth, as going from edges to parts implies."""
     medians = np.array(
         [[np.median(own.selectivity(k)) for k in range(len(own.mean))] for own in measured]
     )
     layers = ", ".join(f"conv {k}: {m:.2f}" for k, m in enumerate(medians.mean(axis=0), start=1))
     grown = difference_text(paired_difference(medians[:, -1].tolist(), medians[:, 0].tolist()))
-    return Answer(
+    by_depth = Answer(
         "Do channels go from edges to parts of clothes, that is, grow selective with depth?",
         f"Median selectivity of a layer's channels (0: alike for all classes, 1: one class alone), "
         f"mean over {numbered(len(measured), 'seed')}: {layers}; last layer minus first {grown}.",
     )
+    by_class = Answer(
+        "Are trousers the strongest and bags the weakest, as the report sees?",
+        f"By mean activation on the test set, with the number of seeds of {len(measured)}: "
+        f"{'; '.join(_extremes(measured, splits.class_names))}.",
+    )
+    return [by_depth, by_class, *selectivity_answers(trained)]
 
 
-def _by_class(measured: Sequence[Any], names: Sequence[str]) -> Answer:
-    """Which class has the largest and which the smallest mean activation, by layer."""
+def _extremes(measured: Sequence[Any], names: Sequence[str]) -> list[str]:
+    """Say of each layer which class has the largest and which the smallest mean activation."""
 
     def counts(classes: list[int]) -> str:
         return ", ".join(f"{names[at]} ({count})" for at, count in Counter(classes).most_common())
 
-    layers = []
+    texts = []
     for k in range(len(measured[0].mean)):
-        means = [own.mean[k] for own in measured]
-        strongest = counts([int(mean.argmax()) for mean in means])
-        weakest = counts([int(mean.argmin()) for mean in means])
-        layers.append(f"conv {k + 1}: strongest {strongest}, weakest {weakest}")
-    return Answer(
-        "Are trousers the strongest and bags the weakest, as the report sees?",
-        f"By mean activation on the test set, with the number of seeds of "
-        f"{len(measured)}: {'; '.join(layers)}.",
-    )
+        strongest, weakest = (
+            counts([int(of(own.mean[k])) for own in measured]) for of in (np.argmax, np.argmin)
+        )
+        texts.append(f"conv {k + 1}: strongest {strongest}, weakest {weakest}")
+    return texts
 
 
 BAG_FEATURES = Study(
-    name="bag-features",
-    question="What do the convolutions of a trained convnet respond to?",
-    dataset="fashion_mnist (5 classes)",
+    **fields_of("convolutional_bag", "bag-features"),
     variants=features,
-    expected={"quick": "1 min", "full": "1 h"},
-    quick=Quick(epochs=8, fraction=0.4),
-    figures=(
-        *("last_epoch.train_accuracy", "validation.accuracy", "test.accuracy"),
-        *("last_epoch.train_loss", "validation.loss", "test.loss"),
-    ),
-    published=features_published,
-    deviations=_DEVIATIONS,
     pictures=_feature_pictures,
     shows=FeatureMaps(),
     answers=_feature_answers,

@@ -16,6 +16,7 @@ the epoch of lowest validation loss.
 from collections.abc import Sequence
 from typing import Any
 
+from kerascw.errors import counted
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import (
     SGD,
@@ -38,13 +39,13 @@ from kerascw.lab.curves import (
     curve_variants,
     curves_of,
     percent,
-    variant,
 )
-from kerascw.lab.effects import best_by, mean_of
+from kerascw.lab.derive import with_data, with_training
+from kerascw.lab.effects import answers_to, best_by, mean_of
 from kerascw.lab.learning_answers import comparison_answers
-from kerascw.lab.published import Published, report
-from kerascw.lab.repeats import numbered, values_of
-from kerascw.lab.study import Answer, Quick, Runs
+from kerascw.lab.published import report
+from kerascw.lab.repeats import values_of
+from kerascw.lab.study import Answer, Drawn, Runs, fields_of
 from kerascw.lab.table import difference_text
 from kerascw.studies.learning_curve import RANDOM, curve_study
 
@@ -58,18 +59,6 @@ _ACCURACIES = {
     "validation": "lowest_validation_loss.validation_accuracy",
     "test": "test.accuracy",
 }
-_FIGURES = (SHOWS.training, SHOWS.validation, *_ACCURACIES.values())
-
-_IN_BOTH_PARTS = (
-    "Keras' Adam adds epsilon before its bias correction, PyTorch's after it",
-    "losses and accuracies are means over images; the report's are means over batches",
-    "the report's training accuracy is measured on each batch just after the step on it, ours just "
-    "before",
-    "a fraction f of n images is round(f n) of them; the report takes multiples of round(n / 20), "
-    "up to 5 images more",
-    "the report assigns weight.data, which shares its storage: the carried-over kernels go on "
-    "learning from fraction to fraction; here every run has its own copy",
-)
 
 
 def data(classes: tuple[int, ...], fraction: float = 1.0, **fields: Any) -> DataSpec:
@@ -86,7 +75,7 @@ def _adam(rate: float) -> Adam:
     return Adam(learning_rate=rate, epsilon=1e-8)
 
 
-# --- answers and published figures of both parts --------------------------------------------
+# --- answers of both parts --------------------------------------------
 
 
 def _answers(runs: Runs, reading: str) -> list[Answer]:
@@ -96,54 +85,28 @@ def _answers(runs: Runs, reading: str) -> list[Answer]:
         return []
     found = []
     for name, curve in curves.items():
-        at = best_by({percent(fraction): own for fraction, own in curve.items()}, SHOWS.validation)
-        if at is not None:
-            best = next(own for fraction, own in curve.items() if percent(fraction) == at)
+        by_percent = {percent(fraction): own for fraction, own in curve.items()}
+        if at := best_by(by_percent, SHOWS.validation):
             accuracies = ", ".join(
-                f"{split} {mean_of(best, figure):.4f}" for split, figure in _ACCURACIES.items()
+                f"{split} {mean_of(by_percent[at], figure):.4f}"
+                for split, figure in _ACCURACIES.items()
             )
             found.append(f"{name}: {accuracies} at {at} of the training images")
-    answers = [
-        Answer(
-            "What is the accuracy of each at its best fraction, by lowest validation loss?",
-            f"{'; '.join(found)}.",
-        )
+    best = Answer(
+        "What is the accuracy of each at its best fraction, by lowest validation loss?",
+        f"{'; '.join(found)}.",
+    )
+    by_training = comparisons(curves_of(curves, SHOWS.training))
+    compared, *_ = comparisons(curves_of(curves, SHOWS.validation))
+    ends = (*compared.differences[:1], *compared.differences[-1:])
+    gaps = [f"{difference_text(end.spread)} at {percent(end.fraction)}" for end in ends]
+    what = f"Lowest validation loss of {compared.curve.name} minus that of {compared.baseline.name}"
+    holds = f"{what}: {' and '.join(gaps)} of the training images." if gaps else ""
+    return [
+        best,
+        *(answer for each in by_training for answer in comparison_answers(each)[:1]),
+        *answers_to({f"Does the report's reading hold, that {reading}?": holds}),
     ]
-    for compared in comparisons(curves_of(curves, SHOWS.training)):
-        answers += comparison_answers(compared)[:1]
-    for compared in comparisons(curves_of(curves, SHOWS.validation))[:1]:
-        if not compared.differences:
-            continue
-        ends = [compared.differences[0], compared.differences[-1]]
-        gaps = [f"{difference_text(end.spread)} at {percent(end.fraction)}" for end in ends]
-        answers.append(
-            Answer(
-                f"Does the report's reading hold, that {reading}?",
-                f"Lowest validation loss of {compared.curve.name} minus that of "
-                f"{compared.baseline.name}: {' and '.join(gaps)} of the training images.",
-            )
-        )
-    return answers
-
-
-def _published(
-    part: str, initialisation: str, fraction: float, obstacles: Sequence[str] = ()
-) -> dict[str, dict[str, Published]]:
-    """Return the printed accuracies of an initialisation at its best fraction."""
-    facts = report("convolutional_bag")
-    printed = facts[f"part_{part}"][initialisation]
-    where, digits = f"{facts['title']}, part {part}", 3 if part == "4" else 4
-    figures = {}
-    for split, figure in _ACCURACIES.items():
-        output = printed.get("output", {}).get(f"{split}_accuracy")
-        also = [] if output is None else [f"the program's output beside it has {output:.4f}"]
-        figures[figure] = Published(
-            printed[f"{split}_accuracy"],
-            where,
-            digits=digits,
-            not_comparable="; ".join([*obstacles, *also]),
-        )
-    return {variant(initialisation, fraction): figures}
 
 
 # --- part 4 ---------------------------------------------------------------------------------
@@ -164,22 +127,20 @@ def autoencoder(epochs: int) -> Experiment:
 def _pretraining(
     fractions: Sequence[float], epochs: int, autoencoder_epochs: int
 ) -> dict[str, Experiment]:
-    model = ConvNet(
-        filters=(10, 20), kernels=(5,), pool_after=(1, 2), dense=(50,), initializer="torch"
-    )
-    training = TrainingSpec(
-        epochs=epochs, batch_size=128, optimizer=_adam(1e-3), keep="validation_loss"
-    )
-
-    def base_at(fraction: float) -> Experiment:
+    base = Experiment(
         # ten outputs: the report's labels of part 4 are not renumbered
-        own = data(FASHION_1, fraction, relabel=False)
-        return Experiment(data=own, model=model, training=training)
-
+        data=data(FASHION_1, relabel=False),
+        model=ConvNet(
+            filters=(10, 20), kernels=(5,), pool_after=(1, 2), dense=(50,), initializer="torch"
+        ),
+        training=TrainingSpec(
+            epochs=epochs, batch_size=128, optimizer=_adam(1e-3), keep="validation_loss"
+        ),
+    )
     source = autoencoder(autoencoder_epochs)
     start = WarmStart(source=source, layers=("conv_1", "conv_2"), takes="kernels")
     starts = {RANDOM: None, "autoencoder": start}
-    return {_AUTOENCODER: source} | curve_variants(base_at, starts, fractions)
+    return {_AUTOENCODER: source} | curve_variants(base, starts, fractions)
 
 
 def pretraining() -> dict[str, Experiment]:
@@ -187,13 +148,7 @@ def pretraining() -> dict[str, Experiment]:
     return _pretraining(FRACTIONS, epochs=20, autoencoder_epochs=20)
 
 
-def pretraining_published() -> dict[str, dict[str, Published]]:
-    """Part 4's accuracies; those from the autoencoder's weights cannot be compared."""
-    shared = "its pretrained kernels go on learning from fraction to fraction"
-    return _published("4", RANDOM, 1.0) | _published("4", "autoencoder", 0.9, [shared])
-
-
-def _reconstructions(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+def _reconstructions(runs: Runs, options: Any) -> Drawn:
     """Draw what the first seed's autoencoder makes of test images."""
     from kerascw.lab.pictures import splits_of
     from kerascw.report.run import reconstruction_pictures
@@ -205,23 +160,10 @@ def _reconstructions(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
 
 PRETRAINING = curve_study(
-    name="bag-pretraining",
-    question="How much data until weights from an autoencoder are no better than random ones?",
-    dataset="fashion_mnist (5 classes)",
+    **fields_of("convolutional_bag", "bag-pretraining"),
     variants=pretraining,
     quick_variants=lambda: _pretraining(QUICK_FRACTIONS, epochs=5, autoencoder_epochs=2),
-    expected={"quick": "2 min", "full": "45 min"},
-    quick=Quick(epochs=5, fraction=0.4, seeds=2),
-    figures=_FIGURES,
     curves=SHOWS,
-    published=pretraining_published,
-    deviations=(
-        *_IN_BOTH_PARTS,
-        "the autoencoder's losses on the training and the validation set are apart; the report's "
-        "printed training loss adds the validation loss to it",
-        "every seed has an autoencoder of its own",
-        "the published accuracies are those of each initialisation's best fraction, 100 % and 90 %",
-    ),
     answers=lambda runs: _answers(
         runs,
         "random weights are better on very little data, the autoencoder's soon after, and both "
@@ -279,11 +221,6 @@ def transfer_grid(epochs: int = GRID_EPOCHS, fraction: float = 1.0) -> dict[str,
     }
 
 
-def transfer_grid_quick() -> dict[str, Experiment]:
-    """The same on a tenth of the data, for fewer epochs."""
-    return transfer_grid(epochs=3, fraction=0.1)
-
-
 def best_of_grid(runs: Runs) -> str | None:
     """Return the cell with the lowest validation loss of the last epoch; None if all diverged."""
     cells = [name for name in runs if name.startswith(_GRID)]
@@ -296,21 +233,16 @@ def transfer_sweep(runs: Runs) -> dict[str, Experiment]:
     if best is None:
         return {}
     source = runs[best][0].experiment
-    training = source.training.model_copy(
-        update={"epochs": min(SWEEP_EPOCHS, source.training.epochs)}
-    )
 
-    def base_at(fraction: float) -> Experiment:
-        own = source.data.model_copy(update={"classes": FASHION_1, "fraction": fraction})
-        return source.model_copy(update={"data": own, "training": training})
-
+    base = with_training(source, epochs=min(SWEEP_EPOCHS, source.training.epochs))
+    base = with_data(base, classes=FASHION_1)
     starts = {
         RANDOM: None,
         "transferred": WarmStart(source=source, layers=_TRANSFERRED, takes="kernels"),
         "frozen": WarmStart(source=source, layers=_TRANSFERRED, frozen=True),
     }
     fractions = FRACTIONS if source.data.fraction == 1 else QUICK_FRACTIONS
-    return curve_variants(base_at, starts, fractions)
+    return curve_variants(base, starts, fractions)
 
 
 def transfer_answers(runs: Runs) -> list[Answer]:
@@ -323,7 +255,7 @@ def transfer_answers(runs: Runs) -> list[Answer]:
     cell = Answer(
         "Which cell of the grid has the lowest validation loss, and what is its test accuracy?",
         f"{best.removeprefix(_GRID)}: {tested.mean:.4f} on Fashion-MNIST-2, mean over "
-        f"{numbered(tested.n, 'seed')} (published: {facts['best']['optimizer']} "
+        f"{counted(tested.n, 'seed')} (published: {facts['best']['optimizer']} "
         f"{facts['best']['learning_rate']:g} dropout {facts['best']['dropout']:g}, "
         f"{facts['fashion_2_test_accuracy']}).",
     )
@@ -331,42 +263,11 @@ def transfer_answers(runs: Runs) -> list[Answer]:
     return [cell, *_answers(runs, reading)]
 
 
-def transfer_published() -> dict[str, dict[str, Published]]:
-    """Part 5's accuracies, none of which can be compared."""
-    obstacles = [
-        "one model of the report goes on training from fraction to fraction",
-        "it is scored with dropout on",
-    ]
-    return _published("5", RANDOM, 1.0, obstacles) | _published("5", "transferred", 1.0, obstacles)
-
-
 TRANSFER = curve_study(
-    name="bag-transfer",
-    question="How much data until weights from five other garments are no better than random ones?",
-    dataset="fashion_mnist (5 classes)",
+    **fields_of("convolutional_bag", "bag-transfer"),
     variants=transfer_grid,
-    quick_variants=transfer_grid_quick,
-    expected={"quick": "3 min", "full": "5 h"},
-    quick=Quick(epochs=3, fraction=0.4, seeds=2),
-    figures=_FIGURES,
+    quick_variants=lambda: transfer_grid(epochs=3, fraction=0.1),
     curves=SHOWS,
-    published=transfer_published,
-    deviations=(
-        *_IN_BOTH_PARTS,
-        "the report's single runs called MNIST-1 train and test on Fashion-MNIST-2, because a "
-        "global loader is used again; ours train and test on Fashion-MNIST-1",
-        "in the report's sweep from 5 % to 100 % one model goes on training from fraction to "
-        "fraction; here every fraction starts anew",
-        "the report never calls eval(): its validation, the choice of the grid's cell and its test "
-        "ran with dropout on; ours are scored without dropout",
-        "the report trains the best cell once more, and that training goes on in the single "
-        "transfer run; ours starts from the grid's own run, every seed from its own",
-        "the report's text also names a learning rate of 0.0001, its program has 0.001 and 0.01; "
-        "the program is followed",
-        "at which fraction the transferred weights were best is not printed; their figures stand "
-        "at 100 %, where random weights were best",
-        "beyond the report: the transferred layers frozen, kernels and biases alike",
-    ),
     then=transfer_sweep,
     answers=transfer_answers,
 )

@@ -8,7 +8,6 @@ The report was made with Keras, and its defaults are those here: RMSprop 1e-3, G
 weights. Batches are of 64 and pixels in [0, 1].
 """
 
-from collections.abc import Sequence
 from statistics import fmean
 
 from kerascw.errors import CallError
@@ -24,21 +23,24 @@ from kerascw.experiment.spec import (
     TrainingSpec,
 )
 from kerascw.lab.derive import retrained_on_everything
-from kerascw.lab.effects import effect_text
-from kerascw.lab.published import Published, report
+from kerascw.lab.effects import answers_to, effect_text, listed
+from kerascw.lab.published import report
 from kerascw.lab.repeats import repeats_of
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.study import Answer, Runs, Study, fields_of
 from kerascw.lab.table import difference_text
 from kerascw.models import check_model
-from kerascw.runs.store import Run
-
-_TITLE = "Convnets on MNIST and Fashion-MNIST"
 
 
 def _training(epochs: int, batch_size: int = 64) -> TrainingSpec:
     return TrainingSpec(
         epochs=epochs, batch_size=batch_size, optimizer=RMSprop(learning_rate=1e-3), keep="last"
     )
+
+
+def _times(runs: Runs, variant: str, baseline: str) -> float:
+    """Return how many times the baseline's parameters a variant has."""
+    ours, theirs = (runs[name][0].metrics["parameters"] for name in (variant, baseline))
+    return float(ours / theirs)
 
 
 # --- MNIST ----------------------------------------------------------------------------------
@@ -52,7 +54,7 @@ def mnist_variants() -> dict[str, Experiment]:
             model=ConvNet(filters=filters, kernels=kernels, pool_after=pools, dense=dense),
             training=_training(epochs=5),
         )
-        for number, filters, kernels, pools, dense, *_ in report("convnet_lab")["mnist"]["rows"]
+        for number, filters, kernels, pools, dense, _ in report("convnet_lab")["mnist"]["rows"]
     }
 
 
@@ -65,18 +67,6 @@ def mnist_refused() -> dict[str, str]:
     except CallError as error:
         return {f"test {facts['test']}": str(error)}
     raise AssertionError("test 3 of the convnet lab has no head and cannot be fitted")
-
-
-def mnist_variants_published() -> dict[str, dict[str, Published]]:
-    """What the columns called validation loss and accuracy really are."""
-    where = f"{_TITLE}, MNIST tables"
-    return {
-        f"test {row[0]}": {
-            "epoch_1.train_loss": Published(row[6], where),
-            "epoch_5.train_accuracy": Published(row[7], where),
-        }
-        for row in report("convnet_lab")["mnist"]["rows"]
-    }
 
 
 _ASKED = {
@@ -92,36 +82,17 @@ def mnist_answers(runs: Runs) -> list[Answer]:
     return [
         Answer(
             question,
-            f"Test accuracy, {name} minus test 1: {text}, with "
-            f"{_parameters(runs[name]) / _parameters(runs['test 1']):.2f} times the parameters.",
+            f"Test accuracy, {name} minus test 1: {text}, with {_times(runs, name, 'test 1'):.2f} "
+            "times the parameters.",
         )
         for name, question in _ASKED.items()
         if (text := effect_text(runs, name, "test 1", "test.accuracy"))
     ]
 
 
-def _parameters(runs: Sequence[Run]) -> int:
-    parameters: int = runs[0].metrics["parameters"]
-    return parameters
-
-
 MNIST_VARIANTS = Study(
-    name="mnist-variants",
-    question="Do more layers, larger kernels or less pooling help on MNIST?",
-    dataset="mnist",
+    **fields_of("convnet_lab", "mnist-variants"),
     variants=mnist_variants,
-    expected={"quick": "3 min", "full": "45 min"},
-    quick=Quick(epochs=2, fraction=0.1),
-    figures=(
-        *("epoch_1.train_loss", "epoch_5.train_accuracy"),
-        *("validation.accuracy", "test.accuracy", "test.loss"),
-    ),
-    baseline="test 1",
-    published=mnist_variants_published,
-    deviations=(
-        "5,000 training images are held out here, so that 55,000 train; the report held out none, "
-        "and what it calls validation loss and accuracy are training figures of epochs 1 and 5",
-    ),
     refused=mnist_refused,
     answers=mnist_answers,
 )
@@ -140,47 +111,16 @@ def mnist_convnet() -> dict[str, Experiment]:
     }
 
 
-def mnist_convnet_published() -> dict[str, dict[str, Published]]:
-    """The two test accuracies, and the convnet's test loss."""
-    facts = report("convnet_lab")
-    test_1, dense = f"{_TITLE}, test 1", f"{_TITLE}, dense-only network"
-    return {
-        _CONVNET: {
-            "test.accuracy": Published(facts["mnist"]["test_accuracy"][0], test_1),
-            "test.loss": Published(facts["mnist"]["test_loss"][0], test_1),
-        },
-        _DENSE: {"test.accuracy": Published(facts["dense_only"]["test_accuracy"], dense, digits=3)},
-    }
-
-
 def convnet_answers(runs: Runs) -> list[Answer]:
     """By how much the convnet is better than the dense network."""
     text = effect_text(runs, _CONVNET, _DENSE, "test.accuracy")
-    if not text:
-        return []
-    return [
-        Answer(
-            "How much better than the dense network is the convnet on test images?",
-            f"Accuracy {text} (published, one run each: 0.991 against 0.978).",
-        )
-    ]
+    said = f"Accuracy {text} (published, one run each: 0.991 against 0.978)." if text else ""
+    question = "How much better than the dense network is the convnet on test images?"
+    return answers_to({question: said})
 
 
 MNIST_CONVNET = Study(
-    name="mnist-convnet",
-    question="How much better than a dense network is a small convnet on MNIST?",
-    dataset="mnist",
-    variants=mnist_convnet,
-    expected={"quick": "1 min", "full": "10 min"},
-    quick=Quick(epochs=2, fraction=0.2),
-    figures=("test.accuracy", "test.loss"),
-    baseline=_DENSE,
-    published=mnist_convnet_published,
-    deviations=(
-        "the report prints neither width nor epochs of its dense network: 512 units and 5 epochs "
-        "here, as in the textbook that it follows; its 469 updates an epoch are batches of 128",
-    ),
-    answers=convnet_answers,
+    **fields_of("convnet_lab", "mnist-convnet"), variants=mnist_convnet, answers=convnet_answers
 )
 
 
@@ -203,6 +143,7 @@ def fashion_variants() -> dict[str, Experiment]:
 
     The first 5,000 images are held out.
     """
+    facts = report("convnet_lab")["fashion"]
     tests = {
         f"test {number}": Experiment(
             data=DataSpec(name="fashion_mnist", holdout=Holdout(how="first", count=5000)),
@@ -211,26 +152,10 @@ def fashion_variants() -> dict[str, Experiment]:
             ),
             training=_training(epochs=20),
         )
-        for number, filters, dropout, pools, dense, *_ in report("convnet_lab")["fashion"]["rows"]
+        for number, filters, dropout, pools, dense, _ in facts["rows"]
     }
-    epochs = report("convnet_lab")["fashion"]["final"]["epochs"]
-    return tests | {_PRINTED: tests["test 7"].model_copy(update={"training": _training(epochs)})}
-
-
-def fashion_variants_published() -> dict[str, dict[str, Published]]:
-    """The table, and the final model's test figures."""
-    facts, where = report("convnet_lab")["fashion"], f"{_TITLE}, Fashion-MNIST table"
-    published = {}
-    for number, *_, loss, accuracy, test in facts["rows"]:
-        published[f"test {number}"] = {
-            "validation.loss": Published(loss, where),
-            "validation.accuracy": Published(accuracy, where, digits=3),
-        } | ({"test.accuracy": Published(test, where)} if test else {})
-    published[_PRINTED] = {
-        f"test.{figure}": Published(facts["final"][f"test_{figure}"], f"{_TITLE}, final model")
-        for figure in ("accuracy", "loss")
-    }
-    return published
+    final = tests["test 7"].model_copy(update={"training": _training(facts["final_epochs"])})
+    return tests | {_PRINTED: final}
 
 
 def _histories(runs: Runs, name: str) -> list[list[dict[str, float]]]:
@@ -256,11 +181,8 @@ def best_epoch(runs: Runs, name: str) -> int | None:
 
 def lowest_validation_loss(runs: Runs) -> str | None:
     """Return the test whose best epoch has the lowest validation loss, None if all diverged."""
-    lowest = {
-        name: min(losses)
-        for name in runs
-        if name.startswith("test") and (losses := _mean_validation_loss(runs, name))
-    }
+    tests = [name for name in runs if name.startswith("test")]
+    lowest = {n: min(losses) for n in tests if (losses := _mean_validation_loss(runs, n))}
     return min(lowest, key=lambda name: lowest[name]) if lowest else None
 
 
@@ -286,46 +208,9 @@ def fashion_answers(runs: Runs) -> list[Answer]:
     if not best:
         return []
     found = ", ".join(f"{name}: {epoch}" for name, epoch in best.items())
-    return [
-        Answer(
-            "After how many epochs is the validation loss lowest?",
-            f"{found} (mean over {repeats_of(runs[next(iter(best))]).unit}s; the report's final "
-            "model was trained for 15).",
-        ),
-        Answer(
-            "Which variant has the lowest validation loss at its best epoch?",
-            f"{lowest_validation_loss(runs)}.",
-        ),
-        _overfitted(runs, best),
-        *_dropout(runs),
-        *_no_pooling(runs),
-    ]
-
-
-def _overfitted(runs: Runs, best: dict[str, int]) -> Answer:
-    """From which epoch on the validation loss rises while the training loss falls."""
-    texts = []
-    for name, epoch in best.items():
-        histories = _histories(runs, name)
-        last = min(map(len, histories))
-        if epoch == last:
-            texts.append(f"{name}: not within {last} epochs")
-            continue
-        validation, train = (
-            difference_text(
-                over_seeds([rows[-1][figure] - rows[epoch - 1][figure] for rows in histories])
-            )
-            for figure in ("validation_loss", "train_loss")
-        )
-        texts.append(
-            f"{name}: from epoch {epoch + 1} on (between epochs {epoch} and {last}, the validation "
-            f"loss changes by {validation} and the training loss by {train})"
-        )
-    return Answer("Is it overfitted, and from which epoch on?", f"{'; '.join(texts)}.")
-
-
-def _dropout(runs: Runs) -> list[Answer]:
-    texts = [
+    unit = repeats_of(runs[next(iter(best))]).unit
+    overfitted = [_overfitted(runs, name, epoch) for name, epoch in best.items()]
+    dropout = [
         f"{name} ({where}) minus {base}: validation loss of the last epoch {loss}, test accuracy "
         f"{accuracy}"
         for name, base, where in (
@@ -336,44 +221,55 @@ def _dropout(runs: Runs) -> list[Answer]:
         if (loss := effect_text(runs, name, base, "validation.loss"))
         and (accuracy := effect_text(runs, name, base, "test.accuracy"))
     ]
-    return [Answer("Does dropout help?", f"{'; '.join(texts)}.")] if texts else []
-
-
-def _no_pooling(runs: Runs) -> list[Answer]:
-    accuracy = effect_text(runs, "test 8", "test 7", "test.accuracy")
-    loss = effect_text(runs, "test 8", "test 7", "validation.loss")
-    if not accuracy:
-        return []
-    without, with_pools = (
-        fmean(run.environment["training_seconds"] for run in runs[name])
-        for name in ("test 8", "test 7")
+    lowest = f"{lowest_validation_loss(runs)}."
+    epochs = f"{found} (mean over {unit}s; the report's final model was trained for 15)."
+    return answers_to(
+        {
+            "After how many epochs is the validation loss lowest?": epochs,
+            "Which variant has the lowest validation loss at its best epoch?": lowest,
+            "Is it overfitted, and from which epoch on?": listed(overfitted),
+            "Does dropout help?": listed(dropout),
+            "What does no pooling cost?": _no_pooling(runs),
+        }
     )
-    return [
-        Answer(
-            "What does no pooling cost?",
-            f"Test 8 minus test 7: test accuracy {accuracy}, validation loss {loss}, with "
-            f"{_parameters(runs['test 8']) / _parameters(runs['test 7']):.0f} times the parameters "
-            f"and {without / with_pools:.1f} times the training time.",
-        )
-    ]
+
+
+def _overfitted(runs: Runs, name: str, epoch: int) -> str:
+    """From which epoch on the validation loss rises while the training loss falls."""
+    histories = _histories(runs, name)
+    last = min(map(len, histories))
+    if epoch == last:
+        return f"{name}: not within {last} epochs"
+    validation, train = (
+        difference_text(over_seeds([rows[-1][loss] - rows[epoch - 1][loss] for rows in histories]))
+        for loss in ("validation_loss", "train_loss")
+    )
+    return (
+        f"{name}: from epoch {epoch + 1} on (between epochs {epoch} and {last}, the validation "
+        f"loss changes by {validation} and the training loss by {train})"
+    )
+
+
+def _no_pooling(runs: Runs) -> str:
+    without, pools = "test 8", "test 7"
+    accuracy = effect_text(runs, without, pools, "test.accuracy")
+    if not accuracy:
+        return ""
+    seconds, theirs = (
+        fmean(run.environment["training_seconds"] for run in runs[name])
+        for name in (without, pools)
+    )
+    return (
+        f"Test 8 minus test 7: test accuracy {accuracy}, validation loss "
+        f"{effect_text(runs, without, pools, 'validation.loss')}, with "
+        f"{_times(runs, without, pools):.0f} times the parameters and {seconds / theirs:.1f} times "
+        "the training time."
+    )
 
 
 FASHION_VARIANTS = Study(
-    name="fashion-variants",
-    question="Do dropout or no pooling help on Fashion-MNIST, and after how many epochs to stop?",
-    dataset="fashion_mnist",
+    **fields_of("convnet_lab", "fashion-variants"),
     variants=fashion_variants,
-    expected={"quick": "4 min", "full": "4 h"},
-    quick=Quick(epochs=4, fraction=0.1),
-    figures=("validation.loss", "validation.accuracy", "test.accuracy", "test.loss"),
-    baseline="test 7",
-    published=fashion_variants_published,
-    deviations=(
-        "test 9 is built with the 3x3 kernel that its parameter count has, not the table's 5x5",
-        "the place of test 9.1's dropout is not printed; after flattening here",
-        "'final as printed' repeats the report's 15 epochs on 55,000 images; the other final "
-        "models are trained on all 60,000, as its task asks, for the epochs found on validation",
-    ),
     then=fashion_final,
     answers=fashion_answers,
 )

@@ -11,7 +11,6 @@ than 20 (SVHN: 2) epochs have passed without a lower validation loss, and keeps 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -25,32 +24,39 @@ from kerascw.experiment.spec import (
     DenseNet,
     Experiment,
     Holdout,
-    ModelSpec,
     TrainingSpec,
 )
-from kerascw.lab.effects import column, effect_text, epochs_to_best, mean_of, with_weights
+from kerascw.lab.effects import (
+    answers_to,
+    column,
+    effect_text,
+    epochs_to_best,
+    listed,
+    mean_of,
+    with_weights,
+)
 from kerascw.lab.pictures import FeatureMaps
-from kerascw.lab.published import Published, report
+from kerascw.lab.published import report
 from kerascw.lab.repeats import counted, repeats_of, values_of
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.study import Answer, Drawn, Runs, Study, fields_of
 from kerascw.lab.table import spread_text
 from kerascw.runs.store import Run
+
+_BOTH = ("loss", "error")
 
 # --- digits ---------------------------------------------------------------------------------
 
 
 def digits() -> dict[str, Experiment]:
     """The dense network and the convnet: 1,000 images train, 350 validate, 447 test, in order."""
-    models: dict[str, ModelSpec] = {
-        "mlp": DenseNet(dense=(128, 64, 64, 32), initializer="torch"),
-        "convnet": _convnet((16, 64), dense=(128,)),
-    }
     data = DataSpec(name="digits", holdout=Holdout(how="last", count=350), scaling="raw")
     # the report stops when its count is above 20
     training = _training(epochs=1000, batch_size=64, patience=21)
+    dense = DenseNet(dense=(128, 64, 64, 32), initializer="torch")
+    convnet = _convnet((16, 64), dense=(128,))
     return {
-        name: Experiment(data=data, model=model, training=training)
-        for name, model in models.items()
+        "mlp": Experiment(data=data, model=dense, training=training),
+        "convnet": Experiment(data=data, model=convnet, training=training),
     }
 
 
@@ -79,39 +85,30 @@ def _training(epochs: int, batch_size: int, patience: int) -> TrainingSpec:
     )
 
 
-def digits_published() -> dict[str, dict[str, Published]]:
-    """Test loss and error, and validation errors of epochs that are printed."""
-    facts = report("digits_svhn")
-    where = f"{facts['title']}, digits"
-    return {
-        name: {
-            "test.loss": Published(printed["test_loss"], where),
-            "test.error": Published(printed["test_error"], where),
-        }
-        | {
-            f"epoch_{epoch}.validation_error": Published(error, where)
-            for epoch, error in printed["validation_errors"].items()
-            if f"epoch_{epoch}.validation_error" in _EPOCHS
-        }
-        for name, printed in facts["digits"].items()
-    }
-
-
-_EPOCHS = tuple(f"epoch_{epoch}.validation_error" for epoch in (10, 60, 170))
-"""Of the epochs that are printed, every tenth: the dense network ended between 60 and 69, the
-convnet between 170 and 179."""
-
-
 def digits_answers(runs: Runs) -> list[Answer]:
     """The report's four questions, answered by the runs."""
-    return [*_objective(runs), *_converge(runs), *_gained(runs)]
+    gained = effect_text(runs, "convnet", "mlp", "test.error")
+    if gained:
+        convnet, mlp = (mean_of(runs[name], "test.error") for name in ("convnet", "mlp"))
+        gained = (
+            f"Its mean test error is {convnet:.4f}, the dense network's {mlp:.4f}; the "
+            f"difference, paired by {repeats_of(runs['mlp']).unit}, is {gained}."
+        )
+    return [
+        *_objective(with_weights([run for own in runs.values() for run in own])),
+        *answers_to(
+            {
+                "Question 3: how do the two networks converge on the validation set?": listed(
+                    _converged(runs), " (means over the seeds)."
+                ),
+                "Question 4: how much less does the convnet err than the dense network?": gained,
+            }
+        ),
+    ]
 
 
-def _objective(runs: Runs) -> list[Answer]:
+def _objective(trained: Sequence[Run]) -> list[Answer]:
     """Questions 1 and 2, of the loss and of taking logarithms, from kept probabilities."""
-    trained = with_weights([run for own in runs.values() for run in own])
-    if not trained:
-        return []
     furthest, same, images = 0.0, 0, 0
     for run in trained:
         with np.load(run.folder / "predictions.npz") as file:
@@ -121,6 +118,8 @@ def _objective(runs: Runs) -> list[Answer]:
         furthest = max(furthest, abs(loss - run.metrics["test"]["loss"]))
         same += int((logs.argmax(axis=1) == probabilities.argmax(axis=1)).sum())
         images += len(labels)
+    if not trained:
+        return []
     return [
         Answer(
             "Question 1: what is minimised?",
@@ -135,41 +134,26 @@ def _objective(runs: Runs) -> list[Answer]:
     ]
 
 
-def _converge(runs: Runs) -> list[Answer]:
+def _converged(runs: Runs) -> list[str]:
     """Question 3: how fast, and to what, loss and error converge."""
     texts = []
-    for figure, what in (("validation_loss", "loss"), ("validation_error", "error")):
+    for what in _BOTH:
         for name in ("mlp", "convnet"):
-            known = [run for run in runs[name] if epochs_to_best(run, figure) is not None]
+            known = {
+                run: epochs
+                for run in runs[name]
+                if (epochs := epochs_to_best(run, f"validation_{what}")) is not None
+            }
             if known:
-                epochs = fmean(epochs_to_best(run, figure) or 0 for run in known)
-                lowest = over_seeds([min(column(run, figure)) for run in known])
+                lowest = over_seeds([min(column(run, f"validation_{what}")) for run in known])
                 texts.append(
-                    f"{what} of the {name}: within 5 % of its lowest after {epochs:.0f} epochs, "
-                    f"lowest {spread_text(lowest)}"
+                    f"{what} of the {name}: within 5 % of its lowest after "
+                    f"{fmean(known.values()):.0f} epochs, lowest {spread_text(lowest)}"
                 )
-    if not texts:
-        return []
-    question = "Question 3: how do the two networks converge on the validation set?"
-    return [Answer(question, f"{'; '.join(texts)} (means over the seeds).")]
+    return texts
 
 
-def _gained(runs: Runs) -> list[Answer]:
-    """Question 4: by how much the convnet's test error is below the dense network's."""
-    gained = effect_text(runs, "convnet", "mlp", "test.error")
-    if not gained:
-        return []
-    convnet, mlp = (mean_of(runs[name], "test.error") for name in ("convnet", "mlp"))
-    return [
-        Answer(
-            "Question 4: how much less does the convnet err than the dense network?",
-            f"Its mean test error is {convnet:.4f}, the dense network's {mlp:.4f}; the "
-            f"difference, paired by {repeats_of(runs['mlp']).unit}, is {gained}.",
-        )
-    ]
-
-
-def _error_curves(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+def _error_curves(runs: Runs, options: Any) -> Drawn:
     from kerascw.report.curves import curves_with_test
 
     return {
@@ -183,28 +167,10 @@ def _error_curves(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
 
 DIGITS = Study(
-    name="digits",
-    question="Is a convnet better than a dense network on 1,000 images of 8 x 8 pixels?",
-    dataset="digits",
+    **fields_of("digits_svhn", "digits"),
     variants=digits,
-    expected={"quick": "1 min", "full": "3 min"},
-    quick=Quick(epochs=30),
-    default_budget="full",
-    full_seeds=10,
-    figures=(
-        *("test.error", "test.loss", "validation.error", "validation.loss"),
-        *_EPOCHS,
-    ),
-    baseline="mlp",
-    published=digits_published,
-    deviations=(
-        "validation figures are printed of every tenth epoch and not of the kept one: ours of the "
-        "same epochs stand beside them, where training lasted so long",
-        "Keras' Adamax adds epsilon to the norm, PyTorch's to the gradient that enters it",
-    ),
     answers=digits_answers,
     pictures=_error_curves,
-    exports="digits",
 )
 
 
@@ -231,120 +197,49 @@ def _svhn(name: str, held_out: int) -> Experiment:
     )
 
 
-def svhn_published() -> dict[str, dict[str, Published]]:
-    """The figures with the extra images.
-
-    The validation figures are those of epoch 6, the best of those printed, every second; training
-    went on to epoch 10, so the kept epoch is 7, which is not printed.
-    """
-    facts = report("digits_svhn")
-    printed, where = facts["svhn"], f"{facts['title']}, SVHN"
-    return {
-        "svhn": {
-            "test.loss": Published(printed["test_loss"], where),
-            "test.error": Published(printed["test_error"], where),
-            "epoch_6.validation_loss": Published(printed["epoch_6_validation_loss"], where),
-            "epoch_6.validation_error": Published(printed["epoch_6_validation_error"], where),
-        }
-    }
-
-
-def _without_extra() -> dict[str, dict[str, Published]]:
-    obstacle = "the report trains on the 531,131 extra images too (svhn-extra)"
-    return {
-        variant: {name: replace(p, not_comparable=obstacle) for name, p in printed.items()}
-        for variant, printed in svhn_published().items()
-    }
-
-
 def svhn_answers(runs: Runs) -> list[Answer]:
     """Whether the test error is below what was required, and how loss and error converge."""
-    required = report("digits_svhn")["svhn"]["required_test_error"]
+    required = report("digits_svhn")["required_test_error"]
     errors = values_of(runs["svhn"], "test.error")
     if not errors:
         return []
-    below = sum(error < required for error in errors)
-    return [
-        Answer(
-            f"Is the test error below the required {required}?",
-            f"In {below} of {counted(len(errors), runs['svhn'])}; "
-            f"mean {over_seeds(errors).mean:.4f}.",
-        ),
-        *_loss_and_error(runs["svhn"]),
-    ]
+    below, of = sum(error < required for error in errors), counted(len(errors), runs["svhn"])
+    moves = [text for run in runs["svhn"] if (text := _loss_and_error(run))]
+    return answers_to(
+        {
+            f"Is the test error below the required {required}?": (
+                f"In {below} of {of}; mean {over_seeds(errors).mean:.4f}."
+            ),
+            "Does the validation loss go on falling while the error stands still?": listed(moves),
+        }
+    )
 
 
-def _loss_and_error(runs: Sequence[Run]) -> list[Answer]:
-    """Whether the loss goes on falling while the error stands still, as the report sees."""
-    texts = []
-    for run in runs:
-        of_loss, of_error = (epochs_to_best(run, f"validation_{name}") for name in _BOTH)
-        if of_loss is None or of_error is None:
-            continue
-        loss, error = (column(run, f"validation_{name}") for name in _BOTH)
-        lowest = loss.index(min(loss))
-        since = min(of_error - 1, lowest)
-        fallen, error_fallen = (each[lowest] - each[since] for each in (loss, error))
-        texts.append(
-            f"seed {run.experiment.seed}: the error is within 5 % of its lowest from epoch "
-            f"{of_error} on and the loss from epoch {of_loss} on; from epoch "
-            f"{since + 1} to {lowest + 1}, where the loss is lowest, the loss changes by "
-            f"{fallen:+.4f} and the error by {error_fallen:+.4f}"
-        )
-    if not texts:
-        return []
-    question = "Does the validation loss go on falling while the error stands still?"
-    return [Answer(question, f"{'; '.join(texts)}.")]
+def _loss_and_error(run: Run) -> str:
+    """Say how the error moves while the loss goes on to its lowest, as the report sees it."""
+    of_loss, of_error = (epochs_to_best(run, f"validation_{name}") for name in _BOTH)
+    if of_loss is None or of_error is None:
+        return ""
+    loss, error = (column(run, f"validation_{name}") for name in _BOTH)
+    lowest = loss.index(min(loss))
+    since = min(of_error - 1, lowest)
+    fallen, error_fallen = (each[lowest] - each[since] for each in (loss, error))
+    return (
+        f"seed {run.experiment.seed}: the error is within 5 % of its lowest from epoch "
+        f"{of_error} on and the loss from epoch {of_loss} on; from epoch "
+        f"{since + 1} to {lowest + 1}, where the loss is lowest, the loss changes by "
+        f"{fallen:+.4f} and the error by {error_fallen:+.4f}"
+    )
 
 
-_BOTH = ("loss", "error")
-
-
-def _channels(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+def _channels(runs: Runs, options: Any) -> Drawn:
     from kerascw.report.features import channel_pictures
 
     return channel_pictures(runs["svhn"], options)
 
 
-_SVHN_DEVIATIONS = (
-    "validation figures are printed of every second epoch and not of the kept one: ours of epoch "
-    "6, the best printed, stand beside them",
-    "Keras' Adamax adds epsilon to the norm, PyTorch's to the gradient that enters it",
-)
-
-SVHN = Study(
-    name="svhn",
-    question="Does a small convnet read house numbers with an error below 0.1?",
-    dataset="svhn",
-    variants=svhn,
-    expected={"quick": "2 min", "full": "20 min"},
-    quick=Quick(epochs=3, fraction=0.1, seeds=1),
-    full_seeds=1,
-    figures=(
-        *("test.error", "test.loss", "validation.error", "validation.loss"),
-        *("epoch_6.validation_error", "epoch_6.validation_loss"),
-    ),
-    published=_without_extra,
-    deviations=(
-        "trained without the extra images, of which a tenth is held out (svhn-extra has them)",
-        *_SVHN_DEVIATIONS,
-    ),
-    answers=svhn_answers,
-    pictures=_channels,
-    shows=FeatureMaps(),
-    exports="svhn",
-)
-
-SVHN_EXTRA = replace(
-    SVHN,
-    name="svhn-extra",
-    exports="svhn-extra",
-    question="Does a small convnet read house numbers with an error below 0.1, with extra ones?",
-    dataset="svhn_extra",
-    variants=svhn_extra,
-    expected={"quick": "10 min", "full": "2 h"},
-    published=svhn_published,
-    deviations=_SVHN_DEVIATIONS,
-)
+_SVHN: dict[str, Any] = {"answers": svhn_answers, "pictures": _channels, "shows": FeatureMaps()}
+SVHN = Study(**fields_of("digits_svhn", "svhn"), variants=svhn, **_SVHN)
+SVHN_EXTRA = Study(**fields_of("digits_svhn", "svhn-extra"), variants=svhn_extra, **_SVHN)
 
 STUDIES = (DIGITS, SVHN, SVHN_EXTRA)

@@ -23,10 +23,10 @@ from kerascw.experiment.spec import (
     TrainingSpec,
     WarmStart,
 )
-from kerascw.lab.effects import effect_text
-from kerascw.lab.published import Published, report
+from kerascw.lab.effects import answers_to, effect_text
+from kerascw.lab.published import report
 from kerascw.lab.repeats import values_of
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.study import Answer, Runs, Study, fields_of
 from kerascw.lab.table import spread_text
 
 HELD_OUT = 10_000
@@ -53,106 +53,53 @@ def mlp() -> dict[str, Experiment]:
     As printed: an image at a time, always in the order of the files; the gradient is that of the
     sum of ten binary cross-entropies; weights begin as 0.01 times standard normal, biases at 0.
     """
+    sigmoid = DenseNet(dense=(10,), output="sigmoid", initializer="normal_0.01")
+    softmax = DenseNet(dense=(10,), initializer="torch")
+    everything = DataSpec(name="cifar10", test_in_training=True)
     experiments = {}
     for name, facts in report("image_techniques")["mlp"].items():
-        training = TrainingSpec(
+        batches = TrainingSpec(
             epochs=facts["epochs"],
-            batch_size=1,
-            shuffle=False,
-            loss_over_outputs="sum",
+            batch_size=64,
             optimizer=SGD(learning_rate=facts["learning_rate"]),
             schedule=InverseTime(every=facts["every"], decay=facts["decay"], epoch="last"),
             keep="last",
         )
-        sigmoid = DenseNet(dense=(10,), output="sigmoid", initializer="normal_0.01")
-        experiments[f"{name}, {PRINTED}"] = Experiment(
-            data=DataSpec(name="cifar10", test_in_training=True), model=sigmoid, training=training
+        singly = batches.model_copy(
+            update={"batch_size": 1, "shuffle": False, "loss_over_outputs": "sum"}
         )
-        experiments[f"{name}, {APART}"] = Experiment(
-            data=data("stratified"), model=sigmoid, training=training
-        )
-        experiments[f"{name}, {SOFTMAX}"] = Experiment(
-            data=data("stratified"),
-            model=DenseNet(dense=(10,), initializer="torch"),
-            training=TrainingSpec(
-                epochs=facts["epochs"],
-                batch_size=64,
-                optimizer=training.optimizer,
-                schedule=training.schedule,
-                keep="last",
-            ),
-        )
+        for label, own, model, training in (
+            (PRINTED, everything, sigmoid, singly),
+            (APART, data("stratified"), sigmoid, singly),
+            (SOFTMAX, data("stratified"), softmax, batches),
+        ):
+            experiments[f"{name}, {label}"] = Experiment(data=own, model=model, training=training)
     return experiments
-
-
-def mlp_published() -> dict[str, dict[str, Published]]:
-    """Accuracy and loss of the last epoch, on all that was trained on."""
-    facts = report("image_techniques")
-    return {
-        f"{name}, {PRINTED}": {
-            f"last_epoch.train_{figure}": Published(
-                printed[figure], f"{facts['title']}, question 1"
-            )
-            for figure in ("accuracy", "loss")
-        }
-        for name, printed in facts["mlp"].items()
-    }
 
 
 def mlp_answers(runs: Runs) -> list[Answer]:
     """What tuning the schedule brings, and how far training accuracy tells of the test."""
-    answers = []
+    texts = {}
     for label, figure, title in (
         (PRINTED, "last_epoch.train_accuracy", "Training accuracy of the last epoch"),
         (APART, "test.accuracy", "Test accuracy"),
     ):
-        text = effect_text(runs, f"tuned, {label}", f"first, {label}", figure)
-        if text:
-            answers.append(
-                Answer(
-                    f"What does tuning the schedule bring ({label})?",
-                    f"{title}, tuned minus first: {text}. The report's training accuracy went from "
-                    "0.195 to 0.442.",
-                )
+        if text := effect_text(runs, f"tuned, {label}", f"first, {label}", figure):
+            texts[f"What does tuning the schedule bring ({label})?"] = (
+                f"{title}, tuned minus first: {text}. The report's training accuracy went from "
+                "0.195 to 0.442."
             )
-    train = values_of(runs.get(f"tuned, {APART}", ()), "train.accuracy")
-    test = values_of(runs.get(f"tuned, {APART}", ()), "test.accuracy")
+    apart = runs.get(f"tuned, {APART}", ())
+    train, test = (values_of(apart, f"{split}.accuracy") for split in ("train", "test"))
     if train and test:
-        answers.append(
-            Answer(
-                "How far is the printed training accuracy from the test accuracy?",
-                f"Tuned, with the test set apart: {spread_text(over_seeds(train))} on training "
-                f"images and {spread_text(over_seeds(test))} on test images.",
-            )
+        texts["How far is the printed training accuracy from the test accuracy?"] = (
+            f"Tuned, with the test set apart: {spread_text(over_seeds(train))} on training "
+            f"images and {spread_text(over_seeds(test))} on test images."
         )
-    return answers
+    return answers_to(texts)
 
 
-CIFAR_MLP = Study(
-    name="cifar-mlp",
-    question="How far does a dense network with ten hidden units get on CIFAR-10?",
-    dataset="cifar10",
-    variants=mlp,
-    expected={"quick": "1 min", "full": "15 min"},
-    quick=Quick(epochs=4, fraction=0.1),
-    full_seeds=1,
-    figures=(
-        *("last_epoch.train_accuracy", "last_epoch.train_loss"),
-        *("train.accuracy", "validation.accuracy", "test.accuracy"),
-        *("train.loss", "validation.loss", "test.loss"),
-    ),
-    baseline=f"tuned, {SOFTMAX}",
-    published=mlp_published,
-    deviations=(
-        "'as printed' trains on the test set too, as the report did, so that it has no test "
-        "figures; 'test set apart' is the same network, with 10,000 training images held out",
-        "the report's NumPy seed 0 gives other initial weights than our seed 0",
-        "Keras keeps probabilities 1e-7 from 0 and 1 in the loss; the report adds 1e-8 to them",
-        "beyond the report: softmax and batches of 64, whose loss is not to be compared with the "
-        "mean of ten binary cross-entropies",
-    ),
-    answers=mlp_answers,
-)
+CIFAR_MLP = Study(**fields_of("image_techniques", "cifar-mlp"), variants=mlp, answers=mlp_answers)
 
 
 # --- question 2 -----------------------------------------------------------------------------
@@ -192,65 +139,27 @@ def going_on(runs: Runs) -> dict[str, Experiment]:
     return {GOING_ON: tuned.model_copy(update={"start": WarmStart(source=untuned, layers=_LAYERS)})}
 
 
-def cnn_published() -> dict[str, dict[str, Published]]:
-    """The accuracies on training and validation; no test figure is printed."""
-    facts = report("image_techniques")
-    where = f"{facts['title']}, question 2"
-    return {
-        variant: {
-            "last_epoch.train_accuracy": Published(printed["train_accuracy"], where, digits=5),
-            "validation.accuracy": Published(printed["validation_accuracy"], where),
-        }
-        for variant, printed in (
-            ("untuned", facts["cnn"]["untuned"]),
-            (GOING_ON, facts["cnn"]["tuned"]),
-        )
-    }
-
-
 def cnn_answers(runs: Runs) -> list[Answer]:
     """What the schedule is worth by itself, and what going on from trained weights adds."""
-    answers = []
-    for question, variant, baseline in (
-        ("What is the searched schedule worth, from fresh weights?", "tuned", "untuned"),
-        ("What does going on from trained weights add?", GOING_ON, "tuned"),
-        ("Does a stratified split change the tuned figure?", "tuned, stratified", "tuned"),
-    ):
-        texts = [
+    asked = {
+        "What is the searched schedule worth, from fresh weights?": ("tuned", "untuned"),
+        "What does going on from trained weights add?": (GOING_ON, "tuned"),
+        "Does a stratified split change the tuned figure?": ("tuned, stratified", "tuned"),
+    }
+    texts = {}
+    for question, (variant, baseline) in asked.items():
+        effects = [
             f"{split} accuracy {text}"
             for split in ("validation", "test")
             if (text := effect_text(runs, variant, baseline, f"{split}.accuracy"))
         ]
-        if texts:
-            answers.append(Answer(question, f"{variant} minus {baseline}: {', '.join(texts)}."))
-    return answers
+        if effects:
+            texts[question] = f"{variant} minus {baseline}: {', '.join(effects)}."
+    return answers_to(texts)
 
 
 CIFAR_CNN = Study(
-    name="cifar-cnn",
-    question="How much is a searched rate schedule worth to a small convnet on CIFAR-10?",
-    dataset="cifar10",
-    variants=cnn,
-    expected={"quick": "2 min", "full": "5 min"},
-    quick=Quick(epochs=3, fraction=0.2),
-    full_seeds=1,
-    figures=(
-        *("last_epoch.train_accuracy", "train.accuracy", "validation.accuracy"),
-        *("test.accuracy", "test.loss"),
-    ),
-    baseline="untuned",
-    published=cnn_published,
-    deviations=(
-        "the report's tuned model goes on from the untuned one's trained weights, which 'tuned, "
-        "going on' repeats; 'tuned' starts from fresh weights",
-        "the report's split of training and validation images is not stratified; the variants "
-        "named 'stratified' are",
-        "the report prints no test figure; ours are those of the last epoch's weights",
-        "the split is of the order of CIFAR-10's own files: other copies, such as TFDS', have the "
-        "images in another order",
-    ),
-    then=going_on,
-    answers=cnn_answers,
+    **fields_of("image_techniques", "cifar-cnn"), variants=cnn, then=going_on, answers=cnn_answers
 )
 
 STUDIES = (CIFAR_MLP, CIFAR_CNN)

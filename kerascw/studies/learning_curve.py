@@ -7,6 +7,7 @@ A learning curve is a study of initialisations x fractions x seeds. Bag-pretrain
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from kerascw.lab.curves import (
 from kerascw.lab.derive import of_sample, on_other_data
 from kerascw.lab.learning_answers import learning_curve_answers
 from kerascw.lab.plan import Plan
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study
 from kerascw.runs.run import file_name
 from kerascw.runs.store import Store
 
@@ -41,20 +42,19 @@ def curve_study(
     baseline: str = RANDOM,
     curves: CurveFigures | None = None,
     answers: Callable[[Runs], list[Answer]] = lambda _: [],
-    pictures: Callable[[Runs, Any], dict[str, tuple[Any, str]]] = lambda *_: {},
+    pictures: Callable[[Runs, Any], Drawn] = lambda *_: {},
     **fields: Any,
 ) -> Study:
-    """Return a study with the answers and figures of a learning curve.
+    """Return a study with the answers and figures of a learning curve, and further ones.
 
     ``baseline`` is the initialisation that the others are compared with, at the same fraction;
-    ``curves`` says which figures are drawn and compared; ``answers`` are further ones, which come
-    first, and ``pictures`` further ones, which come last.
+    ``curves`` says which figures are drawn and compared.
     """
 
     def all_answers(runs: Runs) -> list[Answer]:
         return [*answers(runs), *learning_curve_answers(by_initialisation(runs), curves)]
 
-    def all_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+    def all_pictures(runs: Runs, options: Any) -> Drawn:
         from kerascw.report.learning_curve import learning_curve_pictures
 
         return learning_curve_pictures(by_initialisation(runs), curves) | pictures(runs, options)
@@ -73,11 +73,10 @@ def curve_study(
 def learning_curve(
     name: str, variants: Mapping[str, Experiment], arguments: Mapping[str, Any]
 ) -> Study:
-    """Return the study that the command ``learning-curve`` runs.
+    """Return the study that the command ``learning-curve`` runs, of the first seed's variants.
 
-    ``variants`` are every initialisation at every fraction, of the first seed. ``arguments`` holds
-    ``model`` and ``dataset`` as the command names them, the ``baseline``, and ``notes``: in what
-    the training differs from the model's own study.
+    ``arguments`` has ``model``, ``dataset``, ``baseline`` and ``notes``: what differs from the
+    model's own study.
     """
     model, notes = arguments["model"], arguments["notes"]
     question = f"How does training differ from study {model}'s own?"
@@ -135,18 +134,32 @@ def planned_curve(
     sources = _sources(call, studies, store)
     if call.freeze and not any(sources.values()):
         raise CallError("--freeze: --init names random weights only; there are none to keep")
-    base, notes = _on_dataset(base, call, data_dir)
-    base = override(base, dict(changes))
+    data = call.data.model_copy(update={"sample": call.sample})
+    dataset, notes = dataset_for(data, data_dir), []
+    if base.data.holdout is None:
+        count = max(1, len(dataset.train) // 10)
+        base = override(base, {"data.holdout": Holdout(how="stratified", count=count)})
+        notes.append(
+            f"Study {call.model} holds no validation set out; here {count:,} training images are "
+            "held out."
+        )
+    base = on_other_data(base, data, dataset)
+    base = override(base, {"data.sample": call.sample} | dict(changes))
     _check_fractions(call.fractions, base, data_dir)
-    starts = {
-        name: None if source is None else _warm_start(name, base, source, call.freeze, data_dir)
-        for name, source in sources.items()
-    }
-    variants = curve_variants(
-        lambda fraction: override(base, {"data.fraction": fraction}), starts, call.fractions
-    )
+    starts: dict[str, WarmStart | None] = dict.fromkeys(sources)
+    for name, source in sources.items():
+        if source is None:
+            continue
+        layers = shared_layers(base, source, data_dir)
+        if not layers:
+            raise CallError(
+                f"--init {name}: no layer but the output has the same name and shape of weights "
+                "in both models"
+            )
+        starts[name] = WarmStart(source=source, layers=layers, frozen=call.freeze)
+    variants = curve_variants(base, starts, call.fractions)
     experiments = {
-        name: [override(first, {"seed": seed}) for seed in range(call.seeds)]
+        name: [first.model_copy(update={"seed": seed}) for seed in range(call.seeds)]
         for name, first in variants.items()
     }
     text = "\n".join(e.canonical_json() for several in experiments.values() for e in several)
@@ -195,9 +208,9 @@ def _source(
     """Return a name and the experiment of a file, a study or a kept run."""
     path = Path(text)
     if path.is_file():
-        experiment = read_experiment(path)
         is_a_runs = path.name == "experiment.json"
-        return _short(path.resolve().parent.name) if is_a_runs else path.stem, experiment
+        name = _short(path.resolve().parent.name) if is_a_runs else path.stem
+        return name, read_experiment(path)
     if text in studies:
         experiment = next(iter(studies[text].variants().values()))
         own = CATALOG.get(experiment.data.name)
@@ -218,28 +231,7 @@ def _short(name: str) -> str:
     >>> _short("fashion_mnist-convnet-185e89c81b40bed4")
     'fashion_mnist-convnet-185e89'
     """
-    stem, dash, key = name.rpartition("-")
-    is_key = len(key) == 16 and all(digit in "0123456789abcdef" for digit in key)
-    return f"{stem}{dash}{key[:6]}" if is_key else name
-
-
-def _on_dataset(
-    base: Experiment, call: Call, data_dir: str | Path | None
-) -> tuple[Experiment, list[str]]:
-    """Return the experiment on the dataset, always with a validation set, and what was changed."""
-    data = call.data.model_copy(update={"sample": call.sample})
-    loaded = dataset_for(data, data_dir)
-    notes = []
-    if base.data.holdout is None:
-        holdout = Holdout(how="stratified", count=max(1, len(loaded.train) // 10))
-        base = base.model_copy(update={"data": base.data.model_copy(update={"holdout": holdout})})
-        notes.append(
-            f"Study {call.model} holds no validation set out; here {holdout.count:,} training "
-            "images are held out."
-        )
-    base = on_other_data(base, data, loaded)
-    own = base.data.model_copy(update={"sample": call.sample})
-    return base.model_copy(update={"data": own}), notes
+    return re.sub("(-[0-9a-f]{6})[0-9a-f]{10}$", r"\1", name)
 
 
 def _check_fractions(
@@ -260,18 +252,6 @@ def _check_fractions(
         counts[count] = fraction
 
 
-def _warm_start(
-    name: str, base: Experiment, source: Experiment, freeze: bool, data_dir: str | Path | None
-) -> WarmStart:
-    layers = shared_layers(base, source, data_dir)
-    if not layers:
-        raise CallError(
-            f"--init {name}: no layer but the output has the same name and shape of weights in "
-            "both models"
-        )
-    return WarmStart(source=source, layers=layers, frozen=freeze)
-
-
 def shared_layers(
     base: Experiment, source: Experiment, data_dir: str | Path | None
 ) -> tuple[str, ...]:
@@ -281,16 +261,14 @@ def shared_layers(
     import_tensorflow()
     from kerascw.models import build_model
 
-    shapes = []
-    for experiment in (base, source):
+    def shapes(experiment: Experiment) -> dict[str, list[tuple[int, ...]]]:
         splits = splits_for(experiment.data, data_dir)
         model = build_model(experiment.model, splits.train.shape, len(splits.class_names))
-        shapes.append(
-            {
-                layer.name: [tuple(weight.shape) for weight in layer.weights]
-                for layer in model.layers
-                if layer.weights and layer.name != "probabilities"
-            }
-        )
-    here, there = shapes
+        return {
+            layer.name: [tuple(weight.shape) for weight in layer.weights]
+            for layer in model.layers
+            if layer.weights and layer.name != "probabilities"
+        }
+
+    here, there = shapes(base), shapes(source)
     return tuple(name for name, weights in here.items() if there.get(name) == weights)

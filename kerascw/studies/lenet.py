@@ -28,11 +28,10 @@ from kerascw.experiment.spec import (
     TrainingSpec,
     WarmStart,
 )
-from kerascw.lab.derive import retrained_on_everything
-from kerascw.lab.effects import best_by, effect_text, mean_of, with_weights
-from kerascw.lab.published import Published, report
+from kerascw.lab.derive import retrained_on_everything, with_training
+from kerascw.lab.effects import answers_to, best_by, effect_text, listed, mean_of, with_weights
 from kerascw.lab.repeats import values_of
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study, fields_of
 from kerascw.lab.table import spread_text
 
 _BASELINE = ConvNet(
@@ -59,9 +58,11 @@ _CHANGES: dict[str, dict[str, Any]] = {
 def model(variant: str) -> ConvNet:
     """Return the model of a variant: its own change and those of all before it."""
     changes: dict[str, Any] = {}
-    for name in list(_CHANGES)[: list(_CHANGES).index(variant) + 1]:
-        changes |= _CHANGES[name]
-    return _BASELINE.model_copy(update=changes)
+    for name, own in _CHANGES.items():
+        changes |= own
+        if name == variant:
+            return _BASELINE.model_copy(update=changes)
+    raise KeyError(variant)
 
 
 def experiment(variant: str) -> Experiment:
@@ -84,14 +85,6 @@ def experiment(variant: str) -> Experiment:
     )
 
 
-ASSUMED = (
-    "the report names no optimiser: Adam is our assumption, with PyTorch's epsilon",
-    "the report does not say how the fifth is drawn: at random here, from seed 0",
-    "the report does not say whether its validation images are augmented as well: ours are not",
-    "brightness comes before contrast, always; torchvision's ColorJitter draws the order too",
-)
-"""Where every study of LeNet had to choose."""
-
 # --- the variants ---------------------------------------------------------------------------
 
 RETRAINED = ", retrained"
@@ -101,23 +94,6 @@ RETRAINED = ", retrained"
 def variants() -> dict[str, Experiment]:
     """The baseline and the four variants."""
     return {name: experiment(name) for name in _CHANGES}
-
-
-def variants_published() -> dict[str, dict[str, Published]]:
-    """The table of the five, and the test figures of variant 4."""
-    facts = report("lenet_variants")
-    splits = {"train": "kept_epoch.train_", "validation": "validation.", "test": "test."}
-
-    def figures(row: dict[str, Any], where: str) -> dict[str, Published]:
-        return {
-            f"{ours}{figure}": Published(printed, f"{facts['title']}, {where}", digits=3)
-            for split, ours in splits.items()
-            for figure in ("loss", "accuracy")
-            if (printed := row.get(f"{split}_{figure}")) is not None
-        }
-
-    table = {name: figures(row, "table of variants") for name, row in facts["variants"].items()}
-    return table | {f"variant_4{RETRAINED}": figures(facts["retrained"], "final model")}
 
 
 def best_variant(runs: Runs) -> str | None:
@@ -139,43 +115,37 @@ def variants_answers(runs: Runs) -> list[Answer]:
     best = best_variant(runs)
     if best is None:
         return []
-    tested = values_of(runs[best], "test.accuracy")
-    answers = [
-        Answer(
-            "Which variant is best by validation accuracy, and what is its test accuracy?",
-            f"{_words(best)}: {spread_text(over_seeds(tested))} (published: variant 4, "
-            f"{report('lenet_variants')['variants']['variant_4']['test_accuracy']}).",
-        )
-    ]
+    tested = spread_text(over_seeds(values_of(runs[best], "test.accuracy")))
     again = best + RETRAINED
-    if text := effect_text(runs, again, best, "test.accuracy"):
-        answers.append(
-            Answer(
-                "What does training it on the validation images too change on the test set?",
-                f"Test accuracy {text}, after {runs[again][0].experiment.training.epochs} epochs, "
-                "the mean that validation chose.",
-            )
+    changed = effect_text(runs, again, best, "test.accuracy")
+    if changed:
+        changed = (
+            f"Test accuracy {changed}, after {runs[again][0].experiment.training.epochs} epochs, "
+            "the mean that validation chose."
         )
     counts = [
         f"{_words(name)}: {metrics['parameters'] - moving:,} and {moving:,}"
         for name, own in runs.items()
         if (moving := (metrics := own[0].metrics).get("non_trainable_parameters"))
     ]
-    if counts:
-        answers.append(
-            Answer(
-                "How many parameters are trained, and how many are batch norm's moving statistics?",
-                f"{', '.join(counts)}. Keras counts both; the report counts the first only.",
-            )
-        )
-    return answers
+    said = f"{_words(best)}: {tested} (published: variant 4, 0.925)."
+    how_many = "How many parameters are trained, and how many are batch norm's moving statistics?"
+    return answers_to(
+        {
+            "Which variant is best by validation accuracy, and what is its test accuracy?": said,
+            "What does training it on the validation images too change on the test set?": changed,
+            how_many: listed(
+                counts, ". Keras counts both; the report counts the first only.", ", "
+            ),
+        }
+    )
 
 
 def _words(variant: str) -> str:
     return variant.replace("_", " ")
 
 
-def _variant_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+def _variant_pictures(runs: Runs, options: Any) -> Drawn:
     from kerascw.report.heads import confusion_before_and_after, rate_curves
 
     pictures = {"learning_rate": (rate_curves(runs), "learning rate of every epoch")}
@@ -186,23 +156,8 @@ def _variant_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
 
 LENET_VARIANTS = Study(
-    name="lenet-variants",
-    question="Which changes make LeNet-5 better on Fashion-MNIST, each added to those before?",
-    dataset="fashion_mnist",
+    **fields_of("lenet_variants", "lenet-variants"),
     variants=variants,
-    expected={"quick": "2 min", "full": "1 h"},
-    quick=Quick(epochs=4, fraction=0.1),
-    figures=(
-        *("kept_epoch.train_loss", "kept_epoch.train_accuracy"),
-        *("validation.loss", "validation.accuracy", "test.loss", "test.accuracy"),
-    ),
-    baseline="baseline",
-    published=variants_published,
-    deviations=(
-        *ASSUMED,
-        "the best variant is trained again, from fresh weights, for the mean number of epochs that "
-        "its seeds kept",
-    ),
     then=retrained,
     answers=variants_answers,
     pictures=_variant_pictures,
@@ -223,31 +178,15 @@ def auxiliary_of(base: Experiment) -> dict[str, Experiment]:
     The last is a linear probe at each depth: everything but the auxiliary heads keeps the weights
     of the run whose heads are untrained.
     """
-
-    def weighted(weight: float, **fields: Any) -> TrainingSpec:
-        return base.training.model_copy(update={"auxiliary_weights": (weight,)} | fields)
-
     layers = ("conv_1", "conv_2", "dense_1", "dense_2", "probabilities")
+    start = WarmStart(source=base, layers=layers, frozen=True)
+    # the main head's validation figure does not move: keep the last epoch's probes
+    probe = with_training(base, auxiliary_weights=(1.0,), keep="last")
     return {
         "untrained": base,
-        "together": base.model_copy(update={"training": weighted(TOGETHER)}),
-        "probe": base.model_copy(
-            update={
-                "start": WarmStart(source=base, layers=layers, frozen=True),
-                # the main head's validation figure does not move: keep the last epoch's probes
-                "training": weighted(1.0, keep="last"),
-            }
-        ),
+        "together": with_training(base, auxiliary_weights=(TOGETHER,)),
+        "probe": probe.model_copy(update={"start": start}),
     }
-
-
-def auxiliary_published() -> dict[str, dict[str, Published]]:
-    """How often the report's two untrained heads agree."""
-    facts = report("lenet_variants")
-    agreement = Published(
-        facts["auxiliary"]["agreement"], f"{facts['title']}, auxiliary heads", digits=2
-    )
-    return {"untrained": {"test.agreement_of_auxiliary_heads": agreement}}
 
 
 _SAID = {
@@ -269,19 +208,16 @@ def auxiliary_answers(runs: Runs) -> list[Answer]:
         agree.append(f"{heads}: for {both:.1%} of test images, all three heads for {every:.1%}")
         accuracies = [mean_of(own, f"{prefix}test.accuracy") for prefix in ("aux1.", "aux2.", "")]
         knows.append(f"{heads}: " + ", ".join(f"{accuracy:.4f}" for accuracy in accuracies))
-    if not agree:
-        return []
-    return [
-        Answer("How often do the two auxiliary heads agree?", "; ".join(agree) + "."),
-        Answer(
-            "How well does each depth classify (after the first pool, after the second, at the "
-            "end)?",
-            "; ".join(knows) + " (test accuracy, means over the seeds).",
-        ),
-    ]
+    each = "How well does each depth classify (after the first pool, after the second, at the end)?"
+    return answers_to(
+        {
+            "How often do the two auxiliary heads agree?": listed(agree),
+            each: listed(knows, " (test accuracy, means over the seeds)."),
+        }
+    )
 
 
-def _auxiliary_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+def _auxiliary_pictures(runs: Runs, options: Any) -> Drawn:
     from kerascw.report.heads import heads_side_by_side
 
     return {
@@ -296,25 +232,10 @@ def _auxiliary_pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
 
 
 LENET_AUXILIARY = Study(
-    name="lenet-auxiliary",
-    question="How often do LeNet's auxiliary heads agree, untrained and trained?",
-    dataset="fashion_mnist",
+    **fields_of("lenet_variants", "lenet-auxiliary"),
     variants=lambda: auxiliary_of(experiment("baseline")),
     quick_variants=lambda: auxiliary_of(_AUXILIARY_QUICK.of(experiment("baseline"))),
-    expected={"quick": "1 min", "full": "20 min"},
     quick=_AUXILIARY_QUICK,
-    figures=(
-        *("test.accuracy", "aux1.test.accuracy", "aux2.test.accuracy"),
-        *("aux1.test.agreement", "aux2.test.agreement"),
-        *("test.agreement_of_auxiliary_heads", "test.agreement_of_all_heads"),
-    ),
-    baseline="untrained",
-    published=auxiliary_published,
-    deviations=(
-        "the report's 14 % is read as the agreement of the two auxiliary heads with each other; "
-        "untrained heads agree by chance, so it varies with the seed",
-        *ASSUMED,
-    ),
     answers=auxiliary_answers,
     pictures=_auxiliary_pictures,
 )

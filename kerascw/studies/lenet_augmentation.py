@@ -24,9 +24,12 @@ from kerascw.experiment.spec import (
     Shift,
     Zoom,
 )
+from kerascw.lab.derive import with_training
+from kerascw.lab.effects import answers_to
 from kerascw.lab.repeats import difference_of
-from kerascw.lab.study import Answer, Quick, Runs, Study
-from kerascw.studies.lenet import ASSUMED, experiment
+from kerascw.lab.study import Answer, Quick, Runs, Study, fields_of
+from kerascw.lab.table import difference_text
+from kerascw.studies.lenet import experiment
 
 NONE, ALL = "none", "the report's five"
 
@@ -43,12 +46,7 @@ def augmentation(base: Experiment) -> dict[str, Experiment]:
         ALL: LENET,
         **{spec.kind: (spec,) for spec in _OURS},
     }
-    return {
-        name: base.model_copy(
-            update={"training": base.training.model_copy(update={"augmentation": specs})}
-        )
-        for name, specs in chosen.items()
-    }
+    return {name: with_training(base, augmentation=specs) for name, specs in chosen.items()}
 
 
 def augmentation_quick() -> dict[str, Experiment]:
@@ -64,12 +62,10 @@ def augmentation_quick() -> dict[str, Experiment]:
 FIGURES = {"test.accuracy": "test accuracy", "test.loss": "test loss"}
 """What operations are judged by; a lower loss is better."""
 
-_VERDICTS = ("shown to help", "shown to harm", "not shown")
-
 
 def augmentation_answers(runs: Runs) -> list[Answer]:
     """Which operations are shown to help or to harm, and whether the report's five do."""
-    answers, together = [], []
+    alone, together, over = {}, [], ""
     for figure, title in FIGURES.items():
         effects = {
             name: difference
@@ -78,17 +74,15 @@ def augmentation_answers(runs: Runs) -> list[Answer]:
             and (difference := difference_of(runs[name], runs.get(NONE, ()), figure)) is not None
         }
         if ALL in effects:
-            difference = effects.pop(ALL)
-            together.append(f"in {title} {_verdict(difference, figure)}, {_text(difference)}")
-            seeds = _seeds(difference)
+            five = effects.pop(ALL)
+            together.append(f"in {title} {_verdict(five, figure)}, {_text(five)}")
+            over = _over(five)
         if effects:
             question = f"Which operations, each alone, change the {title}?"
-            answers.append(Answer(question, _each(effects, figure)))
-    if together:
-        question = "Do the report's five operations together help, as it claims?"
-        text = f"Against none, {'; '.join(together)}: {seeds}."
-        answers.insert(0, Answer(question, text))
-    return answers
+            alone[question] = _each(effects, figure)
+    question = "Do the report's five operations together help, as it claims?"
+    text = f"Against none, {'; '.join(together)}: {over}." if together else ""
+    return answers_to({question: text} | alone)
 
 
 def _verdict(difference: Spread, figure: str) -> str:
@@ -102,44 +96,31 @@ def _verdict(difference: Spread, figure: str) -> str:
 def _text(difference: Spread) -> str:
     if difference.interval is None:
         return f"{difference.mean:+.4f}"
-    low, high = difference.interval
-    return f"{difference.mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    return difference_text(difference).replace(", not significant", "")
 
 
 def _each(effects: Mapping[str, Spread], figure: str) -> str:
     texts = []
-    for verdict in _VERDICTS:
-        own = [
-            f"{name} {_text(e)}" for name, e in effects.items() if _verdict(e, figure) == verdict
-        ]
+    for verdict in ("shown to help", "shown to harm", "not shown"):
+        own = [f"{n} {_text(e)}" for n, e in effects.items() if _verdict(e, figure) == verdict]
         texts.append(f"{verdict.capitalize()}: {', '.join(own) or 'none'}.")
     some = next(iter(effects.values()))
     if some.interval:
         missed = f"{0.05 * len(effects):.1f}"
         texts.append(f"Of {len(effects)} such intervals, {missed} miss zero by chance.")
-    return f"{' '.join(texts)} Differences to none, {_seeds(some)}."
+    return f"{' '.join(texts)} Differences to none, {_over(some)}."
 
 
-def _seeds(difference: Spread) -> str:
+def _over(difference: Spread) -> str:
     if difference.n == 1:
         return "one seed, which has no interval"
     return f"paired over {difference.n} seeds, with the 95 % interval"
 
 
 LENET_AUGMENTATION = Study(
-    name="lenet-augmentation",
-    question="Which augmentations help LeNet on Fashion-MNIST, each alone and five together?",
-    dataset="fashion_mnist",
+    **fields_of("lenet_variants", "lenet-augmentation"),
     variants=lambda: augmentation(experiment("variant_4")),
     quick_variants=augmentation_quick,
-    expected={"quick": "4 min", "full": "2 h"},
     quick=_QUICK,
-    figures=("test.accuracy", "test.loss", "validation.accuracy", "validation.loss"),
-    baseline=NONE,
-    deviations=(
-        "the report claims that augmentation helps and prints no figure of it",
-        *ASSUMED,
-        "at the quick budget 2,000 images are held out, not 12,000",
-    ),
     answers=augmentation_answers,
 )

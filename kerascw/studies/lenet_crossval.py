@@ -11,14 +11,16 @@ train; the fixed split is that of lenet-variants, and its run is shared with it.
 import math
 from collections.abc import Sequence
 
+from kerascw.errors import counted
 from kerascw.evaluation.statistics import over_seeds, prediction_reach
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import cross_validated
-from kerascw.lab.published import Published, report
-from kerascw.lab.repeats import numbered, values_of
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.effects import answers_to
+from kerascw.lab.published import report
+from kerascw.lab.repeats import values_of
+from kerascw.lab.study import Answer, Runs, Study, fields_of
 from kerascw.runs.store import Run
-from kerascw.studies.lenet import ASSUMED, experiment, variants_published
+from kerascw.studies.lenet import experiment
 
 FIXED, FOLDS = "fixed split", "cross-validation"
 
@@ -26,27 +28,8 @@ FIXED, FOLDS = "fixed split", "cross-validation"
 def crossval() -> dict[str, Experiment]:
     """Variant 4 on its fixed split, and over as many folds as the report has."""
     base = experiment("variant_4")
-    folds = report("lenet_variants")["crossval"]["folds"]
+    folds = report("lenet_variants")["folds"]
     return {FIXED: base, FOLDS: cross_validated(base, folds)}
-
-
-def crossval_published() -> dict[str, dict[str, Published]]:
-    """The table's row of variant 4, and the means over the folds."""
-    facts = report("lenet_variants")
-    means = facts["crossval"]
-    return {
-        FIXED: variants_published()["variant_4"],
-        FOLDS: {
-            f"{ours}{figure}": Published(
-                means[f"{part}_{figure}"],
-                f"{facts['title']}, cross-validation (means over {means['folds']} folds)",
-                digits=3,
-                mean_of=means["folds"],
-            )
-            for part, ours in (("train", "kept_epoch.train_"), ("validation", "validation."))
-            for figure in ("accuracy", "loss")
-        },
-    }
 
 
 def crossval_answers(runs: Runs) -> list[Answer]:
@@ -58,18 +41,11 @@ def crossval_answers(runs: Runs) -> list[Answer]:
     spread = over_seeds(accuracies)
     held_out = _examples(folds, "validation")
     chance = math.sqrt(spread.mean * (1 - spread.mean) / held_out)
-    answers = [
-        Answer(
-            "How far apart are the folds?",
-            f"Validation accuracies from {min(accuracies):.4f} to {max(accuracies):.4f}, standard "
-            f"deviation {spread.deviation:.4f}. One model scored on {held_out:,} images drawn at "
-            f"random, again and again, would give {chance:.4f} by chance alone (binomial).",
-        )
-    ]
     compared = [
         _one_more_fold(name, *(values_of(own, f"validation.{name}") for own in (folds, fixed)))
         for name in ("accuracy", "loss")
     ]
+    differs = ""
     if all(compared):
         sizes = [_examples(own, "train") for own in (fixed, folds)]
         if abs(sizes[0] - sizes[1]) > 0.05 * sizes[1]:  # per-class rounding is less
@@ -77,9 +53,18 @@ def crossval_answers(runs: Runs) -> list[Answer]:
                 f"The fixed split trains on {sizes[0]:,} images and a fold on {sizes[1]:,}, so "
                 "that the difference is not the split's alone."
             )
-        question = "Does the mean over the folds differ from the fixed split's figure?"
-        answers.append(Answer(question, " ".join(compared)))
-    return answers
+        differs = " ".join(compared)
+    apart = (
+        f"Validation accuracies from {min(accuracies):.4f} to {max(accuracies):.4f}, standard "
+        f"deviation {spread.deviation:.4f}. One model scored on {held_out:,} images drawn at "
+        f"random, again and again, would give {chance:.4f} by chance alone (binomial)."
+    )
+    return answers_to(
+        {
+            "How far apart are the folds?": apart,
+            "Does the mean over the folds differ from the fixed split's figure?": differs,
+        }
+    )
 
 
 def _one_more_fold(name: str, folds: Sequence[float], fixed: Sequence[float]) -> str:
@@ -89,7 +74,7 @@ def _one_more_fold(name: str, folds: Sequence[float], fixed: Sequence[float]) ->
     ours, theirs = over_seeds(folds).mean, over_seeds(fixed).mean
     reach = prediction_reach(folds)
     shown = abs(ours - theirs) > reach
-    seeds = f" (mean over {numbered(len(fixed), 'seed')})" if len(fixed) > 1 else ""
+    seeds = f" (mean over {counted(len(fixed), 'seed')})" if len(fixed) > 1 else ""
     return (
         f"{name.capitalize()}: {ours:.4f} over the folds, {theirs:.4f} on the fixed split{seeds}, "
         f"{ours - theirs:+.4f}. One more fold would lie within {reach:.4f} of the mean (95 %), so "
@@ -102,21 +87,5 @@ def _examples(runs: Sequence[Run], split: str) -> int:
 
 
 CROSSVAL = Study(
-    name="lenet-crossval",
-    question="Does cross-validation say of LeNet what a fixed split says, and how sure is it?",
-    dataset="fashion_mnist",
-    variants=crossval,
-    expected={"quick": "3 min", "full": "1.5 h"},
-    quick=Quick(epochs=8, fraction=0.2, seeds=1),
-    full_seeds=1,
-    figures=(
-        *("kept_epoch.train_accuracy", "validation.accuracy", "test.accuracy"),
-        *("kept_epoch.train_loss", "validation.loss", "test.loss"),
-    ),
-    published=crossval_published,
-    deviations=(
-        "which fold an image is in is drawn anew, stratified: the report does not print its own",
-        *ASSUMED,
-    ),
-    answers=crossval_answers,
+    **fields_of("lenet_variants", "lenet-crossval"), variants=crossval, answers=crossval_answers
 )

@@ -14,12 +14,10 @@ from typing import Any
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.effects import with_weights
 from kerascw.lab.pictures import EmbeddingMap
-from kerascw.lab.published import Published
-from kerascw.lab.study import Answer, Quick, Runs, Study
+from kerascw.lab.study import Answer, Drawn, Runs, Study, fields_of
 from kerascw.studies import lenet
 
 VARIANT = "variant_4"
-FIGURES = ("validation.accuracy", "test.accuracy", "test.loss")
 
 
 def variants() -> dict[str, Experiment]:
@@ -27,13 +25,7 @@ def variants() -> dict[str, Experiment]:
     return {VARIANT: lenet.experiment(VARIANT)}
 
 
-def published() -> dict[str, dict[str, Published]]:
-    """The variant's published figures; none is printed of the embedding."""
-    every = lenet.variants_published()[VARIANT]
-    return {VARIANT: {name: every[name] for name in FIGURES if name in every}}
-
-
-def pictures(runs: Runs, options: Any) -> dict[str, tuple[Any, str]]:
+def pictures(runs: Runs, options: Any) -> Drawn:
     """Draw the embedding, and near classes beside confused ones."""
     from kerascw.report.embedding import embedding_pictures
 
@@ -50,19 +42,8 @@ def answers(runs: Runs) -> list[Answer]:
 
 
 STUDY = Study(
-    name="lenet-embedding",
-    question="Do the classes that LeNet confuses lie near one another in its last hidden layer?",
-    dataset="fashion_mnist",
+    **fields_of("lenet_variants", "lenet-embedding"),
     variants=variants,
-    expected={"quick": "2 min", "full": "25 min"},
-    quick=Quick(epochs=4, fraction=0.2, seeds=2),
-    figures=FIGURES,
-    published=published,
-    deviations=(
-        "the report embeds the layer before the output, as here, and prints neither perplexity nor "
-        "which images",
-        *lenet.ASSUMED,
-    ),
     answers=answers,
     pictures=pictures,
     shows=EmbeddingMap(),

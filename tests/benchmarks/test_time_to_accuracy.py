@@ -39,17 +39,15 @@ def test_it_trains_in_turn_keeps_its_runs_and_writes_what_they_say(
         assert row[kind]["figures"] == pytest.approx(errors)
         assert row[kind]["mean"] == pytest.approx(sum(errors) / 2)
         assert row[kind]["seconds"] == [own[s].environment["training_seconds"] for s in (0, 1)]
-        assert row[kind]["epochs"] == [2, 2]
         assert row[kind]["reached"] == (round(sum(errors) / 2, 4) <= 0.0604)
     ratios = [
         fast / own
         for fast, own in zip(row["fast"]["seconds"], row["report"]["seconds"], strict=True)
     ]
-    assert row["ratio"]["seeds"] == pytest.approx(ratios)
+    assert row["ratios"] == pytest.approx(ratios)
     assert row["goal_met"] == (row["fast"]["reached"] and statistics.median(ratios) <= 0.25)
     text = (results / "time_to_accuracy.md").read_text()
     assert f"{row['fast']['mean']:.4f}" in text
-    assert content["date"] in text
     benchmark.main()  # nothing is trained again
     again = json.loads((results / "time_to_accuracy.json").read_text())
     assert again["tasks"] == content["tasks"]

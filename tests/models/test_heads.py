@@ -80,7 +80,7 @@ def test_parameter_counts_of_the_variants(variant: str, trained: int, moving: in
 
 def test_the_variants_are_those_of_the_report() -> None:
     variants = lenet.variants()
-    assert list(variants) == list(lenet.variants_published())[:5]
+    assert list(variants) == list(study_named("lenet-variants").published())[:5]
     assert variants["baseline"].training.schedule.kind == "constant"
     assert {e.training.schedule.kind for n, e in variants.items() if n != "baseline"} == {"halving"}
     batch_norms = [

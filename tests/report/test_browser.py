@@ -12,14 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from kerascw.commands.main import main
-from kerascw.runs.store import Run, Store
+from kerascw.runs.store import Run, Store, write_json
 from tuning.records import (
     FINALISTS,
     SEARCH,
     Finalist,
     SearchSpec,
     TrialRecord,
-    write_atomically,
     write_record,
 )
 
@@ -252,7 +251,7 @@ def search_page(kept: Path) -> Path:
     """The page of a search of nine trials, one of them diverged, with two finalists."""
     spec = SearchSpec(
         space="rates", question="Which rate is best?", objective="validation_accuracy",
-        direction="max", oracle="random", seed=0, executions=2, budget="quick", budget_epochs=3,
+        direction="max", oracle="random", seed=0, budget="quick", budget_epochs=3,
         sample=False, base={"data": {"name": "digits"}}, source_sha256="ab" * 32, trials=9,
         finalists=2, command="python -m kerascw tune rates",
         hyperparameters=(
@@ -266,20 +265,19 @@ def search_page(kept: Path) -> Path:
         ),
     )  # fmt: skip
     folder = kept / "searches" / "rates-random"
-    write_atomically(folder / SEARCH, asdict(spec))
+    folder.mkdir(parents=True)
+    write_json(folder / SEARCH, asdict(spec))
     for number in range(1, 10):
         settings = {"rate": 1e-4 * 2**number, "optimizer": "adam" if number % 2 else "sgd"}
         settings |= {} if number % 2 else {"momentum": number / 10}
-        values: tuple[float | None, ...] = (0.5 + number / 30, 0.5 + number / 25)
         score, status = 0.5 + number * 11 / 300, "completed"
         if number == 4:
-            values, score, status = (0.1, None), None, "diverged"
-        record = TrialRecord(f"{number - 1:04}", number, settings, status, score=score,
-                             values=values, seeds=(0, 1))  # fmt: skip
+            score, status = None, "diverged"
+        record = TrialRecord(f"{number - 1:04}", number, settings, status, score=score)
         write_record(folder, record)
     fresh = [Finalist("0008", (2, 3), ("a", "b"), (0.8, 0.82)),
              Finalist("0007", (2, 3), ("c", "d"), (0.7, 0.75))]  # fmt: skip
-    write_atomically(folder / FINALISTS, [asdict(finalist) for finalist in fresh])
+    write_json(folder / FINALISTS, [asdict(finalist) for finalist in fresh])
     done = CliRunner().invoke(main, ["report", "rates-random", "--runs", str(kept)])
     assert done.exit_code == 0, done.output
     return folder / "report.html"
@@ -334,7 +332,7 @@ def test_further_pages_open_without_an_error_at_any_width(browser: Any, further:
 def test_the_figures_of_a_search_are_drawn_and_switched(browser: Any, search_page: Path) -> None:
     opened(browser, search_page)
     drawn = {f.get_attribute("data-name") for f in elements(browser, "figure[data-name]")}
-    assert drawn == {"history", "parallel_coordinates"}  # eight trials are too few for importance
+    assert drawn == {"history", "hyperparameters"}  # eight trials are too few for importance
     marks = "figure[data-name='history'] .mark-symbol path"
     assert len(elements(browser, marks)) == 9
     figure = "figure[data-name='history']"
@@ -343,8 +341,8 @@ def test_the_figures_of_a_search_are_drawn_and_switched(browser: Any, search_pag
             box.click()
     until(browser, f'return document.querySelector("{figure}").dataset.hidden == 1')
     assert len(elements(browser, marks)) == 8
-    lines = "figure[data-name='parallel_coordinates'] .mark-line path"
-    assert len(elements(browser, lines)) == 9
+    points = "figure[data-name='hyperparameters'] .mark-symbol path"
+    assert len(elements(browser, points)) == 8 + 8 + 3  # rate, optimizer, and momentum where it is
 
 
 def test_pointing_at_a_trial_reads_its_hyperparameters_off(browser: Any, search_page: Path) -> None:

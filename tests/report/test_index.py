@@ -26,10 +26,10 @@ from kerascw.experiment.spec import (
 from kerascw.lab.table import spread_text
 from kerascw.report.index import Entry, counts_text, entries_of, write_index
 from kerascw.runs.store import MANIFEST, Store
+from kerascw.runs.store import write_json as write
 from kerascw.runs.summary import SUMMARY, Summary, read_summary
 from tuning.records import FINALISTS, SEARCH, Finalist, SearchSpec, TrialRecord, write_record
-from tuning.records import write_atomically as write
-from tuning.summary import summary_of_search
+from tuning.text import summary_of_search
 
 MLP = Experiment(
     data=DataSpec(name="digits"),
@@ -91,13 +91,13 @@ def store(tmp_path: Path) -> Path:
     search = runs / "searches" / "rates-random"
     spec = SearchSpec(
         space="rates", question=None, objective="validation_accuracy", direction="max",
-        oracle="random", seed=0, executions=1, budget="full", budget_epochs=None, sample=True,
+        oracle="random", seed=0, budget="full", budget_epochs=None, sample=True,
         base=MLP.model_dump(mode="json"), hyperparameters=(), source_sha256="ab", trials=1,
         finalists=1,
     )  # fmt: skip
+    search.mkdir(parents=True)
     write(search / SEARCH, asdict(spec))
-    write_record(search, TrialRecord("0000", 1, {"rate": 0.1}, "completed", score=0.8,
-                                     values=(0.8,), seeds=(0,)))  # fmt: skip
+    write_record(search, TrialRecord("0000", 1, {"rate": 0.1}, "completed", score=0.8))
     write(search / FINALISTS, [asdict(Finalist("0000", (1, 2), ("a", "b"), (0.7, 0.8)))])
     at(search / SEARCH, 300)
     return runs

@@ -171,7 +171,7 @@ def test_one_wrong_experiment_is_told_before_any_is_trained(
 def test_memory_stays_flat_and_workers_print_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A process trains so many runs and no more; benchmarks/memory.py shows it over 60."""
+    """A process trains so many runs and no more."""
     monkeypatch.setattr(many, "RUNS_PER_PROCESS", 6)  # TensorFlow warns at the fifth
     notes, before = Notes(), psutil.Process().memory_info().rss
     run_many([tiny(seed) for seed in range(7)], Store(tmp_path), jobs=1, watcher=notes)

@@ -411,10 +411,10 @@ def test_a_study_from_the_command_line_with_warm_starts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """bag-transfer on the sample: the grid, then the three initialisations; twice trains once."""
-    grid = bag_learning.transfer_grid_quick
+    cells = bag_learning.TRANSFER.experiments("quick")
 
     def two_cells() -> dict[str, Experiment]:
-        return dict([*grid().items()][:2])
+        return dict([*cells.items()][:2])
 
     study = replace(bag_learning.TRANSFER, quick_variants=two_cells)
     monkeypatch.setattr(bag_learning, "STUDIES", (study,))

@@ -253,11 +253,9 @@ def test_trials_are_numbered_scored_and_kept(
     assert [record.number for record in result.records] == list(range(1, COUNTS[oracle] + 1))
     for record in result.records:
         assert record.status == "completed"
-        (run,) = record.runs
-        history = history_so_far(run, store)[: record.epochs]
+        history = history_so_far(record.run, store)[: record.epochs]
         assert len(history) == record.epochs
         assert record.score == min(row["validation_loss"] for row in history)
-        assert record.values == (record.score,)
     assert result.best is not None
     assert result.best.score == min(record.score or 9 for record in result.records)
     summary = json.loads((result.folder / "summary.json").read_text())
@@ -309,7 +307,7 @@ def test_a_search_that_is_killed_at_any_write_comes_to_the_same_end(
         return writes
 
     monkeypatch.setattr(searching, "write_record", mortal(searching.write_record))
-    monkeypatch.setattr(searching, "write_atomically", mortal(searching.write_atomically))
+    monkeypatch.setattr(searching, "write_json", mortal(searching.write_json))
     trials = None if oracle == "hyperband" else COUNTS[oracle]
     sittings = 0
     for left in (1, 2, 4, 7, 12, 17, 10_000):  # noqa: B007
@@ -359,15 +357,15 @@ def test_a_promoted_trial_goes_on_to_the_result_of_a_longer_run(
     (promoted,) = [record for record in result.records if record.promoted_from]
     first = result.record(str(promoted.promoted_from))
     assert (first.epochs, first.rung, promoted.epochs, promoted.rung) == (1, 0, 3, 1)
-    assert promoted.runs == first.runs
+    assert promoted.run == first.run
     assert (promoted.bracket, promoted.experiment) == (first.bracket, first.experiment)
     assert promoted.duplicate_of is None
     rung = [r for r in result.records if r.bracket == first.bracket and r.rung == 0]
     assert first.score == min(record.score or 9 for record in rung)
-    assert [kept.get(r.runs[0]) is None for r in rung] == [r is not first for r in rung]
+    assert [kept.get(r.run) is None for r in rung] == [r is not first for r in rung]
     experiment = Experiment.model_validate(promoted.experiment)
     (whole,) = run_many([experiment], Store(tmp_path / "whole"), trainers=trainers)
-    run = kept.get(promoted.runs[0])
+    run = kept.get(promoted.run)
     assert run is not None
     assert (run.history, run.metrics) == (whole.history, whole.metrics)
     for mine, theirs in zip(run.model().get_weights(), whole.model().get_weights(), strict=True):
@@ -397,19 +395,14 @@ def test_loops_and_conditions_of_kerastuner(trainers: Any, store: Store, tmp_pat
 # --- what a trial may come to ---------------------------------------------------------------
 
 
-def test_a_duplicate_takes_the_kept_result_and_every_execution_is_kept(
-    trainers: Any, tmp_path: Path
-) -> None:
+def test_a_duplicate_takes_the_kept_result(trainers: Any, tmp_path: Path) -> None:
     space = space_file(tmp_path, "hp.Choice('unused', ['a', 'b', 'c']); return base")
     store = Store(tmp_path / "runs")
-    result = search(space, store, trainers, oracle="grid", executions=2)
+    result = search(space, store, trainers, oracle="grid")
     assert [record.duplicate_of for record in result.records] == [None, "0000", "0000"]
-    assert len(store.all()) == 2 + 3
+    assert len(store.all()) == 1 + 3
     assert len({record.score for record in result.records}) == 1
-    first = result.records[0]
-    assert first.seeds == (0, 1)
-    assert len(set(first.values)) == len(set(first.runs)) == 2
-    assert first.score == pytest.approx(np.mean(np.array(first.values, float)), rel=1e-12)
+    assert len({record.run for record in result.records}) == 1
 
 
 @pytest.mark.parametrize("oracle", ["bayesian", "hyperband"])
@@ -490,7 +483,6 @@ def test_failures_for_one_cause_end_the_search(trainers: Any, store: Store, tmp_
         (('"validation_loss"\nBUDGETS', '"validation_accuracy"\nBUDGETS'), {},
          "objective was \"validation_loss\", is \"validation_accuracy\""),
         (("", ""), {"seed": 1}, "seed was 0, is 1"),
-        (("", ""), {"executions": 2}, "executions was 1, is 2"),
         (("", ""), {"oracle": "grid"}, "oracle was \"random\", is \"grid\""),
         (("# of digits", ""), {}, ""),
     ],

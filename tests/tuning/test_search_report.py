@@ -20,8 +20,7 @@ from rich.console import Console
 from kerascw.commands.main import main
 from kerascw.evaluation.hyperparameters import Axis, axes_of, value_text
 from kerascw.evaluation.importance import Importance, Share, importance
-from kerascw.runs.store import MANIFEST
-from kerascw.studies import all_studies
+from kerascw.runs.store import MANIFEST, write_json
 from tuning import figures
 from tuning.records import (
     FINALISTS,
@@ -31,10 +30,9 @@ from tuning.records import (
     SearchSpec,
     TrialRecord,
     read_search,
-    write_atomically,
     write_record,
 )
-from tuning.report import importance_of, published_table, show_search, space_axes, write_search
+from tuning.report import importance_of, show_search, space_axes, write_search
 from tuning.text import answers, cautions, counts
 
 HYPERPARAMETERS: tuple[dict[str, Any], ...] = (
@@ -69,7 +67,6 @@ def spec(**changes: Any) -> SearchSpec:
             direction="max",
             oracle="random",
             seed=0,
-            executions=2,
             budget="quick",
             budget_epochs=3,
             sample=False,
@@ -78,15 +75,13 @@ def spec(**changes: Any) -> SearchSpec:
             source_sha256="ab" * 32,
             trials=7,
             finalists=2,
-            command="python -m kerascw tune bag-variants --executions 2",
+            command="python -m kerascw tune bag-variants",
         ),
         **changes,
     )
 
 
-def trial(number: int, *values: float | None, **fields: Any) -> TrialRecord:
-    whole = [value for value in values if value is not None]
-    completed = bool(values) and len(whole) == len(values)
+def trial(number: int, score: float | None = None, **fields: Any) -> TrialRecord:
     return TrialRecord(
         **{
             "trial_id": f"{number - 1:04}",
@@ -95,11 +90,9 @@ def trial(number: int, *values: float | None, **fields: Any) -> TrialRecord:
                 "learning_rate": 1e-4 * 10 ** (number / 3), "optimizer": "adam", "layers": 2,
                 "batch_norm": number % 2 == 0, "version": 1,
             },
-            "status": "completed" if completed else "failed",
-            "score": math.fsum(whole) / len(whole) if completed else None,
-            "values": values,
-            "seeds": tuple(range(len(values))),
-            "runs": tuple(f"run-{number}-{seed}" for seed in range(len(values))),
+            "status": "failed" if score is None else "completed",
+            "score": score,
+            "run": f"run-{number}",
             "epochs": 3,
             "seconds": 1.5,
         }
@@ -118,12 +111,12 @@ def mixed(tmp_path: Path) -> SearchResult:
         folder,
         spec(),
         (
-            trial(1, 0.5, 0.7),
-            trial(2, 0.1, None, status="diverged", score=None, reason="loss nan in epoch 2"),
-            trial(3, 0.8, 0.84, hyperparameters=SGD | {"version": 1}),
+            trial(1, 0.6),
+            trial(2, status="diverged", reason="loss nan in epoch 2"),
+            trial(3, 0.82, hyperparameters=SGD | {"version": 1}),
             trial(4, status="failed", reason="space: model.pool_after names conv layer 5"),
-            trial(5, 0.5, 0.7, duplicate_of="0000"),
-            trial(6, 0.1 + 0.2, 0.3),
+            trial(5, 0.6, duplicate_of="0000"),
+            trial(6, 0.1 + 0.2),
             trial(7, status="running"),
         ),
         (
@@ -208,7 +201,7 @@ def test_answers_give_winner_luck_and_test_with_their_intervals(mixed: SearchRes
     assert "Its validation accuracy is 0.8000 ± 0.0248, mean over 3 fresh seeds" in best
     assert "trial 0002: learning_rate 0.05, optimizer sgd, momentum 0.9" in best
     # differences 0.19, 0.19, 0.16
-    assert "trial 0000, by +0.1800 (95 % CI +0.1370 to +0.2230, paired by seed)." in best
+    assert "trial 0000, by +0.1800 (+0.1370 to +0.2230), paired by seed, with the 95 % CI." in best
     assert luck == (
         "It scored 0.8200 in the search, 0.0200 better than its mean over 3 fresh seeds; it was "
         "number 1 of 4 trials."
@@ -216,7 +209,7 @@ def test_answers_give_winner_luck_and_test_with_their_intervals(mixed: SearchRes
     assert test.startswith("accuracy 0.7800 ± 0.0248, loss 0.2200 ± 0.0248, mean over 3 fresh")
     close = replace(mixed.finalists[1], values=(0.79, 0.80, 0.79))
     result = replace(mixed, finalists=(mixed.finalists[0], close))
-    assert "paired by seed, not significant at 95 %)" in answers(result)[0].answer
+    assert "not significant), paired by seed" in answers(result)[0].answer
 
 
 def test_of_a_loss_less_is_better(mixed: SearchResult) -> None:
@@ -262,16 +255,16 @@ def test_page_has_the_tables_and_escapes_what_is_not_ours(mixed: SearchResult) -
     html = page.read_text()
     assert page == mixed.folder / "report.html"
     assert "Which rate is best, &lt;b&gt;really&lt;/b&gt;?" in html
-    assert cells_of(html, "0002")[:4] == ["0002", "0.8200", "0.0283", "0.8000, 0.8400"]
-    assert cells_of(html, "0001")[:4] == ["0001", "-", "-", "0.1000, diverged"]
+    assert cells_of(html, "0002")[:4] == ["0002", "0.8200", "0.05", "sgd"]
+    assert cells_of(html, "0001")[:4] == ["0001", "-", "0.0004642", "adam"]
     assert "diverged: loss nan in epoch 2" in html
     assert "failed: space: model.pool_after names conv layer 5" in html
     assert "same experiment as 0000" in html
     assert cells_of(html, "0002 (winner)")[1:3] == ["0.8200", "0.8000 ± 0.0248"]
     assert "Momentum is used where optimizer is sgd." in html
-    assert "python -m kerascw tune bag-variants --executions 2" in html
+    assert "python -m kerascw tune bag-variants" in html
     assert "fresh-a" in html
-    names = ["history", "parallel_coordinates"]
+    names = ["history", "hyperparameters"]
     assert sorted(re.findall(r'<figure [^>]*data-name="(.*?)"', html)) == names
     files = sorted(p.name for p in (mixed.folder / "figures").iterdir())
     assert files == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
@@ -281,7 +274,7 @@ def test_page_has_the_tables_and_escapes_what_is_not_ours(mixed: SearchResult) -
     assert [row["trial"] for row in rows] == [
         "0002", "0000", "0004", "0005", "0001", "0003", "0006",
     ]  # fmt: skip
-    assert (rows[0]["score"], rows[0]["momentum"]) == ("0.8200000000000001", "0.9")
+    assert (rows[0]["score"], rows[0]["momentum"]) == ("0.82", "0.9")
     assert (rows[4]["score"], rows[6]["outcome"]) == ("-", "running")
 
 
@@ -289,9 +282,9 @@ def test_page_has_the_tables_and_escapes_what_is_not_ours(mixed: SearchResult) -
     "records",
     [
         (),
-        (trial(1, 0.5, 0.7),),
-        (trial(1, reason="no"), trial(2, None, None, status="diverged", reason="nan")),
-        tuple(trial(n, 0.0, 0.0) for n in range(1, 12)),
+        (trial(1, 0.6),),
+        (trial(1, reason="no"), trial(2, status="diverged", reason="nan")),
+        tuple(trial(n, 0.0) for n in range(1, 12)),
     ],
     ids=["none", "one", "all failed", "all zero"],
 )
@@ -335,64 +328,35 @@ def test_the_history_shows_every_trial_the_best_so_far_and_the_winner(mixed: Sea
     assert panel["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
 
 
-def test_parallel_coordinates_have_a_line_a_trial(mixed: SearchResult) -> None:
-    (panel,) = figures.parallel_coordinates(mixed, space_axes(mixed)).page_specs()
-    rows = rows_drawn(panel)
-    texts = {row["text"] for row in rows if "text" in row}
-    assert {"not used", "no score", "sgd", "adam", "yes", "no", "0.0001"} <= texts
-    places = {(row["trial"], row["at"]): row["x"] for row in rows if "trial" in row}
-    assert len(places) == 7 * 6
-    assert {row["trial"] for row in rows if row.get("line") == "best trial"} == {"0002"}
-    assert places["0002", 5] == 1.0  # the best, at the better end
-    assert places["0001", 5] < 0  # no score
-    assert places["0000", 2] < 0  # momentum is not used
-
-
-def test_the_published_figures_of_the_base_and_of_the_best_stand_beside_the_winners(
-    tmp_path: Path,
-) -> None:
-    """A search in the neighbourhood of a study; an earlier version had a field less."""
-    variants = all_studies()["bag-variants"].variants()
-    base = variants["2 Optim2"].model_dump(mode="json")
-    del base["training"]["auxiliary_weights"]
-    won = trial(1, 0.2, experiment=variants["3 Optim3"].model_dump(mode="json"))
-    result = SearchResult(
-        tmp_path / "searches" / "one",
-        spec(base=base, objective="validation_loss", direction="min", executions=1),
-        (won,), (Finalist("0000", (2, 3), ("a", "b"), (0.2, 0.25)),),
-    )  # fmt: skip
-    table = published_table(result, [])
-    assert table is not None
-    read = [[cell.text for cell in row[:5]] for row in table.cells]
-    assert [row for row in read if row[2] == "validation loss"] == [
-        ["bag-variants: 2 Optim2", "the space's base", "validation loss", "0.060",
-         "0.2250 (range 0.2000 to 0.2500)"],
-        ["bag-variants: 20 Intuition3", "the best published", "validation loss", "0.048",
-         "0.2250 (range 0.2000 to 0.2500)"],
-        ["bag-variants: 3 Optim3", "the winner's own experiment", "validation loss", "0.182",
-         "0.2250 (range 0.2000 to 0.2500)"],
-    ]  # fmt: skip
-    html = write_search(result, result.folder, None).read_text()
-    assert "Not comparable: this search has a quick budget" in html
-    assert published_table(replace(result, spec=spec()), []) is None
+def test_each_hyperparameter_has_a_panel_of_the_trials_that_use_it(mixed: SearchResult) -> None:
+    chart = figures.hyperparameters(mixed, space_axes(mixed))
+    panels = chart.page_specs()
+    assert len(panels) == 5
+    trials = [{row["trial"] for row in rows_drawn(panel)} for panel in panels]
+    assert trials[0] == {"0000", "0002", "0004", "0005"}  # with a score
+    assert trials[2] == {"0002"}  # momentum
+    assert panels[0]["encoding"]["x"]["scale"]["type"] == "log"
+    assert panels[1]["encoding"]["x"]["sort"] == ["adam", "sgd"]
+    assert [key.name for key in chart.series] == ["best trial", "trial", "repeats another trial"]
 
 
 def test_the_terminal_has_the_best_trials_and_the_answers(mixed: SearchResult) -> None:
     terminal = Console(width=250, record=True, file=io.StringIO())
-    many = tuple(trial(n, n / 100, n / 100) for n in range(1, 31))
+    many = tuple(trial(n, n / 100) for n in range(1, 31))
     show_search(replace(mixed, records=many, finalists=()), terminal)
     text = terminal.export_text()
-    assert re.search(r"^0029 +0\.3000 +0\.0000 +0\.3000, 0\.3000 ", text, re.M)
+    assert re.search(r"^0029 +0\.3000 ", text, re.M)
     assert "30 trials: 30 completed; 20 more in" in text
     assert "So far those of trial 0029" in text
-    assert "next: python -m kerascw tune bag-variants --executions 2" in text
+    assert "next: python -m kerascw tune bag-variants" in text
 
 
 def test_report_draws_a_kept_search_again(mixed: SearchResult) -> None:
-    write_atomically(mixed.folder / SEARCH, asdict(mixed.spec))
+    mixed.folder.mkdir(parents=True)
+    write_json(mixed.folder / SEARCH, asdict(mixed.spec))
     for record in mixed.records:
         write_record(mixed.folder, record)
-    write_atomically(mixed.folder / FINALISTS, [asdict(finalist) for finalist in mixed.finalists])
+    write_json(mixed.folder / FINALISTS, [asdict(finalist) for finalist in mixed.finalists])
     assert read_search(mixed.folder) == mixed
     runs = mixed.folder.parent.parent
     done = CliRunner().invoke(main, ["report", mixed.label, "--runs", str(runs)])
@@ -487,7 +451,7 @@ def test_epochs_of_hyperbands_rungs_are_a_hyperparameter(tmp_path: Path) -> None
         )
         for at, (values, score) in enumerate(zip(drawn, scores, strict=True))
     )
-    found = importance_of(SearchResult(tmp_path, spec(executions=1), records))
+    found = importance_of(SearchResult(tmp_path, spec(), records))
     assert isinstance(found, Importance)
     assert found.shares[0].name == "epochs trained"
     assert len(found.shares) == len(axes) + 1

@@ -99,7 +99,7 @@ def test_bag_transfer_is_the_published_grid_of_twelve_cells() -> None:
         for v, e in cells
     }
     assert named == bag_learning.transfer_grid()
-    quick = bag_learning.transfer_grid_quick()
+    quick = bag_learning.TRANSFER.experiments("quick")
     budget = load_space("bag-transfer").budgets["quick"]
     assert {e.training.epochs for e in quick.values()} == {budget.epochs}
     assert {e.data.fraction for e in quick.values()} == {budget.fraction}

@@ -18,10 +18,7 @@ from tuning.space import Budget
 QUESTION = "Which rate, optimiser and dropout tell five garments apart best?"
 OBJECTIVE = "validation_loss"  # of the last epoch, as the report chooses
 ORACLE = "grid"
-BUDGETS = {
-    "quick": Budget(trials=None, epochs=3, fraction=0.1),
-    "full": Budget(trials=None),
-}
+BUDGETS = {"quick": Budget(trials=None, epochs=3, fraction=0.1), "full": Budget(trials=None)}
 
 
 def base() -> Experiment:

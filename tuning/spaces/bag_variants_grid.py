@@ -3,12 +3,9 @@
     python -m kerascw tune bag-variants-grid                  # quick: 21 trials, some minutes
     python -m kerascw tune bag-variants-grid --budget full    # the published epochs: hours
 
-The hand search of "Convolutional Bag", part 2, as a grid with one hyperparameter: the row. It is no
-product of settings, and so ``bag-variants`` has them one by one for the search that is to beat it.
-Published best by validation loss: row 20, 0.048.
-
-Rows 5 and 8 are the same experiment, and at the quick budget, where all rows have 4 epochs, so are
-rows 2 and 4 as well: they are trained once, and taken as kept the other times.
+The hand search of "Convolutional Bag", part 2, as a grid with one hyperparameter: the row.
+Published best by validation loss: row 20, 0.048. Rows 5 and 8 are the same experiment, as are
+rows 2 and 4 at the quick budget.
 """
 
 from typing import Any
@@ -21,10 +18,7 @@ from tuning.spaces.bag_variants import OBJECTIVE, base
 
 QUESTION = "Which of 21 hand-made variants has the lowest validation loss?"
 ORACLE = "grid"
-BUDGETS = {
-    "quick": Budget(trials=None, epochs=4, fraction=0.1),
-    "full": Budget(trials=None),
-}
+BUDGETS = {"quick": Budget(trials=None, epochs=4, fraction=0.1), "full": Budget(trials=None)}
 __all__ = ["BUDGETS", "OBJECTIVE", "ORACLE", "QUESTION", "base", "space"]
 
 

@@ -19,10 +19,7 @@ from tuning.space import Budget
 QUESTION = "Is there a better recipe than the flagship's, at the same cost?"
 OBJECTIVE = "validation_accuracy"
 ORACLE = "bayesian"
-BUDGETS = {
-    "quick": Budget(trials=15, epochs=3, fraction=0.2),
-    "full": Budget(trials=30),
-}
+BUDGETS = {"quick": Budget(trials=15, epochs=3, fraction=0.2), "full": Budget(trials=30)}
 
 
 def base() -> Experiment:

@@ -18,10 +18,7 @@ from tuning.space import Budget
 QUESTION = "Which widths, normalisation and rate suit LeNet-5 on Fashion-MNIST?"
 OBJECTIVE = "validation_accuracy"
 ORACLE = "bayesian"
-BUDGETS = {
-    "quick": Budget(trials=15, epochs=3, fraction=0.1),
-    "full": Budget(trials=40),
-}
+BUDGETS = {"quick": Budget(trials=15, epochs=3, fraction=0.1), "full": Budget(trials=40)}
 
 
 def base() -> Experiment:
@@ -42,10 +39,7 @@ def space(hp: Any, base: Experiment) -> Experiment:
             hp.Int("filters_1", 6, 32, sampling="log"),
             hp.Int("filters_2", 16, 64, sampling="log"),
         ],
-        "model.dense": [
-            hp.Int("dense_1", 120, 240, step=40),
-            hp.Int("dense_2", 84, 168, step=28),
-        ],
+        "model.dense": [hp.Int("dense_1", 120, 240, step=40), hp.Int("dense_2", 84, 168, step=28)],
         "model.batch_norm": normalised,
         "model.dense_batch_norm": normalised,
         "training.optimizer.learning_rate": hp.Float(

@@ -1,7 +1,8 @@
 """What the reports printed, as data: one TOML file a report, and how to correct it."""
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -25,27 +26,52 @@ class Published:
         return self.reported if self.corrected is None else self.corrected
 
 
-@cache
-def report(name: str) -> dict[str, Any]:
-    """Return a report's facts.
+Figures = dict[str, dict[str, Published]]
+"""Published figures by variant and name."""
 
-    >>> report("convnet_lab")["dense_only"]["test_accuracy"]
-    0.978
+
+@cache
+def report(name: str, number: Callable[[str], Any] = float) -> dict[str, Any]:
+    """Return a report's facts; ``number`` reads a number with a point.
+
+    >>> report("convnet_lab")["fashion"]["final_epochs"]
+    15
     """
     text = files("kerascw.lab.published").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return tomllib.loads(text, parse_float=number)
 
 
-def of_bag(part: str, split: str, figure: str, reported: float, digits: int = 4) -> Published:
-    """Return a figure of "Convolutional Bag", its accuracies divided by their ceiling."""
-    facts = report("convolutional_bag")
-    where = f"{facts['title']}, {part}"
-    if figure != "accuracy":
-        return Published(reported, where, digits=digits)
-    ceilings = facts["ceiling"]
-    perfect = ", ".join(f"{ceiling} on {part}" for part, ceiling in ceilings.items())
+def figures_of(name: str, study: str) -> Callable[[], Figures]:
+    """Return what gives a study's figures in a report."""
+
+    def published() -> Figures:
+        facts, found = report(name, str), Figures()
+        for table in facts["figures"]:
+            if table["study"] != study:
+                continue
+            where = f"{facts['title']}, {table['where']}"
+            fields = {f: table[f] for f in ("not_comparable", "mean_of") if f in table}
+            for variant, row in table["rows"].items():
+                figures = found.setdefault(variant, {})
+                for figure, printed in zip(table["names"], row, strict=True):
+                    if printed:
+                        digits = len(printed.partition(".")[2])
+                        one = Published(float(printed), where, digits=digits, **fields)
+                        figures[figure] = of_bag(one, figure) if table.get("ceiling") else one
+        return found
+
+    return published
+
+
+def of_bag(printed: Published, figure: str) -> Published:
+    """Return a figure of "Convolutional Bag", an accuracy divided by its split's ceiling."""
+    ceilings = report("convolutional_bag")["ceiling"]
+    if not figure.endswith("accuracy"):
+        return printed
+    perfect = ", ".join(f"{ceiling} on {split}" for split, ceiling in ceilings.items())
     why = (
         "each batch's hits were divided by the nominal batch size, the last, smaller batch "
         f"included, so that a perfect score printed as {perfect}"
     )
-    return Published(reported, where, min(1.0, reported / ceilings[split]), why, digits)
+    ceiling = next(ceiling for split, ceiling in ceilings.items() if split in figure)
+    return replace(printed, corrected=min(1.0, printed.reported / ceiling), why=why)
