@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -62,15 +63,21 @@ def option(name: str, value: object = None) -> str:
     return name if value is None else f"{name}={value!r}"
 
 
+# they turn the direction of the text after them: a name could hide its own end
+_TURNING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+
+
 def printable(text: str) -> str:
-    """Escape what would not print: line ends, control characters, odd bytes.
+    r"""Escape line ends, control characters and odd bytes of a name or text from a file.
 
-    For names and texts from files, which could otherwise move the cursor or colour a terminal.
+    They could move the cursor, colour a terminal, or hide the end of the name.
 
-    >>> printable("two lines" + chr(10) + ".png") == "two lines" + chr(92) + "n.png"
-    True
+    >>> printable("two\nlines")
+    'two\\nlines'
     """
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        ascii(letter)[1:-1]
+        if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") or ord(letter) in _TURNING
+        else letter
         for letter in text
     )

@@ -23,7 +23,6 @@ from kerascw.experiment.spec import (
     Holdout,
     TrainingSpec,
 )
-from kerascw.export.card import Card, Score
 from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.quiet import import_tensorflow
@@ -117,14 +116,14 @@ def tiny_model(sample: Dataset) -> Any:
 
 
 @pytest.fixture(scope="session")
-def card() -> Card:
-    return Card(run="tiny", light_on_dark=True, test=Score(examples=1000, accuracy=0.1))
+def card() -> dict[str, Any]:
+    return {"run": "tiny", "light_on_dark": True, "test": {"examples": 1000, "accuracy": 0.1}}
 
 
 @pytest.fixture(scope="session")
 def exported(
     tiny_model: Any,
-    card: Card,
+    card: dict[str, Any],
     sample: Dataset,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:

@@ -27,9 +27,8 @@ from kerascw.data import (
     pixel_histogram,
 )
 from kerascw.data.layout import sides
-from kerascw.data.names import shown
 from kerascw.data.sources import locate, remedies
-from kerascw.errors import DataError, KerascwError
+from kerascw.errors import DataError, KerascwError, printable
 from kerascw.experiment.settings import augmentation_named
 from kerascw.quiet import import_tensorflow
 
@@ -171,7 +170,7 @@ def check(name: str, **options: Any) -> None:
     terminal.print()
     whole, standing = _standing(dataset)
     if not whole:
-        raise DataError(f"{shown(dataset.location)}: {standing}")
+        raise DataError(f"{printable(dataset.location)}: {standing}")
     terminal.print(standing)
     next_step(terminal, f"train {_again(name, options)}")
 
@@ -227,7 +226,7 @@ def _standing(dataset: Dataset) -> tuple[bool, str]:
 def _heading(dataset: Dataset) -> str:
     if dataset.source == "sample":
         return f"{dataset.title}: {dataset.location}"
-    return f"{dataset.title}, {dataset.source}: {shown(dataset.location)}"
+    return f"{dataset.title}, {dataset.source}: {printable(dataset.location)}"
 
 
 def _table(*columns: str) -> Table:

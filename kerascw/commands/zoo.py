@@ -21,7 +21,7 @@ from kerascw.data import load_data
 from kerascw.data.image_files import Picture, read_pictures
 from kerascw.errors import CallError, choices
 from kerascw.evaluation.statistics import over_seeds
-from kerascw.export.card import Card, card_of
+from kerascw.export.card import card_of
 from kerascw.export.load import EXTRA_FILE, LoadedModel, load_model, read_document, versions_in
 from kerascw.export.run import export_run
 from kerascw.lab.plan import FINAL, StudyResult, planned
@@ -91,7 +91,7 @@ def make(
     version = export_run(run, saved_models / model.name, data_dir=data_dir)
     document = kept_document(version)
     document["card"] = {
-        **card_of(run).as_json(),
+        **card_of(run),
         "command": model.command,  # the run's own may have had places of its machine in it
         "zoo": {
             "name": model.name,
@@ -200,9 +200,8 @@ def card_text(document: Mapping[str, Any]) -> str:
     """Fill the card's template; all figures in it are those of ``document``."""
     from jinja2 import Environment, StrictUndefined
 
-    card = Card.model_validate(document["card"])
-    assert card.test is not None, "a kept model has test figures"
-    trained = {name: version for name, version in card.versions.items() if version}
+    card = {"layers": [], **document["card"]}  # older ones have none
+    trained = {name: version for name, version in card["versions"].items() if version}
     versions = document["check"]["versions"] | trained
     environment = Environment(  # Markdown, not HTML: nothing to escape
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
@@ -215,11 +214,11 @@ def card_text(document: Mapping[str, Any]) -> str:
     return environment.from_string(Path(__file__).with_name("card.md").read_text()).render(
         card=card,
         zoo=document["card"]["zoo"],
-        test=card.test,
+        test=card["test"],
         shape=document["input_shape"],
         names=document["class_names"],
-        confused=_most_confused(card.test.confusion),
-        recipe="\n".join(_settings(card.experiment)),
+        confused=_most_confused(card["test"]["confusion"]),
+        recipe="\n".join(_settings(card["experiment"])),
         versions=", ".join(f"{name} {version}" for name, version in versions.items() if version),
     )
 

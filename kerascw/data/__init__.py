@@ -40,17 +40,10 @@ __all__ = [
     "split",
 ]
 
-_MODULES = {
-    "catalogue": ("CATALOG",),
-    "dataset": ("LARGE", "Dataset", "Part", "Splits", "mean_and_deviation", "pixel_histogram"),
-    "load": ("FOLDER", "data_label", "data_named", "dataset_for", "load_data", "load_for"),
-    "rows": ("Rows",),
-    "splits": ("nested_subset", "split"),
-}
-
 
 def __getattr__(name: str) -> Any:
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(f"kerascw.data.{module}"), name)
+    for module in ("catalogue", "rows", "dataset", "splits", "load") if name in __all__ else ():
+        found = import_module(f"kerascw.data.{module}")
+        if hasattr(found, name):
+            return getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

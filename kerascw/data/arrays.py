@@ -22,9 +22,8 @@ from kerascw.data.cache import cache_folder, replacing
 from kerascw.data.dataset import Dataset
 from kerascw.data.image_files import Fit, fitted, of_pixels, read_npz
 from kerascw.data.layout import one_line
-from kerascw.data.names import shown
 from kerascw.data.own import Options, own_dataset
-from kerascw.errors import CallError, DataError
+from kerascw.errors import CallError, DataError, printable
 from kerascw.experiment.own_file import call_function, find_function, is_function, sha256_of
 from kerascw.experiment.spec import Folder
 
@@ -50,31 +49,51 @@ def describe_arrays(path: str | Path, options: Options) -> Folder:
     else:
         file = os.path.abspath(os.path.expanduser(path))
         if not os.path.isfile(file):
-            raise CallError(f"{shown(file)}: no such file")
-    splits, _ = _checked(_read(file), shown(file))
-    return _spec(file, splits, options)
+            raise CallError(f"{printable(file)}: no such file")
+    splits, _ = _read(file)
+    shapes = {images.shape[1:] for images, _ in splits.values()}
+    sizes = {(height, width) for height, width, _ in shapes}
+    return options.spec(file, sizes, has_colour=any(shape[2] == 3 for shape in shapes))
 
 
 def load_arrays(spec: Folder) -> Dataset:
     """Load an .npz file, or call a function.
 
-    Raises
-    ------
-    DataError
-        The file is damaged, or its arrays are not a dataset; names the array.
+    Raises DataError: the file is damaged, or its arrays are not a dataset; names the array.
     """
-    splits, class_names = _checked(_read(spec.path), shown(spec.path))
-    return _dataset(spec, splits, class_names)
+    splits, class_names = _read(spec.path)
+    shape = (spec.height, spec.width, 3 if spec.colour else 1)
+    images = [fitted_all(of_split, shape, spec.fit) for of_split, _ in splits.values()]
+    ends = np.cumsum([len(of_split) for of_split in images])
+    return own_dataset(
+        spec,
+        source="arrays",
+        location=spec.path,
+        class_names=class_names,
+        images=np.concatenate(images),
+        labels=np.concatenate([labels for _, labels in splits.values()]),
+        rows={
+            split: np.arange(end - len(of_split), end)
+            for split, of_split, end in zip(splits, images, ends, strict=True)
+        },
+    )
 
 
-def of_arrays(data: tuple[Any, ...], options: Options) -> Dataset:
-    """Make a dataset of ``(x_train, y_train)`` or ``(x_train, y_train, x_test, y_test)``."""
-    splits, class_names = _checked(_named(data), "data")
-    return _dataset(_spec("arrays", splits, options), splits, class_names)
+def fitted_all(images: np.ndarray, shape: tuple[int, int, int], fit: Fit) -> np.ndarray:
+    """Bring uint8 images ``[n, h, w, c]`` to ``shape``; those that have it are not copied."""
+    if images.shape[1:] == shape:
+        return images
+    made = np.empty((len(images), *shape), np.uint8)
+    for at, pixels in enumerate(images):
+        made[at] = fitted(of_pixels(pixels), shape, fit=fit)
+    return made
 
 
 def keep(data: tuple[Any, ...]) -> Path:
-    """Write arrays as an .npz file into the cache folder, named by their content; return it."""
+    """Write ``(x_train, y_train)`` or ``(x_train, y_train, x_test, y_test)`` into the cache folder.
+
+    Returns the .npz file, which is named by its content.
+    """
     arrays = _named(data)
     _checked(arrays, "data")
     digest = hashlib.sha256()
@@ -110,21 +129,22 @@ def _returned(file: str, sha256: str) -> dict[str, np.ndarray]:
         return _named(given)
     if not isinstance(given, Mapping):
         raise DataError(
-            f"{shown(file)}: returned {type(given).__name__}; expected (x_train, y_train), "
+            f"{printable(file)}: returned {type(given).__name__}; expected (x_train, y_train), "
             "(x_train, y_train, x_test, y_test) or a dictionary of arrays by these names"
         )
     return {str(name): np.asarray(array) for name, array in given.items()}
 
 
-def _read(file: str) -> dict[str, np.ndarray]:
+def _read(file: str) -> tuple[dict[str, Split], tuple[str, ...]]:
+    where = printable(file)
     if is_function(file):
-        return _returned(file, sha256_of(file.rpartition(":")[0]))
+        return _checked(_returned(file, sha256_of(file.rpartition(":")[0])), where)
     try:
-        return read_npz(file, LARGEST_FILE)
+        return _checked(read_npz(file, LARGEST_FILE), where)
     except OSError as error:
-        raise DataError(f"{shown(file)}: cannot be read ({error.strerror or error})") from None
+        raise DataError(f"{where}: cannot be read ({error.strerror or error})") from None
     except (ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, MemoryError) as error:
-        raise DataError(f"{shown(file)}: no whole .npz file ({one_line(error)})") from None
+        raise DataError(f"{where}: no whole .npz file ({one_line(error)})") from None
 
 
 def _checked(
@@ -139,16 +159,14 @@ def _checked(
             missing, other = (y, x) if x in arrays else (x, y)
             raise DataError(f"{where}: {other} without {missing}; {_EXPECTED}")
     if "train" not in raw:
-        has = ", ".join(shown(name) for name in arrays) or "no arrays of numbers or text"
+        has = printable(", ".join(arrays)) or "no arrays of numbers or text"
         raise DataError(f"{where}: it has {has:.150}; {_EXPECTED}")
-    class_names, first = arrays.get("class_names"), np.unique(raw["train"][1])
-    if class_names is not None and first.dtype.kind in "iu":
-        names = [shown(str(name)) for name in class_names.ravel()]
+    names = known = np.unique(raw["train"][1])
+    if len(known) < 2:
+        raise DataError(f"{where}: {len(known)} classes among its training images; expected 2")
+    if "class_names" in arrays and known.dtype.kind in "iu":
+        names = arrays["class_names"].ravel()
         known = np.arange(len(names))
-    else:
-        names, known = [shown(str(name)) for name in first], first
-    if len(first) < 2:
-        raise DataError(f"{where}: {len(first)} classes among its training images; expected 2")
     splits = {}
     for part, (images, labels) in raw.items():
         at = np.searchsorted(known, labels).clip(0, len(known) - 1)
@@ -156,67 +174,32 @@ def _checked(
         if unknown.any():
             position = int(unknown.argmax())
             raise DataError(
-                f"{where}: {_NAMES[part][1]}: label {shown(str(labels[position]))} at position "
+                f"{where}: {_NAMES[part][1]}: label {printable(str(labels[position]))} at position "
                 f"{position:,} (from 0) is none of the {len(known):,} classes"
             )
         splits[part] = (images, at.astype(np.int32))
-    return splits, tuple(names)
+    return splits, tuple(printable(str(name)) for name in names)
 
 
 def _checked_pair(images: np.ndarray, labels: np.ndarray, x: str, y: str) -> Split:
     """Return images with their channels and labels in one dimension."""
     described = f"{images.dtype} {list(images.shape)}"
-    if images.dtype != np.uint8:
-        raise DataError(f"{x}: {described}; expected uint8 of 0 to 255")
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
-        raise DataError(f"{x}: {described}; expected [n, h, w] or [n, h, w, 1 or 3]")
+    fits = images.ndim == 4 and images.shape[3] in (1, 3) and images.size
+    if images.dtype != np.uint8 or not fits:
+        raise DataError(f"{x}: {described}; expected uint8 [n, h, w] or [n, h, w, 1 or 3]")
     if labels.ndim == 2 and labels.shape[1] == 1:  # as Keras has CIFAR-10's
         labels = labels[:, 0]
-    if labels.ndim != 1:
-        hint = "; of one-hot labels take argmax(-1)" if labels.ndim == 2 else ""
-        raise DataError(f"{y}: {labels.dtype} {list(labels.shape)}; expected [n]{hint}")
-    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels):
+    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels.flat):
         labels = labels.astype(str)
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8", "replace")
-    if labels.dtype.kind not in "iuU":
-        raise DataError(f"{y}: {labels.dtype}; expected whole numbers or text")
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise DataError(
+            f"{y}: {labels.dtype} {list(labels.shape)}; expected whole numbers or text [n] (of "
+            "one-hot labels take argmax(-1))"
+        )
     if len(labels) != len(images):
         raise DataError(f"{y}: {len(labels):,} labels for {len(images):,} images")
     return images, labels
-
-
-def _spec(path: str, splits: Mapping[str, Split], options: Options) -> Folder:
-    shapes = {images.shape[1:] for images, _ in splits.values()}
-    sizes = {(height, width) for height, width, _ in shapes}
-    return options.spec(path, sizes, has_colour=any(shape[2] == 3 for shape in shapes))
-
-
-def _dataset(spec: Folder, splits: Mapping[str, Split], class_names: tuple[str, ...]) -> Dataset:
-    shape = (spec.height, spec.width, 3 if spec.colour else 1)
-    images = [fitted_all(of_split, shape, spec.fit) for of_split, _ in splits.values()]
-    ends = np.cumsum([len(of_split) for of_split in images])
-    return own_dataset(
-        spec,
-        source="arrays",
-        location=spec.path,
-        class_names=class_names,
-        images=images[0] if len(images) == 1 else np.concatenate(images),
-        labels=np.concatenate([labels for _, labels in splits.values()]),
-        rows={
-            split: np.arange(end - len(of_split), end)
-            for split, of_split, end in zip(splits, images, ends, strict=True)
-        },
-    )
-
-
-def fitted_all(images: np.ndarray, shape: tuple[int, int, int], fit: Fit) -> np.ndarray:
-    """Bring uint8 images ``[n, h, w, c]`` to ``shape``; those that have it are not copied."""
-    if images.shape[1:] == shape:
-        return images
-    made = np.empty((len(images), *shape), np.uint8)
-    for at, pixels in enumerate(images):
-        made[at] = fitted(of_pixels(pixels), shape, fit=fit)
-    return made

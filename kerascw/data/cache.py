@@ -2,12 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from platformdirs import user_cache_path
 
 ENVIRONMENT_VARIABLE = "KERASCW_CACHE_DIR"
@@ -36,27 +35,3 @@ def replacing(file: Path) -> Iterator[Any]:
         except BaseException:
             os.unlink(stream.name)
             raise
-
-
-def read_cache(file: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, list[int]] | None:
-    """Read uint8 images of ``shape`` and the rows without an image; None if not, or damaged."""
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            images, unread = archive["images"], archive["unread"]
-    except Exception:  # a damaged file raises anything; it is made anew
-        return None
-    if images.shape != shape or images.dtype != np.uint8 or unread.dtype != np.int64:
-        return None
-    if unread.ndim != 1 or not ((unread >= 0) & (unread < len(images))).all():
-        return None
-    return images, unread.tolist()
-
-
-def write_cache(file: Path, images: np.ndarray, bad: Iterable[int]) -> None:
-    """Keep the arrays in place of what is kept of the same folder; not if that cannot be."""
-    with suppress(OSError):
-        with replacing(file) as stream:
-            np.savez(stream, images=images, unread=np.array(sorted(bad), np.int64))
-        for old in file.parent.glob(f"{file.name.partition('-')[0]}-*"):
-            if old != file:  # also what a killed process left
-                old.unlink(missing_ok=True)

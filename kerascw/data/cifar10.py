@@ -1,8 +1,8 @@
 """Read CIFAR-10 as its authors publish it: pickled batches, binary batches, or either's archive.
 
 The format is described at cs.toronto.edu/~kriz/cifar.html. A pickle is not unpickled: only the
-numbers and texts in it are looked at. Archives are read as a stream: nothing is unpacked to disk,
-and no member but the six batches is opened.
+numbers and texts in it are looked at. Nothing of an archive is unpacked to disk, and no member but
+the six batches is opened.
 """
 
 import gzip
@@ -10,10 +10,9 @@ import os
 import pickletools
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +25,7 @@ BINARY_BATCHES = tuple(f"{name}.bin" for name in BATCHES)
 
 _SIZE = 3 * 32 * 32  # bytes of an image: red, then green, then blue, each 32 rows of 32
 _LARGEST = 2**26  # bytes of a batch that are read; those published have 31 million
+_LARGEST_HEADER = 2**20  # bytes of a header in an archive
 _LARGEST_ARCHIVE = 2**29  # bytes of an unpacked archive; those published have 186 million
 _REMEDY = "fetch the file again"
 
@@ -74,11 +74,8 @@ def _pickled_constants(raw: bytes, where: str) -> dict[str, list[Any]]:
 def read_pickled(raw: bytes, where: str) -> Batch:
     """Read one batch of the Python version, a pickle of protocol 2, without unpickling it.
 
-    Raises
-    ------
-    DataError
-        Not a pickle, a pickle that asks for more than arrays, or other content than a batch's.
-        Begins with ``where``.
+    Raises DataError: not a pickle, a pickle that asks for more than arrays, or other content than a
+    batch's. Begins with ``where``.
     """
     try:
         after = _pickled_constants(raw, where)
@@ -102,10 +99,7 @@ def read_pickled(raw: bytes, where: str) -> Batch:
 def read_binary(raw: bytes, where: str) -> Batch:
     """Read one batch of the binary version: rows of the label's byte and the image's.
 
-    Raises
-    ------
-    DataError
-        No rows, or a part of one. Begins with ``where``.
+    Raises DataError: no rows, or a part of one. Begins with ``where``.
     """
     if not raw or len(raw) % (1 + _SIZE):
         raise DataError(
@@ -123,8 +117,7 @@ def _unfit(where: str, found: str, expected: str) -> DataError:
 # --- where the batches are ------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Version:
+class _Version(NamedTuple):
     """One of the two that are published: six files, or an archive with them in a folder."""
 
     files: tuple[str, ...]  # the test batch last
@@ -152,22 +145,16 @@ def _look(folder: Path, entry: CatalogEntry) -> tuple[list[Path], list[str]]:
 
 
 def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Arrays, Places]:
-    if len(files) == 1:
-        (path,) = files
-        (version,) = (version for version in _VERSIONS if version.archive == path.name)
-        found = _members(path, version)
-        contents = ((f"{path}, {name}", name, raw) for name, raw in found)
-    else:
-        (version,) = (version for version in _VERSIONS if version.files[0] == files[0].name)
-        contents = ((str(path), path.name, _content(path)) for path in files)
+    first = files[0]
+    (version,) = (v for v in _VERSIONS if first.name in (v.archive, v.files[0]))
+    packed = first.name == version.archive
     batches, places = {}, {}
-    for where, name, raw in contents:
+    for where, name, raw in _members(first, version) if packed else _files(files):
         batches[name] = version.read(raw, where)
         check_labels(batches[name][1], where, entry)
         places[name] = where
-    if len(files) == 1 and len(batches) < len(version.files):
-        missing = next(name for name in version.files if name not in batches)
-        raise DataError(f"{files[0]}: {version.folder}/{missing} is not in it; {_REMEDY}")
+    for name in set(version.files).difference(batches):
+        raise DataError(f"{first}: {version.folder}/{name} is not in it; {_REMEDY}")
     *train, test = version.files
     arrays: list[np.ndarray] = []
     for names in (train, [test]):
@@ -175,68 +162,64 @@ def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Arrays, Places]:
         images = np.empty((sum(map(len, labels)), 32, 32, 3), np.uint8)
         np.concatenate([batch.transpose(0, 2, 3, 1) for batch in planes], out=images)
         arrays += [images, np.concatenate(labels).astype(np.uint8)]
-    where_train = str(files[0] if len(files) == 1 else files[0].parent)
+    where_train = str(first if packed else first.parent)
     return tuple(arrays), (where_train, where_train, places[test], places[test])
 
 
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return _limited(file, os.fstat(file.fileno()).st_size, str(path))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+def _files(files: Sequence[Path]) -> Iterator[tuple[str, str, bytes]]:
+    """Yield place, name and content of the batches' files."""
+    for path in files:
+        try:
+            if (size := path.stat().st_size) > _LARGEST:
+                raise DataError(
+                    f"{path}: {size:,} bytes, a batch of CIFAR-10 has 31 million; {_REMEDY}"
+                )
+            yield str(path), path.name, path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _limited(file: BinaryIO | gzip.GzipFile, size: int, where: str) -> bytes:
-    if size > _LARGEST:
-        raise DataError(f"{where}: {size:,} bytes, a batch of CIFAR-10 has 31 million; {_REMEDY}")
-    return file.read(size)
+class _Bounded:
+    """An unpacked archive, of which no more is read than one of CIFAR-10 has.
 
-
-def _members(path: Path, version: _Version) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the version's files in the archive, in the archive's order.
-
-    Headers are read one by one, because ``tarfile.open`` takes a long name or an extended header
-    of any size into memory. No batch needs either, so what they hold is skipped.
+    ``tarfile`` takes a long name or an extended header of any size into memory, and seeking in gzip
+    unpacks what is passed over.
     """
+
+    def __init__(self, unzipped: gzip.GzipFile) -> None:
+        self._unzipped, self.tell = unzipped, unzipped.tell
+        self.most = _LARGEST_HEADER
+
+    def read(self, size: int) -> bytes:
+        if size > self.most:
+            raise ValueError(f"{size:,} bytes at once")
+        return self._unzipped.read(size)
+
+    def seek(self, position: int) -> int:
+        if position > _LARGEST_ARCHIVE:
+            raise ValueError(f"more than {_LARGEST_ARCHIVE:,} bytes unpacked")
+        return self._unzipped.seek(position)
+
+
+def _members(path: Path, version: _Version) -> Iterator[tuple[str, str, bytes]]:
+    """Yield place, name and content of the version's files in the archive, in its order."""
     try:
         with gzip.open(path) as unzipped:
-            read, is_tar = 0, False
-            while (block := unzipped.read(tarfile.BLOCKSIZE)) and any(block):
-                member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-                is_tar = True
-                folder, _, name = member.name.removeprefix("./").rpartition("/")
-                filled = -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-                read += len(block) + filled
-                if read > _LARGEST_ARCHIVE:
-                    raise DataError(
-                        f"{path}: more than {_LARGEST_ARCHIVE:,} bytes unpacked, an archive of "
-                        f"CIFAR-10 has 186 million; {_REMEDY}"
-                    )
-                if folder == version.folder and name in version.files and member.isreg():
-                    content = _limited(unzipped, member.size, f"{path}, {name}")
-                    filled -= len(content)
-                    if len(content) == member.size:
-                        yield name, content
-                _skip(unzipped, filled)
-            if not is_tar:
-                raise tarfile.ReadError("it is empty")
-            _skip(unzipped, _LARGEST_ARCHIVE)  # to the end, where gzip compares its checksum
+            bounded: Any = _Bounded(unzipped)
+            with tarfile.open(fileobj=bounded, mode="r:") as archive:
+                for member in archive:
+                    folder, _, name = member.name.removeprefix("./").rpartition("/")
+                    file = archive.extractfile(member) if member.isreg() else None
+                    if folder == version.folder and name in version.files and file:
+                        bounded.most = _LARGEST
+                        yield f"{path}, {name}", name, file.read()
+                        bounded.most = _LARGEST_HEADER
+            while unzipped.tell() < _LARGEST_ARCHIVE and unzipped.read(2**20):
+                pass  # to the end, where gzip compares its checksum
     except DataError:
         raise
-    except EOFError:
-        raise DataError(f"{path}: the gzip stream ends early; {_REMEDY}") from None
-    except OSError as error:
-        reason = error.strerror or f"damaged gzip: {one_line(error)}"
-        raise DataError(f"{path}: cannot be read ({reason}); {_REMEDY}") from None
-    except Exception as error:  # tarfile and zlib have no common base
+    except Exception as error:  # gzip's, zlib's and tarfile's have no common base
         raise DataError(f"{path}: damaged archive ({one_line(error)}); {_REMEDY}") from None
-
-
-def _skip(file: Any, size: int) -> None:
-    """Read so many bytes, or what there is of them, and forget them."""
-    while size > 0 and (chunk := file.read(min(size, 2**20))):
-        size -= len(chunk)
 
 
 def _expected(entry: CatalogEntry) -> str:

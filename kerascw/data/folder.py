@@ -9,55 +9,45 @@ Decoded images are kept in a cache folder (:func:`cache_folder`), so each is dec
 """
 
 import hashlib
+import json
 import os
 import sys
-import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import PIL
 from PIL import Image
 
-from kerascw.data.cache import cache_folder, read_cache, write_cache
+from kerascw.data.cache import cache_folder, replacing
 from kerascw.data.dataset import Dataset
 from kerascw.data.image_files import FORMATS, Fit, Unreadable, fit_picture, pillow_filters
 from kerascw.data.layout import sides
-from kerascw.data.listing import PARTS, ImageFile, Listing, list_folder, list_manifest
-from kerascw.data.names import is_text, shown
+from kerascw.data.listing import PARTS, ImageFile, Listing, is_text, list_folder, list_manifest
 from kerascw.data.own import LARGEST_SIDE, Options, own_dataset
-from kerascw.errors import CallError, DataError, counted, option
+from kerascw.errors import CallError, DataError, counted, option, printable
 from kerascw.experiment.spec import Folder
 
-_CACHE_FORMAT = 2  # raised whenever the same files would be decoded to other arrays
+_CACHE_FORMAT = 3  # raised whenever the same files would be decoded to other arrays
 _ORIENTATION = 0x0112  # EXIF: 5 to 8 are turned by a quarter, so height and width change places
-_PATIENCE = 2.0  # seconds without a word
 _NAMED = 3  # files that a message names
-
-_T = TypeVar("_T")
 
 
 def describe_folder(path: str | Path, options: Options) -> Folder:
     """Describe a folder or a ``.csv`` manifest of images as a spec; only headers are read.
 
-    Raises
-    ------
-    CallError
-        No such folder or file.
-    DataError
-        Its layout is another.
+    Raises CallError: no such folder or file; DataError: its layout is another.
     """
     root = os.path.abspath(os.path.expanduser(path))
     if not is_text(root):
-        raise DataError(f"{shown(root)}: this path is no valid Unicode; rename it")
+        raise DataError(f"{printable(root)}: this path is no valid Unicode; rename it")
     if not os.path.exists(root):
         kind = "file" if root.lower().endswith(".csv") else "folder"
-        raise CallError(f"{shown(root)}: no such {kind}")
-    listing = _listed(root)
-    sizes, colour = _in_common(listing.files, options)
+        raise CallError(f"{printable(root)}: no such {kind}")
+    sizes, colour = _in_common(_listed(root).files, options)
     return options.spec(root, sizes, colour)
 
 
@@ -70,16 +60,13 @@ def load_folder(spec: Folder) -> Dataset:
 
     The images of a split are in the order of class, then path. Warnings name what is left out.
 
-    Raises
-    ------
-    DataError
-        The layout is another, images cannot be read (unless ``bad_files`` is skip), or a class
-        has too few to split a test set off.
+    Raises DataError: the layout is another, images cannot be read (unless ``bad_files`` is skip),
+    or a class has too few to split a test set off.
     """
     listing = _listed(os.path.abspath(spec.path))
     images, bad = _read_all(listing, (spec.height, spec.width, 3 if spec.colour else 1), spec.fit)
-    where = shown(listing.root)
-    unread = [f"{shown(listing.files[row].name)} ({bad[row]})" for row in sorted(bad)]
+    where = printable(listing.root)
+    unread = [f"{printable(listing.files[row].name)} ({bad[row]})" for row in sorted(bad)]
     of_all = f"{where}: {len(bad):,} of {len(listing.files):,} images cannot be read"
     if bad and spec.bad_files == "fail":
         raise DataError(
@@ -130,8 +117,7 @@ def _in_common(files: Iterable[ImageFile], options: Options) -> tuple[set[tuple[
     with pillow_filters():
         for file in files:
             several = len(sizes) > 1 or any(max(size) > LARGEST_SIDE for size in sizes)
-            knows_size = options.size is not None or several
-            if knows_size and (options.colour is not None or colour):
+            if colour and (options.size or several):
                 break
             header = _header(file) if file.size >= 0 else None  # opening a pipe would hang
             if header is not None:
@@ -162,77 +148,66 @@ def _header(file: ImageFile) -> tuple[int, int, bool] | None:
 def _read_all(
     listing: Listing, shape: tuple[int, int, int], fit: Fit
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """Read uint8 ``[n, *shape]``, a row for every file, and by row why a file has no image."""
-    files = listing.files
+    """Read uint8 ``[n, *shape]``, a row for every file, and by row why a file has no image.
+
+    What was read is kept in the cache folder, in place of what is kept of the same folder.
+    """
+    count = len(listing.files)
     cached = _cache_file(listing, shape, fit)
-    kept = read_cache(cached, (len(files), *shape))
-    if kept is not None:
-        images, unread = kept
-        # once more: that a file may be read now does not show in its size and time
-        bad = _decode(files, images, unread, fit)
-        if len(bad) == len(unread):
-            return images, bad
-    else:
-        try:
-            images = np.zeros((len(files), *shape), np.uint8)
-        except (MemoryError, ValueError):  # ValueError: more than there are addresses
-            gigabytes = len(files) * shape[0] * shape[1] * shape[2] / 1e9
-            raise DataError(
-                f"{shown(listing.root)}: {len(files):,} images of {sides(shape)} "
-                f"need {gigabytes:,.1f} GB, more than there is; take a smaller size"
-            ) from None
-        bad = _decode(files, images, range(len(files)), fit)
-    write_cache(cached, images, bad)
+    with suppress(Exception):  # a damaged file raises anything; it is made anew
+        with np.load(cached, allow_pickle=False) as archive:
+            images, bad = archive["images"], json.loads(archive["bad"].tobytes())
+        if images.shape == (count, *shape) and images.dtype == np.uint8:
+            return images, {int(row): str(reason) for row, reason in bad.items()}
+    try:
+        images = np.zeros((count, *shape), np.uint8)
+    except (MemoryError, ValueError):  # ValueError: more than there are addresses
+        gigabytes = count * shape[0] * shape[1] * shape[2] / 1e9
+        raise DataError(
+            f"{printable(listing.root)}: {count:,} images of {sides(shape)} need "
+            f"{gigabytes:,.1f} GB, more than there is; take a smaller size"
+        ) from None
+    bad = _decode(listing.files, images, fit)
+    with suppress(OSError):
+        with replacing(cached) as stream:
+            reasons = np.frombuffer(json.dumps(bad).encode(), np.uint8)
+            np.savez(stream, images=images, bad=reasons)
+        for old in cached.parent.glob(f"{cached.name.partition('-')[0]}-*"):
+            if old != cached:  # also what a killed process left
+                old.unlink(missing_ok=True)
     return images, bad
 
 
-def _decode(
-    files: Sequence[ImageFile], images: np.ndarray, rows: Sequence[int], fit: Fit
-) -> dict[int, str]:
-    """Read the files of these rows into ``images``; return by row why a file has no image."""
+def _decode(files: Sequence[ImageFile], images: np.ndarray, fit: Fit) -> dict[int, str]:
+    """Read the files into ``images``; return by row why a file has no image."""
+    from rich.progress import track  # 30 ms
+
+    from kerascw.console import console
+
     _, height, width, channels = images.shape
 
     def read(row: int) -> str | None:
         picture = fit_picture(files[row].path, (height, width, channels), fit)
         if isinstance(picture, Unreadable):
-            images[row] = 0
             return picture.reason
         images[row] = picture.array
         return None
 
-    bad: dict[int, str] = {}
+    terminal, count = console(sys.stderr), len(files)
     with pillow_filters():
         pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # Pillow decodes without the GIL
         try:
-            reasons = _with_progress(pool.map(read, rows), len(rows))
-            for row, reason in zip(rows, reasons, strict=True):
-                if reason is not None:
-                    bad[row] = reason
-        finally:
-            pool.shutdown(cancel_futures=True)  # where the user stops it
-    return bad
-
-
-def _with_progress(results: Iterator[_T], total: int) -> Iterator[_T]:
-    """Yield the results; after two seconds, and on a terminal, with a progress line."""
-    from rich.progress import track  # 30 ms
-
-    from kerascw.console import console
-
-    started = time.monotonic()
-    terminal = console(sys.stderr)
-    for done, result in enumerate(results, 1):
-        yield result
-        if terminal.is_terminal and time.monotonic() - started > _PATIENCE:
-            yield from track(
-                results,
+            reasons = track(
+                pool.map(read, range(count)),
                 "reading images",
-                total=total,
-                completed=done,
+                total=count,
                 console=terminal,
                 transient=True,
+                disable=not terminal.is_terminal,
             )
-            return
+            return {row: reason for row, reason in enumerate(reasons) if reason is not None}
+        finally:
+            pool.shutdown(cancel_futures=True)  # where the user stops it
 
 
 def _cache_file(listing: Listing, shape: tuple[int, int, int], fit: Fit) -> Path:

@@ -44,10 +44,7 @@ def read_idx(path: Path, dimensions: int, largest: int = 2**31) -> np.ndarray:
     for labels; a file that states more than ``largest`` bytes of data is refused. The array is
     uint8 of the shape that the file's header states.
 
-    Raises
-    ------
-    DataError
-        Damaged gzip, wrong magic number, or another length than the header states.
+    Raises DataError: damaged gzip, wrong magic number, or another length than the header states.
     """
     start = 4 + 4 * dimensions
     try:

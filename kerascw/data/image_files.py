@@ -262,18 +262,14 @@ def _opaque(image: Image.Image) -> Image.Image:
 def _has_light_corners(image: Image.Image) -> bool:
     """Return whether the median of the four corners, 1/14 of each side, is above 127.
 
-    Of the 70,000 images of Fashion-MNIST and the 70,000 of MNIST, which are all light on dark,
-    this inverts none, and of their negatives it misses none. The median of a one pixel border
-    fails on 2 of Fashion-MNIST's (both in the training set), of a two pixel border on 5, and of
-    the whole image on 13,100.
+    This inverts none of the 140,000 images of Fashion-MNIST and MNIST, which are light on dark, and
+    misses none of their negatives.
     """
     grey = np.asarray(image.convert("L"))
     rows, columns = (max(1, round(side / 14)) for side in grey.shape)
-    sides = (slice(None, rows), slice(-rows, None)), (slice(None, columns), slice(-columns, None))
-    corners = [
-        grey[vertical, horizontal].ravel() for vertical in sides[0] for horizontal in sides[1]
-    ]
-    return bool(np.median(np.concatenate(corners)) > 127)
+    above_and_below = np.concatenate([grey[:rows], grey[-rows:]])
+    corners = np.concatenate([above_and_below[:, :columns], above_and_below[:, -columns:]])
+    return bool(np.median(corners) > 127)
 
 
 def fitted(

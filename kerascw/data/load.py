@@ -1,6 +1,7 @@
 """Load a dataset by its name, from a path, or from arrays."""
 
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 from kerascw.data import arrays, folder, tfds
 from kerascw.data.catalogue import CATALOG, entry_for
 from kerascw.data.dataset import Dataset, Splits
-from kerascw.data.names import shown
 from kerascw.data.own import Options
 from kerascw.data.sources import find
 from kerascw.data.splits import split
-from kerascw.errors import CallError, DataError, choices, option
+from kerascw.errors import CallError, DataError, option, printable
 from kerascw.experiment.own_file import is_function
+from kerascw.experiment.settings import validated
 from kerascw.experiment.spec import DataSpec, Folder
 
 FOLDER = "folder:"
@@ -43,19 +44,12 @@ def load_data(
     sample : take the bundled sample instead of the whole dataset.
     options : of one's own images, as :func:`data_named` takes them.
 
-    Raises
-    ------
-    CallError, DataError
-        One line each, before anything is trained.
+    Raises CallError, DataError: one line each, before anything is trained.
 
     >>> data = load_data("fashion_mnist", sample=True)
     >>> data.train.images.shape, data.train.images.dtype
     ((6000, 28, 28, 1), dtype('uint8'))
     """
-    if isinstance(data, tuple):
-        if sample:
-            raise CallError(f"{option('sample', True)}: no sample of arrays is bundled")
-        return arrays.of_arrays(data, _checked(options))
     return load_for(data_named(data, **options), data_dir=data_dir, sample=sample)
 
 
@@ -66,58 +60,42 @@ def data_named(data: Data | DataSpec, **options: Any) -> DataSpec:
     fields of :class:`kerascw.data.own.Options`; after ``folder:`` the ``fit`` is ``pad`` where none
     is asked for, as it always was.
 
-    Raises
-    ------
-    CallError, DataError
-        An unknown name or option, or images that are not there.
+    Raises CallError, DataError: an unknown name or option, or images that are not there.
     """
-    asked = _checked(options)
+    asked: Options = validated(Options, options, "data: ")
     if isinstance(data, DataSpec):
         return data
-    if isinstance(data, tuple):
-        return _own(arrays.describe_arrays(arrays.keep(data), asked))
-    if not isinstance(data, str | Path):
+    if not isinstance(data, str | Path | tuple):
         raise CallError(
             f"data: {type(data).__name__}; expected a name, a path or a tuple of arrays"
         )
-    name = str(data)
+    path = arrays.keep(data) if isinstance(data, tuple) else data
+    name = str(path)
+    if name in CATALOG or not (isinstance(path, Path) or _is_path(name)):
+        spec = DataSpec(name=entry_for(name).name)
+        for given in ("size", "fit"):
+            if getattr(asked, given) is not None:
+                raise CallError(f"{option(given)}: {name} has images of one shape; leave it out")
+        return spec
     if name.startswith(FOLDER):
-        padded = replace(asked, fit=asked.fit or "pad")
-        return _own(_described(name.removeprefix(FOLDER), padded))
-    if name.startswith(tfds.PREFIX):
-        return _own(tfds.describe_tfds(name, asked))
-    if name not in CATALOG and (isinstance(data, Path) or _is_path(name)):
-        return _own(_described(name, asked))
-    spec = DataSpec(name=entry_for(name).name)
-    for given in ("size", "fit"):
-        if getattr(asked, given) is not None:
-            raise CallError(f"{option(given)}: {name} has images of one shape; leave it out")
-    return spec
-
-
-def _checked(options: dict[str, Any]) -> Options:
-    names = [field.name for field in fields(Options)]
-    unknown = set(options).difference(names)
-    if unknown:
-        known = ("data_dir", "sample", *names)
-        raise CallError(f"{min(unknown)}: no such option of data; choose {choices(known)}")
-    return Options(**options)
-
-
-def _own(spec: Folder) -> DataSpec:
-    return DataSpec(name="folder", folder=spec)
+        name = name.removeprefix(FOLDER)
+        asked = asked.model_copy(update={"fit": asked.fit or "pad"})
+    return DataSpec(name="folder", folder=_reader(name)[0](name, asked))
 
 
 def _is_path(name: str) -> bool:
-    path = Path(name).expanduser()
-    is_file = "/" in name or path.suffix.lower() in (".csv", ".npz")
-    return is_file or is_function(name) or path.is_dir()
+    is_file = "/" in name or name.lower().endswith((".csv", ".npz"))
+    named = name.startswith((FOLDER, tfds.PREFIX)) or is_function(name)
+    return is_file or named or Path(name).expanduser().is_dir()
 
 
-def _described(path: str, options: Options) -> Folder:
-    if Path(path).suffix.lower() == ".npz" or is_function(path):
-        return arrays.describe_arrays(path, options)
-    return folder.describe_folder(path, options)
+def _reader(path: str) -> tuple[Callable[[str, Options], Folder], Callable[[Folder], Dataset]]:
+    """Return what describes and what loads images of one's own."""
+    if path.startswith(tfds.PREFIX):
+        return tfds.describe_tfds, tfds.load_tfds
+    if path.lower().endswith(".npz") or is_function(path):
+        return arrays.describe_arrays, arrays.load_arrays
+    return folder.describe_folder, folder.load_folder
 
 
 def data_label(spec: DataSpec) -> str:
@@ -136,16 +114,11 @@ def load_for(
     spec: DataSpec, *, data_dir: str | Path | None = None, sample: bool = False
 ) -> Dataset:
     """Load the dataset that a spec names."""
-    own = spec.folder
-    if own is None:
+    if spec.folder is None:
         return _catalogued(spec.name, data_dir, sample or spec.sample)
     if sample or spec.sample:
         raise CallError(f"{option('sample', True)}: no sample of a folder is bundled")
-    if own.path.startswith(tfds.PREFIX):
-        return tfds.load_tfds(own)
-    if own.path.lower().endswith(".npz") or is_function(own.path):
-        return arrays.load_arrays(own)
-    return folder.load_folder(own)
+    return _reader(spec.folder.path)[1](spec.folder)
 
 
 @lru_cache(maxsize=4)
@@ -183,7 +156,7 @@ def _catalogued(name: str, data_dir: str | Path | None, sample: bool) -> Dataset
     for other in CATALOG.values():  # MNIST's files and Fashion-MNIST's have the same names
         if other.name != name and sha256 in (other.sha256, other.sample_sha256):
             raise DataError(
-                f"{shown(dataset.location)}: these files are {other.title}, not {entry.title}; "
+                f"{printable(dataset.location)}: these files are {other.title}, not {entry.title}; "
                 f"ask for {other.name}, or name the folder with {entry.title}'s files"
             )
     return dataset

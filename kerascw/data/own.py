@@ -2,46 +2,31 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.dataset import Dataset, Part
-from kerascw.data.image_files import FITS, Fit
-from kerascw.data.names import shown
-from kerascw.errors import CallError, DataError, choices
-from kerascw.experiment.spec import Folder
+from kerascw.data.image_files import Fit
+from kerascw.errors import DataError, printable
+from kerascw.experiment.spec import Folder, Spec
 
 LARGEST_SIDE = 96
 """Pixels up to which images that are all of one size keep it where none is asked for."""
 
 _USUAL_SIZE = (32, 32)
+_Pixels = Annotated[int, Field(gt=0)]
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Spec):
     """What may be asked of one's own images."""
 
-    size: tuple[int, int] | None = None
-    """Height and width in pixels; None: the images' own, if they share one of at most 96 pixels a
-    side, else 32 x 32."""
-    colour: bool | None = None
-    """RGB or grey; None: grey if all images are."""
-    fit: Fit | None = None
-    """How an image of another shape is brought to it, see
-    :func:`kerascw.data.image_files.read_pictures`; None: ``crop``."""
+    # height and width; None: the images' own, if they share one of at most 96 pixels a side
+    size: tuple[_Pixels, _Pixels] | None = None
+    fit: Fit | None = None  # how an image of another shape is brought to it; None: crop
     bad_files: Literal["fail", "skip"] = "fail"
-    """What to do about files that cannot be read."""
-
-    def __post_init__(self) -> None:
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise CallError(f"size: {self.size}; expected height and width of 1 pixel or more")
-        if self.fit is not None and self.fit not in FITS:
-            raise CallError(f"fit: {self.fit!r}; choose {choices(FITS)}")
-        if self.bad_files not in ("fail", "skip"):
-            raise CallError(f"bad_files: {self.bad_files!r}; choose fail or skip")
 
     def spec(self, path: str, sizes: set[tuple[int, int]], has_colour: bool) -> Folder:
         """Describe images of these heights and widths: what is not asked for, they decide."""
@@ -52,7 +37,7 @@ class Options:
             path=path,
             height=height,
             width=width,
-            colour=has_colour if self.colour is None else self.colour,
+            colour=has_colour,
             fit=self.fit or "crop",
             bad_files=self.bad_files,
         )
@@ -76,24 +61,21 @@ def own_dataset(
     images, labels : uint8 ``[n, height, width, channels]`` and int32 ``[n]`` of all splits.
     rows : sorted positions of each split that there is; ``train`` always.
 
-    Raises
-    ------
-    DataError
-        A class without training images, or too few images to split a test set off.
+    Raises DataError: a class without training images, or too few images to split a test set off.
     """
-    where, rows = shown(location), dict(rows)
-    counts = np.bincount(labels[rows["train"]], minlength=len(class_names))
-    if not counts.all():
-        name = class_names[int(counts.argmin())]
+    where, rows, classes = printable(location), dict(rows), np.arange(len(class_names))
+    missing = np.setdiff1d(classes, labels[rows["train"]])
+    if len(missing):
         raise DataError(
-            f"{where}: none of the training images of class {name} can be read; mend or remove them"
+            f"{where}: none of the training images of class {class_names[missing[0]]} can be read; "
+            "mend or remove them"
         )
     if "test" not in rows:
-        rows["train"], rows["test"] = _with_test(where, class_names, rows["train"], labels, spec)
-    parts = {name: _part(images, labels, chosen) for name, chosen in rows.items()}
+        rows["train"], rows["test"] = _with_test(where, rows["train"], labels, spec)
+    parts = {name: Part(images, labels).take(chosen) for name, chosen in rows.items()}
     entry = CatalogEntry(
         name="folder",
-        title=shown(os.path.basename(location)) or where,
+        title=printable(os.path.basename(location)) or where,
         class_names=tuple(class_names),
         shape=(spec.height, spec.width, 3 if spec.colour else 1),
         counts=(len(parts["train"]), len(parts["test"])),
@@ -110,38 +92,23 @@ def own_dataset(
     )
 
 
-def _part(images: np.ndarray, labels: np.ndarray, chosen: np.ndarray) -> Part:
-    first, end = int(chosen[0]), int(chosen[-1]) + 1
-    if end - first == len(chosen):  # no gap: no copy
-        return Part(images[first:end], labels[first:end])
-    return Part(images, labels).take(chosen)
-
-
 def _with_test(
-    where: str, class_names: Sequence[str], rows: np.ndarray, labels: np.ndarray, spec: Folder
+    where: str, rows: np.ndarray, labels: np.ndarray, spec: Folder
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split the training rows into those that stay and a stratified test set."""
     from sklearn.model_selection import train_test_split
 
-    remedy = "add images, or make a test set of your own"
-    counts = np.bincount(labels[rows], minlength=len(class_names))
-    if counts.min() < 2:
-        name = class_names[int(counts.argmin())]
-        raise DataError(
-            f"{where}: class {name} has one image only, which cannot be split into a training "
-            f"and a test set; {remedy}"
-        )
+    classes = np.unique(labels[rows])
     try:
         train, test = train_test_split(
             rows, test_size=spec.test_share, stratify=labels[rows], random_state=spec.seed
         )
+        if len(np.unique(labels[train])) < len(classes):
+            raise ValueError
     except ValueError:
-        train = test = rows[:0]
-    missing = np.setdiff1d(np.arange(len(counts)), labels[train])
-    if len(missing):  # so also where scikit-learn found fewer images than classes in a split
         raise DataError(
             f"{where}: a test_share of {spec.test_share:g} of {len(rows):,} images does not "
-            f"leave some of all {len(counts):,} classes to train and to test on; {remedy}, or "
-            "take another share"
-        )
+            f"leave some of all {len(classes):,} classes to train and to test on; add images, or "
+            "make a test set of your own"
+        ) from None
     return np.sort(train), np.sort(test)

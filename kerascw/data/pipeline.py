@@ -24,10 +24,7 @@ def batch_sizes(examples: int, batch_size: int) -> tuple[int, ...]:
 def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Return the dataset with tf.data's autotuning off: every pipeline of ours sets its own sizes.
 
-    Autotuning runs a thread that sleeps for a period that doubles from 10 ms. An iterator that is
-    destroyed at the end of an epoch cancels the thread, but the wake-up comes before the thread can
-    see that it is cancelled; if it looks at once, it sleeps on for the rest of its period and the
-    destructor waits for it, so that an epoch of 0.56 s took up to 1.29 s and one of 25 s up to 41
+    The end of an epoch waits for autotuning's sleeping thread: one of 0.56 s took up to 1.29 s
     (TensorFlow 2.21, docs/speed.md). What a pipeline yields does not depend on it.
     """
     options = tf.data.Options()

@@ -2,9 +2,10 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,12 +56,8 @@ def _dataset(
 def _read_folder(kind: str, folder: Path, entry: CatalogEntry) -> Dataset:
     """Read and check the dataset's files of one folder, and compare their MD5 where it is known.
 
-    Raises
-    ------
-    NotHere
-        None of them is there.
-    DataError
-        Some are there but not all, or one is damaged, or they do not fit together.
+    Raises NotHere: None of them is there; DataError: some are there but not all, or one is damaged,
+    or they do not fit together.
     """
     layout = _layout(entry)
     files, missing = layout.look(folder, entry)
@@ -71,36 +68,29 @@ def _read_folder(kind: str, folder: Path, entry: CatalogEntry) -> Dataset:
             f"{folder}: {missing[0]} is missing, other {layout.title} are there; put it beside them"
         )
     arrays = checked(*layout.read(files, entry), entry)
-    return _dataset(entry, arrays, kind, str(folder), _official_files(files, entry))
+    stated = [path for path in files if path.name in entry.md5]
+    official = all(_md5(path) == entry.md5[path.name] for path in stated) if stated else None
+    return _dataset(entry, arrays, kind, str(folder), official)
 
 
-def _official_files(files: Sequence[Path], entry: CatalogEntry) -> bool | None:
-    """Compare the files with the MD5 stated for their names; None: none is stated."""
-    stated = {path: entry.md5[path.name] for path in files if path.name in entry.md5}
-    if not stated:
-        return None
-    for path, digest in stated.items():
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "md5").hexdigest() != digest:
-                return False
-    return True
-
-
-def _read_directory(directory: Path, entry: CatalogEntry) -> Dataset:
-    """Read the files from a data directory: from one of the dataset's own folders, or from it."""
-    if not os.path.isdir(directory):
-        raise NotHere(f"{directory}: not a folder")
-    for folder in _folders(directory, entry):
-        try:
-            return _read_folder("directory", folder, entry)
-        except NotHere:
-            continue
-    title = _layout(entry).title
-    raise NotHere(f"{directory}: no {title} there, nor in its {choices(entry.folders)}")
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _folders(directory: Path, entry: CatalogEntry) -> list[Path]:
+    """Return where in a data directory the files may be: the dataset's own folders, and itself."""
     return [*(directory / name for name in entry.folders), directory]
+
+
+def _read_directory(directory: Path, entry: CatalogEntry) -> Dataset:
+    if not os.path.isdir(directory):
+        raise NotHere(f"{directory}: not a folder")
+    for folder in _folders(directory, entry):
+        if _layout(entry).look(folder, entry)[0]:
+            return _read_folder("directory", folder, entry)
+    title = _layout(entry).title
+    raise NotHere(f"{directory}: no {title} there, nor in its {choices(entry.folders)}")
 
 
 def _data_directory(data_dir: str | Path | None) -> Path | None:
@@ -134,14 +124,9 @@ def find(entry: CatalogEntry, data_dir: str | Path | None = None, sample: bool =
     ``data_dir`` wins over the environment variable ``KERASCW_DATA_DIR``; a ``data_dir`` that
     does not have the dataset is an error, since its user means that copy and no other.
 
-    Raises
-    ------
-    CallError
-        ``data_dir`` is no folder, or a sample is asked of a dataset that has none.
-    NotFoundError
-        No source has the dataset: what was tried, and the remedies.
-    DataError
-        A source is damaged.
+    Raises CallError: ``data_dir`` is no folder, or a sample is asked of a dataset that has none;
+    NotFoundError: no source has the dataset: what was tried, and the remedies; DataError: a source
+    is damaged.
     """
     if sample:
         if entry.sample is None:
@@ -149,32 +134,32 @@ def find(entry: CatalogEntry, data_dir: str | Path | None = None, sample: bool =
         return replace(_read_folder("sample", entry.sample, entry), location=entry.sample.name)
     if entry.layout is None:
         return _from_scikit_learn(entry)
-    tried = []
+    tried: list[str] = []
     directory = _data_directory(data_dir)
-    try:
-        if directory:
-            return _read_directory(directory, entry)
-    except NotHere as reason:
+    sources: dict[Any, Callable[[], Dataset]] = {
+        directory: lambda: _read_directory(Path(directory or ""), entry),
+        entry.system: lambda: _read_folder("system package", Path(entry.system or ""), entry),
+        entry.tfds: lambda: _from_tfds(entry),
+    }
+    for place, read in sources.items():
+        try:
+            if place:
+                return read()
+        except NotHere as reason:
+            tried.append(str(reason))
         if data_dir is not None:
             raise NotFoundError(
-                f"{entry.title} not found in {option('data_dir')} {reason}; expected "
+                f"{entry.title} not found in {option('data_dir')} {tried[0]}; expected "
                 f"{_layout(entry).expected(entry)}"
-            ) from None
-        tried.append(str(reason))
-    try:
-        if entry.system:
-            return _read_folder("system package", entry.system, entry)
-    except NotHere as reason:
-        tried.append(str(reason))
-    try:
-        if entry.tfds:
-            arrays, folder = read_catalogued(entry)
-            return _dataset(entry, arrays, "tfds", str(folder))
-    except NotHere as reason:
-        tried.append(str(reason))
+            )
     raise NotFoundError(
         f"{entry.title} not found. Tried {'; '.join(tried)}. Any of these helps: {remedies(entry)}"
     )
+
+
+def _from_tfds(entry: CatalogEntry) -> Dataset:
+    arrays, folder = read_catalogued(entry)
+    return _dataset(entry, arrays, "tfds", str(folder))
 
 
 def remedies(entry: CatalogEntry) -> str:
@@ -195,10 +180,7 @@ def locate(entry: CatalogEntry, data_dir: str | Path | None = None) -> list[tupl
     Looks at names of files only: nothing is decoded or downloaded, and TFDS is not imported.
     A folder that lacks some of its files says so. The bundled sample comes last.
 
-    Raises
-    ------
-    CallError
-        ``data_dir`` is no folder.
+    Raises CallError: ``data_dir`` is no folder.
     """
     if entry.layout is None:
         return [("scikit-learn", "sklearn.datasets.load_digits")]

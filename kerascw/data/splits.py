@@ -26,11 +26,8 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
     ``spec.also`` names are appended to the training set, which is then a copy whatever its size,
     with labels of 0 (see :class:`Splits`).
 
-    Raises
-    ------
-    CallError
-        A holdout as large as the training set, more folds than a class has images, a class that
-        does not exist or is named twice, or classes of which a split has no image.
+    Raises CallError: a holdout as large as the training set, more folds than a class has images, a
+    class that does not exist or is named twice, or classes of which a split has no image.
     """
     train, validation = _hold_out(dataset, spec)
     test, class_names = dataset.test, dataset.entry.class_names

@@ -6,14 +6,14 @@ compressed variable of a few megabytes took gigabytes. Images are read by the th
 array that they stay in, so that they are in memory once.
 """
 
+import io
 import math
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -21,18 +21,9 @@ from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.layout import Arrays, Layout, Places, sides
 from kerascw.errors import DataError
 
-_REMEDY = "fetch the file again"
-
 _MATRIX, _COMPRESSED = 14, 15
-_NUMBERS = {  # what numbers are stored as
-    **{1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4"},
-    **{7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"},
-}
-_CLASSES = (
-    *("", "cell", "struct", "object", "char", "sparse", "double", "single", "int8", "uint8"),
-    *("int16", "uint16", "int32", "uint32", "int64", "uint64", "function", "opaque"),
-)
-_COMPLEX = 0x0800
+_CLASSES = {6: "double", 9: "uint8"}  # of variables
+_STORED = {2: "u1", 9: "<f8"}  # what their numbers are stored as
 _HEADER = 4096  # bytes that the flags, dimensions and name of a variable may take
 _CHUNK = 1000  # images
 
@@ -41,85 +32,66 @@ class _Damaged(Exception):
     """The file is not as the format has it; the text says how."""
 
 
-# --- elements of a file -----------------------------------------------------------------------
+class _Element(io.RawIOBase):
+    """The bytes of one element of a file, unpacked where they are compressed."""
 
+    def __init__(self, file: BinaryIO, start: int, size: int, unzip: Any = None) -> None:
+        self._file, self._at, self._end, self._unzip = file, start, start + size, unzip
 
-class _Stream:
-    """The bytes of one element of a file, unpacked where they are compressed.
+    def readable(self) -> bool:
+        return True
 
-    ``read`` returns as many bytes as it is asked for, and never takes memory for more.
-    """
-
-    def __init__(self, file: BinaryIO, start: int, size: int, *, compressed: bool = False) -> None:
-        self._file, self._at, self._left = file, start, size
-        self._unzip = zlib.decompressobj() if compressed else None
-        self._packed = b""
-
-    def read(self, size: int) -> bytes:
+    def readinto(self, into: Any) -> int:
+        found = b""
         if self._unzip is None:
-            chunks, got = [self._raw(size)], size
+            found = self._raw(len(into))
         else:
-            chunks, got = [], 0
-            while got < size and not self._unzip.eof and self._more():
-                chunks.append(self._unzip.decompress(self._packed, size - got))
-                self._packed = self._unzip.unconsumed_tail
-                got += len(chunks[-1])
-        found = b"".join(chunks)
-        if len(found) != size:
-            raise _Damaged("it ends early")
-        return found
-
-    def end(self) -> None:
-        """See that compressed data end here but for filling, where zlib compares its checksum."""
-        filling = 0
-        while self._unzip is not None and not self._unzip.eof:
-            if not self._more():
-                raise _Damaged("it ends early")
-            filling += len(self._unzip.decompress(self._packed, 8))
-            self._packed = self._unzip.unconsumed_tail
-            if filling > 7:
-                raise _Damaged("it holds more than its header states")
-
-    def _more(self) -> bool:
-        """Have compressed bytes at hand; return whether there are any."""
-        self._packed = self._packed or self._raw(2**16)
-        return bool(self._packed)
+            while not found and not self._unzip.eof:
+                packed = self._unzip.unconsumed_tail or self._raw(2**16)
+                if not packed:
+                    raise _Damaged("it ends early")
+                found = self._unzip.decompress(packed, len(into))
+        into[: len(found)] = found
+        return len(found)
 
     def _raw(self, size: int) -> bytes:
-        self._file.seek(self._at)  # several streams share the file
-        found = self._file.read(min(size, self._left))
+        self._file.seek(self._at)  # several elements share the file
+        found = self._file.read(min(size, self._end - self._at))
         self._at += len(found)
-        self._left -= len(found)
         return found
 
 
-@dataclass(frozen=True)
-class _Variable:
-    """A variable of the file: what its header states, and its bytes from there on."""
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    found = stream.read(size)
+    if len(found) != size:
+        raise _Damaged("it ends early")
+    return found
 
-    name: str
+
+class _Variable(NamedTuple):
+    """What a variable's header states, and its bytes from there on."""
+
     kind: str
-    is_complex: bool
     shape: tuple[int, ...]
-    stream: _Stream
+    stream: BinaryIO
 
-    def __str__(self) -> str:
-        return f"{self.name} of {'complex ' * self.is_complex}{self.kind} {sides(self.shape)}"
-
-    def stored_as(self) -> np.dtype:
+    def numbers(self) -> np.dtype:
         """Read the tag of the numbers; return how they are stored."""
         stored, size, inline = _tag(self.stream)
-        if stored not in _NUMBERS or inline is not None:
-            raise _Damaged(f"{self.name} is stored as type {stored}")
-        kind = np.dtype(_NUMBERS[stored])
-        if size != math.prod(self.shape) * kind.itemsize:
-            raise _Damaged(f"{size:,} bytes for {self}")
+        kind = np.dtype(_STORED.get(stored, "V1"))
+        if inline is not None or size != math.prod(self.shape) * kind.itemsize or kind.kind == "V":
+            raise _Damaged(f"{size:,} bytes of type {stored} for {self.kind} {sides(self.shape)}")
         return kind
 
+    def end(self) -> None:
+        """See that nothing but filling follows; in the end zlib compares its checksum."""
+        if len(self.stream.read(8)) > 7:
+            raise _Damaged("it holds more than its header states")
 
-def _tag(stream: _Stream) -> tuple[int, int, bytes | None]:
+
+def _tag(stream: BinaryIO) -> tuple[int, int, bytes | None]:
     """Read the tag of an element: its type, its size and, where they fit into it, its bytes."""
-    raw = stream.read(8)
+    raw = _exactly(stream, 8)
     first, size = (int(number) for number in np.frombuffer(raw, "<u4"))
     if (small := first >> 16) == 0:
         return first, size, None
@@ -128,47 +100,35 @@ def _tag(stream: _Stream) -> tuple[int, int, bytes | None]:
     return first & 0xFFFF, small, raw[4 : 4 + small]
 
 
-def _field(stream: _Stream, expected: int) -> bytes:
+def _field(stream: BinaryIO, expected: int) -> bytes:
     """Read an element of a variable's header, which must be of the expected type."""
     kind, size, inline = _tag(stream)
     if kind != expected or size > _HEADER:
         raise _Damaged(f"an element of type {kind} and {size:,} bytes in a variable's header")
     if inline is not None:
         return inline
-    return stream.read(-(-size // 8) * 8)[:size]  # filled up to whole eights
-
-
-def _variable(stream: _Stream) -> _Variable:
-    """Read the header of a variable: flags, dimensions and name."""
-    flags, dimensions, name = (_field(stream, kind) for kind in (6, 5, 1))
-    if len(flags) != 8 or len(dimensions) % 4:
-        raise _Damaged("a variable's header is not whole")
-    flag = int.from_bytes(flags[:4], "little")
-    number = flag & 0xFF
-    return _Variable(
-        name.decode("latin1"),
-        kind=_CLASSES[number] if 0 < number < len(_CLASSES) else f"class {number}",
-        is_complex=bool(flag & _COMPLEX),
-        shape=tuple(int(size) for size in np.frombuffer(dimensions, "<i4")),
-        stream=stream,
-    )
+    return _exactly(stream, -(-size // 8) * 8)[:size]  # filled up to whole eights
 
 
 def _variables(file: BinaryIO) -> dict[str, _Variable]:
-    """Find the variables of a file; their numbers are not read."""
+    """Find the variables of a file by name; their numbers are not read."""
     if file.read(128)[124:] != b"\x00\x01IM":
         raise _Damaged("its header is not that of version 5, little-endian")
     whole = os.fstat(file.fileno()).st_size
     found: dict[str, _Variable] = {}
     at = 128
     while at < whole:
-        kind, size, _ = _tag(_Stream(file, at, 8))
+        kind, size, _ = _tag(io.BufferedReader(_Element(file, at, 8)))
         if kind in (_MATRIX, _COMPRESSED):
-            stream = _Stream(file, at + 8, size, compressed=kind == _COMPRESSED)
+            unzip = zlib.decompressobj() if kind == _COMPRESSED else None
+            stream: Any = io.BufferedReader(_Element(file, at + 8, size, unzip))
             if kind == _COMPRESSED and _tag(stream)[0] != _MATRIX:
                 raise _Damaged("compressed data that are no variable")
-            variable = _variable(stream)
-            found.setdefault(variable.name, variable)
+            flags, dimensions, name = (_field(stream, field) for field in (6, 5, 1))
+            number = int.from_bytes(flags[:4], "little") & 0x8FF  # 0x800: complex
+            shape = tuple(int(side) for side in np.frombuffer(dimensions, "<i4"))
+            variable = _Variable(_CLASSES.get(number, f"class {number}"), shape, stream)
+            found.setdefault(name.decode("latin1"), variable)
         at += 8 + size
     return found
 
@@ -176,8 +136,12 @@ def _variables(file: BinaryIO) -> dict[str, _Variable]:
 # --- SVHN's variables ---------------------------------------------------------------------------
 
 
+def _names(entry: CatalogEntry) -> list[str]:
+    return [f"{part}_32x32.mat" for part in (*entry.tfds_train, "test")]
+
+
 def _look(folder: Path, entry: CatalogEntry) -> tuple[list[Path], list[str]]:
-    paths = [folder / f"{part}_32x32.mat" for part in (*entry.tfds_train, "test")]
+    paths = [folder / name for name in _names(entry)]
     there = [path for path in paths if os.path.isfile(path)]
     return there, [path.name for path in paths if path not in there]
 
@@ -196,26 +160,23 @@ def _read_files(files: Sequence[Path], entry: CatalogEntry) -> tuple[np.ndarray,
     10 is the digit 0. Returned are images uint8 ``[n, height, width, 3]`` and labels uint8 ``[n]``
     of 0 to 9.
 
-    Raises
-    ------
-    DataError
-        Not a MATLAB file, a damaged one, other variables in it than these, or more images than
-        the catalogue has.
+    Raises DataError: not a MATLAB file, a damaged one, other variables in it than these, or more
+    images than the catalogue has.
     """
-    counts = []
-    for path in files:
-        with _one_line(path), path.open("rb") as file:
-            counts.append(_count(path, _variables(file), entry))
-    images = np.empty((sum(counts), *entry.shape), np.uint8)
-    labels = np.empty(len(images), np.uint8)
-    ends = np.cumsum(counts)
-    for path, count, end in zip(files, counts, ends, strict=True):
-        with _one_line(path), path.open("rb") as file:
-            held = _variables(file)
-            if _count(path, held, entry) != count:
-                raise _Damaged("it changed while it was read")
-            labels[end - count : end] = _labels(path, held["y"])
-            _read_images(held["X"], images[end - count : end])
+    with ExitStack() as stack:
+        held = []
+        for path in files:
+            with _one_line(path):
+                held.append(_checked(_variables(stack.enter_context(path.open("rb"))), entry))
+        ends = np.cumsum([images.shape[-1] for images, _ in held])
+        images = np.empty((ends[-1], *entry.shape), np.uint8)
+        labels = np.empty(len(images), np.uint8)
+        start = 0
+        for path, (x, y), end in zip(files, held, ends, strict=True):
+            with _one_line(path):
+                labels[start:end] = _labels(y)
+                _read_images(x, images[start:end])
+            start = end
     return images, labels
 
 
@@ -224,69 +185,59 @@ def _one_line(path: Path) -> Iterator[None]:
     """Turn what a damaged or unreadable file raises into one line that names it."""
     try:
         yield
-    except (_Damaged, zlib.error) as error:
-        raise DataError(f"{path}: not a whole MATLAB file ({error}); {_REMEDY}") from None
+    except (_Damaged, zlib.error, ValueError) as error:
+        raise DataError(
+            f"{path}: not a whole MATLAB file of SVHN ({error}); fetch the file again"
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _count(path: Path, held: dict[str, _Variable], entry: CatalogEntry) -> int:
-    """Check what the headers of X and y state; return how many images there are."""
-    for name in ("X", "y"):
-        if name not in held:
-            has = ", ".join(ascii(other) for other in sorted(held)) or "none"
-            raise DataError(
-                f"{path}: no variable {name} (it has {has:.100}), expected X and y; "
-                f"it is cut short or no file of SVHN: {_REMEDY}"
-            )
+def _checked(held: dict[str, _Variable], entry: CatalogEntry) -> tuple[_Variable, _Variable]:
+    """Return X and y, having checked what their headers state."""
+    if not {"X", "y"} <= set(held):
+        has = ", ".join(map(ascii, sorted(held))) or "none"
+        raise _Damaged(f"its variables are {has:.100}, expected X and y")
     images, labels = held["X"], held["y"]
     n, most = (images.shape or (0,))[-1], max(entry.counts)
-    if (images.kind, images.shape) != ("uint8", (*entry.shape, n)) or images.is_complex or n < 1:
-        raise _unfit(path, str(images), f"uint8 {sides(entry.shape)} x n")
+    if images.kind != "uint8" or images.shape != (*entry.shape, n) or n < 1:
+        raise _Damaged(
+            f"X of {images.kind} {sides(images.shape)}, expected uint8 {sides(entry.shape)} x n"
+        )
     if n > most:
-        raise _unfit(path, f"{n:,} images", f"at most {most:,}")
-    is_row = len(labels.shape) == 2 and 1 in labels.shape
-    if labels.kind not in ("uint8", "double") or labels.is_complex or not is_row:
-        raise _unfit(path, str(labels), f"uint8 {n} x 1")
-    if max(labels.shape) != n:
-        raise _unfit(path, f"{max(labels.shape):,} labels for {n:,} images", "as many")
-    return n
+        raise _Damaged(f"{n:,} images, expected at most {most:,}")
+    if labels.kind not in _CLASSES.values() or labels.shape not in ((n, 1), (1, n)):
+        raise _Damaged(f"y of {labels.kind} {sides(labels.shape)}, expected uint8 {n} x 1")
+    return images, labels
 
 
-def _labels(path: Path, variable: _Variable) -> np.ndarray:
+def _labels(variable: _Variable) -> np.ndarray:
     """Read the labels: uint8 of 0 to 9."""
-    kind = variable.stored_as()
-    raw = variable.stream.read(max(variable.shape) * kind.itemsize)
-    variable.stream.end()
+    kind = variable.numbers()
+    raw = _exactly(variable.stream, max(variable.shape) * kind.itemsize)
+    variable.end()
     stored = np.frombuffer(raw, kind)
     right = np.isin(stored, np.arange(1, 11))
     if not right.all():
         at = int(np.argmin(right))
-        label = f"label {stored[at]:g} at position {at:,} (from 0)"
-        raise _unfit(path, label, "1 to 10, where 10 is the digit 0,")
+        raise _Damaged(
+            f"label {stored[at]:g} at position {at:,} (from 0), expected 1 to 10, where 10 is the "
+            "digit 0"
+        )
     return (stored % 10).astype(np.uint8)
 
 
 def _read_images(variable: _Variable, images: np.ndarray) -> None:
     """Read the pixels: in the file an image's are red, green and blue, each column by column."""
-    kind = variable.stored_as()
-    if kind != np.uint8:
-        raise _Damaged(f"{variable} is stored as {kind}")
+    if variable.numbers() != np.uint8:
+        raise _Damaged("X is stored as double")
     n, height, width, channels = images.shape
     for start in range(0, n, _CHUNK):
         chunk = images[start : start + _CHUNK]
-        raw = variable.stream.read(chunk.size)
+        raw = _exactly(variable.stream, chunk.size)
         planes = np.frombuffer(raw, np.uint8).reshape(len(chunk), channels, width, height)
         chunk[:] = planes.transpose(0, 3, 2, 1)
-    variable.stream.end()
+    variable.end()
 
 
-def _unfit(path: Path, found: str, expected: str) -> DataError:
-    return DataError(f"{path}: {found}, expected {expected} in a file of SVHN; {_REMEDY}")
-
-
-def _expected(entry: CatalogEntry) -> str:
-    return " and ".join(f"{part}_32x32.mat" for part in (*entry.tfds_train, "test"))
-
-
-LAYOUT = Layout("MATLAB files", _look, _read, _expected)
+LAYOUT = Layout("MATLAB files", _look, _read, lambda entry: " and ".join(_names(entry)))

@@ -23,9 +23,8 @@ from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.dataset import Dataset
 from kerascw.data.image_files import Fit
 from kerascw.data.layout import Arrays, NotFoundError, NotHere, checked, one_line
-from kerascw.data.names import shown
 from kerascw.data.own import Options, own_dataset
-from kerascw.errors import CallError, DataError, choices
+from kerascw.errors import CallError, DataError, printable
 from kerascw.experiment.spec import Folder
 from kerascw.quiet import import_tensorflow
 
@@ -45,36 +44,17 @@ def prepared_by_tfds(name: str) -> Path | None:
     TFDS renames a folder to its version when it is whole; ``incomplete.*`` are passed over.
     """
     whole = [
-        folder
-        for folder in _folders_in(_tfds_root() / name)
-        if re.fullmatch(r"\d+\.\d+\.\d+", folder.name)
-        and all(os.path.isfile(folder / name) for name in ("dataset_info.json", "features.json"))
+        file.parent
+        for file in (_tfds_root() / name).glob("*/dataset_info.json")
+        if re.fullmatch(r"\d+\.\d+\.\d+", file.parent.name)
+        and os.path.isfile(file.with_name("features.json"))
     ]
     return max(whole, key=lambda f: [int(part) for part in f.name.split(".")], default=None)
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
 
 
 def _tfds_root() -> Path:
     """Return the folder that TFDS keeps its datasets in (read at every call, as TFDS does not)."""
     return Path(os.path.expanduser(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep TFDS' notices, some printed and some logged by it and urllib3, from the terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _download_by_tfds(name: str, title: str) -> Path:
@@ -133,17 +113,31 @@ def _unreachable(url: str) -> str | None:
 
 
 @contextmanager
-def _damage(folder: Path) -> Iterator[None]:
-    """Turn what TFDS raises on a damaged copy into one line that names its folder."""
+def _opened(name: str, title: str) -> Iterator[tuple[Any, Path]]:
+    """Yield TFDS' builder of a dataset, downloaded if need be, and its folder.
+
+    Meanwhile TFDS' notices, some printed and some logged by it and urllib3, are kept from the
+    terminal, and what it raises on a damaged copy is one line.
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:  # TensorFlow's, TFDS' and protobuf's have no common base
-        raise DataError(
-            f"{folder}: TFDS cannot read it ({one_line(error)}); delete the folder, "
-            "and TFDS makes it again"
-        ) from None
+        with redirect_stdout(io.StringIO()):
+            folder = prepared_by_tfds(name) or _download_by_tfds(name, title)
+            import_tensorflow()
+            import tensorflow_datasets as tfds
+
+            try:
+                yield tfds.builder_from_directory(folder), folder
+            except (CallError, DataError):
+                raise
+            except Exception as error:  # TensorFlow's, TFDS' and protobuf's have no common base
+                raise DataError(
+                    f"{folder}: TFDS cannot read it ({one_line(error)}); delete the folder, "
+                    "and TFDS makes it again"
+                ) from None
+    finally:
+        logging.disable(before)
 
 
 def _read(
@@ -187,141 +181,101 @@ def _read(
     return images, labels
 
 
-# --- a dataset of the catalogue -----------------------------------------------------------------
-
-
 def read_catalogued(entry: CatalogEntry) -> tuple[Arrays, Path]:
     """Read TFDS' copy of a catalogued dataset; return its arrays and its folder.
 
     Its order is not that of the published files, so "the first 5,000" are other images and the
     fingerprint is another.
 
-    Raises
-    ------
-    NotHere
-        It is not prepared here and cannot be downloaded.
-    DataError
-        The copy is damaged.
+    Raises NotHere: it is not prepared here and cannot be downloaded; DataError: the copy is
+    damaged.
     """
     assert entry.tfds is not None, f"TFDS does not have {entry.name}"
-    with _quiet():
-        folder = prepared_by_tfds(entry.tfds) or _download_by_tfds(entry.tfds, entry.title)
-        import_tensorflow()
-        import tensorflow_datasets as tfds
-
-        with _damage(folder):
-            builder = tfds.builder_from_directory(folder)
-            shape, keys = builder.info.features["image"].shape, ("image", "label")
-            train, train_labels = _read(builder, entry.tfds_train, keys, shape, "pad")
-            test, test_labels = _read(builder, ("test",), keys, shape, "pad")
-    arrays = (train, train_labels, test, test_labels)
-    return checked(arrays, (str(folder),) * 4, entry), folder
+    with _opened(entry.tfds, entry.title) as (builder, folder):
+        shape, keys = builder.info.features["image"].shape, ("image", "label")
+        train = _read(builder, entry.tfds_train, keys, shape, "pad")
+        test = _read(builder, ("test",), keys, shape, "pad")
+    return checked((*train, *test), (str(folder),) * 4, entry), folder
 
 
 # --- any dataset --------------------------------------------------------------------------------
 
 
+@contextmanager
+def _own(path: str) -> Iterator[tuple[Any, tuple[str, str]]]:
+    """Yield TFDS' builder of ``tfds:NAME`` and the names of its image and its label."""
+    name = path.removeprefix(PREFIX).strip("/")
+    if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)?", name):
+        raise CallError(f"{printable(path)}: write {PREFIX}NAME or {PREFIX}NAME/CONFIG")
+    try:
+        with _opened(name, path) as (builder, _):
+            yield builder, _keys(path, builder.info.features)
+    except NotHere as reason:
+        raise NotFoundError(f"{path}: not found. Tried {reason}") from None
+
+
+def _keys(path: str, features: Any) -> tuple[str, str]:
+    """Find the one image and the one label among the features."""
+    import tensorflow_datasets as tfds
+
+    keys = []
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    named = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
+    for kind, own in kinds.items():
+        found = [name for name, feature in named.items() if isinstance(feature, own)]
+        if kind not in found and len(found) != 1:
+            raise DataError(
+                f"{path}: {len(found)} features that are an {kind} (it has "
+                f"{', '.join(named):.150}); expected one image with one label"
+            )
+        keys.append(kind if kind in found else found[0])
+    image, label = keys
+    if features[image].np_dtype != np.uint8:
+        raise DataError(f"{path}: images of {features[image].np_dtype}; expected uint8")
+    return image, label
+
+
 def describe_tfds(name: str, options: Options) -> Folder:
     """Describe ``tfds:NAME`` or ``tfds:NAME/CONFIG`` as a spec; it is downloaded if need be.
 
-    Raises
-    ------
-    NotFoundError
-        It is not prepared here and cannot be downloaded.
-    DataError
-        It has no image with a label.
+    Raises NotFoundError: it is not prepared here and cannot be downloaded; DataError: it has no
+    image with a label.
     """
-    builder, (image, _) = _opened(name)
-    height, width, channels = builder.info.features[image].shape
+    with _own(name) as (builder, (image, _)):
+        height, width, channels = builder.info.features[image].shape
     sizes = {(height, width)} if height and width else set()
     return options.spec(name, sizes, has_colour=channels != 1)
 
 
 def load_tfds(spec: Folder) -> Dataset:
     """Load a TFDS dataset: its splits train, test and validation, as far as they have labels."""
-    builder, keys = _opened(spec.path)
-    folder = Path(builder.data_dir)
     shape = (spec.height, spec.width, 3 if spec.colour else 1)
-    images: list[np.ndarray] = []
-    labels, rows, left_out = [], {}, []
-    with _quiet(), _damage(folder):
+    read: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    with _own(spec.path) as (builder, keys):
+        info = builder.info
         for part in ("train", "validation", "test"):
-            if part not in builder.info.splits:
-                continue
-            found, own = _read(builder, (part,), keys, shape, spec.fit)
-            if (own < 0).any():  # how TFDS writes that a label is not known
-                left_out.append(f"{part} (it has examples without a label)")
-                continue
-            rows[part] = np.arange(len(found)) + sum(map(len, images))
-            images.append(found)
-            labels.append(own)
-    if "train" not in rows:
-        there = ", ".join(builder.info.splits) or "none"
+            if part in info.splits:
+                read[part] = _read(builder, (part,), keys, shape, spec.fit)
+    # a label below 0 is how TFDS writes that it is not known
+    left_out = [part for part, (_, labels) in read.items() if (labels < 0).any()]
+    read = {part: arrays for part, arrays in read.items() if part not in left_out}
+    if "train" not in read:
+        there = ", ".join(info.splits) or "none"
         raise DataError(f"{spec.path}: no labelled split train (it has {there})")
-    if left_out:
-        warnings.warn(f"{spec.path}: left out: {', '.join(left_out)}", stacklevel=2)
+    reasons = tuple(f"{part} (it has examples without a label)" for part in left_out)
+    if reasons:
+        warnings.warn(f"{spec.path}: left out: {', '.join(reasons)}", stacklevel=2)
+    ends = np.cumsum([len(labels) for _, labels in read.values()])
     return own_dataset(
         spec,
         source="tfds",
         location=spec.path,
-        class_names=[shown(label) for label in builder.info.features[keys[1]].names],
-        images=np.concatenate(images),
-        labels=np.concatenate(labels).astype(np.int32),
-        rows=rows,
-        left_out=tuple(left_out),
+        class_names=[printable(label) for label in info.features[keys[1]].names],
+        images=np.concatenate([images for images, _ in read.values()]),
+        labels=np.concatenate([labels for _, labels in read.values()]).astype(np.int32),
+        rows={
+            part: np.arange(end - len(labels), end)
+            for (part, (_, labels)), end in zip(read.items(), ends, strict=True)
+        },
+        left_out=reasons,
     )
-
-
-def _opened(path: str) -> tuple[Any, tuple[str, str]]:
-    """Open a dataset; return TFDS' builder and the names of its image and its label."""
-    name = path.removeprefix(PREFIX).strip("/")
-    if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)?", name):
-        raise CallError(f"{shown(path)}: write {PREFIX}NAME or {PREFIX}NAME/CONFIG")
-    with _quiet():
-        folder = prepared_by_tfds(name) or _only_config(name)
-        if folder is None:
-            try:
-                folder = _download_by_tfds(name, path)
-            except NotHere as reason:
-                raise NotFoundError(f"{path}: not found. Tried {reason}") from None
-        import_tensorflow()
-        import tensorflow_datasets as tfds
-
-        with _damage(folder):
-            builder = tfds.builder_from_directory(folder)
-            features = builder.info.features
-            if not isinstance(features, tfds.features.FeaturesDict):
-                raise DataError(f"{path}: its examples are no images with labels")
-            images = _of_kind(features, tfds.features.Image)
-            labels = _of_kind(features, tfds.features.ClassLabel)
-    keys = []
-    for kind, found in (("image", images), ("label", labels)):
-        if kind not in found and len(found) != 1:
-            held = ", ".join(features.keys())
-            raise DataError(
-                f"{path}: {len(found)} features that are an {kind} (it has {held:.150}); expected "
-                "one image with one label"
-            )
-        keys.append(kind if kind in found else found[0])
-    image, label = keys
-    if features[image].np_dtype != np.uint8:
-        raise DataError(f"{path}: images of {features[image].np_dtype}; expected uint8")
-    return builder, (image, label)
-
-
-def _of_kind(features: Any, kind: type) -> list[str]:
-    return [name for name, feature in features.items() if isinstance(feature, kind)]
-
-
-def _only_config(name: str) -> Path | None:
-    """Find the one configuration that is prepared of a dataset of which none is named."""
-    if "/" in name:
-        return None
-    there = {
-        folder.name: version
-        for folder in _folders_in(_tfds_root() / name)
-        if (version := prepared_by_tfds(f"{name}/{folder.name}")) is not None
-    }
-    if len(there) > 1:
-        raise CallError(f"{PREFIX}{name}: which configuration? choose {choices(there)}")
-    return next(iter(there.values()), None)

@@ -39,10 +39,7 @@ def is_function(text: str) -> bool:
 def sha256_of(file: str | Path) -> str:
     """Return the SHA-256 of a file's text.
 
-    Raises
-    ------
-    OwnFileError
-        The file cannot be read.
+    Raises OwnFileError: the file cannot be read.
     """
     return hashlib.sha256(_read(Path(file))).hexdigest()
 
@@ -93,10 +90,8 @@ def find_function(text: str, field: str) -> tuple[Path, str]:
 def load_file(path: str | Path) -> ModuleType:
     """Run a Python file as a module, once as long as its text stays the same.
 
-    Raises
-    ------
-    OwnFileError
-        It cannot be read, is no Python, or raises: one line with the place in the file.
+    Raises OwnFileError: it cannot be read, is no Python, or raises: one line with the place in the
+    file.
     """
     path = Path(path).expanduser()
     source, file = _read(path), path.absolute()
@@ -159,10 +154,8 @@ def module_of(file: str | Path, text: str) -> ModuleType:
 def call_function(file: str | Path, text: str, *arguments: Any, **named: Any) -> Any:
     """Call the function that ``text`` names, of a file that was found before.
 
-    Raises
-    ------
-    OwnFileError
-        There is no such function, or it raises: one line with the place in the file.
+    Raises OwnFileError: there is no such function, or it raises: one line with the place in the
+    file.
     """
     function: Callable[..., Any] | None = getattr(
         module_of(file, text), text.rpartition(":")[2], None

@@ -62,10 +62,7 @@ def override(spec: S, settings: Mapping[str, Any], prefix: str = "") -> S:
     ``kind`` starts that part afresh with its other fields' defaults, keeping the fields that both
     kinds have. ``prefix`` stands before each path in an error.
 
-    Raises
-    ------
-    CallError
-        A path that names no field, or a value of the wrong type or range.
+    Raises CallError: a path that names no field, or a value of the wrong type or range.
 
     >>> from kerascw.experiment.spec import DataSpec
     >>> override(DataSpec(name="mnist"), {"fraction": "0.5"}).fraction
@@ -92,10 +89,7 @@ def override(spec: S, settings: Mapping[str, Any], prefix: str = "") -> S:
 def validated(kind: Any, tree: Any, prefix: str = "") -> Any:
     """Make a spec, or one of a union of specs, of plain values.
 
-    Raises
-    ------
-    CallError
-        A missing, misspelt or wrong field, in one line that ``prefix`` begins.
+    Raises CallError: a missing, misspelt or wrong field, in one line that ``prefix`` begins.
     """
     try:
         return TypeAdapter(kind).validate_python(tree)
@@ -155,37 +149,20 @@ def _with_kind(tree: dict[str, Any], parents: list[str], kind: Any) -> dict[str,
 def read_experiment(path: str | Path) -> Experiment:
     """Read an experiment from a JSON file: a kept run's experiment.json, or one written by hand.
 
-    A warm start's source may be the path of another such file, from where this one lies.
-
-    Raises
-    ------
-    CallError
-        A file that cannot be read, a wrong field, or files that start from one another.
+    Raises CallError: a file that cannot be read, or a wrong field.
     """
-    experiment: Experiment = validated(Experiment, _read_tree(Path(path), ()), f"{path}: ")
-    return experiment
-
-
-def _read_tree(path: Path, from_files: tuple[Path, ...]) -> Any:
-    resolved = path.resolve()
-    if resolved in from_files:
-        circle = " starts from ".join(p.name for p in (*from_files, resolved))
-        raise CallError(f"{path}: a cycle of warm starts: {circle}")
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise CallError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CallError(f"{path}: no JSON ({error})") from None
     if isinstance(tree, dict) and isinstance(tree.get("experiment"), dict):
         tree = tree["experiment"]  # as a run's folder has it
     if not isinstance(tree, dict):
         raise CallError(f"{path}: no experiment; expected its fields data, model, training, seed")
-    start = tree.get("start")
-    if isinstance(start, dict) and isinstance(start.get("source"), str):
-        source = _read_tree(path.parent / start["source"], (*from_files, resolved))
-        tree = tree | {"start": start | {"source": source}}
-    return tree
+    experiment: Experiment = validated(Experiment, tree, f"{path}: ")
+    return experiment
 
 
 # --- augmentation as text -------------------------------------------------------------------
@@ -215,10 +192,7 @@ def augmentation_named(text: str) -> tuple[AugmentationSpec, ...]:
     Each is a kind with its values after colons, in the order of its fields or named; a field that
     is left out has its default. ``none``, ``lenet`` and ``all`` stand for lists.
 
-    Raises
-    ------
-    CallError
-        A kind or field that does not exist, or a wrong value.
+    Raises CallError: a kind or field that does not exist, or a wrong value.
 
     >>> augmentation_named("flip:0.25,erase:fill=black")[0]
     Flip(kind='flip', probability=0.25)

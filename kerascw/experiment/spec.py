@@ -22,8 +22,8 @@ of every run's key."""
 
 Activation = Literal["relu", "tanh", "sigmoid", "elu", "gelu", "linear"]
 Initializer = Literal["glorot_uniform", "he_uniform", "he_normal", "torch", "normal_0.01"]
-"""Of kernels. Biases begin at 0, with ``torch`` as PyTorch has them. ``normal_0.01`` is a normal
-distribution with mean 0 and standard deviation 0.01."""
+"""Of kernels; ``normal_0.01`` has mean 0 and standard deviation 0.01. Biases begin at 0, with
+``torch`` as PyTorch has them."""
 
 Output = Literal["softmax", "sigmoid"]
 """Of the output layer, which decides the loss: cross-entropy over the classes, or the mean over the
@@ -42,23 +42,14 @@ class Spec(BaseModel):
         """Take ``model.kernels=3`` for ``(3,)``: one value where a tuple is meant."""
         if not isinstance(values, dict):
             return values
-        return {
-            name: (value,)
-            if isinstance(value, int | float | str) and _takes_tuple(cls, name)
-            else value
-            for name, value in values.items()
-        }
-
-
-def _takes_tuple(spec: type[BaseModel], name: str) -> bool:
-    """Return whether the field is a tuple, or none, and nothing else."""
-    field = spec.model_fields.get(name)
-    if field is None:
-        return False
-    own = field.annotation
-    options = [own] if get_origin(own) is tuple else get_args(own)
-    choices = {get_origin(option) or option for option in options}
-    return tuple in choices and choices <= {tuple, NoneType}
+        single = {name for name, v in values.items() if isinstance(v, int | float | str)}
+        for name in single.intersection(cls.model_fields):
+            own = cls.model_fields[name].annotation
+            options = [own] if get_origin(own) is tuple else get_args(own)
+            kinds = {get_origin(option) or option for option in options}
+            if tuple in kinds and kinds <= {tuple, NoneType}:
+                values = values | {name: (values[name],)}
+        return values
 
 
 def kinds_of(union: Any) -> tuple[type[Spec], ...]:
@@ -77,15 +68,12 @@ def kinds_of(union: Any) -> tuple[type[Spec], ...]:
 class Holdout(Spec):
     """Which examples of the training set are held out for validation.
 
-    ``first`` and ``last`` take that many examples in the order of the source; ``stratified``
-    draws them so that every class keeps its share, ``random`` whatever their class, both from
-    ``seed``. Two more are not stratified either and draw what a published program drew:
-    ``sklearn`` is ``train_test_split(test_size=count, random_state=seed)`` of scikit-learn, and
-    ``numpy`` the last ``count`` of NumPy's ``choice(n, n, replace=False)`` after
-    ``random.seed(seed)``. ``own`` is the validation set that the dataset comes with, and needs no
-    count.
-    ``fold`` is one of as many stratified ``folds``, drawn from ``seed``, and takes no count: a
-    study repeats it over all of them (:func:`kerascw.lab.derive.repeated`).
+    ``first`` and ``last`` are in the order of the source; ``stratified`` draws so that every class
+    keeps its share, ``random`` whatever the class, both from ``seed``. Two draw what a published
+    program drew: ``sklearn`` is scikit-learn's ``train_test_split(test_size=count,
+    random_state=seed)``, ``numpy`` the last ``count`` of NumPy's ``choice(n, n, replace=False)``
+    after ``random.seed(seed)``. ``own`` is the validation set that the dataset comes with, and
+    ``fold`` one of as many stratified ``folds``, drawn from ``seed``; neither takes a count.
     """
 
     how: Literal["first", "last", "stratified", "random", "sklearn", "numpy", "own", "fold"] = (
@@ -99,16 +87,14 @@ class Holdout(Spec):
     @model_validator(mode="after")
     def _folds_are_of_fold(self) -> Self:
         if self.how != "fold":
-            if self.folds is not None or self.fold:
-                name = "fold" if self.folds is None else "folds"
-                received = getattr(self, name)
-                raise ValueError(f"{name}: {received}, but how is {self.how}; only fold takes it")
-            return self
-        if self.folds is None:
+            for name in ("folds", "fold"):
+                if getattr(self, name):
+                    raise ValueError(f"{name}: only how fold takes it, but how is {self.how}")
+        elif self.folds is None:
             raise ValueError("folds: none, but how is fold; say how many, 2 or more")
-        if self.fold >= self.folds:
+        elif self.fold >= self.folds:
             raise ValueError(f"fold: {self.fold}; choose from 0 to {self.folds - 1}")
-        if self.count != 1:
+        elif self.count != 1:
             raise ValueError(f"count: {self.count}, but how is fold, which takes none; set 1")
         return self
 
@@ -164,13 +150,9 @@ class DataSpec(Spec):
     test_in_training: bool = False
 
     @model_validator(mode="after")
-    def _folder_has_its_name(self) -> Self:
+    def _fields_fit(self) -> Self:
         if (self.name == "folder") != (self.folder is not None):
             raise ValueError("name folder and the field folder need each other")
-        return self
-
-    @model_validator(mode="after")
-    def _what_is_trained_on_selects_nothing(self) -> Self:
         if self.test_in_training and (self.holdout is not None or self.also):
             raise ValueError("test_in_training goes with holdout none and no also")
         if self.standard_of != "training" and self.scaling != "standard":
@@ -186,6 +168,11 @@ class DataSpec(Spec):
 
 
 # --- model ----------------------------------------------------------------------------------
+
+
+def _one_or_each(name: str, entries: int, layers: int) -> None:
+    if entries not in (1, layers):
+        raise ValueError(f"{name} has {entries} entries for {layers} conv layers")
 
 
 class Dropout(Spec):
@@ -250,8 +237,7 @@ class ConvNet(Spec):
         if self.norm_after_pool and not self.batch_norm:
             raise ValueError("norm_after_pool needs batch_norm")
         layers = len(self.filters)
-        if len(self.kernels) not in (1, layers):
-            raise ValueError(f"kernels has {len(self.kernels)} entries for {layers} conv layers")
+        _one_or_each("kernels", len(self.kernels), layers)
         if isinstance(self.padding, tuple) and len(self.padding) != layers:
             raise ValueError(f"padding has {len(self.padding)} entries for {layers} conv layers")
         for name in ("pool_after", "auxiliary"):
@@ -308,10 +294,7 @@ class Autoencoder(Spec):
 
     @model_validator(mode="after")
     def _a_kernel_a_layer(self) -> Self:
-        if len(self.kernels) not in (1, len(self.filters)):
-            raise ValueError(
-                f"kernels has {len(self.kernels)} entries for {len(self.filters)} conv layers"
-            )
+        _one_or_each("kernels", len(self.kernels), len(self.filters))
         return self
 
 
@@ -437,33 +420,6 @@ class InverseTime(Spec):
     epoch: Literal["next", "last"] = "next"
 
 
-class Cosine(Spec):
-    """From the optimiser's rate to ``floor`` times it, half a cosine (Loshchilov, Hutter, 2017).
-
-    The rate is set for every step. ``warmup`` is the share of all steps that rise linearly.
-    """
-
-    kind: Literal["cosine"] = "cosine"
-    warmup: float = Field(default=0.0, ge=0, lt=1)
-    floor: float = Field(default=0.0, ge=0, lt=1)
-
-
-class WarmUp(Spec):
-    """A linear rise over the first ``warmup`` share of all steps, then the optimiser's rate."""
-
-    kind: Literal["warm_up"] = "warm_up"
-    warmup: float = Field(default=0.1, gt=0, le=1)
-
-
-class Plateau(Spec):
-    """The rate times ``factor`` whenever ``patience`` epochs did not lower the validation loss."""
-
-    kind: Literal["plateau"] = "plateau"
-    patience: Epochs = 5
-    factor: float = Field(default=0.1, gt=0, lt=1)
-    lowest: float = Field(default=0.0, ge=0)  # rate
-
-
 class OneCycle(Spec):
     """Linear warm-up to the optimiser's rate, then a cosine to zero (after Smith, 2018).
 
@@ -475,8 +431,7 @@ class OneCycle(Spec):
 
 
 ScheduleSpec = Annotated[
-    Constant | Step | Halving | InverseTime | Cosine | OneCycle | WarmUp | Plateau,
-    Field(discriminator="kind"),
+    Constant | Step | Halving | InverseTime | OneCycle, Field(discriminator="kind")
 ]
 
 
@@ -488,7 +443,7 @@ class Flip(Spec):
     """Mirror left and right with this probability."""
 
     kind: Literal["flip"] = "flip"
-    probability: float = Field(default=0.5, ge=0, le=1)
+    probability: Probability = 0.5
 
 
 class Shift(Spec):
@@ -596,20 +551,8 @@ class CutMix(Spec):
     probability: Probability = 0.5
 
 
-AugmentationSpec = Annotated[
-    Flip
-    | Brightness
-    | Contrast
-    | Autocontrast
-    | Solarize
-    | Shift
-    | Rotate
-    | Zoom
-    | Erase
-    | Mixup
-    | CutMix,
-    Field(discriminator="kind"),
-]
+_OfOneImage = Flip | Brightness | Contrast | Autocontrast | Solarize | Shift | Rotate | Zoom | Erase
+AugmentationSpec = Annotated[_OfOneImage | Mixup | CutMix, Field(discriminator="kind")]
 
 AUGMENTATIONS = kinds_of(AugmentationSpec)
 """Every kind of augmentation."""
@@ -738,7 +681,6 @@ class Experiment(Spec):
         rules = {
             "keep must be last where data.holdout is none": unheld and training.keep != "last",
             f"patience {no_validation}": unheld and training.patience is not None,
-            f"schedule plateau {no_validation}": unheld and isinstance(training.schedule, Plateau),
             f"evaluate_first {no_validation}": unheld and training.evaluate_first,
             "keep: an autoencoder has no accuracy; validation_loss": self.reconstructs
             and training.keep == "validation_accuracy",

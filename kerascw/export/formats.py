@@ -3,61 +3,44 @@
 Importing this loads no TensorFlow.
 """
 
-import json
 import tempfile
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from kerascw.errors import KerascwError
-from kerascw.export.runtimes import (
-    DOCUMENT,
-    FILES,
-    SIGNATURE,
-    Format,
-    missing,
-    output_name,
-    with_article,
-)
+from kerascw.export.proof import RUNTIMES
+from kerascw.export.runtimes import FILES, SIGNATURE, Format, missing, output_name, with_article
 from kerascw.models import by_head
 from kerascw.quiet import import_tensorflow, stderr_held_back
 
 _OPSET = 17
 """Of ONNX: what this writes needs no newer one, and runtimes since 2022 have it."""
 
-PACKAGES: dict[Format, dict[str, str]] = {
-    "saved_model": {},
-    "keras": {},
-    "onnx": {"tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime", "onnx": "onnx"},
-    "litert": {"ai_edge_litert": "ai-edge-litert"},
-}
-"""What writes and proves a format, beside TensorFlow: modules and their packages."""
-
 
 def check_installed(form: Format) -> None:
     """Raise a :class:`KerascwError` that says what to install, where something is missing."""
-    for module, package in PACKAGES[form].items():
-        if find_spec(module) is None:
+    for package in RUNTIMES.get(form, ()):
+        if find_spec(package.replace("-", "_")) is None:
             raise missing("to export", form, package, "export")
 
 
-def write(model: Any, path: Path, form: Format, document: Mapping[str, Any]) -> None:
+def write(model: Any, path: Path, form: Format, class_names: Sequence[str], fit: str) -> None:
     """Write ``model`` to the new folder ``path``, as one file or as a SavedModel.
 
-    ``document`` has ``class_names``, ``input_shape`` and ``card``. A model that is one file carries
-    it inside; that of a SavedModel is written beside the model by the caller.
+    Only a SavedModel holds the class names, and decodes images, which ``fit`` brings to its shape.
 
-    Raises
-    ------
-    KerascwError
-        The format has no equivalent for something in the model, or the disk is full.
+    Raises KerascwError: the format has no equivalent for something in the model, or the disk is
+    full.
     """
     import_tensorflow()
     path.mkdir()
     try:
-        _WRITERS[form](model, path, document)
+        if form == "saved_model":
+            _write_saved_model(model, path, class_names, fit)
+        else:
+            _WRITERS[form](model, path / FILES[form])
     # a converter that lacks an operation says so in a way of its own, and TensorFlow of a full disk
     except Exception as error:
         message = str(error).strip() or type(error).__name__
@@ -79,57 +62,55 @@ def _heads(model: Any) -> Callable[[Any], dict[str, Any]]:
     return heads
 
 
-def _write_keras(model: Any, path: Path, document: Mapping[str, Any]) -> None:
-    model.save(path / FILES["keras"], include_optimizer=False)
-    _zip_in(path / FILES["keras"], document)
-
-
-def _images(document: Mapping[str, Any]) -> list[Any]:
+def _images(model: Any) -> list[Any]:
     """Return the input signature of raw images."""
     import tensorflow as tf
 
-    return [tf.TensorSpec((None, *document["input_shape"]), tf.uint8, "images")]
+    return [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, "images")]
 
 
-def _write_onnx(model: Any, path: Path, document: Mapping[str, Any]) -> None:
+def _write_keras(model: Any, file: Path) -> None:
+    model.save(file, include_optimizer=False)
+
+
+def _write_onnx(model: Any, file: Path) -> None:
     import onnx
     import tensorflow as tf
     import tf2onnx
 
-    signature = _images(document)
+    signature = _images(model)
     function = tf.function(_heads(model), input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
-    onnx.helper.set_model_props(proto, {DOCUMENT: json.dumps(document)})
-    onnx.save(proto, path / FILES["onnx"])
+    onnx.save(proto, file)
 
 
-def _write_litert(model: Any, path: Path, document: Mapping[str, Any]) -> None:
+def _write_litert(model: Any, file: Path) -> None:
     import keras
     import tensorflow as tf
 
     # the names of inputs and outputs reach the converter only by way of a SavedModel
-    with tempfile.TemporaryDirectory(dir=path) as scratch:
+    with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
         archive = keras.export.ExportArchive()
         archive.track(model)
-        archive.add_endpoint(SIGNATURE, _heads(model), _images(document))
+        archive.add_endpoint(SIGNATURE, _heads(model), _images(model))
         archive.write_out(scratch, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(scratch, signature_keys=[SIGNATURE])
         with stderr_held_back():  # its notices come from C++
-            (path / FILES["litert"]).write_bytes(converter.convert())
-    _zip_in(path / FILES["litert"], document)  # behind it, as TensorFlow Lite's own metadata is
+            file.write_bytes(converter.convert())
 
 
-def _zip_in(path: Path, document: Mapping[str, Any]) -> None:
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(DOCUMENT, json.dumps(document))
+_WRITERS: dict[Format, Callable[[Any, Path], None]] = {
+    "keras": _write_keras,
+    "onnx": _write_onnx,
+    "litert": _write_litert,
+}
 
 
-def _write_saved_model(model: Any, path: Path, document: Mapping[str, Any]) -> None:
+def _write_saved_model(model: Any, path: Path, class_names: Sequence[str], fit: str) -> None:
     import keras
     import tensorflow as tf
 
-    shape, class_names = tuple(document["input_shape"]), document["class_names"]
-    heads, fit = _heads(model), document["card"].get("fit", "pad")
+    shape, heads = tuple(model.input_shape[1:]), _heads(model)
 
     def classify(images: Any) -> dict[str, Any]:
         # TensorFlow 2.21's oneDNN convolution gives an empty batch the shape of its input, which
@@ -154,19 +135,11 @@ def _write_saved_model(model: Any, path: Path, document: Mapping[str, Any]) -> N
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint(SIGNATURE, classify, _images(document))
+    archive.add_endpoint(SIGNATURE, classify, _images(model))
     archive.add_endpoint(
         "encoded", classify_encoded, [tf.TensorSpec((None,), tf.string, "pictures")]
     )
     archive.write_out(str(path), verbose=False)
-
-
-_WRITERS: dict[Format, Callable[[Any, Path, Mapping[str, Any]], None]] = {
-    "saved_model": _write_saved_model,
-    "keras": _write_keras,
-    "onnx": _write_onnx,
-    "litert": _write_litert,
-}
 
 
 def decode(picture: Any, shape: tuple[int, ...], fit: str = "pad") -> Any:

@@ -34,13 +34,9 @@ def export_run(
     what is in ``folder`` for versions of a SavedModel. Several processes that export the same run
     at once make one version.
 
-    Raises
-    ------
-    CallError
-        The run kept no weights, or its model is not a classifier.
-    KerascwError
-        The exported model does not answer as the live one does, or what writes or opens this
-        format is not installed.
+    Raises CallError: the run kept no weights, or its model is not a classifier; KerascwError: the
+    exported model does not answer as the live one does, or what writes or opens this format is not
+    installed.
     """
     if run.experiment.reconstructs:
         raise CallError(

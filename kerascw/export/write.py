@@ -3,20 +3,18 @@
 Importing this loads no TensorFlow.
 """
 
-import fcntl
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from kerascw.errors import CallError, KerascwError, choices
-from kerascw.export.card import Card
 from kerascw.export.formats import check_installed, write
 from kerascw.export.load import (
     DOCUMENT_VERSION,
@@ -28,6 +26,7 @@ from kerascw.export.load import (
 )
 from kerascw.export.proof import prove
 from kerascw.export.runtimes import FORMATS, Format
+from kerascw.runs.store import fsync
 
 _UNPROVED = ".unproved-"
 """How temporary folders begin. A process that is killed leaves its own behind."""
@@ -38,30 +37,25 @@ def export(
     folder: str | Path,
     *,
     class_names: Sequence[str],
-    card: Card | None = None,
+    card: Mapping[str, Any] | None = None,
     check_images: np.ndarray,
     form: Format = "saved_model",
 ) -> Path:
     """Write ``model`` to ``folder/<version>/`` once it is proved, and return that path.
 
-    The version is the highest integer there plus 1. A SavedModel has two signatures, for any
-    number of images n, 0 included, both with the outputs ``probabilities`` float32 ``[n, k]``,
-    ``class_id`` int64 ``[n]`` and ``label`` string ``[n]``, and of a model with auxiliary heads
-    ``aux1_probabilities`` and so on, float32 ``[n, k]``:
+    The version is the highest integer there plus 1. A SavedModel has two signatures, for any number
+    of images n, 0 included, both with the outputs ``probabilities`` float32 ``[n, k]``, of
+    auxiliary heads ``aux1_probabilities`` and so on, ``class_id`` int64 ``[n]`` and ``label``
+    string ``[n]``:
 
     - ``serving_default`` takes ``images`` uint8 ``[n, height, width, channels]``;
     - ``encoded`` takes ``pictures`` string ``[n]``, each the bytes of a PNG or JPEG file of any
-      size. It is fitted in as by :func:`kerascw.data.image_files.read_pictures`, but never
-      inverted, nor turned as EXIF says, and transparent pixels become black. One file that cannot
-      be decoded fails the batch.
+      size, fitted in as by :func:`kerascw.data.image_files.read_pictures`, but never inverted, nor
+      turned as EXIF says; transparent pixels become black. One bad file fails the batch.
 
-    ONNX and LiteRT take ``images`` alone and give the probabilities alone, of all heads, for n of
-    at least 1. A Keras file is the live model: raw images in, its heads by their names out.
-
-    Another process then loads the files with nothing but the format's own runtime, and every
-    output is compared with the live model's. ``kerascw.json`` beside the model, in a SavedModel
-    below ``assets.extra/``, keeps the result with ``class_names``, input shape, ``card`` and the
-    SHA-256 of every file; a model that is one file carries names, shape and card inside too.
+    ONNX and LiteRT take ``images`` and give the probabilities of all heads, for n of at least 1. A
+    Keras file is the live model. ``kerascw.json`` beside the model, in a SavedModel below
+    ``assets.extra/``, keeps the proof with ``class_names``, ``card`` and the SHA-256 of every file.
 
     Parameters
     ----------
@@ -69,25 +63,21 @@ def export(
         probabilities ``[n, k]``, or a dictionary of these by head.
     class_names : the k labels.
     card : the facts about the model; ``light_on_dark`` decides how ``predict`` reads images.
-    check_images : uint8 ``[n, height, width, channels]``, n at least 1.
+    check_images : uint8 ``[n, height, width, channels]``, n at least 1, for the proof.
 
-    Raises
-    ------
-    CallError
-        Class names or images that do not fit the model, or a folder that is a file.
-    KerascwError
-        The export differs from the live model, or cannot be written or loaded, or what writes or
-        opens this format is not installed. Nothing is left behind.
+    Raises CallError: class names or images that do not fit the model, or a folder that is a file;
+    KerascwError: the export differs from the live model, or cannot be written or loaded, or what
+    writes or opens this format is not installed. Nothing is exported.
     """
     with exclusive(Path(folder)):
-        return write_version(model, Path(folder), class_names, card or Card(), check_images, form)
+        return write_version(model, Path(folder), class_names, card or {}, check_images, form)
 
 
 def write_version(
     model: Any,
     folder: Path,
     class_names: Sequence[str],
-    card: Card,
+    card: Mapping[str, Any],
     check_images: np.ndarray,
     form: Format,
 ) -> Path:
@@ -97,7 +87,7 @@ def write_version(
         "format": DOCUMENT_VERSION,
         "class_names": list(class_names),
         "input_shape": list(model.input_shape[1:]),
-        "card": card.as_json(),
+        "card": dict(card),
     }
     json.dumps(document, allow_nan=False)  # better to fail now than after the proof
     for abandoned in folder.glob(f"{_UNPROVED}*"):  # their processes are gone: this one has it all
@@ -106,17 +96,17 @@ def write_version(
     # serving system is another
     with tempfile.TemporaryDirectory(prefix=_UNPROVED, dir=folder) as scratch:
         unproved = Path(scratch, "model")
-        write(model, unproved, form, document)
+        write(model, unproved, form, class_names, card.get("fit", "pad"))
         document["check"] = prove(model, unproved, form, class_names, check_images, folder)
         document["files"] = file_hashes(unproved)
         beside = unproved / document_beside(form)
         beside.parent.mkdir(exist_ok=True)
         beside.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
         for path in [*unproved.rglob("*"), unproved]:
-            _sync(path)
+            fsync(path)
         final = folder / str(max(versions_in(folder), default=0) + 1)
         unproved.rename(final)
-        _sync(folder)
+        fsync(folder)
         return final
 
 
@@ -140,49 +130,24 @@ def _check_call(
 def exclusive(folder: Path) -> Iterator[None]:
     """Make ``folder`` and have it to this process alone; remove it afterwards if it is empty.
 
-    Waits while another process exports to it. The lock is the system's, on the folder itself: it
-    goes with the process however that ends, and a serving system sees no file of ours.
+    Waits while another process exports to it. The lock is the system's, on a hidden file beside the
+    folder: it goes with the process however that ends.
 
-    Raises
-    ------
-    CallError
-        A file is in the way.
-    KerascwError
-        The folder cannot be made or written to, as on a full disk.
+    Raises CallError: a file is in the way; KerascwError: the folder cannot be made or written to,
+    as on a full disk.
     """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        descriptor = _locked(folder)
-        try:
-            yield
-        finally:
-            for made in missing:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            folder.mkdir(exist_ok=True)
+            try:
+                yield
+            finally:
                 with suppress(OSError):  # it holds the export: all is well
-                    made.rmdir()
-            os.close(descriptor)
+                    folder.rmdir()
     except (FileExistsError, NotADirectoryError):
         raise CallError(f"{folder}: cannot export there, a file is in the way") from None
     except OSError as error:
         raise KerascwError(
             f"{folder}: cannot export there: {error.strerror or error}; nothing was exported"
         ) from error
-
-
-def _locked(folder: Path) -> int:
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # who had it before may have removed it, and somebody else made it anew
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
-                return descriptor
-        os.close(descriptor)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

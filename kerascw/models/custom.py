@@ -30,11 +30,8 @@ _NEAR = 1e-3
 def check(spec: Custom, input_shape: tuple[int, int, int], classes: int) -> None:
     """Build the model once and show it four images of noise.
 
-    Raises
-    ------
-    CallError
-        In one line: the function raises, the model does not take the images, what it gives is not
-        what was agreed, or Keras cannot save it and read it again.
+    Raises CallError: in one line: the function raises, the model does not take the images, what it
+    gives is not what was agreed, or Keras cannot save it and read it again.
     """
     import_tensorflow()
     import keras

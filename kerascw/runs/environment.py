@@ -27,7 +27,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "command": command_line(),
         "python": platform.python_version(),
         # TensorFlow is asked itself, because its builds have several names
-        "packages": {"tensorflow": tf.__version__} | {name: _version(name) for name in _PACKAGES},
+        "packages": {"tensorflow": tf.__version__} | {name: version_of(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "processor": processor(),
         "cores": cores(),
@@ -108,7 +108,8 @@ def command_line() -> str | None:
     return None
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Return the version of an installed package; None of one that is not."""
     try:
         return version(package)
     except PackageNotFoundError:

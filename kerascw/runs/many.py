@@ -62,20 +62,14 @@ def run_many(
 
     The runs that warm starts begin with are trained first, once.
 
-    A single missing run is trained in this process, which shows its epochs; several are trained
-    in processes of their own, ``jobs`` at a time with the cores divided among them, or in
-    ``trainers``, which stay open. The number of threads shows in the last bits of a run's figures,
-    so it is the same in all cases. The workers of a ``cluster`` must see the store's folder and the
-    data under the same paths. ``begin`` is told the names of the runs before any is trained.
+    A single missing run is trained in this process, which shows its epochs; several in processes of
+    their own, ``jobs`` at a time, or in ``trainers``, which stay open. The number of threads shows
+    in the last bits, so it is the same in all cases. The workers of a ``cluster`` must see the
+    store and the data under the same paths. ``begin`` is told their names first.
 
-    Raises
-    ------
-    CallError, DataError
-        Anything wrong with any experiment, before the first is trained.
-    KerascwError
-        A run's process died twice, or the cluster cannot be used.
-    Interrupted, KeyboardInterrupt
-        The user stopped it; all runs that were finished are kept.
+    Raises CallError, DataError: anything wrong with any experiment, before the first is trained;
+    KerascwError: a run's process died twice, or the cluster cannot be used; Interrupted,
+    KeyboardInterrupt: the user stopped it; all runs that were finished are kept.
     """
     threads = trainers.threads if trainers else threads_each(jobs)
     if any(isinstance(experiment.model, Custom) for experiment in experiments):
@@ -131,10 +125,7 @@ def train_all_until(
     epochs are asked for, to the same end, bit for bit, as a run that never stopped.
     :func:`kerascw.runs.run.history_so_far` reads what was trained.
 
-    Raises
-    ------
-    CallError, DataError, Died
-        As :func:`run_many`, which explains the parameters.
+    Raises CallError, DataError, Died: as :func:`run_many`, which explains the parameters.
     """
     sources = [experiment.start.source for experiment, _ in experiments if experiment.start]
     if sources:
@@ -158,11 +149,8 @@ def train_all_until(
 def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -> Task:
     """Check an experiment against its data, and return it as a task with its run's name.
 
-    Raises
-    ------
-    CallError, DataError
-        The data cannot be had or split like this, the model cannot be built for its images, or the
-        layers of a warm start do not fit.
+    Raises CallError, DataError: the data cannot be had or split like this, the model cannot be
+    built for its images, or the layers of a warm start do not fit.
     """
     dataset = dataset_for(experiment.data, data_dir)
     check_model(*_architecture(experiment, data_dir))
@@ -291,10 +279,7 @@ _ONE_AT_A_TIME = threading.Lock()
 def train_in_worker(task: Task) -> str:
     """Train one run in a worker process; return its name.
 
-    Raises
-    ------
-    DataError
-        The worker finds other data than the process that made the task.
+    Raises DataError: the worker finds other data than the process that made the task.
     """
     warnings.simplefilter("ignore", UserWarning)  # about the data: the command printed it
     import_tensorflow()

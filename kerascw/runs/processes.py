@@ -81,10 +81,7 @@ class Trainers:
         Where a process dies, what it trained is tried once more. Neither an interrupt nor the
         death of this process leaves a process behind.
 
-        Raises
-        ------
-        Died
-            A process died twice as it trained the same run.
+        Raises Died: a process died twice as it trained the same run.
         """
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 

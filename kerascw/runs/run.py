@@ -63,12 +63,8 @@ def run_experiment(
     ``source`` is the run of ``experiment.start.source``, for a warm start; ``splits`` are those of
     ``experiment.data``, if they were made already.
 
-    Raises
-    ------
-    CallError
-        The model cannot be built for these images, or the split cannot be made.
-    Interrupted
-        The user stopped it; call again to go on.
+    Raises CallError: the model cannot be built for these images, or the split cannot be made;
+    Interrupted: the user stopped it; call again to go on.
     """
     epochs = experiment.training.epochs
     run = train_until(epochs, experiment, dataset, store, watcher, source=source, splits=splits)

@@ -131,10 +131,7 @@ class Run:
 def summary_of(run: Run) -> Summary:
     """Summarise a run: its figure on the test set, or on the best split that was scored.
 
-    Raises
-    ------
-    KerascwError
-        A file of the run is damaged or lacks a field.
+    Raises KerascwError: a file of the run is damaged or lacks a field.
     """
     experiment, metrics = run.experiment, run.metrics
     try:
@@ -168,8 +165,7 @@ class Store:
 
     ``<name>/`` is a whole run, ``.unfinished/<name>/`` one that is being trained or was
     interrupted, ``.locks/`` keeps two processes from training the same run, ``.damaged/`` has what
-    was found broken. ``tensorboard/<name>/`` has the events of a run, from its first epoch on; they
-    are drawn from it, and nothing is lost with them.
+    was found broken, ``tensorboard/<name>/`` the events of a run.
     """
 
     def __init__(self, folder: Path | str = "runs") -> None:
@@ -220,10 +216,10 @@ class Store:
         manifest = {name: _sha256(working / name) for name in _result_files(working, scratch)}
         write_json(working / MANIFEST, manifest)
         for path in [*working.rglob("*"), working]:
-            _fsync(path)
+            fsync(path)
         final = self.folder / working.name
         working.rename(final)
-        _fsync(self.folder)
+        fsync(self.folder)
         (final / scratch).unlink(missing_ok=True)
         return Run(final)
 
@@ -243,10 +239,7 @@ class Store:
     def find(self, text: str) -> Run:
         """Return the run that a user means: a folder, a name, or the beginning of a key.
 
-        Raises
-        ------
-        CallError
-            None or several fit; the message lists what is there.
+        Raises CallError: None or several fit; the message lists what is there.
         """
         folder = Path(text)
         if (folder / MANIFEST).is_file():
@@ -288,13 +281,9 @@ def find_fault(folder: Path) -> str | None:
 def check_writable(folder: Path | str, option: str) -> None:
     """Check that files can be written into a folder, which need not exist yet.
 
-    A scratch folder is made and removed: what ``os.access`` says does not hold for root, and for
-    some file systems not at all.
+    A scratch folder is made and removed: what ``os.access`` says does not hold for root.
 
-    Raises
-    ------
-    CallError
-        They cannot; ``option`` names what chose the folder.
+    Raises CallError: they cannot; ``option`` names what chose the folder.
     """
     folder = Path(folder)
     existing = folder
@@ -355,7 +344,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Have a file, or the names in a folder, on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -57,10 +57,7 @@ def read_summary(folder: Path) -> Summary | None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
-    Raises
-    ------
-    KerascwError
-        The file is missing or damaged; the message names it and the reason.
+    Raises KerascwError: the file is missing or damaged; the message names it and the reason.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -83,11 +83,8 @@ def _noise(run: Run, figure: str, store: Store) -> tuple[float, float, str]:
         low, high = run.metrics["test"]["accuracy_interval_95"]
         return low, high, f"the kept run's Wilson interval {few}"
     kept, reach = run.metrics["test"][figure], difference_reach(others)
-    return (
-        kept - reach,
-        kept + reach,
-        f"95 % prediction interval from {len(others)} other seeds",
-    )
+    by = f"95 % prediction interval from {len(others)} other seeds"
+    return kept - reach, kept + reach, by
 
 
 def _repeats(other: Run, run: Run) -> bool:

@@ -101,10 +101,8 @@ def read_history(path: Path) -> list[dict[str, float]]:
 def _read(path: Path) -> tuple[Progress, list[np.ndarray]]:
     """Return the progress, and the variables of model and optimiser.
 
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        There is no checkpoint, or it is not as this version wrote it.
+    Raises FileNotFoundError, ValueError: there is no checkpoint, or it is not as this version wrote
+    it.
     """
     whole = path.read_bytes()
     digest, content = whole[:DIGEST_BYTES], whole[DIGEST_BYTES:]

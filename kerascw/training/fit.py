@@ -178,9 +178,6 @@ def _objective(experiment: Experiment) -> dict[str, Any]:
     The loss in the history is the mean cross-entropy of the true labels over examples. So label
     smoothing needs a metric of its own, and so do several heads: Keras 3.15 averages their losses
     over batches, in which the last, smaller batch counts as much as any other.
-
-    Mixup and cutmix mix the labels: training loss and accuracy are then of mixed labels, and a
-    prediction is right that names the class of the largest share.
     """
     model, weights = experiment.model, experiment.auxiliary_weights
     if isinstance(model, Autoencoder):

@@ -16,11 +16,9 @@ from kerascw.training.shards import thread_count
 class Predictor:
     """A model's forward pass as one compiled function, traced once for all batch sizes.
 
-    ``model.predict`` would do, but it takes ``steps_per_execution`` batches at a time, which costs
-    more than the images themselves on a small validation set.
-
-    Batches of 100 stay in the processor's cache: with one thread 1.5 times the rate of batches of
-    1,000 on small convnets. As in training, each thread takes one batch through all layers.
+    ``model.predict`` takes ``steps_per_execution`` batches at a time, which costs more than the
+    images themselves on a small validation set. Batches of 100 stay in the processor's cache; as in
+    training, each thread takes one batch through all layers.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -53,10 +51,9 @@ class Predictor:
 class Product:
     """The model that a fit is for: the one that is scored, kept and exported.
 
-    It has the layers of the model in training, in float32 and on one device, and adds the average
-    over mirror images where the experiment asks for it. Its weights are copied from ``trained``, in
-    the order of ``model.weights``: the variables in training, or their averages over steps. It is
-    never compiled, so its file loads in Keras alone.
+    It has the layers of the model in training, in float32 and on one device, and the average over
+    mirror images where the experiment asks for it. Its weights are copied from ``trained``, in the
+    order of ``model.weights``. It is never compiled, so its file loads in Keras alone.
     """
 
     def __init__(self, model: keras.Model, trained: Sequence[keras.Variable]) -> None:

@@ -1,9 +1,8 @@
 """A training step in shards: each thread takes a share of the batch through all of the layers.
 
 TensorFlow divides every operation among its threads, which for small images takes as long as what
-is divided, and leaves the short operations between them to one thread. Here a batch is cut into as
-many shards as there are threads, each operation has one thread, and the shards go side by side from
-the images to the gradients, which are summed. What needs the whole batch gets it: batch
+is divided. Here each operation has one thread, and as many shards as there are threads go side by
+side from the images to the gradients, which are summed. What needs the whole batch gets it: batch
 normalisation its statistics, dropout its mask, the loss and the metrics all outputs. So the results
 are those of Keras' own step but for rounding (tests/training/test_fast_path.py).
 
@@ -54,9 +53,9 @@ class ShardedModel(keras.Model):
     def cut(self, shards: int, batch_sizes: Sequence[int], idle: frozenset[str]) -> None:
         """Take each step in so many shards, or in fewer if batches are small.
 
-        ``batch_sizes`` are the sizes that come: of all steps, and of the last of an epoch. None may
-        have fewer examples than there are shards (oneDNN's batch normalisation takes no empty one).
-        ``idle`` are outputs whose loss has weight 0: nothing is propagated back through them.
+        ``batch_sizes`` are the sizes that come. None may have fewer examples than there are shards
+        (oneDNN's batch normalisation takes no empty one). ``idle`` are outputs whose loss has
+        weight 0: nothing is propagated back through them.
         """
         self._shards = max(1, min(shards, max(batch_sizes) // SMALLEST, min(batch_sizes)))
         self._idle = idle
@@ -178,8 +177,7 @@ def batch_norm(
     of mean and variance; it has the form of a batch normalisation of x itself, with a scale of
     ``-gamma / d * dgamma / m`` and an offset of ``-gamma / d * dbeta / m``.
 
-    Written with TensorFlow's fused kernels, one pass each: Keras 3 composes batch normalisation of
-    some fifteen operations, which are a third of a step of LeNet's variant 4.
+    Written with TensorFlow's fused kernels, one pass each; Keras 3 composes some fifteen.
 
     ``gamma`` and ``beta`` are float32 ``[channels]``. The shards, given and returned, are float32
     or bfloat16 ``[n_i, height, width, channels]``; the kernels compute statistics and parameters

@@ -202,7 +202,7 @@ def test_make(store, tmp_path):
     document = kept_document(version)
     zoo, test = document["card"]["zoo"], document["card"]["test"]
     loaded = load_model(version)
-    assert loaded.card.test.accuracy == test["accuracy"]
+    assert loaded.card["test"]["accuracy"] == test["accuracy"]
     assert measure(TINY.check, loaded) == zoo["check"]
     # the check of this one is the whole test part, which the run was scored on
     assert zoo["check"]["correct"] == round(test["accuracy"] * test["examples"])

@@ -285,14 +285,14 @@ def wrong_checksum(raw: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda raw: raw[: len(raw) // 2], "the gzip stream ends early"),
-        (lambda raw: raw[:-4], "the gzip stream ends early"),
+        (lambda raw: raw[: len(raw) // 2], "damaged archive (EOFError: "),
+        (lambda raw: raw[:-4], "damaged archive (EOFError: "),
         (middle_inverted, ""),  # where zlib, gzip or tarfile sees it depends on the bytes
-        (wrong_checksum, "cannot be read (damaged gzip: BadGzipFile: CRC check failed"),
-        (lambda raw: b"<!DOCTYPE html>", "cannot be read (damaged gzip: BadGzipFile: Not a gzip"),
+        (wrong_checksum, "damaged archive (BadGzipFile: CRC check failed"),
+        (lambda raw: b"<!DOCTYPE html>", "damaged archive (BadGzipFile: Not a gzip"),
         (lambda raw: gzip.compress(b"<p>" * 1000), "damaged archive ("),
         (lambda raw: gzip.compress(gzip.decompress(raw)[:100_000]), ""),
-        (lambda raw: b"", "damaged archive (ReadError: it is empty)"),
+        (lambda raw: b"", "damaged archive (ReadError: empty file)"),
     ],
     ids=["half", "end", "middle", "checksum", "html", "no tar", "half a tar", "empty"],
 )
@@ -391,24 +391,25 @@ def test_what_a_pickle_claims_takes_no_memory(claim):
 # --- memory -----------------------------------------------------------------------------------
 
 
-def test_an_archive_takes_no_memory_for_what_no_batch_needs(tmp_path):
-    """An extended header, a long name and a file of 30 MB each beside the batches."""
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.REGTYPE])
+def test_an_archive_takes_no_memory_for_what_no_batch_needs(tmp_path, kind):
+    """An extended header, a long name or a file of 30 MB beside the batches."""
     path = tmp_path / ARCHIVES[PYTHON]
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
-        for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.REGTYPE):
-            member = tarfile.TarInfo(f"{PYTHON}/other")
-            member.type, member.size = kind, 3 * 10**7
-            archive.addfile(member, zeros(member.size))
+        member = tarfile.TarInfo(f"{PYTHON}/other")
+        member.type, member.size = kind, 3 * 10**7
+        archive.addfile(member, zeros(member.size))
         for name, content in contents(PYTHON).items():
             member = tarfile.TarInfo(f"{PYTHON}/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    assert path.stat().st_size < 2e6
     tracemalloc.start()
-    images, _ = load(tmp_path)
+    if kind == tarfile.REGTYPE:
+        np.testing.assert_array_equal(load(tmp_path)[0], PICTURES)
+    else:
+        assert "damaged archive (ValueError: 30,000,128 bytes at once" in complaint(tmp_path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    np.testing.assert_array_equal(images, PICTURES)
     assert peak < 20e6
 
 
@@ -437,5 +438,5 @@ def test_an_archive_of_gigabytes_is_not_read_to_its_end(tmp_path, monkeypatch):
         member = tarfile.TarInfo(f"{PYTHON}/other")
         member.size = 2 * 10**7
         archive.addfile(member, zeros(member.size))
-    expected = f"{path}: more than 16,777,216 bytes unpacked, an archive of CIFAR-10 has 186 mil"
+    expected = f"{path}: damaged archive (ValueError: more than 16,777,216 bytes unpacked"
     assert complaint(tmp_path).startswith(expected)

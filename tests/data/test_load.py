@@ -103,11 +103,13 @@ def test_tune_fits_images_as_it_is_told(tmp_path, monkeypatch):
 
 
 def test_wrong_options_in_python():
-    with pytest.raises(CallError, match="sise: no such option of data; choose data_dir, sample,"):
+    with pytest.raises(
+        CallError, match="data: sise: no such field; the fields are bad_files, fit or size"
+    ):
         kerascw.load_data("digits", sise=3)
     with pytest.raises(CallError, match="data: int; expected a name, a path or a tuple of arrays"):
         kerascw.load_data(3)
-    with pytest.raises(CallError, match="sample=True: no sample of arrays is bundled"):
+    with pytest.raises(CallError, match="sample=True: no sample of a folder is bundled"):
         kerascw.load_data((images(4), [0, 1, 0, 1]), sample=True)
 
 
@@ -140,7 +142,7 @@ def test_fit_pads_crops_or_stretches(tmp_path):
     assert shown.exit_code == 0, shown.output
     padded_data = kerascw.load_data(str(tmp_path / "pets"), size=(30, 30), fit="pad")
     assert padded_data.sha256["train_images"] in shown.stdout
-    with pytest.raises(CallError, match="fit: 'fill'; choose pad, crop or stretch"):
+    with pytest.raises(CallError, match="data: fit: Input should be 'pad', 'crop' or 'stretch'"):
         loaded(fit="fill")
 
 
@@ -200,11 +202,11 @@ HEADER = "path,label,split\n"
     [
         ("", "no column label (it has none); expected the header path,label or"),
         ("file,label\na.png,a\n", "no column path (it has file, label)"),
-        (HEADER + "a.png,a\nb.png,,test\n", "line 3: no label; every line needs both"),
-        (HEADER + ",a\n", "line 2: no path; every line needs both"),
+        (HEADER + "a.png,a\nb.png,,test\n", "line 3: no label; a line needs both"),
+        (HEADER + ",a\n", "line 2: no path; a line needs both"),
         (HEADER + "a.png,a,dev\n", "line 2: split 'dev'; choose train, validation or test"),
         (HEADER + "a.png,a\nb.png,b\na.png,b\n", "line 4: a.png stands in line 2 already"),
-        (HEADER + "a.png,a\nb.png,a\n", "1 labels among its training images; expected 2"),
+        (HEADER + "a.png,a\nb.png,a\n", "1 label among its training images; expected 2"),
         (HEADER + "a.png,a\nb.png,b\nc.png,c,test\n", "line 4: no training image has the label c"),
         ('path,label\n"' + "a" * 200_000 + '",a\n', "no CSV file (field larger than"),
         (b"path,label\n\xff\xfe.png,a\n", "it is not UTF-8; save it as CSV in UTF-8"),
@@ -257,8 +259,8 @@ def test_without_a_test_set_one_is_drawn_and_large_images_are_fitted(tmp_path):
     assert data.entry.shape == (32, 32, 3)
     assert (len(data.train), len(data.test)) == (40, 10)
     assert np.bincount(data.test.labels).tolist() == [5, 5]
-    grey = kerascw.load_data((x, y), size=(20, 10), colour=False, fit="stretch")
-    assert grey.entry.shape == (20, 10, 1)
+    other = kerascw.load_data((x, y), size=(20, 10), fit="stretch")
+    assert other.entry.shape == (20, 10, 3)
 
 
 X, Y = images(4), np.array([0, 1, 0, 1])
@@ -272,10 +274,13 @@ X, Y = images(4), np.array([0, 1, 0, 1])
         ({"x_train": X}, "x_train without y_train"),
         ({"x_train": X / 255, "y_train": Y}, "x_train: float64 [4, 12, 12, 1]; expected uint8"),
         ({"x_train": X[0], "y_train": Y}, "y_train: 4 labels for 12 images"),
-        ({"x_train": images(4, channels=2), "y_train": Y}, "expected [n, h, w] or [n, h, w, 1 or"),
+        (
+            {"x_train": images(4, channels=2), "y_train": Y},
+            "uint8 [n, h, w] or [n, h, w, 1 or",
+        ),
         ({"x_train": X, "y_train": Y[:3]}, "y_train: 3 labels for 4 images"),
-        ({"x_train": X, "y_train": np.eye(2)[Y]}, "expected [n]; of one-hot labels take argmax"),
-        ({"x_train": X, "y_train": Y / 2}, "y_train: float64; expected whole numbers or text"),
+        ({"x_train": X, "y_train": np.eye(2)[Y]}, "text [n] (of one-hot labels take argmax"),
+        ({"x_train": X, "y_train": Y / 2}, "y_train: float64 [4]; expected whole numbers or text"),
         ({"x_train": X, "y_train": Y * 0}, "1 classes among its training images"),
         (
             {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 1},
@@ -375,9 +380,7 @@ def test_any_tfds_dataset_with_an_image_and_a_label(tfds_root, tmp_path):
         numbers = part.images[:, 16, 16, 0] // 3
         assert sorted(numbers) == list(range(n))
         np.testing.assert_array_equal(part.labels, numbers % 3)
-    # the only configuration that is here needs no name
-    assert kerascw.load_data("tfds:farm").fingerprint == data.fingerprint
-    shown = call("data", "show", "tfds:farm", "--output", tmp_path / "grid.png")
+    shown = call("data", "show", "tfds:farm/small", "--output", tmp_path / "grid.png")
     assert shown.exit_code == 0, shown.output
     assert data.sha256["train_images"] in shown.stdout
 

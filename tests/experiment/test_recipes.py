@@ -108,7 +108,7 @@ def test_what_cannot_take_a_recipe_says_why_in_one_line() -> None:
     for words, message in (
         (["fashion", "--recipe", "worst"], "no recipe 'worst'; choose "),
         (["lenet-variants", "--recipe", "best"],
-         "--recipe best: study lenet-variants compares models ('baseline' and 'variant_2' differ)"),
+         "--recipe best: study lenet-variants compares models, or begins with another"),
         (["lenet-variants", "--recipe", "best"], "choose one without: one-cycle"),
         (["bag-pretraining", "--recipe", "one-cycle"], "recipes are for classifiers"),
         (["fashion", "--recipe", "best", "--set", "training.label_smooth=0"], "no such field"),

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from kerascw.data import Dataset
-from kerascw.export.card import Card
 from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.studies import lenet
@@ -45,7 +44,7 @@ def made(
     live: dict[str, Any],
     images: dict[str, np.ndarray],
     sample: Dataset,
-    card: Card,
+    card: dict[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str, str], Path]:
     """Return the version of a model in a format, exported once."""

@@ -1,7 +1,6 @@
 """Experiments that begin with another's weights: what is carried over, kept and refused."""
 
 import csv
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -223,24 +222,6 @@ def test_what_cannot_be_carried_over_is_one_line_before_anything_is_trained(
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.glob("*-*"))
-
-
-def test_a_cycle_of_warm_starts_is_one_line(tmp_path: Path) -> None:
-    """By value there is no cycle; files that name one another can make one."""
-    for one, other in (("a", "b"), ("b", "c"), ("c", "a")):
-        tree = started().model_dump(mode="json")
-        tree["start"]["source"] = f"{other}.json"
-        (tmp_path / f"{one}.json").write_text(json.dumps(tree))
-    with pytest.raises(CallError) as raised:
-        read_experiment(tmp_path / "a.json")
-    assert "a cycle of warm starts: a.json starts from b.json starts from c.json" in str(
-        raised.value
-    )
-    (tmp_path / "c.json").write_text(SOURCE.canonical_json())
-    chain = read_experiment(tmp_path / "a.json")
-    assert chain.start is not None
-    assert chain.start.source.start is not None
-    assert chain.start.source.start.source == SOURCE
 
 
 @pytest.mark.parametrize(
