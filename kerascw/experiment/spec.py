@@ -420,6 +420,33 @@ class InverseTime(Spec):
     epoch: Literal["next", "last"] = "next"
 
 
+class Cosine(Spec):
+    """From the optimiser's rate to ``floor`` times it, half a cosine (Loshchilov, Hutter, 2017).
+
+    The rate is set for every step. ``warmup`` is the share of all steps that rise linearly.
+    """
+
+    kind: Literal["cosine"] = "cosine"
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    floor: float = Field(default=0.0, ge=0, lt=1)
+
+
+class WarmUp(Spec):
+    """A linear rise over the first ``warmup`` share of all steps, then the optimiser's rate."""
+
+    kind: Literal["warm_up"] = "warm_up"
+    warmup: float = Field(default=0.1, gt=0, le=1)
+
+
+class Plateau(Spec):
+    """The rate times ``factor`` whenever ``patience`` epochs did not lower the validation loss."""
+
+    kind: Literal["plateau"] = "plateau"
+    patience: Epochs = 5
+    factor: float = Field(default=0.1, gt=0, lt=1)
+    lowest: float = Field(default=0.0, ge=0)  # rate
+
+
 class OneCycle(Spec):
     """Linear warm-up to the optimiser's rate, then a cosine to zero (after Smith, 2018).
 
@@ -431,7 +458,8 @@ class OneCycle(Spec):
 
 
 ScheduleSpec = Annotated[
-    Constant | Step | Halving | InverseTime | OneCycle, Field(discriminator="kind")
+    Constant | Step | Halving | InverseTime | Cosine | OneCycle | WarmUp | Plateau,
+    Field(discriminator="kind"),
 ]
 
 
@@ -681,6 +709,7 @@ class Experiment(Spec):
         rules = {
             "keep must be last where data.holdout is none": unheld and training.keep != "last",
             f"patience {no_validation}": unheld and training.patience is not None,
+            f"schedule plateau {no_validation}": unheld and isinstance(training.schedule, Plateau),
             f"evaluate_first {no_validation}": unheld and training.evaluate_first,
             "keep: an autoencoder has no accuracy; validation_loss": self.reconstructs
             and training.keep == "validation_accuracy",

@@ -9,12 +9,15 @@ import keras
 from kerascw.experiment.spec import (
     AdamW,
     Constant,
+    Cosine,
     Halving,
     InverseTime,
     OneCycle,
+    Plateau,
     RMSprop,
     Step,
     TrainingSpec,
+    WarmUp,
 )
 
 
@@ -32,6 +35,28 @@ class OneCycleRate(keras.optimizers.schedules.LearningRateSchedule):
         done = (ops.cast(step, "float32") + 1.0) / self.steps
         rising = done / self.warmup
         falling = 0.5 * (1.0 + ops.cos(math.pi * (done - self.warmup) / (1.0 - self.warmup)))
+        return self.peak * ops.where(done < self.warmup, rising, falling)
+
+
+@dataclass(eq=False)
+class CosineRate(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate of each step: linear to ``peak``, then half a cosine to ``floor * peak``.
+
+    With a floor of 0 the curve is that of :class:`OneCycleRate`, but rounded differently.
+    """
+
+    peak: float
+    steps: int
+    warmup: float
+    floor: float
+
+    def __call__(self, step: Any) -> Any:
+        ops = keras.ops
+        done = (ops.cast(step, "float32") + 1.0) / self.steps
+        rising = done / self.warmup if self.warmup else done
+        # at most 1, where a constant rate has no way left to fall
+        fallen = ops.minimum((done - self.warmup) / max(1.0 - self.warmup, 1e-9), 1.0)
+        falling = self.floor + (1.0 - self.floor) * 0.5 * (1.0 + ops.cos(math.pi * fallen))
         return self.peak * ops.where(done < self.warmup, rising, falling)
 
 
@@ -61,7 +86,8 @@ class EpsilonOutsideRMSprop(keras.optimizers.Optimizer):
 def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> float | None:
     """Return the learning rate of the next epoch, None where it changes with every step.
 
-    It follows from the length of the history alone, so that a resumed run needs no state.
+    It follows from the history alone (one row for each epoch so far), so that a resumed
+    run needs no state.
     """
     rate, done = spec.optimizer.learning_rate, len(history)
     match spec.schedule:
@@ -75,7 +101,16 @@ def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> f
             back = 1 if which == "last" else 0
             changes = range(every, done + 1, every)
             return rate / math.prod(1 + decay * (epoch - back) for epoch in changes)
-        case OneCycle():
+        case Plateau(patience=patience, factor=factor, lowest=lowest):
+            best, waited = math.inf, 0
+            for row in history:
+                waited += 1
+                if row["validation_loss"] < best:
+                    best, waited = row["validation_loss"], 0
+                elif waited == patience:
+                    rate, waited = max(rate * factor, lowest), 0
+            return rate
+        case OneCycle() | Cosine() | WarmUp():
             return None
 
 
@@ -87,9 +122,15 @@ def build_optimizer(
     ``fused`` takes those of :mod:`kerascw.training.fused`: Keras' but for rounding, and for one
     device only.
     """
-    rate: Any = spec.optimizer.learning_rate
-    if isinstance(spec.schedule, OneCycle):
-        rate = OneCycleRate(rate, steps_per_epoch * spec.epochs, spec.schedule.warmup)
+    peak, steps = spec.optimizer.learning_rate, steps_per_epoch * spec.epochs
+    rate: Any = peak
+    match spec.schedule:
+        case OneCycle(warmup=warmup):
+            rate = OneCycleRate(peak, steps, warmup)
+        case Cosine(warmup=warmup, floor=floor):
+            rate = CosineRate(peak, steps, warmup, floor)
+        case WarmUp(warmup=warmup):
+            rate = CosineRate(peak, steps, warmup, floor=1.0)
     # a spec has the name of Keras' class, and fields that are named as its arguments
     kind = getattr(keras.optimizers, type(spec.optimizer).__name__)
     arguments = spec.optimizer.model_dump(exclude={"kind", "learning_rate", "epsilon_in_root"})

@@ -174,3 +174,8 @@ def test_what_needs_validation_or_softmax_says_so() -> None:
     base = fashion.recipe()
     with pytest.raises(CallError, match=r"label_smoothing needs model\.output softmax"):
         override(base, {"model.output": "sigmoid"})
+    with pytest.raises(CallError, match=r"plateau needs data\.holdout"):
+        override(
+            base,
+            {"data.holdout": None, "training.keep": "last", "training.schedule.kind": "plateau"},
+        )

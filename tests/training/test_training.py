@@ -17,10 +17,15 @@ from kerascw.errors import Interrupted
 from kerascw.evaluation.metrics import loss_and_accuracy
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import (
+    SGD,
     AdamW,
+    Cosine,
     Experiment,
     OneCycle,
+    Plateau,
+    ScheduleSpec,
     TrainingSpec,
+    WarmUp,
 )
 from kerascw.models import build_model
 from kerascw.runs.run import run_experiment, run_name
@@ -95,6 +100,8 @@ RATES = {  # the optimiser's rate is 0.1
         {"every": 2, "decay": 0.5},
         [0.1, 0.1, 0.1 / 2, 0.1 / 2, 0.1 / 2 / 3, 0.1 / 2 / 3],
     ),
+    # validation loss below: 3, 2, 2, 2.5, 1, 1
+    "plateau": ({"patience": 2, "factor": 0.5}, [0.1, 0.1, 0.1, 0.1, 0.05, 0.05]),
 }
 
 
@@ -108,8 +115,37 @@ def test_the_rate_of_each_epoch_follows_from_the_history(kind: str) -> None:
             "schedule": {"kind": kind, **fields},
         }
     )
-    rates = [rate_of_next_epoch(spec, [{}] * done) for done in range(6)]
+    history = [{"validation_loss": loss} for loss in (3, 2, 2, 2.5, 1, 1)]
+    rates = [rate_of_next_epoch(spec, history[:done]) for done in range(6)]
     assert rates == pytest.approx(expected)
+
+
+def test_plateau_goes_down_again_but_not_below_the_lowest_rate() -> None:
+    spec = TrainingSpec(
+        epochs=9, optimizer=SGD(learning_rate=1.0), schedule=Plateau(patience=1, lowest=0.05)
+    )
+    history = [{"validation_loss": 1.0}] * 4
+    rates = [rate_of_next_epoch(spec, history[:done]) for done in range(5)]
+    assert rates == pytest.approx([1.0, 1.0, 0.1, 0.05, 0.05])
+
+
+def test_the_rates_of_every_step() -> None:
+    def rates(schedule: ScheduleSpec) -> np.ndarray:
+        spec = TrainingSpec(epochs=2, optimizer=SGD(learning_rate=0.4), schedule=schedule)
+        assert rate_of_next_epoch(spec, []) is None
+        rate = build_optimizer(spec, steps_per_epoch=10)._learning_rate
+        return np.array([float(rate(step)) for step in range(20)])
+
+    np.testing.assert_allclose(
+        rates(WarmUp(warmup=0.25)), [0.08, 0.16, 0.24, 0.32] + [0.4] * 16, atol=1e-6
+    )
+    done = np.arange(1, 21) / 20
+    np.testing.assert_allclose(
+        rates(Cosine(floor=0.1)),
+        0.4 * (0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * done))),
+        atol=1e-6,
+    )
+    assert rates(Cosine(warmup=0.5)).argmax() in (9, 10)
 
 
 def test_sigmoid_outputs_have_the_mean_binary_cross_entropy(
