@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from kerascw.errors import counted
+from kerascw.evaluation.statistics import FEWEST
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.folds import fold_tables, notes
@@ -232,7 +233,8 @@ def show_study(result: StudyResult, console: Console) -> None:
     for folds in fold_tables(result):
         print_table(fold_table(folds), console)
     repeats = max((row.repeats for row in rows), key=lambda repeats: repeats.count)
-    console.print(f"Mean over {repeats} ± half the 95 % t-interval.")
+    if repeats.count >= FEWEST:
+        console.print(f"Mean over {repeats} ± half the 95 % t-interval.")
     for note in notes(result):
         console.print(note, style="yellow")
     for answer in [*study.answers(result.runs), *certainty_answers(result)]:

@@ -3,6 +3,7 @@
 Importing this loads no TensorFlow.
 """
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -130,15 +131,16 @@ def _check_call(
 def exclusive(folder: Path) -> Iterator[None]:
     """Make ``folder`` and have it to this process alone; remove it afterwards if it is empty.
 
-    Waits while another process exports to it. The lock is the system's, on a hidden file beside the
-    folder: it goes with the process however that ends.
+    Waits while another process of this machine exports to it. The lock is the system's, on a file
+    in its temporary folder: it goes with the process however that ends.
 
     Raises CallError: a file is in the way; KerascwError: the folder cannot be made or written to,
     as on a full disk.
     """
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
+        with FileLock(Path(tempfile.gettempdir(), f"kerascw-export-{digest}.lock")):
             folder.mkdir(exist_ok=True)
             try:
                 yield
