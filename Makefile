@@ -13,7 +13,7 @@ PACKAGE_DATA = /usr/share/datasets/fashion-mnist
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make run             train, test and export the flagship (about 4 minutes on 2 cores)"
+	@echo "make run             train, test and export the flagship (4 to 8 minutes on 2 cores)"
 	@echo "make test            run the tests"
 	@echo "make lint            check style, types and which room imports which"
 	@echo "make bench           measure speed beside plain Keras and PyTorch"
