@@ -41,6 +41,23 @@ def test_a_comparison_is_that_of_the_kept_predictions(product) -> None:
     assert found.sign_flip in (0.25, 0.5, 0.75, 1.0)  # of the eight ways to set three signs
 
 
+def test_variants_with_other_test_images_are_not_paired(product, tmp_path: Path) -> None:
+    import shutil
+    from dataclasses import replace
+
+    from kerascw.runs.store import Run
+
+    others = []
+    for run in product.runs["mlp"]:
+        folder = shutil.copytree(run.folder, tmp_path / run.name)
+        with np.load(folder / "predictions.npz") as file:
+            kept = dict(file)
+        kept["test_labels"] = kept["test_labels"][::-1]
+        np.savez(folder / "predictions.npz", **kept)
+        others.append(Run(folder))
+    assert comparisons_of(replace(product, runs={**product.runs, "mlp": others})) == []
+
+
 def test_a_variants_interval_is_within_the_bounds(product) -> None:
     joint = accuracy_of(product.runs["mlp"])
     accuracies = [run.metrics["test"]["accuracy"] for run in product.runs["mlp"]]
