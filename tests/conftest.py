@@ -1,6 +1,6 @@
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import have_threads
+from kerascw.runs.many import RUNS_PER_PROCESS, open_trainers, threads_each, train_in_worker
+from kerascw.runs.processes import Task, Trainers
 from kerascw.runs.store import Run
 from kerascw.training.watcher import Silent
 
@@ -40,6 +42,51 @@ def _threads() -> None:
     """Before a test starts TensorFlow: what is trained here then equals what a worker trains."""
     import_tensorflow()
     have_threads()
+
+
+class Shared(Trainers):
+    """Worker processes that the tests of a session share: each imports TensorFlow once."""
+
+    def __exit__(self, *_: object) -> None:
+        """Leave them to the next test; ``close`` ends them."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers() -> Iterator[dict[int, Shared]]:
+    """Share worker processes between tests; see :func:`own_workers`."""
+    pools: dict[int, Shared] = {}
+
+    def opened(jobs: int) -> Shared:
+        environment, folder = dict(os.environ), str(Path.cwd())
+
+        def train(task: Task) -> str:  # defined here: workers cannot import this file
+            temporary = os.environ["TMPDIR"]
+            os.environ.clear()
+            os.environ.update(environment | {"TMPDIR": temporary})
+            os.chdir(folder)
+            return train_in_worker(task)
+
+        pool = pools.setdefault(jobs, Shared(train, jobs, threads_each(jobs), RUNS_PER_PROCESS))
+        pool._train = train
+        return pool
+
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("kerascw.runs.many", "tuning.search"):
+            patch.setattr(f"{place}.open_trainers", opened)
+        yield pools
+    for pool in pools.values():
+        pool.close()
+
+
+@pytest.fixture(scope="module")
+def own_workers(_workers: dict[int, Shared]) -> Iterator[None]:
+    """Start workers as the command does: for tests of these processes themselves."""
+    for pool in _workers.values():
+        pool.close()
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("kerascw.runs.many", "tuning.search"):
+            patch.setattr(f"{place}.open_trainers", open_trainers)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,11 @@ WRITERS: dict[str, Callable[[list[Answer]], None]] = {
 @click.option("--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
               show_default=True, help="Make negatives: auto inverts what is dark on light for a "
               "model that learned light on dark, and leaves arrays alone.")  # fmt: skip
+@click.option(
+    "--evaluate",
+    is_flag=True,
+    help="Score the answers: each image lies in a folder with its class's name.",
+)
 @runs_option
 @click.pass_context
 def command(
@@ -88,17 +93,22 @@ def command(
     top: int,
     output_format: str,
     invert: "Invert",
+    evaluate: bool,
     runs: Path,
 ) -> None:
     """Classify images with an exported MODEL, such as saved_models/fashion.
 
     MODEL is a folder that export wrote, or a .keras, .onnx or .tflite file of it; or a run: its
-    folder, its name or the beginning of its key. ONNX and LiteRT models answer in a second,
-    without TensorFlow: pip install 'kerascw[light]'.
+    folder, its name or the beginning of its key. The highest version answers; MODEL@3 takes
+    version 3. ONNX and LiteRT models answer in a second, without TensorFlow:
+    pip install 'kerascw[light]'.
 
     FILE is an image (PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF), an array of them (.npy, .npz), a
     folder, or - for an image on standard input. The first line on standard error names the model
     and its version.
+
+    --evaluate prints the accuracy with its 95 % confidence interval and the classes that are
+    confused, and writes a page with the confusion matrix and the mistakes to RUNS/evaluations/.
     """
     if top < 1:
         raise CallError(f"--top: {top} is less than 1")
@@ -126,8 +136,12 @@ def command(
             else:
                 yield picture
 
-    answers = list(_answers(loaded, readable(), top))
-    WRITERS[output_format](answers)
+    answers: list[Answer] = []
+    if evaluate:
+        _evaluate(loaded, list(readable()), files, top, output_format, runs)
+    else:
+        answers = list(_answers(loaded, readable(), top))
+        WRITERS[output_format](answers)
     if left_out:
         named = ", ".join(left_out[:3]) + f" and {len(left_out) - 3:,} more" * (len(left_out) > 3)
         count = counted(
@@ -140,10 +154,61 @@ def command(
     context.exit(1 if unreadable else 0)
 
 
+def _evaluate(
+    model: "LoadedModel",
+    images: list["Picture"],
+    files: tuple[str, ...],
+    top: int,
+    output_format: str,
+    runs: Path,
+) -> None:
+    """Print the model's figures on labelled images, and write their page."""
+    import numpy as np
+
+    from kerascw.console import console
+    from kerascw.report.evaluation import evaluate, evaluation_tables, labels_of, write_evaluation
+    from kerascw.report.figure_files import file_name
+    from kerascw.report.tables import csv_of, print_table
+    from kerascw.runs.store import check_writable
+
+    if not images:
+        raise CallError("--evaluate: no image was read")
+    check_writable(runs, "--runs")
+    names = [image.name for image in images]
+    labels, arrays = labels_of(names, model.class_names), np.stack([i.array for i in images])
+    metrics = evaluate(model, arrays, labels, min(top, len(model.class_names)))
+    of = f"{model.title.partition(' (')[0]}, {Path(files[0]).absolute().name}"
+    folder = runs / "evaluations" / file_name(of)
+    report = write_evaluation(model, arrays, labels, names, metrics, folder)
+    tables = evaluation_tables(metrics)
+    if output_format == "json":
+        click.echo((folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
+    elif output_format == "csv":
+        click.echo(csv_of(tables["classes"]), nl=False)
+    else:
+        low, high = metrics["accuracy_interval_95"]
+        click.echo(
+            f"accuracy {metrics['accuracy']:.4f} (95 % CI {low:.4f} to {high:.4f}): "
+            f"{metrics['correct']:,} of {counted(len(labels), 'image')} are right"
+        )
+        among = metrics["top_k"]
+        if among["k"] > 1:
+            low, high = among["interval_95"]
+            click.echo(
+                f"among the {among['k']} most probable: {among['accuracy']:.4f} "
+                f"(95 % CI {low:.4f} to {high:.4f})"
+            )
+        for table in tables.values():
+            if table.rows:
+                print_table(table, console())
+    click.echo(f"report: {report}", err=True)
+
+
 def _path_of(model: str, runs: Path) -> Path:
     """Return the path of a model, or of the run that is meant where there is no such path."""
     path = Path(model)
-    if os.path.exists(path) or len(path.parts) != 1 or not os.path.isdir(runs):
+    there = os.path.exists(path) or os.path.isdir(path.name.rpartition("@")[0])
+    if there or len(path.parts) != 1 or not os.path.isdir(runs):
         return path
     # here and not above: a small model predicts sooner without the specs that runs need
     from kerascw.runs.store import Store

@@ -112,6 +112,7 @@ class LoadedModel:
 def load_model(path: str | Path) -> LoadedModel:
     """Load an export: the folder of one version, or of all, of which the highest is taken.
 
+    ``models/fashion@3`` is version 3 of ``models/fashion``.
     A model that is one file (``.keras``, ``.onnx`` or ``.tflite``) may be named itself, in its
     folder. A run's folder loads the run's ``model.keras``.
 
@@ -152,6 +153,13 @@ def _find(path: Path) -> tuple[Path, Format]:
     """Return the SavedModel's folder or the model's file: in ``path``, or its highest version."""
     if not os.path.isdir(path):  # unlike Path.is_dir, this raises nothing
         there = os.path.exists(path)
+        of, at, number = path.name.rpartition("@")
+        if not there and at and number.isdecimal() and os.path.isdir(path.with_name(of)):
+            versions = versions_in(path.with_name(of))
+            if int(number) in versions and (found := _model_in(versions[int(number)])):
+                return found
+            listed = f"choose {choices(sorted(versions))}" if versions else "it has none"
+            raise CallError(f"{path}: {path.with_name(of)} has no version {number}; {listed}")
         for form, name in FILES.items():
             if there and path.suffix.lower() == Path(name).suffix:
                 return path, form

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerascw.data.load import data_label, dataset_for, splits_for
 from kerascw.errors import CallError, choices, counted
@@ -16,8 +16,11 @@ from kerascw.lab.derive import cross_validated, of_sample, on_other_data, repeat
 from kerascw.lab.pictures import PICTURES, PictureSpec
 from kerascw.lab.study import Budget, Study
 from kerascw.runs.run import file_name
-from kerascw.runs.store import Run, Store
+from kerascw.runs.store import Run, Store, pandas
 from kerascw.runs.summary import fragment
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SHORTCUTS = {
     "epochs": "training.epochs",
@@ -178,6 +181,21 @@ class StudyResult:
         """Folder of the study's page, tables and figures."""
         return Store(self.every_run[0].folder.parent).study_folder(self.plan.label)
 
+    def to_dataframe(self) -> "DataFrame":
+        """Return every figure of every run as a data frame of pandas, in long form.
+
+        Its columns are ``variant``, ``seed``, ``fold`` (missing without cross-validation),
+        ``figure`` (such as ``test.accuracy``) and ``value``.
+        """
+        rows = [
+            (variant, run.experiment.seed, run.experiment.fold, figure, value)
+            for variant, runs in self.runs.items()
+            for run in runs
+            for figure, value in _figures(run.metrics)
+        ]
+        frame = pandas().DataFrame(rows, columns=["variant", "seed", "fold", "figure", "value"])
+        return frame.astype({"fold": "Int64"})
+
     def _repr_html_(self) -> str:
         rows = [
             (f"{variant}, {run.summary.figure}, {run.summary.seeds}", run.summary.text)
@@ -185,6 +203,15 @@ class StudyResult:
             for run in runs
         ]
         return fragment(self.folder, self.study.question, rows)
+
+
+def _figures(metrics: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the numbers among a run's metrics, by their path."""
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            yield from _figures(value, f"{above}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield above + name, float(value)
 
 
 def planned(

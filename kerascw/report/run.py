@@ -7,6 +7,7 @@ import numpy as np
 
 from kerascw.data import Splits
 from kerascw.lab.run import kept_studies
+from kerascw.report.evaluation import evaluation_tables
 from kerascw.report.notebook import write_run_fragment
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
@@ -156,19 +157,7 @@ def run_tables(run: Run) -> dict[str, Table]:
                 for row in test["per_class"]]  # fmt: skip
         tables.append(Table("classes", ("class", "mean squared error", "images"), rows))
     elif test:
-        scores = ("precision", "recall", "f1")
-        rows = [(row["class"], *(percent(row[score]) for score in scores), count(row["examples"]))
-                for row in test["per_class"]]  # fmt: skip
-        confused = [
-            (pair["truth"], pair["prediction"], count(pair["count"]),
-             percent(pair["share_of_truth"]))
-            for pair in test["most_confused"]
-        ]  # fmt: skip
-        columns = ["truth", "taken for", "times", "share of the true class"]
-        tables += [
-            Table("classes", ("class", "precision", "recall", "F1", "images"), rows),
-            Table("confused", tuple(columns), confused, text=(0, 1)),
-        ]
+        tables += evaluation_tables(test).values()
         if "heads" in metrics:
             tables.append(_heads(run))
     return {table.name: table for table in tables}

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -31,6 +31,9 @@ from kerascw.runs.summary import (
     read_summary,
     write_summary,
 )
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 MANIFEST = "manifest.json"
 """SHA-256 of every file that is part of the result; written last. The summary, the figures and the
@@ -115,6 +118,37 @@ class Run:
             reason = str(error).strip().split("\n", 1)[0]
             raise KerascwError(f"{file}: needs the layers of {spec.file} ({reason:.150})") from None
 
+    def to_dataframe(self) -> "DataFrame":
+        """Return the history as a data frame of pandas: one row an epoch."""
+        return pandas().DataFrame(self.history).astype({"epoch": int})
+
+    def predictions(self, split: str = "test") -> "DataFrame":
+        """Return a classifier's predictions of the validation or test set as a data frame.
+
+        One row an image: ``position`` in the split, ``truth``, ``prediction`` and its
+        ``probability``.
+
+        Raises CallError: the run has no predictions of this split.
+        """
+        import numpy as np  # not above: a store is listed without it
+
+        with np.load(self.folder / "predictions.npz") as kept:
+            there = [name.removesuffix("_labels") for name in kept if name.endswith("_labels")]
+            if split not in there:
+                reason = f"choose {choices(there)}" if there else "it has none"
+                raise CallError(
+                    f"split={split!r}: run {self.name} has no such predictions; {reason}"
+                )
+            probabilities, labels = kept[f"{split}_probabilities"], kept[f"{split}_labels"]
+        names = np.array(self.metrics["class_names"], dtype=object)
+        columns = {
+            "position": np.arange(len(labels)),
+            "truth": names[labels],
+            "prediction": names[probabilities.argmax(axis=1)],
+            "probability": probabilities.max(axis=1),
+        }
+        return pandas().DataFrame(columns)
+
     def _repr_html_(self) -> str:
         summary = self.summary
         rows = {
@@ -126,6 +160,18 @@ class Run:
             "folder": self.folder,
         }
         return fragment(self.folder, self.name, rows.items())
+
+
+def pandas() -> Any:
+    """Import pandas, which is an extra.
+
+    Raises KerascwError: it is not installed.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise KerascwError("data frames need the extra: pip install 'kerascw[pandas]'") from None
+    return pandas
 
 
 def summary_of(run: Run) -> Summary:

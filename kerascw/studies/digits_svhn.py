@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from kerascw.errors import counted as numbered
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import (
     Adamax,
@@ -146,9 +147,10 @@ def _converged(runs: Runs) -> list[str]:
             }
             if known:
                 lowest = over_seeds([min(column(run, f"validation_{what}")) for run in known])
+                after = numbered(round(fmean(known.values())), "epoch")
                 texts.append(
-                    f"{what} of the {name}: within 5 % of its lowest after "
-                    f"{fmean(known.values()):.0f} epochs, lowest {spread_text(lowest)}"
+                    f"{what} of the {name}: within 5 % of its lowest after {after}, lowest "
+                    f"{spread_text(lowest)}"
                 )
     return texts
 

@@ -1,8 +1,10 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from kerascw.commands.main import main
+from kerascw.evaluation.metrics import wilson_interval
 from kerascw.export.load import load_model
 
 
@@ -210,3 +213,55 @@ def test_a_folder_of_mixed_files_leaves_nothing_out_in_silence(exported, sample,
     assert done.exit_code == 1
     assert f"kerascw: {folder / 'shoe.heic'}: .heic is no format that is read" in done.stderr
     assert done.stdout.count("\n") == 5
+
+
+def test_a_version_is_chosen_by_its_number(folder, pictures, tmp_path):
+    copy = tmp_path / "models" / "tiny"
+    for number in ("1", "2"):
+        shutil.copytree(folder / "1", copy / number)
+    for words, version in ((copy, 2), (f"{copy}@1", 1), (f"{copy}@2", 2)):
+        done = run(words, pictures / "a.png")
+        assert done.exit_code == 0, done.output
+        assert f", version {version}, " in done.stderr
+    done = run(f"{copy}@7", pictures / "a.png")
+    assert done.exit_code == 2
+    assert f"{copy} has no version 7; choose 1 or 2" in done.stderr
+
+
+def test_a_labelled_folder_is_scored(folder, sample, tmp_path):
+    model, part = load_model(folder), sample.test.take(range(60))
+    for at, (image, label) in enumerate(zip(part.images[..., 0], part.labels, strict=True)):
+        # as folders can be named
+        place = tmp_path / "photos" / sample.entry.class_names[label].replace("/", "_").lower()
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{at}.png")
+    runs = tmp_path / "runs"
+    done = run(folder, tmp_path / "photos", "--evaluate", "--top", 2, "--runs", runs)
+    assert done.exit_code == 0, done.output
+    probabilities = model.predict(part.images).probabilities
+    right = int((probabilities.argmax(axis=1) == part.labels).sum())
+    low, high = wilson_interval(right, 60)
+    assert (
+        f"accuracy {right / 60:.4f} (95 % CI {low:.4f} to {high:.4f}): {right} of 60" in done.stdout
+    )
+    among = np.mean(
+        [k in np.argsort(-p)[:2] for p, k in zip(probabilities, part.labels, strict=True)]
+    )
+    assert f"among the 2 most probable: {among:.4f}" in done.stdout
+    [page] = runs.glob("evaluations/*/report.html")
+    assert f"{right} of 60" in page.read_text(encoding="utf-8")
+    assert (page.parent / "figures" / "mistakes.png").is_file()
+    metrics = json.loads((page.parent / "metrics.json").read_text())
+    assert metrics["correct"] == right
+    worst = metrics["most_confident_mistakes"][0]
+    assert Path(worst["file"]).is_relative_to(tmp_path / "photos")
+    done = run(folder, tmp_path / "photos", "--evaluate", "--format", "json", "--runs", runs)
+    assert json.loads(done.stdout)["correct"] == right
+
+
+def test_a_folder_that_is_no_class_is_one_line(folder, pictures, tmp_path):
+    done = run(folder, pictures / "a.png", "--evaluate", "--runs", tmp_path / "runs")
+    assert done.exit_code == 2
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("kerascw")]
+    assert "is no class of the model; each image must lie in" in line
+    assert not (tmp_path / "runs" / "evaluations").exists()

@@ -21,6 +21,8 @@ from kerascw.runs.processes import PREFIX
 from kerascw.runs.store import Run, Store
 from kerascw.training.watcher import Silent
 
+pytestmark = pytest.mark.usefixtures("own_workers")
+
 PATIENCE = 240  # seconds: on a busy machine TensorFlow's import alone has taken a hundred
 
 
