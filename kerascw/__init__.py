@@ -159,6 +159,8 @@ def train(
     data: Data | DataSpec,
     *,
     recipe: str | None = None,
+    backbone: str | None = None,
+    weights: str = "imagenet",
     minutes: float | None = None,
     sample: bool = False,
     settings: dict[str, Any] | None = None,
@@ -178,6 +180,9 @@ def train(
     ----------
     data : a folder, a file, a tuple of arrays or a name, as for :func:`load_data`.
     recipe : how to train (``python -m kerascw list --recipes``); fitted to the number of images.
+    backbone : a network of ``keras.applications``, such as ``mobilenet_v3_small``, whose output
+        layer is trained first, and then all of it.
+    weights : of the backbone: ``imagenet``, ``random`` or a file.
     minutes : about how long to train, in place of the recipe's epochs.
     sample, settings, ..., shortcuts : as for :func:`run`.
 
@@ -195,12 +200,17 @@ def train(
     """
     from kerascw.data import data_named
     from kerascw.lab.plan import settings_with
-    from kerascw.studies.train import training
+    from kerascw.studies.train import for_backbone, training
 
     changes = settings_with(shortcuts, settings)
+    spec = data_named(data)
+    if backbone is not None and spec is not data:  # of a spec the size was asked for
+        spec = for_backbone(spec)
     study = training(
-        data_named(data),
+        spec,
         recipe=recipe,
+        backbone=backbone,
+        weights=weights,
         minutes=minutes,
         sample=sample,
         settings=changes,

@@ -25,6 +25,20 @@ from kerascw.commands.options import (
     help="How to train: see list --recipes.  [default: fast; for digits and the like fastest]",
 )
 @click.option(
+    "--backbone",
+    metavar="NETWORK",
+    help="Transfer in place of a recipe: a pretrained network of keras.applications "
+    "(mobilenet_v3_small, mobilenet_v3_large, efficientnet_b0, efficientnet_v2_b0), its new output "
+    "layer first and then all of it.",
+)
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    metavar="FILE",
+    help="Of the backbone: imagenet (from Keras' cache, or downloaded there), random, or a file.",
+)
+@click.option(
     "--minutes", type=float, help="About how long to train, in place of the recipe's epochs."
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="How many seeds.")
@@ -64,6 +78,7 @@ def command(
     from kerascw.console import console
     from kerascw.data import data_named
     from kerascw.lab.plan import SHORTCUTS
+    from kerascw.studies.train import for_backbone
 
     terminal = console()
     changes: dict[str, Any] = dict(setting(text) for text in settings)
@@ -71,6 +86,8 @@ def command(
     changes |= {SHORTCUTS[name]: value for name, value in asked.items() if value is not None}
     side = (size, size) if size else None
     spec = data_named(data, size=side, fit=fit, bad_files=bad_files)
+    if options["backbone"] and side is None:
+        spec = for_backbone(spec)
     progress = StudyProgress(terminal, sample=options["sample"])
     with interruptible(progress):
         product = kerascw.train(spec, settings=changes, watcher=progress, **options)

@@ -16,7 +16,7 @@ from kerascw.experiment.spec import Folder, Spec
 LARGEST_SIDE = 96
 """Pixels up to which images that are all of one size keep it where none is asked for."""
 
-_USUAL_SIZE = (32, 32)
+USUAL_SIZE = (32, 32)
 _Pixels = Annotated[int, Field(gt=0)]
 
 
@@ -31,7 +31,7 @@ class Options(Spec):
     def spec(self, path: str, sizes: set[tuple[int, int]], has_colour: bool) -> Folder:
         """Describe images of these heights and widths: what is not asked for, they decide."""
         common = next(iter(sizes)) if len(sizes) == 1 else None
-        usual = common if common and max(common) <= LARGEST_SIDE else _USUAL_SIZE
+        usual = common if common and max(common) <= LARGEST_SIDE else USUAL_SIZE
         height, width = self.size or usual
         return Folder(
             path=path,

@@ -332,7 +332,41 @@ class Custom(Spec):
         return hash((self.builder, self.source))
 
 
-ModelSpec = Annotated[ConvNet | DenseNet | Autoencoder | Custom, Field(discriminator="kind")]
+class Backbone(Spec):
+    """A network of ``keras.applications`` with weights of its own, and a new output layer.
+
+    Images are resized to ``side`` within the model, grey ones repeated in three channels. Batch
+    norm stays as it is, in training too: its statistics are of many more images than these.
+    """
+
+    kind: Literal["backbone"] = "backbone"
+    network: Literal[
+        "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_v2_b0"
+    ] = "mobilenet_v3_small"
+    # imagenet: from Keras' cache, or downloaded there; random; or a file for load_weights, of the
+    # network without its top
+    weights: str = "imagenet"
+    weights_sha256: str = ""  # of that file, found when the spec is made
+    frozen: bool = True  # only the output layer is trained
+    side: int = Field(default=96, ge=32, le=600)  # pixels
+    dropout: float = Field(default=0.2, ge=0, lt=1)  # before the output layer
+    output: Output = "softmax"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_its_weights(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("weights_sha256"):
+            return values  # kept with the spec; the file itself may be gone
+        weights = values.get("weights", "imagenet")
+        if not isinstance(weights, str) or weights in ("imagenet", "random"):
+            return values
+        file = Path(weights).resolve()
+        return values | {"weights": str(file), "weights_sha256": sha256_of(file)}
+
+
+ModelSpec = Annotated[
+    ConvNet | DenseNet | Autoencoder | Custom | Backbone, Field(discriminator="kind")
+]
 
 
 # --- training -------------------------------------------------------------------------------
@@ -759,13 +793,15 @@ class Experiment(Spec):
 
 
 def _without_files(experiment: Experiment) -> Experiment:
-    """Forget where the file of a model of one's own lies: its text is in the key."""
+    """Forget where files of a model lie: what is in them is in the key."""
     changes: dict[str, Any] = {}
     if isinstance(experiment.model, Custom):
         module, _, function = experiment.model.builder.rpartition(":")
         name = Path(module).stem if module.endswith(".py") else module
         here = {"file": "", "builder": f"{name}:{function}"}
         changes["model"] = experiment.model.model_copy(update=here)
+    elif isinstance(experiment.model, Backbone) and experiment.model.weights_sha256:
+        changes["model"] = experiment.model.model_copy(update={"weights": ""})
     if experiment.start is not None:
         source = _without_files(experiment.start.source)
         if source is not experiment.start.source:

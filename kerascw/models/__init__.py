@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, ConvNet, Custom, DenseNet, ModelSpec
-from kerascw.models import autoencoder, convnet, custom, mlp
+from kerascw.experiment.spec import (
+    MAIN_HEAD,
+    Autoencoder,
+    Backbone,
+    ConvNet,
+    Custom,
+    DenseNet,
+    ModelSpec,
+)
+from kerascw.models import autoencoder, backbone, convnet, custom, mlp
 from kerascw.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -31,10 +39,14 @@ def check_model(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int
     """Raise a :class:`CallError` that names the layer where ``spec`` cannot be built.
 
     ``input_shape`` is height, width, channels. Nothing is built and TensorFlow not imported, but
-    for a model of one's own, of which only building it says what it is.
+    for a model of one's own, of which only building it says what it is, and for weights of a
+    backbone, which may not fit.
     """
     if isinstance(spec, Custom):
         custom.check(spec, input_shape, classes)
+        return
+    if isinstance(spec, Backbone):
+        backbone.check(spec)
         return
     _BUILDERS[type(spec)].check(spec, input_shape)
 
@@ -76,7 +88,7 @@ def build_model(
 
     from kerascw.models.parts import draw_torch_biases
 
-    if isinstance(spec, Custom):
+    if isinstance(spec, Custom | Backbone):
         # Keras numbers unnamed layers by how many the process has made: begin anew each time
         keras.utils.clear_session(free_memory=False)
     if seed is not None:
@@ -87,7 +99,7 @@ def build_model(
         model = _built(spec, input_shape, classes, scaling or Scaling(), for_training)
     finally:
         keras.config.set_dtype_policy(before)
-    if not isinstance(spec, Custom) and spec.initializer == "torch":
+    if not isinstance(spec, Custom | Backbone) and spec.initializer == "torch":
         draw_torch_biases(model, seed or 0)
     return model
 
@@ -116,6 +128,9 @@ def _built(
         )
     if isinstance(spec, Custom):
         stack = custom.layers(spec, input_shape, classes)
+    elif isinstance(spec, Backbone):
+        stack = backbone.layers(spec, input_shape)
+        stack.append(output(classes, "glorot_uniform", spec.output))
     elif isinstance(spec, Autoencoder):
         stack = autoencoder.layers(spec, input_shape[-1])
     else:

@@ -22,10 +22,13 @@ def layer_table(model: keras.Model) -> list[dict[str, Any]]:
     from keras import Sequential
     from keras.layers import InputLayer
 
+    from kerascw.models.backbone import LAYER
+
     rows: list[dict[str, Any]] = []
     for layer in model.layers:
         inner = getattr(layer, "layers", [])
-        if isinstance(layer, Sequential) or any(isinstance(one, InputLayer) for one in inner):
+        nested = isinstance(layer, Sequential) or any(isinstance(one, InputLayer) for one in inner)
+        if nested and layer.name != LAYER:  # which has hundreds
             rows += layer_table(layer)  # a model within the model
         elif not isinstance(layer, InputLayer):
             rows.append(

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from kerascw.errors import counted
+from kerascw.errors import choices, counted
 from kerascw.evaluation.metrics import wilson_interval
-from kerascw.experiment.spec import Experiment
+from kerascw.experiment.spec import Backbone, Experiment
 
 PAIRS = 3
 """Confused pairs that are named."""
@@ -74,8 +74,12 @@ def _fit(metrics: Mapping[str, Any], experiment: Experiment) -> list[str]:
         f"(95 % CI {low:.1%} to {high:.1%})"
     )
     if train["accuracy"] > high:
-        more = "" if experiment.training.augmentation else ", or augmentation (--augment),"
-        return [f"The model overfits ({figures}): more images{more} would help, more epochs not."]
+        cures = ["more images"]
+        if not experiment.training.augmentation:
+            cures.append("augmentation (--augment)")
+        if not isinstance(experiment.model, Backbone):
+            cures.append("a pretrained network (--backbone)")
+        return [f"The model overfits ({figures}): {choices(cures)} may help, more epochs not."]
     if train["accuracy"] < 0.99:
         return [f"The model does not overfit ({figures}): train longer, or take a larger model."]
     return []

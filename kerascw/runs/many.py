@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from kerascw.data.load import dataset_for, splits_for
 from kerascw.errors import DataError, KerascwError
-from kerascw.experiment.spec import Custom, Experiment, ModelSpec, Takes
+from kerascw.experiment.spec import Backbone, Custom, Experiment, ModelSpec, Takes
 from kerascw.models import build_model, check_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import set_threads
@@ -72,7 +72,7 @@ def run_many(
     KeyboardInterrupt: the user stopped it; all runs that were finished are kept.
     """
     threads = trainers.threads if trainers else threads_each(jobs)
-    if any(isinstance(experiment.model, Custom) for experiment in experiments):
+    if any(isinstance(experiment.model, Custom | Backbone) for experiment in experiments):
         set_threads(threads)  # to check such a model is to build it, with which TensorFlow begins
     tasks = [prepare(experiment, store, data_dir) for experiment in experiments]
     if begin is not None:

@@ -12,12 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from kerascw.data.load import data_label, dataset_for, splits_for
+from kerascw.data.own import USUAL_SIZE
 from kerascw.errors import CallError
 from kerascw.experiment.recipes import recipe_named
-from kerascw.experiment.settings import override
-from kerascw.experiment.spec import DataSpec, Experiment
+from kerascw.experiment.settings import override, validated
+from kerascw.experiment.spec import (
+    MAIN_HEAD,
+    Adam,
+    Backbone,
+    Constant,
+    DataSpec,
+    Experiment,
+    WarmStart,
+)
 from kerascw.lab.derive import of_sample, on_other_data
 from kerascw.lab.study import Study
+from kerascw.models.backbone import LAYER
 from kerascw.runs.run import file_name, run_experiment
 from kerascw.runs.store import Store, write_json
 from kerascw.runs.summary import read_json
@@ -38,6 +48,8 @@ def training(
     data: DataSpec,
     *,
     recipe: str | None = None,
+    backbone: str | None = None,
+    weights: str = "imagenet",
     minutes: float | None = None,
     sample: bool = False,
     settings: Mapping[str, Any] | None = None,
@@ -50,6 +62,8 @@ def training(
     ----------
     recipe : a name of :mod:`kerascw.experiment.recipes`; by default ``fast``, for signs
         (:data:`SIGNS`) ``fastest``.
+    backbone, weights : fields ``network`` and ``weights`` of
+        :class:`~kerascw.experiment.spec.Backbone`: trained in two steps in place of a recipe.
     minutes : how long training may take: the rate is measured here, and the number of epochs that
         fits is remembered under ``runs``, so that the same call continues the same run.
     settings : of the experiment, which :func:`kerascw.run` applies again; the rate depends on them.
@@ -60,6 +74,10 @@ def training(
         An unknown recipe, minutes beside epochs, or images that cannot be read.
     """
     changes = dict(settings or {})
+    if backbone is None and weights != "imagenet":
+        raise CallError("--weights: of which network? Give --backbone too")
+    if backbone is not None and recipe is not None:
+        raise CallError("--backbone: trains in its own way; leave --recipe out")
     if minutes is not None and minutes <= 0:
         raise CallError(f"--minutes: {minutes:g}; more than 0 are needed")
     if minutes is not None and "training.epochs" in changes:
@@ -67,17 +85,27 @@ def training(
     name = recipe or ("fastest" if data.name in SIGNS else "fast")
     on_data = on_other_data(fashion.recipe(), data, dataset_for(data, data_dir))
     base = recipe_named(name).of(on_data)
+    if backbone is not None:
+        base = head_of(base, backbone, weights)
 
-    def asked() -> Experiment:
-        return override(of_sample(base) if sample else base, changes)
+    def asked(experiment: Experiment) -> Experiment:
+        return override(of_sample(experiment) if sample else experiment, changes)
 
-    base = fitted(base, len(splits_for(asked().data, data_dir).train))
+    images = len(splits_for(asked(base).data, data_dir).train)
+    variants = {name: fitted(base, images)}
+    if backbone is not None:
+        variants = transferred(variants[name], images, changes)
     if minutes is not None:
-        epochs = epochs_within(60 * minutes, asked(), Store(runs), data_dir)
-        base = override(base, {"training.epochs": epochs})
-    parts = ["train", file_name(data), name, f"{minutes:g}min" if minutes else None]
-    question = f"How well does the recipe {name} do on {data_label(data)}?"
-    return trained("-".join(filter(None, parts)), {name: base}, {"train": question})
+        for variant, each in variants.items():
+            alone = each.model_copy(update={"start": None})  # as fast from any weights
+            share = 60 * minutes / len(variants)
+            epochs = epochs_within(share, asked(alone), Store(runs), data_dir)
+            variants[variant] = override(each, {"training.epochs": epochs})
+        variants = after_head(variants)
+    parts = ["train", file_name(data), backbone or name, f"{minutes:g}min" if minutes else None]
+    how = f"a {backbone} with {weights_text(base)} weights" if backbone else f"the recipe {name}"
+    question = f"How well does {how} do on {data_label(data)}?"
+    return trained("-".join(filter(None, parts)), variants, {"train": question})
 
 
 def trained(name: str, variants: Mapping[str, Experiment], arguments: Mapping[str, Any]) -> Study:
@@ -105,6 +133,63 @@ def fitted(experiment: Experiment, images: int) -> Experiment:
     batch = min(old.batch_size, max(SMALLEST_BATCH, images // 10))
     epochs = max(old.epochs, math.ceil(LEAST_STEPS / math.ceil(images / batch)))
     return override(experiment, {"training.batch_size": batch, "training.epochs": epochs})
+
+
+# --- transfer -------------------------------------------------------------------------------
+
+BACKBONE_SIDE = 96
+"""Pixels a side that large images are read at for a backbone, unless told otherwise."""
+
+HEAD, WHOLE = "output layer", "all layers"
+"""The two steps: the second begins with the first one's weights."""
+
+
+def head_of(experiment: Experiment, network: str, weights: str) -> Experiment:
+    """Replace the model by a frozen backbone below a new output layer, and how it is trained.
+
+    Source of both steps: Keras' guide "Transfer learning & fine-tuning", Adam at 1e-3 for 20
+    epochs, then at 1e-5 for 10; here with the batch and the augmentation of the recipe.
+    """
+    fields: Any = {"network": network, "weights": weights}
+    tree = experiment.model_dump(mode="python")
+    tree["model"] = validated(Backbone, fields, "--backbone: ")
+    changes: dict[str, Any] = {
+        "epochs": 20, "batch_size": 32, "optimizer": Adam(learning_rate=1e-3),
+        "schedule": Constant(), "keep": "validation_loss", "precision": "float32",
+        "label_smoothing": 0.0, "weight_average": 0.0,
+    }  # fmt: skip
+    tree["training"] |= changes
+    return Experiment.model_validate(tree)
+
+
+def for_backbone(data: DataSpec) -> DataSpec:
+    """Read images of different or large sizes larger than for a network of our own."""
+    folder = data.folder
+    if folder is None or (folder.height, folder.width) != USUAL_SIZE:
+        return data
+    larger = {"height": BACKBONE_SIDE, "width": BACKBONE_SIDE}
+    return data.model_copy(update={"folder": folder.model_copy(update=larger)})
+
+
+def transferred(head: Experiment, images: int, changes: Mapping[str, Any]) -> dict[str, Experiment]:
+    """Return both steps with the changes, the second fitted to so many training images too."""
+    rate = {"training.optimizer.learning_rate": 1e-5, "training.epochs": 10}
+    whole = fitted(override(head, {"model.frozen": False} | rate), images)
+    return after_head({HEAD: override(head, changes), WHOLE: override(whole, changes)})
+
+
+def after_head(variants: dict[str, Experiment]) -> dict[str, Experiment]:
+    """Let the second step begin where the first ends."""
+    if WHOLE not in variants:
+        return variants
+    start = WarmStart(source=variants[HEAD], layers=(LAYER, MAIN_HEAD))
+    return variants | {WHOLE: variants[WHOLE].model_copy(update={"start": start})}
+
+
+def weights_text(experiment: Experiment) -> str:
+    """Name a backbone's weights."""
+    weights = getattr(experiment.model, "weights", "")
+    return {"imagenet": "ImageNet", "random": "random"}.get(weights, Path(weights).name)
 
 
 # --- so many minutes ------------------------------------------------------------------------

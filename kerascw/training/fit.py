@@ -11,7 +11,15 @@ import keras
 from kerascw.data import Part, Splits, mean_and_deviation
 from kerascw.data.pipeline import batch_sizes, training_batches
 from kerascw.errors import Interrupted
-from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, Custom, DataSpec, Experiment, Output
+from kerascw.experiment.spec import (
+    MAIN_HEAD,
+    Autoencoder,
+    Backbone,
+    Custom,
+    DataSpec,
+    Experiment,
+    Output,
+)
 from kerascw.models import Scaling, build_model
 from kerascw.training import checkpoint
 from kerascw.training.checkpoint import Progress
@@ -83,7 +91,7 @@ def fit(
         seed=experiment.seed,
     )
     device = device_for(
-        experiment.training.precision, in_layers=not isinstance(experiment.model, Custom)
+        experiment.training.precision, in_layers=not isinstance(experiment.model, Custom | Backbone)
     )
     with device.scope():
         network = build(for_training=True, precision=experiment.training.precision)

@@ -82,7 +82,7 @@ def rate_test(
         heads=(MAIN_HEAD, *heads) if heads else (),
     )
     rates = np.geomspace(lowest, highest, steps)
-    losses, smoothed, mean = [], [], 0.0
+    losses, smoothed, mean = list[float](), list[float](), 0.0
     while len(losses) < steps:
         for images, targets in batches:
             step = len(losses)
