@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from kerascw.data import arrays, folder, tfds
+from kerascw.data import arrays, folder, items, tfds
 from kerascw.data.catalogue import CATALOG, entry_for
 from kerascw.data.dataset import Dataset, Splits
 from kerascw.data.own import Options
@@ -20,7 +20,7 @@ from kerascw.experiment.spec import DataSpec, Folder
 FOLDER = "folder:"
 """What may stand before a path: it is a path then, whatever the catalogue has."""
 
-Data = str | Path | tuple[Any, ...]
+Data = Any  # str | Path | tuple of arrays, or an object with items
 """How a dataset is named: see :func:`load_data`."""
 
 
@@ -38,6 +38,8 @@ def load_data(
         - a ``.csv`` file that lists images (:func:`kerascw.data.listing.list_manifest`);
         - an ``.npz`` file of arrays, or ``(x_train, y_train)`` or ``(x_train, y_train, x_test,
           y_test)`` (:mod:`kerascw.data.arrays`);
+        - a dataset of torch or Hugging Face, or anything else with ``len`` and items of
+          (image, label) (:mod:`kerascw.data.items`);
         - ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``, which returns such arrays;
         - ``tfds:NAME`` or ``tfds:NAME/CONFIG`` (:mod:`kerascw.data.tfds`).
     data_dir : a folder with a catalogued dataset's files; see :func:`kerascw.data.sources.find`.
@@ -65,9 +67,11 @@ def data_named(data: Data | DataSpec, **options: Any) -> DataSpec:
     asked: Options = validated(Options, options, "data: ")
     if isinstance(data, DataSpec):
         return data
+    if items.is_items(data):
+        data = items.arrays_of(data)
     if not isinstance(data, str | Path | tuple):
         raise CallError(
-            f"data: {type(data).__name__}; expected a name, a path or a tuple of arrays"
+            f"data: {type(data).__name__}; expected a name, a path, a tuple of arrays or a dataset"
         )
     path = arrays.keep(data) if isinstance(data, tuple) else data
     name = str(path)

@@ -107,7 +107,7 @@ def test_wrong_options_in_python():
         CallError, match="data: sise: no such field; the fields are bad_files, fit or size"
     ):
         kerascw.load_data("digits", sise=3)
-    with pytest.raises(CallError, match="data: int; expected a name, a path or a tuple of arrays"):
+    with pytest.raises(CallError, match="data: int; expected a name, a path, a tuple"):
         kerascw.load_data(3)
     with pytest.raises(CallError, match="sample=True: no sample of a folder is bundled"):
         kerascw.load_data((images(4), [0, 1, 0, 1]), sample=True)

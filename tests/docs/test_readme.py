@@ -22,7 +22,7 @@ QUICK = (
     "predict RUN shoe.png", "predict models/flowers new.jpg", "predict saved_models/fashion -",
     "predict saved_models/fashion picture.png",
     "predict saved_models/fashion shoe.png photos/ --top 3 --format csv",
-    "report --all", "report RUN", "show", "tune --list", "verify RUN",
+    "prune", "report --all", "report RUN", "show", "tune --list", "verify RUN",
 )  # fmt: skip
 """What is run after ``train flowers/``, which makes RUN and STUDY, without --open."""
 
