@@ -15,6 +15,7 @@ from kerascw.commands.options import (
     runs_option,
     setting,
     settings_option,
+    share,
 )
 from kerascw.errors import CallError
 
@@ -31,9 +32,9 @@ _RESERVED = {"data.fraction": "--fractions", "seed": "--seeds", "start": "--init
 )
 @click.option(
     "--fractions",
-    default="5,10,20,50,100",
+    default="5%,10%,20%,50%,100%",
     show_default=True,
-    help="Of the training images, in per cent: nested stratified subsets.",
+    help="Of the training images: nested stratified subsets.",
 )
 @click.option(
     "--init",
@@ -103,21 +104,9 @@ def command(
 
 
 def fractions_of(text: str) -> list[float]:
-    """Return the fractions of a list in per cent, the smallest first.
+    """Return the fractions of a list, the smallest first.
 
-    >>> fractions_of("100, 5,2.5")
+    >>> fractions_of("100%, 0.05,2.5%")
     [0.025, 0.05, 1.0]
     """
-    found = set()
-    for part in text.split(","):
-        try:
-            value = float(part)
-        except ValueError:
-            value = -1.0
-        if not 0 < value <= 100:
-            raise CallError(
-                f"--fractions: {part.strip()!r} is no percentage above 0 and up to 100; write them "
-                "with commas between, such as 5,10,20,50,100"
-            )
-        found.add(value / 100)
-    return sorted(found)
+    return sorted({share(part, "--fractions") for part in text.split(",")})

@@ -1,5 +1,6 @@
 """Options that commands share, and how a command ends when it is stopped."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +89,23 @@ def setting(text: str) -> tuple[str, str]:
     if not equals or not path:
         raise CallError(f"--set {text!r}: write FIELD.PATH=VALUE, such as training.epochs=3")
     return path, value
+
+
+def share(text: str, flag: str) -> float:
+    """Read a share of the training set: a percentage with its sign, or a number below 1.
+
+    >>> share("2.5%", "--fraction"), share("0.1", "--fraction"), share("100 %", "--fraction")
+    (0.025, 0.1, 1.0)
+    """
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number) / 100 if percent else float(number)
+    except ValueError:
+        value = math.nan
+    # 1 might be the whole, or one per cent
+    if rest or not 0 < value <= 1 or (value == 1 and not percent):
+        raise CallError(f"{flag} {text.strip()!r}: write a percentage, such as 5%, or 0.05")
+    return value
 
 
 @contextmanager

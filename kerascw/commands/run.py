@@ -17,6 +17,7 @@ from kerascw.commands.options import (
     runs_option,
     setting,
     settings_option,
+    share,
 )
 from kerascw.errors import CallError
 from kerascw.training.devices import VARIABLE as DEVICES
@@ -43,7 +44,9 @@ from kerascw.training.devices import VARIABLE as DEVICES
 @click.option("--epochs", type=int, help="training.epochs")
 @click.option("--batch-size", type=int, help="training.batch_size")
 @click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
-@click.option("--fraction", type=float, help="data.fraction: of the training set.")
+@click.option(
+    "--fraction", metavar="SHARE", help="data.fraction: of the training set, such as 10% or 0.1."
+)
 @click.option(
     "--recipe", metavar="NAME", help="Train by this recipe (list --recipes), not the study's."
 )
@@ -107,6 +110,8 @@ def command(
     options = {
         name: value for name, value in options.items() if value is not None or name not in SHORTCUTS
     }
+    if "fraction" in options:
+        options["fraction"] = share(options["fraction"], "--fraction")
     if or_sample and not options["sample"]:
         options["sample"] = _is_nowhere(chosen, options["data_dir"], terminal)
     if data is not None:

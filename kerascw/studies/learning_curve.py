@@ -1,6 +1,6 @@
 """Learning curves as studies: any model on growing fractions of any dataset.
 
-    python -m kerascw learning-curve --dataset digits --model digits --fractions 5,10,20,50,100
+    python -m kerascw learning-curve --dataset digits --model digits --fractions 5%,10%,20%,50%,100%
 
 A learning curve is a study of initialisations x fractions x seeds. Bag-pretraining and bag-transfer
 (:mod:`kerascw.studies.bag_learning`) are two of them; the command builds others.

@@ -37,7 +37,7 @@ def call(*words: str) -> Result:
         (["run", "fashion", "--epochs", "0"], "training.epochs: Input should be greater than 0"),
         (["run", "fashion", "--epochs", "many"], "'many' is not a valid integer"),
         (["run", "fashion", "--batch-size", "-4"], "training.batch_size: Input should be"),
-        (["run", "fashion", "--fraction", "2"], "data.fraction: Input should be less than"),
+        (["run", "fashion", "--fraction", "2"], "--fraction '2': write a percentage, such as 5%"),
         (["run", "fashion", "--set", "training.epochs"], "write FIELD.PATH=VALUE"),
         (["run", "fashion", "--set", "model.depth=3"], "model.depth: no such field"),
         (["run", "fashion", "--set", "seed=3"], "seed: use --seed"),

@@ -535,17 +535,19 @@ def test_figures_of_the_best_epoch(made: Made) -> None:
 # --- the command ----------------------------------------------------------------------------
 
 
-def test_fractions_are_per_cent() -> None:
-    assert fractions_of("100, 5,2.5,5") == [0.025, 0.05, 1.0]
+def test_fractions_are_percentages_or_numbers_below_1() -> None:
+    assert fractions_of("100%, 5%,0.025,0.05") == [0.025, 0.05, 1.0]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--fractions", "5,0"], "--fractions: '0' is no percentage above 0 and up to 100"),
-        (["--fractions", "5,,10"], "--fractions: '' is no percentage"),
-        (["--fractions", "nan"], "--fractions: 'nan' is no percentage"),
-        (["--fractions", "0.01,0.02"],
+        (["--fractions", "5%,0"], "--fractions '0': write a percentage, such as 5%, or 0.05"),
+        (["--fractions", "5%,,10%"], "--fractions '': write a percentage"),
+        (["--fractions", "nan"], "--fractions 'nan': write a percentage"),
+        (["--fractions", "5,10"], "--fractions '5': write a percentage"),
+        (["--fractions", "1"], "--fractions '1': write a percentage"),
+        (["--fractions", "0.01%,0.02%"],
          "--fractions: 0.01 % and 0.02 % of 1,215 training images are the same 10"),
         (["--model", "digit"], "--model 'digit': no such study; choose fashion"),
         (["--model", "bag-pretraining"], "the autoencoder, is an autoencoder, which has no acc"),
@@ -662,7 +664,7 @@ def test_a_sweep_from_the_command_line(tmp_path: Path) -> None:
     source = TINY.model_copy(update={"model": DenseNet(dense=(12,)), "seed": 9})
     (tmp_path / "first.json").write_text(source.canonical_json())
     words = [
-        *("learning-curve", "--dataset", "digits", "--model", "digits", "--fractions", "20,100"),
+        *("learning-curve", "--dataset", "digits", "--model", "digits", "--fractions", "20%,100%"),
         *("--seeds", "2", "--epochs", "3", "--set", "training.batch_size=128"),
         *("--set", "model.dense=12"),
         *("--init", f"random,{tmp_path / 'first.json'}", "--runs", str(runs)),
@@ -725,7 +727,7 @@ def test_a_sweep_from_the_command_line(tmp_path: Path) -> None:
 def test_what_is_changed_is_said_on_the_page(tmp_path: Path) -> None:
     """Study mnist-convnet holds nothing out; a learning curve needs a validation set."""
     words = ["learning-curve", "--dataset", "digits", "--model", "mnist-convnet", "--fractions",
-             "10", "--seeds", "1", "--epochs", "1", "--set", "model.filters=2",
+             "10%", "--seeds", "1", "--epochs", "1", "--set", "model.filters=2",
              "--set", "model.pool_after=1", "--set", "model.dense=4",
              "--runs", str(tmp_path)]  # fmt: skip
     result = call(*words)

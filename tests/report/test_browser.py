@@ -288,7 +288,7 @@ def curve_page(kept: Path) -> Path:
     """The page of a learning curve of two fractions and initialisations, trained here."""
     (source,) = (run.name for run in Store(kept).all()
                  if run.experiment.model.kind == "mlp" and run.experiment.seed == 0)  # fmt: skip
-    words = ("--dataset", "digits", "--model", "digits", "--fractions", "50,100", "--seeds", "2")
+    words = ("--dataset", "digits", "--model", "digits", "--fractions", "50%,100%", "--seeds", "2")
     more = ("--epochs", "2", "--init", f"random,{source}", "--runs", str(kept))
     done = CliRunner().invoke(main, ["learning-curve", *words, *more])
     assert done.exit_code == 0, done.output
