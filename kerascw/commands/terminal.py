@@ -26,6 +26,9 @@ from kerascw.report.tables import Table as ReportTable
 from kerascw.report.tables import count, number, print_table
 from kerascw.runs.store import Run
 
+LINE_SECONDS = 10
+"""Where there is no bar, a line comes at least this often, while steps go on."""
+
 
 class TrainingProgress:
     """A bar with the time left, and a line for every epoch; lines alone where piped."""
@@ -34,7 +37,7 @@ class TrainingProgress:
         self._console = console
         self._bar = self._new_bar()
         self._images = self._epochs = 0
-        self._since = time.monotonic()
+        self._since = self._last_line = time.monotonic()
 
     def _new_bar(self, text: str = "", **task: Any) -> Progress:
         bar = Progress(
@@ -65,22 +68,30 @@ class TrainingProgress:
             f"{repeat_text(experiment)}: "
             f"{counted(images, 'image')}, {counted(self._epochs, 'epoch')}{going_on}",
         )
-        self._since = time.monotonic()
+        self._since = self._last_line = time.monotonic()
+        tracing = "tracing the training step"  # for some seconds, before the first images
+        if not self._console.is_terminal:
+            self._console.print(tracing)
         self._bar = self._new_bar(
-            "epoch {task.fields[epoch]}/" + str(self._epochs) + " {task.percentage:>3.0f} %",
+            "{task.fields[place]} {task.percentage:>3.0f} %",
             total=images * self._epochs,
             completed=images * epochs_done,
-            epoch=min(epochs_done + 1, self._epochs),
+            place=tracing,
         )
 
     def images(self, epoch: int, done: int) -> None:
-        """Move the bar."""
-        self._move_bar(completed=epoch * self._images + done, epoch=epoch + 1)
+        """Move the bar; without one, print how far the epoch is."""
+        place, now = f"epoch {epoch + 1}/{self._epochs}", time.monotonic()
+        self._move_bar(completed=epoch * self._images + done, place=place)
+        if not self._console.is_terminal and now - self._last_line >= LINE_SECONDS:
+            self._last_line = now
+            self._console.print(f"{place}: {done:,} of {counted(self._images, 'image')}")
 
     def epoch(self, row: dict[str, float]) -> None:
         """Print the epoch's line."""
         number, now = int(row["epoch"]), time.monotonic()
         seconds, self._since = now - self._since, now
+        self._last_line = now
         digits = 4 if "train_accuracy" in row else 5  # an autoencoder's losses are small
         parts = [
             f"{part} "
