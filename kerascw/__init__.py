@@ -67,6 +67,9 @@ def run(
     folds: int | None = None,
     jobs: int = 1,
     cluster: str | None = None,
+    until_decided: bool = False,
+    difference: float | None = None,
+    at_most: int = 30,
     sample: bool = False,
     final: bool = False,
     data: Data | DataSpec | None = None,
@@ -90,6 +93,9 @@ def run(
     folds : cross-validate every variant over this many folds.
     jobs : how many runs to train side by side.
     cluster : the address of a Dask scheduler whose workers train instead.
+    until_decided, difference, at_most : add seeds, up to ``at_most``, until each difference to a
+        baseline is significant or, where given, within ``difference``
+        (:mod:`kerascw.lab.decide`); ``seeds`` is the number to begin with.
     sample : take the bundled sample of the dataset.
     final : then train on the validation set too, for the best number of epochs, and test that.
     data : another dataset: a name, a path or a tuple of arrays, as for :func:`load_data`.
@@ -119,35 +125,52 @@ def run(
     import warnings
 
     from kerascw.data import data_named
-    from kerascw.lab.plan import planned, settings_with
+    from kerascw.lab.decide import run_until_decided
+    from kerascw.lab.plan import Plan, StudyResult, planned, settings_with
     from kerascw.lab.run import run_study
     from kerascw.report.product import Product
     from kerascw.report.study import check_pictures
     from kerascw.runs.store import Store, check_writable
     from kerascw.studies import study_named
 
-    plan = planned(
-        study_named(study) if isinstance(study, str) else study,
-        budget=budget,
-        seeds=seeds,
-        seed=seed,
-        folds=folds,
-        sample=sample,
-        data=None if data is None else data_named(data),
-        data_dir=data_dir,
-        recipe=recipe,
-        settings=settings_with(shortcuts, settings),
-    )
+    chosen = study_named(study) if isinstance(study, str) else study
+    spec = None if data is None else data_named(data)
+
+    def plan_of(count: int | None) -> Plan:
+        return planned(
+            chosen,
+            budget=budget,
+            seeds=count,
+            seed=seed,
+            folds=folds,
+            sample=sample,
+            data=spec,
+            data_dir=data_dir,
+            recipe=recipe,
+            settings=settings_with(shortcuts, settings),
+        )
+
+    store = Store(runs)
+
+    def trained(planned: Plan) -> StudyResult:
+        return run_study(
+            planned, store, data_dir=data_dir, final=final, jobs=jobs, cluster=cluster,
+            watcher=watcher,
+        )  # fmt: skip
+
+    plan = plan_of(seeds)
     check_pictures(plan)
     check_writable(runs, "--runs")
     if models is not None:
         check_writable(models, "--models")
     if caution := plan.short_of_steps(data_dir):
         warnings.warn(caution, stacklevel=2)
-    store = Store(runs)
-    result = run_study(
-        plan, store, data_dir=data_dir, final=final, jobs=jobs, cluster=cluster, watcher=watcher
-    )
+    if until_decided:
+        plan, result = run_until_decided(
+            plan_of, trained, first=seeds, difference=difference, at_most=at_most
+        )
+    else:
+        result = trained(plan)
     product = Product(plan, result.runs, data_dir, models or "models")
     product.report()
     if models is not None and product.exports:

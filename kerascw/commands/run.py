@@ -39,6 +39,24 @@ from kerascw.training.devices import VARIABLE as DEVICES
     help="Cross-validate: every variant over K stratified folds of the training set, with one "
     "seed unless --seeds says more.",
 )
+@click.option(
+    "--until-decided",
+    is_flag=True,
+    help="Add seeds until each difference to a baseline is significant, or within --difference, by "
+    "intervals that may be looked at again and again.",
+)
+@click.option(
+    "--difference",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Of test accuracy: variants closer than this count as equivalent (with --until-decided).",
+)
+@click.option(
+    "--at-most",
+    type=click.IntRange(min=3),
+    default=30,
+    show_default=True,
+    help="How many seeds at most (with --until-decided).",
+)
 @jobs_option
 @click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
 @click.option("--epochs", type=int, help="training.epochs")
@@ -105,6 +123,8 @@ def command(
         for option, given in (("--jobs", options["jobs"] > 1), ("--cluster", options["cluster"])):
             if given:
                 raise CallError(f"--devices all: each run takes all of them; leave {option} out")
+    if options["difference"] is not None and not options["until_decided"]:
+        raise CallError("--difference: only with --until-decided")
     take(devices)
     terminal, chosen = console(), study_named(study)
     options = {

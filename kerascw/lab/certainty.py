@@ -20,6 +20,7 @@ from kerascw.evaluation.significance import (
     smallest_difference,
 )
 from kerascw.evaluation.statistics import FEWEST
+from kerascw.lab.decide import decision_answers
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.study import Answer
 from kerascw.runs.store import Run
@@ -126,7 +127,13 @@ def _right(runs: Sequence[Run]) -> Mapping[int, _Scored]:
 
 def certainty_answers(result: StudyResult) -> list[Answer]:
     """Say how sure the chosen variant's test accuracy and the differences are."""
-    return [*_how_sure(result), *_many(comparisons := comparisons_of(result)), *_seeds(comparisons)]
+    comparisons = comparisons_of(result)
+    return [
+        *_how_sure(result),
+        *_many(comparisons),
+        *_seeds(comparisons),
+        *decision_answers(result),
+    ]
 
 
 def _how_sure(result: StudyResult) -> list[Answer]:
