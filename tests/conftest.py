@@ -23,6 +23,8 @@ from kerascw.experiment.spec import (
     Holdout,
     TrainingSpec,
 )
+from kerascw.export import proof
+from kerascw.export.runtimes import Format
 from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.quiet import import_tensorflow
@@ -78,11 +80,39 @@ def _workers() -> Iterator[dict[int, Shared]]:
         pool.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _prover() -> Iterator[list[Any]]:
+    """Prove all SavedModels in one other process; tests/export starts one for each, as users do."""
+    alone = proof.replayed_elsewhere
+    executor: list[Any] = []
+
+    def shared(form: Format, path: Path) -> str | None:
+        from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+        if form != "saved_model":  # the process that proves another format must not have TensorFlow
+            return alone(form, path)
+        if not executor:
+            executor.append(ProcessPoolExecutor(1))
+        try:
+            executor[0].submit(proof.replay, form, path, path.parent).result()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kerascw.export.proof.replayed_elsewhere", shared)
+        yield executor
+    for each in executor:
+        each.shutdown(kill_workers=True)
+
+
 @pytest.fixture(scope="module")
-def own_workers(_workers: dict[int, Shared]) -> Iterator[None]:
+def own_workers(_workers: dict[int, Shared], _prover: list[Any]) -> Iterator[None]:
     """Start workers as the command does: for tests of these processes themselves."""
     for pool in _workers.values():
         pool.close()
+    while _prover:
+        _prover.pop().shutdown(kill_workers=True)
     with pytest.MonkeyPatch.context() as patch:
         for place in ("kerascw.runs.many", "tuning.search"):
             patch.setattr(f"{place}.open_trainers", open_trainers)

@@ -201,6 +201,7 @@ def _evaluate(
         for table in tables.values():
             if table.rows:
                 print_table(table, console())
+    click.echo("too good if the model was trained on any of these images", err=True)
     click.echo(f"report: {report}", err=True)
 
 

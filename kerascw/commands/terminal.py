@@ -151,7 +151,8 @@ def show_run(run: Run, console: Console) -> None:
             f"{pair['truth']} taken for {pair['prediction']} ({pair['count']})"
             for pair in test["most_confused"][:5]
         )
-        console.print(f"most confused: {pairs}")
+        if pairs:
+            console.print(f"most confused: {pairs}")
     console.print(f"files: {run.folder}")
 
 

@@ -41,18 +41,8 @@ def prove(
     """
     live = keras_outputs(model)(images)
     np.save(path.parent / "images.npy", images)
-    package = str(Path(__file__).parents[2])  # the process must find this very package
-    paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        [sys.executable, "-m", "kerascw.export.proof", form, path, path.parent],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise KerascwError(f"{folder}: export refused, another process cannot use it: {last:.200}")
+    if fault := replayed_elsewhere(form, path):
+        raise KerascwError(f"{folder}: export refused, another process cannot use it: {fault:.200}")
     result: dict[str, Any] = {
         "pictures": len(images),
         "tolerance": TOLERANCE,
@@ -81,6 +71,20 @@ def prove(
     return result
 
 
+def replayed_elsewhere(form: Format, path: Path) -> str | None:
+    """Let another process answer ``images.npy`` beside ``path``; return its fault, if any."""
+    package = str(Path(__file__).parents[2])  # the process must find this very package
+    paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-m", "kerascw.export.proof", form, path, path.parent],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    return (done.stderr.strip().splitlines() or ["no message"])[-1] if done.returncode else None
+
+
 RUNTIMES: dict[Format, tuple[str, ...]] = {
     "onnx": ("tf2onnx", "onnxruntime", "onnx"),
     "litert": ("ai-edge-litert",),
@@ -91,7 +95,7 @@ RUNTIMES: dict[Format, tuple[str, ...]] = {
 # --- the other process ----------------------------------------------------------------------
 
 
-def _replay(form: Format, model: Path, folder: Path) -> None:
+def replay(form: Format, model: Path, folder: Path) -> None:
     """Write what the export answers to ``images.npy``."""
     images = np.load(folder / "images.npy")
     if form != "saved_model":
@@ -121,4 +125,4 @@ def _replay(form: Format, model: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     form, model, folder = sys.argv[1:]
-    _replay(form, Path(model), Path(folder))  # type: ignore[arg-type]
+    replay(form, Path(model), Path(folder))  # type: ignore[arg-type]

@@ -9,9 +9,19 @@ import numpy as np
 import pytest
 
 from kerascw.data import Dataset
+from kerascw.export import proof
 from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.studies import lenet
+
+ALONE = proof.replayed_elsewhere  # as it is before the session's fixtures share a process
+
+
+@pytest.fixture(autouse=True)
+def _own_prover(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prove what a test of this folder exports as users do: in a process of its own."""
+    monkeypatch.setattr(proof, "replayed_elsewhere", ALONE)
+
 
 COLOURS = ("red", "grün", "blue")
 

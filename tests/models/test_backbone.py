@@ -71,13 +71,17 @@ def test_features_are_the_networks_own(network: Any, weights: Path, channels: in
 
 
 def test_the_output_layer_is_trained_first_and_then_all(
-    arrays: tuple[np.ndarray, np.ndarray], weights: Path, tmp_path: Path
+    arrays: tuple[np.ndarray, np.ndarray],
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("kerascw.report.product.DRAWN", 0)  # no pages of single runs
     product = kerascw.train(
         arrays,
         backbone="mobilenet_v3_small",
         weights=str(weights),
-        epochs=2,
+        epochs=1,
         settings={"model.side": SIDE},
         runs=tmp_path / "runs",
         models=tmp_path / "models",
