@@ -94,6 +94,7 @@ def _prover() -> Iterator[list[Any]]:
         if not executor:
             executor.append(ProcessPoolExecutor(1))
         try:
+            path = path.resolve()  # that process has a folder of its own
             executor[0].submit(proof.replay, form, path, path.parent).result()
         except Exception as error:
             return f"{type(error).__name__}: {error}"
