@@ -172,10 +172,14 @@ def for_backbone(data: DataSpec) -> DataSpec:
 
 
 def transferred(head: Experiment, images: int, changes: Mapping[str, Any]) -> dict[str, Experiment]:
-    """Return both steps with the changes, the second fitted to so many training images too."""
+    """Return both steps with the changes, the second fitted to so many training images too.
+
+    The first step trains without augmentation: then an image's features are computed once.
+    """
+    same: dict[str, Any] = {"training.augmentation": ()}
     rate = {"training.optimizer.learning_rate": 1e-5, "training.epochs": 10}
     whole = fitted(override(head, {"model.frozen": False} | rate), images)
-    return after_head({HEAD: override(head, changes), WHOLE: override(whole, changes)})
+    return after_head({HEAD: override(head, same | changes), WHOLE: override(whole, changes)})
 
 
 def after_head(variants: dict[str, Experiment]) -> dict[str, Experiment]:

@@ -1,6 +1,7 @@
 """Fit one experiment, from its beginning or from its checkpoint: build, prepare, train, keep."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from kerascw.models import Scaling, build_model
 from kerascw.training import checkpoint
 from kerascw.training.checkpoint import Progress
 from kerascw.training.events import RunEvents
+from kerascw.training.frozen import Frozen, is_fixed
 from kerascw.training.keeper import Keeper
 from kerascw.training.optimizer import build_optimizer
 from kerascw.training.predictor import Product
@@ -82,7 +84,7 @@ def fit(
     either way the epochs so far are in the checkpoint.
     """
     watcher = watcher or Silent()
-    build = partial(
+    build: Callable[..., keras.Model] = partial(
         build_model,
         experiment.model,
         splits.train.shape,
@@ -90,6 +92,10 @@ def fit(
         scaling=scaling_of(experiment.data, splits.train, splits.raw_unit, splits.validation),
         seed=experiment.seed,
     )
+    frozen = None
+    if is_fixed(experiment) and source is None:
+        frozen = Frozen(build(), experiment.seed)
+        splits, build = frozen.splits(splits), frozen.build
     device = device_for(
         experiment.training.precision, in_layers=not isinstance(experiment.model, Custom | Backbone)
     )
@@ -110,8 +116,9 @@ def fit(
         _train(model, experiment, splits, keeper, progress)
     if keeper.ended is None:
         return None
+    finished = product.finish(progress.kept_weights)
     return Fitted(
-        product.finish(progress.kept_weights),
+        finished if frozen is None else frozen.whole(finished),
         progress.history,
         progress.kept_epoch,
         keeper.ended,

@@ -16,15 +16,18 @@ from click.testing import CliRunner
 
 import kerascw
 from kerascw.commands.main import main
+from kerascw.data import Part, Splits
 from kerascw.errors import CallError
 from kerascw.evaluation.metrics import full_report
 from kerascw.experiment.recipes import recipe_named
-from kerascw.experiment.spec import Backbone
+from kerascw.experiment.spec import Backbone, DataSpec, Experiment, Holdout, TrainingSpec
 from kerascw.models import build_model
 from kerascw.models.backbone import LAYER
 from kerascw.report.advice import advice
 from kerascw.runs.store import Store
 from kerascw.studies import fashion
+from kerascw.training.fit import fit
+from kerascw.training.frozen import is_fixed
 
 SIDE = 32
 
@@ -170,3 +173,36 @@ def test_a_backbone_is_advised_where_a_model_overfits(weights: Path) -> None:
         (with_backbone, "more images may help"),
     ):
         assert cure in " ".join(advice(metrics, experiment, np.array([5, 5])))
+
+
+def test_features_of_a_frozen_backbone_are_computed_once(
+    arrays: tuple[np.ndarray, np.ndarray], weights: Path, tmp_path: Path
+) -> None:
+    """The history is that of the whole model, which the product also is."""
+    spec = Backbone(weights=str(weights), side=SIDE, dropout=0)
+    experiment = Experiment(
+        data=DataSpec(name="digits", holdout=Holdout(count=20)),
+        model=spec,
+        training=TrainingSpec(epochs=3, batch_size=16),
+    )
+    part = Part(arrays[0][..., None], arrays[1].astype(np.int32))
+    splits = Splits(
+        part.take(np.arange(40)), part.take(np.arange(40, 60)), part, ("dark", "bright")
+    )
+    assert is_fixed(experiment)
+    once = fit(experiment, splits, tmp_path / "once.npz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kerascw.training.fit.is_fixed", lambda _: False)
+        each_time = fit(experiment, splits, tmp_path / "each.npz")
+    assert once is not None
+    assert each_time is not None
+    for mine, theirs in zip(once.history, each_time.history, strict=True):
+        for name in mine:
+            assert mine[name] == pytest.approx(theirs[name], abs=2e-4), name
+    for mine, theirs in zip(once.model.weights, each_time.model.weights, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-4)
+    again = fit(experiment, splits, tmp_path / "stopped.npz", until=1)
+    assert again is None
+    resumed = fit(experiment, splits, tmp_path / "stopped.npz")
+    assert resumed is not None
+    assert resumed.history == once.history
