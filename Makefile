@@ -9,13 +9,14 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
   $(shell $(p) -c '$(FITS)' 2>/dev/null && echo $(p))))
 PACKAGE_DATA = /usr/share/datasets/fashion-mnist
 
-.PHONY: help run test lint bench bench-accuracy data clean
+.PHONY: help run test lint docs bench bench-accuracy data clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run             train, test and export the flagship (4 to 8 minutes on 2 cores)"
 	@echo "make test            run the tests"
 	@echo "make lint            check style, types and which room imports which"
+	@echo "make docs            build the documentation as a site, in docs/_build/"
 	@echo "make bench           measure speed beside plain Keras and PyTorch"
 	@echo "make bench-accuracy  measure the time to each published accuracy (resumes)"
 	@echo "make clean           remove the environment and all runs; exported models/ stay"
@@ -32,6 +33,9 @@ lint: .venv/ready
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+docs: .venv/ready
+	.venv/bin/python -m sphinx -q -W --keep-going docs docs/_build
+
 bench: .venv/ready data
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	  -e '.[bench]'
@@ -45,7 +49,7 @@ bench-accuracy: .venv/ready data
 	@[ -n "$(PYTHON)" ] && $(PYTHON) -c '$(FITS)' || \
 	  { echo "kerascw needs Python 3.11, 3.12 or 3.13; found: $$(python3 --version 2>&1)"; exit 1; }
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint,docs]'
 	touch $@
 
 # Debian and Ubuntu have Fashion-MNIST as a package. Where it cannot be installed, TFDS or the
@@ -59,4 +63,4 @@ data:
 	fi
 
 clean:
-	rm -rf .venv runs build dist *.egg-info
+	rm -rf .venv runs build dist docs/_build *.egg-info

@@ -82,7 +82,7 @@ class Holdout(Spec):
     count: int = Field(default=1, gt=0)
     seed: int = Field(default=0, ge=0)
     folds: int | None = Field(default=None, ge=2)
-    fold: int = Field(default=0, ge=0)  # which of them, from 0
+    fold: int = Field(default=0, ge=0)  #: which of them, from 0
 
     @model_validator(mode="after")
     def _folds_are_of_fold(self) -> Self:
@@ -102,16 +102,16 @@ class Holdout(Spec):
 class Folder(Spec):
     """Images of one's own as a dataset; see :func:`kerascw.data.load.load_data`."""
 
-    path: str  # absolute, of a folder, a .csv or an .npz file; or tfds:NAME[/CONFIG]
-    # pixels of height and width, and whether grey or in colour, that every picture is brought to
+    path: str  #: absolute, of a folder, a .csv or an .npz file; or tfds:NAME[/CONFIG]
+    #: pixels of height and width, and whether grey or in colour, that every picture is brought to
     height: int = Field(gt=0)
     width: int = Field(gt=0)
     colour: bool = True
-    # of pictures without a test folder, the stratified part that is tested on, drawn from seed
+    #: of pictures without a test folder, the stratified part that is tested on, drawn from seed
     test_share: float = Field(default=0.2, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     bad_files: Literal["fail", "skip"] = "fail"
-    # how images of another shape are brought to it; see kerascw.data.image_files.read_pictures
+    #: how images of another shape are brought to it; see kerascw.data.image_files.read_pictures
     fit: Literal["pad", "crop", "stretch"] = "pad"
 
 
@@ -129,24 +129,25 @@ class DataSpec(Spec):
     """Which examples are trained on, held out and tested."""
 
     name: str
-    folder: Folder | None = None  # what name "folder" stands for
-    sample: bool = False  # the bundled sample instead of the whole dataset
-    classes: tuple[int, ...] | None = None  # keep these only
-    # number the kept classes 0, 1, ... in their order; else labels stay the dataset's own, and the
-    # model has an output for each of the dataset's classes
+    folder: Folder | None = None  #: what name "folder" stands for
+    sample: bool = False  #: the bundled sample instead of the whole dataset
+    classes: tuple[int, ...] | None = None  #: keep these only
+    #: number the kept classes 0, 1, ... in their order; else labels stay the dataset's own, and the
+    #: model has an output for each of the dataset's classes
     relabel: bool = True
-    holdout: Holdout | None = None  # None: train on the whole training set, no validation
-    fraction: float = Field(default=1.0, gt=0, le=1)  # of the training set; smaller ones are nested
+    holdout: Holdout | None = None  #: None: train on the whole training set, no validation
+    #: of the training set; smaller ones are nested
+    fraction: float = Field(default=1.0, gt=0, le=1)
     fraction_seed: int = Field(default=0, ge=0)
-    # which images the fraction has: a stratified draw from fraction_seed, or the first ones
+    #: which images the fraction has: a stratified draw from fraction_seed, or the first ones
     subset: Literal["stratified", "first"] = "stratified"
-    also: tuple[Also, ...] = ()  # added to the training part, after the fraction
-    # unit: [0, 1]; raw: 0..255 as they are; standard: mean 0, standard deviation 1
+    also: tuple[Also, ...] = ()  #: added to the training part, after the fraction
+    #: unit: [0, 1]; raw: 0..255 as they are; standard: mean 0, standard deviation 1
     scaling: Literal["unit", "raw", "standard"] = "unit"
-    # which images standard takes mean and standard deviation of
+    #: which images standard takes mean and standard deviation of
     standard_of: Literal["training", "training_and_validation"] = "training"
-    # train on the test set too, after the training images: to repeat a published program that did.
-    # Such a run has no test figures
+    #: train on the test set too, after the training images: to repeat a published program that did.
+    #: Such a run has no test figures
     test_in_training: bool = False
 
     @model_validator(mode="after")
@@ -184,7 +185,7 @@ class Dropout(Spec):
     after: Literal["conv", "pool", "flatten", "dense"]
     rate: float = Field(ge=0, lt=1)
     kind: Literal["unit", "spatial"] = "unit"
-    layers: tuple[int, ...] | None = None  # None: after every such layer
+    layers: tuple[int, ...] | None = None  #: None: after every such layer
 
     @model_validator(mode="after")
     def _spatial_needs_maps(self) -> Self:
@@ -209,27 +210,27 @@ class ConvNet(Spec):
 
     kind: Literal["convnet"] = "convnet"
     filters: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
-    kernels: tuple[Annotated[int, Field(gt=0)], ...] = (3,)  # one for all, or one a layer
-    padding: Padding | tuple[Padding, ...] = "valid"  # one for all, or one a layer
+    kernels: tuple[Annotated[int, Field(gt=0)], ...] = (3,)  #: one for all, or one a layer
+    padding: Padding | tuple[Padding, ...] = "valid"  #: one for all, or one a layer
     pool_after: tuple[int, ...] = ()
     pool_size: int = Field(default=2, ge=2)
     activation: Activation = "relu"
-    batch_norm: bool = False  # after every conv layer, before its activation
-    dense_batch_norm: bool = False  # after every hidden dense layer, before its activation
-    bias_before_norm: bool = False  # keep the biases that a batch norm's own offset makes needless
-    batch_norm_momentum: float = Field(default=0.99, gt=0, lt=1)  # of the moving statistics
-    batch_norm_epsilon: float = Field(default=1e-3, gt=0)  # added to the variance
-    # after the pooling and not before it, where there are a quarter of the values to normalise
+    batch_norm: bool = False  #: after every conv layer, before its activation
+    dense_batch_norm: bool = False  #: after every hidden dense layer, before its activation
+    bias_before_norm: bool = False  #: keep the biases that a batch norm's own offset makes needless
+    batch_norm_momentum: float = Field(default=0.99, gt=0, lt=1)  #: of the moving statistics
+    batch_norm_epsilon: float = Field(default=1e-3, gt=0)  #: added to the variance
+    #: after the pooling and not before it, where there are a quarter of the values to normalise
     norm_after_pool: bool = False
     dropout: tuple[Dropout, ...] = ()
-    head: Literal["flatten", "average"] | None = "flatten"  # average: global average pooling
+    head: Literal["flatten", "average"] | None = "flatten"  #: average: global average pooling
     dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
-    dense_activation: Activation | None = None  # None: as after the conv layers
+    dense_activation: Activation | None = None  #: None: as after the conv layers
     output: Output = "softmax"
     initializer: Initializer = "glorot_uniform"
     auxiliary: tuple[int, ...] = ()
-    # probabilities are the mean of those for the picture and for its mirror image, in the fitted
-    # model and wherever it is scored, not in training
+    #: probabilities are the mean of those for the picture and for its mirror image, in the fitted
+    #: model and wherever it is scored, not in training
     mirror_average: bool = False
 
     @model_validator(mode="after")
@@ -274,7 +275,7 @@ class DenseNet(Spec):
     kind: Literal["mlp"] = "mlp"
     dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
     activation: Activation = "relu"
-    dropout_rate: float = Field(default=0.0, ge=0, lt=1)  # after every hidden layer
+    dropout_rate: float = Field(default=0.0, ge=0, lt=1)  #: after every hidden layer
     output: Output = "softmax"
     initializer: Initializer = "glorot_uniform"
 
@@ -288,8 +289,8 @@ class Autoencoder(Spec):
 
     kind: Literal["autoencoder"] = "autoencoder"
     filters: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
-    kernels: tuple[Annotated[int, Field(gt=0)], ...] = (5,)  # one for all, or one a conv layer
-    activation: Activation = "relu"  # of every layer, the last one included
+    kernels: tuple[Annotated[int, Field(gt=0)], ...] = (5,)  #: one for all, or one a conv layer
+    activation: Activation = "relu"  #: of every layer, the last one included
     initializer: Initializer = "glorot_uniform"
 
     @model_validator(mode="after")
@@ -308,11 +309,11 @@ class Custom(Spec):
 
     kind: Literal["custom"] = "custom"
     builder: str
-    arguments: dict[str, JsonValue] = Field(default={})  # further ones, by name
-    logits: bool = False  # it gives what probabilities are computed from, not probabilities
+    arguments: dict[str, JsonValue] = Field(default={})  #: further ones, by name
+    logits: bool = False  #: it gives what probabilities are computed from, not probabilities
     output: Output = "softmax"
-    # found when the spec is made: the file of the builder, which is no part of the key, and the
-    # SHA-256 of its text
+    #: found when the spec is made: the file of the builder, which is no part of the key, and the
+    #: SHA-256 of its text
     file: str = ""
     source: str = ""
 
@@ -343,13 +344,13 @@ class Backbone(Spec):
     network: Literal[
         "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_v2_b0"
     ] = "mobilenet_v3_small"
-    # imagenet: from Keras' cache, or downloaded there; random; or a file for load_weights, of the
-    # network without its top
+    #: imagenet: from Keras' cache, or downloaded there; random; or a file for load_weights, of the
+    #: network without its top
     weights: str = "imagenet"
-    weights_sha256: str = ""  # of that file, found when the spec is made
-    frozen: bool = True  # only the output layer is trained
-    side: int = Field(default=96, ge=32, le=600)  # pixels
-    dropout: float = Field(default=0.2, ge=0, lt=1)  # before the output layer
+    weights_sha256: str = ""  #: of that file, found when the spec is made
+    frozen: bool = True  #: only the output layer is trained
+    side: int = Field(default=96, ge=32, le=600)  #: pixels
+    dropout: float = Field(default=0.2, ge=0, lt=1)  #: before the output layer
     output: Output = "softmax"
 
     @model_validator(mode="before")
@@ -387,9 +388,9 @@ class RMSprop(Spec):
     kind: Literal["rmsprop"] = "rmsprop"
     learning_rate: Rate = 1e-3
     momentum: float = Field(default=0.0, ge=0, lt=1)
-    rho: float = Field(default=0.9, ge=0, lt=1)  # the share of the average that a step keeps
+    rho: float = Field(default=0.9, ge=0, lt=1)  #: the share of the average that a step keeps
     epsilon: float = Field(default=1e-7, gt=0)
-    # Keras adds epsilon to the average, within the root, and PyTorch to the root
+    #: Keras adds epsilon to the average, within the root, and PyTorch to the root
     epsilon_in_root: bool = True
 
 
@@ -478,7 +479,7 @@ class Plateau(Spec):
     kind: Literal["plateau"] = "plateau"
     patience: Epochs = 5
     factor: float = Field(default=0.1, gt=0, lt=1)
-    lowest: float = Field(default=0.0, ge=0)  # rate
+    lowest: float = Field(default=0.0, ge=0)  #: rate
 
 
 class OneCycle(Spec):
@@ -581,7 +582,7 @@ class Erase(Spec):
     smallest: float = Field(default=0.02, gt=0, le=1)
     largest: float = Field(default=0.4, gt=0, le=1)
     aspect: float = Field(default=0.3, gt=0, le=1)
-    fill: Literal["noise", "black"] = "noise"  # noise: every pixel uniform in 0 to 255
+    fill: Literal["noise", "black"] = "noise"  #: noise: every pixel uniform in 0 to 255
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -627,37 +628,38 @@ class TrainingSpec(Spec):
     batch_size: int = Field(default=64, gt=0)
     optimizer: OptimizerSpec = Adam()
     schedule: ScheduleSpec = Constant()
-    # lambda times the sum of squares of all trainable parameters, biases included: it goes
-    # into the gradients and not into any loss that is reported
+    #: lambda times the sum of squares of all trainable parameters, biases included: it goes
+    #: into the gradients and not into any loss that is reported
     l2: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    # what is minimised of ten sigmoids' binary cross-entropies: their mean, or their sum, whose
-    # gradient is ten times that. The loss that is reported is the mean either way
+    #: what is minimised of ten sigmoids' binary cross-entropies: their mean, or their sum, whose
+    #: gradient is ten times that. The loss that is reported is the mean either way
     loss_over_outputs: Literal["mean", "sum"] = "mean"
-    # a new order of the training images for every epoch; false: the order of the dataset, always
+    #: a new order of the training images for every epoch; false: the order of the dataset, always
     shuffle: bool = True
-    # score the validation set with the initial weights too, as epoch 0
+    #: score the validation set with the initial weights too, as epoch 0
     evaluate_first: bool = False
-    # of each auxiliary head's loss, one for all or one a head; the main head's is 1, and 0 leaves
-    # a head as it was initialised
+    #: of each auxiliary head's loss, one for all or one a head; the main head's is 1, and 0 leaves
+    #: a head as it was initialised
     auxiliary_weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         default=(0.0,), min_length=1
     )
-    # of the training pictures, in this order; training loss and accuracy are of what comes out,
-    # under mixup and cutmix of mixed labels: an answer is right that names the larger share
+    #: of the training pictures, in this order; training loss and accuracy are of what comes out,
+    #: under mixup and cutmix of mixed labels: an answer is right that names the larger share
     augmentation: tuple[AugmentationSpec, ...] = ()
-    # what is scored and kept is the exponential moving average of the weights, of which this is the
-    # share that a step keeps; batch norm's moving statistics are averaged with them. 0: no average
+    #: what is scored and kept is the exponential moving average of the weights, of which this is
+    #: the share that a step keeps; batch norm's moving statistics are averaged with them. 0: no
+    #: average
     weight_average: float = Field(default=0.0, ge=0, lt=1)
-    # step t keeps no more than t / (t + this), so that the initial weights are soon forgotten
+    #: step t keeps no more than t / (t + this), so that the initial weights are soon forgotten
     weight_average_warmup: float = Field(default=10.0, ge=0)
-    # mixed: layers compute in 16 bits, weights and output layer keep 32; scored and exported as
-    # float32 either way. auto is resolved as the spec is made, so that no experiment has it:
-    # mixed_bfloat16 where the processor has instructions for it, float32 elsewhere
+    #: mixed: layers compute in 16 bits, weights and output layer keep 32; scored and exported as
+    #: float32 either way. auto is resolved as the spec is made, so that no experiment has it:
+    #: mixed_bfloat16 where the processor has instructions for it, float32 elsewhere
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"] = "float32"
-    # whose weights are kept: the epoch with the best of this figure, or the last epoch
+    #: whose weights are kept: the epoch with the best of this figure, or the last epoch
     keep: Literal["validation_accuracy", "validation_loss", "last"] = "validation_accuracy"
-    patience: int | None = Field(default=None, gt=0)  # epochs without a better kept figure
+    patience: int | None = Field(default=None, gt=0)  #: epochs without a better kept figure
 
     @field_validator("precision")
     @classmethod
@@ -686,9 +688,9 @@ class WarmStart(Spec):
     """
 
     source: "Experiment"
-    layers: tuple[str, ...] = Field(min_length=1)  # names, the same in both models
-    frozen: bool = False  # they are not trained
-    # which weights of these layers are taken over; kernels: biases are initialised anew
+    layers: tuple[str, ...] = Field(min_length=1)  #: names, the same in both models
+    frozen: bool = False  #: they are not trained
+    #: which weights of these layers are taken over; kernels: biases are initialised anew
     takes: Takes = "everything"
 
     @model_validator(mode="after")

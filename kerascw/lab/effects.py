@@ -21,6 +21,15 @@ def listed(parts: Sequence[str], after: str = ".", between: str = "; ") -> str:
     return between.join(parts) + after if parts else ""
 
 
+def yes_or_no(times: int, of: int) -> str:
+    """Say whether something held as often as it could.
+
+    >>> yes_or_no(3, 3), yes_or_no(0, 3), yes_or_no(1, 3)
+    ('Yes', 'No', 'Not always')
+    """
+    return "Yes" if times == of else "Not always" if times else "No"
+
+
 def effect_text(runs: Runs, variant: str, baseline: str, figure: str) -> str:
     """Return the difference ``variant`` minus ``baseline`` in words, with its 95 % CI.
 

@@ -77,6 +77,7 @@ class Study:
     then: Callable[[Runs], dict[str, Experiment]] = _nothing
     refused: Callable[[], dict[str, str]] = _nothing
     answers: Callable[[Runs], list[Answer]] = lambda _: []
+    led_by: str = ""  # how the question begins whose answer opens the page
     pictures: Callable[[Runs, Any], Drawn] | None = None  # further figures, for its folder
     leading_picture: str | None = None  # of these, the one that opens the page
     # what these show and --set pictures.FIELD changes, as they are if nothing is set

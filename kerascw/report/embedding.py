@@ -124,8 +124,10 @@ def _near_and_confused(runs: Sequence[Run], embeddings: Sequence[Embedding]) -> 
     said = f"No rank correlation is defined over the {len(first.classes)} pairs of classes."
     if plane and layer:
         seeds = "one seed" if len(plane) == 1 else f"mean over {len(plane)} seeds"
+        sure = over_seeds(plane).interval
+        says = "" if sure is None else "Yes. " if sure[0] > 0 else "Not shown. "
         said = (
-            "Rank correlation of neighbour share and confusion rate over the "
+            f"{says}Rank correlation of neighbour share and confusion rate over the "
             f"{len(first.classes)} pairs of classes: {spread_text(over_seeds(plane))} in the "
             f"plane, {spread_text(over_seeds(layer))} in the layer itself ({seeds})."
         )

@@ -6,11 +6,14 @@ entry is made from kept runs, by :func:`entry_of`, and never by hand.
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from kerascw.data import FOLDER
 from kerascw.errors import CallError, KerascwError
+from kerascw.lab.certainty import certainty_answers
+from kerascw.lab.conclusion import conclusion
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.table import published_text, rows_of
 from kerascw.report.page import plainly
@@ -52,6 +55,7 @@ def entry_of(result: StudyResult) -> dict[str, Any]:
                     "reason": reason,
                 }
             )
+    answers = [*result.study.answers(result.runs), *certainty_answers(result)]
     environment = runs[0].environment
     data = environment["data"]
     return {
@@ -63,6 +67,8 @@ def entry_of(result: StudyResult) -> dict[str, Any]:
         "commits": sorted({str(run.environment["commit"])[:12] for run in runs}),
         "processor": environment["processor"],
         "seconds": round(sum(run.environment["training_seconds"] for run in runs)),
+        "conclusion": conclusion(result, answers),
+        "answers": [asdict(answer) for answer in answers],
         "rows": rows,
     }
 

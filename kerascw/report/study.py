@@ -6,6 +6,7 @@ from typing import Any
 
 from kerascw.evaluation.statistics import Spread
 from kerascw.lab.certainty import certainty_answers
+from kerascw.lab.conclusion import conclusion
 from kerascw.lab.folds import FoldTable, fold_tables, notes
 from kerascw.lab.pictures import EmbeddingMap, FeatureMaps
 from kerascw.lab.plan import Plan, StudyResult
@@ -185,7 +186,9 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     from kerascw.report.figure_files import write_figures
 
     rows, study, plan = rows_of(result), result.study, result.plan
-    compared, answer = compared_figure(result, rows), headline(result, rows)
+    compared, measured = compared_figure(result, rows), headline(result, rows)
+    answers = [*study.answers(result.runs), *certainty_answers(result)]
+    answer = conclusion(result, answers) or measured
     curves = every_curve(result.runs)
     own = study.pictures(result.runs, plan.pictures) if study.pictures else {}
     leading = study.leading_picture if study.leading_picture in own else "comparison"
@@ -208,9 +211,10 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         study=study,
         rows=rows,
         headline=answer,
+        measured="" if answer == measured else measured,
         compared=compared,
         leading=leading,
-        answers=[*study.answers(result.runs), *certainty_answers(result)],
+        answers=answers,
         refused=study.refused(),
         cautions=plan.cautions,
         over=measured_over(rows),

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from kerascw.errors import counted as numbered
-from kerascw.evaluation.statistics import over_seeds, paired_difference
+from kerascw.evaluation.statistics import is_shown, over_seeds, paired_difference
 from kerascw.experiment.spec import (
     SGD,
     Adam,
@@ -33,7 +33,7 @@ from kerascw.experiment.spec import (
     RMSprop,
     TrainingSpec,
 )
-from kerascw.lab.effects import answers_to, effect_text, listed, with_weights
+from kerascw.lab.effects import answers_to, effect_text, listed, with_weights, yes_or_no
 from kerascw.lab.pictures import FeatureMaps, splits_of
 from kerascw.lab.published import report
 from kerascw.lab.repeats import counted, values_of
@@ -254,7 +254,8 @@ def _found(runs: Runs) -> str:
     if not gaps:
         return ""
     return (
-        f"In {gaps.count(0)} of {counted(len(gaps), some)}. Validation chose {', '.join(chosen)}; "
+        f"{yes_or_no(gaps.count(0), len(gaps))}, in {gaps.count(0)} of "
+        f"{counted(len(gaps), some)}. Validation chose {', '.join(chosen)}; "
         f"their test loss is on average {fmean(gaps):.4f} nats above the lowest."
         f"{_why_not(held_out, chosen, fmean(gaps))} (Published, one seed: yes, row 20.)"
     )
@@ -282,6 +283,7 @@ BAG_VARIANTS = Study(
     **fields_of("convolutional_bag", "bag-variants"),
     variants=variants,
     baseline_of=derived_from,
+    led_by="Does the lowest validation loss",
     answers=variants_answers,
 )
 
@@ -316,11 +318,15 @@ def _feature_answers(runs: Runs) -> list[Answer]:
         [[np.median(own.selectivity(k)) for k in range(len(own.mean))] for own in measured]
     )
     layers = ", ".join(f"conv {k}: {m:.2f}" for k, m in enumerate(medians.mean(axis=0), start=1))
-    grown = difference_text(paired_difference(medians[:, -1].tolist(), medians[:, 0].tolist()))
+    grown = paired_difference(medians[:, -1].tolist(), medians[:, 0].tolist())
+    says = "Not shown"
+    if is_shown(grown):
+        says = "Yes" if grown.mean > 0 else "No"
     by_depth = Answer(
         "Do channels go from edges to parts of clothes, that is, grow selective with depth?",
-        f"Median selectivity of a layer's channels (0: alike for all classes, 1: one class alone), "
-        f"mean over {numbered(len(measured), 'seed')}: {layers}; last layer minus first {grown}.",
+        f"{says}. Median selectivity of a layer's channels (0: alike for all classes, 1: one class "
+        f"alone), mean over {numbered(len(measured), 'seed')}: {layers}; last layer minus first "
+        f"{difference_text(grown)}.",
     )
     by_class = Answer(
         "Are trousers the strongest and bags the weakest, as the report sees?",
@@ -351,6 +357,7 @@ BAG_FEATURES = Study(
     pictures=_feature_pictures,
     shows=FeatureMaps(),
     answers=_feature_answers,
+    led_by="Do channels go",
 )
 
 STUDIES = (BAG_CNN, BAG_VARIANTS, BAG_FEATURES)

@@ -35,6 +35,7 @@ from kerascw.lab.effects import (
     listed,
     mean_of,
     with_weights,
+    yes_or_no,
 )
 from kerascw.lab.pictures import FeatureMaps
 from kerascw.lab.published import report
@@ -210,7 +211,8 @@ def svhn_answers(runs: Runs) -> list[Answer]:
     return answers_to(
         {
             f"Is the test error below the required {required}?": (
-                f"In {below} of {of}; mean {over_seeds(errors).mean:.4f}."
+                f"{yes_or_no(below, len(errors))}, in {below} of {of}; mean "
+                f"{over_seeds(errors).mean:.4f}."
             ),
             "Does the validation loss go on falling while the error stands still?": listed(moves),
         }
@@ -240,7 +242,12 @@ def _channels(runs: Runs, options: Any) -> Drawn:
     return channel_pictures(runs["svhn"], options)
 
 
-_SVHN: dict[str, Any] = {"answers": svhn_answers, "pictures": _channels, "shows": FeatureMaps()}
+_SVHN: dict[str, Any] = {
+    "answers": svhn_answers,
+    "led_by": "Is the test error",
+    "pictures": _channels,
+    "shows": FeatureMaps(),
+}
 SVHN = Study(**fields_of("digits_svhn", "svhn"), variants=svhn, **_SVHN)
 SVHN_EXTRA = Study(**fields_of("digits_svhn", "svhn-extra"), variants=svhn_extra, **_SVHN)
 

@@ -64,6 +64,7 @@ def curve_study(
         baseline=f"{baseline} at the same fraction",
         baseline_of=same_fraction_of(baseline),
         answers=all_answers,
+        led_by="From which fraction on do",
         pictures=all_pictures,
         leading_picture="learning_curve",
         no_folds="its learning curves are paired by seed",

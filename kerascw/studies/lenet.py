@@ -237,6 +237,7 @@ LENET_AUXILIARY = Study(
     quick_variants=lambda: auxiliary_of(_AUXILIARY_QUICK.of(experiment("baseline"))),
     quick=_AUXILIARY_QUICK,
     answers=auxiliary_answers,
+    led_by="How often do the two",
     pictures=_auxiliary_pictures,
 )
 

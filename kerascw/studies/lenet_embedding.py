@@ -45,6 +45,7 @@ STUDY = Study(
     **fields_of("lenet_variants", "lenet-embedding"),
     variants=variants,
     answers=answers,
+    led_by="Are the classes that lie nearest",
     pictures=pictures,
     shows=EmbeddingMap(),
 )

@@ -179,7 +179,7 @@ def transferred(head: Experiment, images: int, changes: Mapping[str, Any]) -> di
     same: dict[str, Any] = {"training.augmentation": ()}
     rate = {"training.optimizer.learning_rate": 1e-5, "training.epochs": 10}
     whole = fitted(override(head, {"model.frozen": False} | rate), images)
-    return after_head({HEAD: override(head, same | changes), WHOLE: override(whole, changes)})
+    return after_head({HEAD: override(head, {**same, **changes}), WHOLE: override(whole, changes)})
 
 
 def after_head(variants: dict[str, Experiment]) -> dict[str, Experiment]:

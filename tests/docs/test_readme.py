@@ -34,7 +34,10 @@ def commands(page: str) -> list[str]:
     return [match[1] for match in found if match]
 
 
-EVERY = list(dict.fromkeys(commands("README.md") + commands("docs/guide.md")))
+PAGES = ("README.md", "docs/index.md", "docs/guide.md", *(
+    f"docs/learn/{name}.md" for name in ("difference", "search", "deploy")
+))  # fmt: skip
+EVERY = list(dict.fromkeys(line for page in PAGES for line in commands(page)))
 
 
 @pytest.mark.parametrize("line", EVERY)
