@@ -23,9 +23,6 @@ html_theme = "furo"
 html_title = "kerascw"
 html_theme_options = {"footer_icons": []}
 html_show_sphinx = False
-# links out of the site: they work in the repository
-suppress_warnings = ["myst.xref_missing"]
-nitpicky = False
 
 
 def setup(app: Sphinx) -> None:

@@ -5,9 +5,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import kerascw
 from kerascw.commands.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -51,3 +53,18 @@ def test_its_code_runs(page: str, place: Path, monkeypatch: pytest.MonkeyPatch) 
         assert names["low"] < names["difference"].mean() < names["high"]
     if page == "deploy.md":
         assert names["answer"].labels == ("0", "1", "2", "3", "4")
+
+
+def test_the_reference_of_files_names_all_that_a_run_writes(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    page = (ROOT / "docs/reference/files.md").read_text(encoding="utf-8")
+    run = kerascw.run("digits", seeds=1, epochs=15, models=None).run
+    named = [f"`{path.name}{'/' if path.is_dir() else ''}`" for path in run.folder.iterdir()]
+    named += [f"`{name}`" for name in (*run.metrics, *run.metrics["test"], *run.environment)]
+    with np.load(run.folder / "predictions.npz") as arrays:
+        named += [f"`{name}`" for name in arrays]
+    columns = (run.folder / "history.csv").read_text().partition("\n")[0]
+    named += [f"`{column}`" for column in columns.split(",")]
+    assert [name for name in named if name not in page] == []
