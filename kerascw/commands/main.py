@@ -30,6 +30,7 @@ _COMMANDS = {
     "tensorboard": ("commands.tensorboard:command", "Show runs in TensorBoard, also in training."),
     "train": ("commands.train:command", "Train a model on images of your own."),
     "tune": ("commands.tune:tune", "Search hyperparameters with KerasTuner's oracles."),
+    "variance": ("commands.variance:command", "Say where the noise of a result comes from."),
     "verify": ("commands.verify:command", "Train a kept run anew and compare the two."),
     "zoo": ("commands.zoo:command", "Export the models that come with the repository."),
 }

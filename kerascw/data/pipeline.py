@@ -40,10 +40,13 @@ def training_batches(
     seed: int,
     epoch: tf.Variable,
     augmentation: tuple[AugmentationSpec, ...] = (),
+    augmentation_seed: int | None = None,
     shuffle: bool = True,
     heads: tuple[str, ...] = (),
 ) -> tf.data.Dataset:
     """Return the batches of one epoch, in an order drawn from ``seed`` and ``epoch``.
+
+    Augmentation draws from ``augmentation_seed`` and ``epoch``; without one, from ``seed`` too.
 
     Every iteration reads ``epoch`` (an int32 scalar, counted from 0) anew, so one dataset and one
     traced training step serve all epochs, and the epoch after a resume has the order it would have
@@ -59,6 +62,7 @@ def training_batches(
     heads of a model with more than one, targets are a dictionary with the same labels for each.
     """
     n, source = len(part), part.images
+    drawn_from = seed if augmentation_seed is None else augmentation_seed
     in_place = isinstance(source, Rows) or source.nbytes > LARGE
     images = None if in_place else tf.constant(source)
     labels = None if classes is None else tf.one_hot(part.labels, classes)
@@ -81,7 +85,7 @@ def training_batches(
             batch = tf.gather(images, positions)
         targets = None if labels is None else tf.gather(labels, positions)
         if augmentation:
-            drawn = tf.random.experimental.stateless_fold_in(tf.stack([seed, epoch]), step)
+            drawn = tf.random.experimental.stateless_fold_in(tf.stack([drawn_from, epoch]), step)
             batch, targets = augment(batch, targets, augmentation, drawn)
         if targets is None:
             targets = tf.cast(batch, tf.float32) / 255

@@ -700,12 +700,37 @@ class WarmStart(Spec):
         return self
 
 
+SeedNumber = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Seeds(Spec):
+    """Seeds of their own for single sources of randomness; one that is none has the experiment's.
+
+    They tell apart where the noise of a result comes from (``python -m kerascw variance``).
+    """
+
+    weights: SeedNumber | None = None  #: initial weights
+    dropout: SeedNumber | None = None  #: which units are dropped
+    order: SeedNumber | None = None  #: the order of the training images
+    augmentation: SeedNumber | None = None  #: what augmentation draws
+    #: each seed of a study draws a validation set of its own, in place of data.holdout.seed
+    split: bool = False
+
+
 class Experiment(Spec):
-    data: DataSpec
-    model: ModelSpec
-    training: TrainingSpec
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    start: WarmStart | None = None
+    """One training run: which images, which model, how it is trained, from which seed."""
+
+    data: DataSpec  #: images and splits
+    model: ModelSpec  #: layers
+    training: TrainingSpec  #: optimiser, schedule, augmentation
+    seed: SeedNumber = 0  #: of all randomness
+    seeds: Seeds = Seeds()  #: of single sources of it
+    start: WarmStart | None = None  #: initial weights from another experiment
+
+    def seed_of(self, source: Literal["weights", "dropout", "order", "augmentation"]) -> int:
+        """Return the seed of one source of randomness."""
+        own: int | None = getattr(self.seeds, source)
+        return self.seed if own is None else own
 
     @property
     def reconstructs(self) -> bool:

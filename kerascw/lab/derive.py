@@ -71,6 +71,9 @@ def with_fold(experiment: Experiment, fold: int) -> Experiment:
 def with_seed(experiment: Experiment, seed: int) -> Experiment:
     """Give the experiment another seed, and the source of its warm start the same."""
     changes: dict[str, object] = {"seed": seed}
+    if experiment.seeds.split and experiment.data.holdout is not None:
+        own = experiment.data.holdout.model_copy(update={"seed": seed})
+        experiment = with_data(experiment, holdout=own)
     if experiment.start is not None:
         source = with_seed(experiment.start.source, seed)
         changes["start"] = experiment.start.model_copy(update={"source": source})

@@ -117,8 +117,10 @@ def study_kept(kept: Mapping[str, Any], experiments: Mapping[str, Sequence[Exper
     if arguments is not None:
         from kerascw.studies.learning_curve import learning_curve
         from kerascw.studies.train import trained
+        from kerascw.studies.variance import variance_kept
 
         made = trained if "train" in arguments else learning_curve
+        made = variance_kept if "variance" in arguments else made
         return made(name, {n: several[0] for n, several in experiments.items()}, arguments)
     if fault := origin_fault(kept):
         if not Path(kept["origin"]["file"]).is_file():

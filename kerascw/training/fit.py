@@ -90,17 +90,23 @@ def fit(
         splits.train.shape,
         len(splits.class_names),
         scaling=scaling_of(experiment.data, splits.train, splits.raw_unit, splits.validation),
-        seed=experiment.seed,
+        seed=experiment.seed_of("weights"),
     )
     frozen = None
     if is_fixed(experiment) and source is None:
-        frozen = Frozen(build(), experiment.seed)
+        frozen = Frozen(build(), experiment.seed_of("dropout"))
         splits, build = frozen.splits(splits), frozen.build
     device = device_for(
         experiment.training.precision, in_layers=not isinstance(experiment.model, Custom | Backbone)
     )
     with device.scope():
         network = build(for_training=True, precision=experiment.training.precision)
+        dropout = experiment.seed_of("dropout")
+        if frozen is None and dropout != experiment.seed_of("weights"):
+            initial = network.get_weights()  # Keras seeds both as a model is built
+            precision = experiment.training.precision
+            network = build(for_training=True, precision=precision, seed=dropout)
+            network.set_weights(initial)
         if experiment.start is not None:
             assert source is not None, "a warm start has a source"
             warm_start(network, source, experiment.start)
@@ -165,7 +171,8 @@ def _train(
         splits.train,
         classes=None if experiment.reconstructs else len(splits.class_names),
         batch_size=spec.batch_size,
-        seed=experiment.seed,
+        seed=experiment.seed_of("order"),
+        augmentation_seed=experiment.seed_of("augmentation"),
         epoch=keeper.epoch,
         augmentation=spec.augmentation,
         shuffle=spec.shuffle,

@@ -1,0 +1,138 @@
+"""Where the noise of a result comes from: one experiment, each source of randomness varied alone.
+
+After Bouthillier et al., "Accounting for variance in machine learning benchmarks" (MLSys 2021).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kerascw.data.load import data_label
+from kerascw.errors import CallError
+from kerascw.experiment.spec import ConvNet, Experiment, Holdout, Seeds
+from kerascw.lab.derive import with_data
+from kerascw.lab.repeats import values_of
+from kerascw.lab.study import Answer, Runs, Study
+
+ALL = "all sources"
+NAMES = {
+    "weights": "initial weights", "dropout": "dropout", "order": "order of images",
+    "augmentation": "augmentation", "split": "validation split",
+}  # fmt: skip
+_DRAWN = ("stratified", "random", "sklearn", "numpy")
+
+
+def variance(study: Study, variant: str | None = None) -> Study:
+    """Make a study of the noise of one variant of another study, the first by default.
+
+    Raises
+    ------
+    CallError
+        No such variant, or one whose seed decides nothing or starts from other weights.
+    """
+    every = study.experiments("full")
+    name = variant or next(iter(every))
+    if name not in every:
+        raise CallError(f"--variant: {name!r}; choose from {', '.join(every)}")
+    base = every[name]
+    if base.start is not None or base.reconstructs or base.folds:
+        raise CallError(
+            f"--variant: {name} starts from other weights, holds out folds or is an autoencoder; "
+            "choose a classifier that is trained from random weights"
+        )
+    arguments = {"variance": study.name, "variant": name}
+    return variance_kept(f"variance-{study.name}", sources_of(base), arguments)
+
+
+def sources_of(base: Experiment) -> dict[str, Experiment]:
+    """Return the experiment with all sources of randomness varying, and with each one alone.
+
+    A validation set that is not drawn at random becomes a stratified one of the same size.
+    """
+    holdout = base.data.holdout
+    if holdout is not None and holdout.how not in _DRAWN:
+        base = with_data(base, holdout=Holdout(how="stratified", count=holdout.count))
+    there = {
+        "weights": True,
+        "dropout": isinstance(base.model, ConvNet) and bool(base.model.dropout),
+        "order": base.training.shuffle,
+        "augmentation": bool(base.training.augmentation),
+        "split": holdout is not None,
+    }
+    seeded = [name for name in there if name != "split"]
+    variants = {ALL: base.model_copy(update={"seeds": Seeds(split=there["split"])})}
+    for source in (name for name, has in there.items() if has):
+        pinned: dict[str, Any] = {name: 0 for name in seeded if name != source}
+        seeds = Seeds(**pinned, split=source == "split")
+        variants[NAMES[source]] = base.model_copy(update={"seeds": seeds})
+    return variants
+
+
+def variance_kept(
+    name: str, variants: Mapping[str, Experiment], arguments: Mapping[str, Any]
+) -> Study:
+    """Return the study that the command ``variance`` runs, from what is kept of it."""
+    of, variant = arguments["variance"], arguments["variant"]
+    return Study(
+        name=name,
+        question=f"Where does the noise of {variant} of study {of} come from?",
+        variants=lambda: dict(variants),
+        dataset=data_label(next(iter(variants.values())).data),
+        default_budget="full",
+        full_seeds=10,
+        figures=("test.accuracy", "validation.accuracy", "test.loss"),
+        answers=variance_answers,
+        led_by="Which source",
+        no_folds="each seed draws a validation set",
+        arguments=dict(arguments),
+    )
+
+
+def variance_answers(runs: Runs) -> list[Answer]:
+    """Compare the deviations over each source with that over all, and with chance on the test set.
+
+    Intervals are those of a normal variance, by the chi-squared distribution.
+    """
+    values = {name: values_of(own, "test.accuracy") for name, own in runs.items()}
+    values = {name: own for name, own in values.items() if len(own) > 2}
+    if ALL not in values or len(values) < 2:
+        return []
+    total = float(np.var(values[ALL], ddof=1))
+    single = {n: float(np.var(own, ddof=1)) for n, own in values.items() if n != ALL}
+    order = sorted(single, key=lambda name: -single[name])
+    listed = "; ".join(f"{name} {_deviation(values[name])}" for name in order)
+    n = len(values[ALL])
+    test = next(run.metrics["test"] for run in runs[ALL] if "test" in run.metrics)
+    mean = float(np.mean(values[ALL]))
+    chance = math.sqrt(mean * (1 - mean) / test["examples"])
+    shares = f" ({sum(single.values()) / total:.0%} of it)" if total else ""
+    return [
+        Answer(
+            "Which source of randomness moves the test accuracy most?",
+            f"{order[0][0].upper()}{order[0][1:]} has the largest standard deviation. Standard "
+            f"deviations over {n} seeds each, with 95 % CI: {listed}.",
+        ),
+        Answer(
+            "Do the single sources add up to all of it?",
+            f"All sources together: {_deviation(values[ALL])}. The single variances add up to "
+            f"{math.sqrt(sum(single.values())):.4f} as a standard deviation{shares}; what is "
+            "missing or too much is interaction between sources, or the uncertainty of these "
+            "estimates.",
+        ),
+        Answer(
+            "How large is that beside the chance of the test set?",
+            f"With {test['examples']:,} test images and an accuracy of {mean:.4f}, another test "
+            f"set of this size would move the accuracy by {chance:.4f} (binomial standard error).",
+        ),
+    ]
+
+
+def _deviation(values: list[float]) -> str:
+    from scipy.stats import chi2
+
+    free = len(values) - 1
+    squares = float(np.var(values, ddof=1)) * free
+    low, high = (math.sqrt(squares / chi2.ppf(q, free)) for q in (0.975, 0.025))
+    return f"{math.sqrt(squares / free):.4f} ({low:.4f} to {high:.4f})"
