@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kerascw.commands.options import runs_option
+from kerascw.commands.options import runs_option, share
 from kerascw.errors import CallError, counted, printable
 
 if TYPE_CHECKING:
@@ -84,6 +84,17 @@ WRITERS: dict[str, Callable[[list[Answer]], None]] = {
     is_flag=True,
     help="Score the answers: each image lies in a folder with its class's name.",
 )
+@click.option(
+    "--calibrated",
+    is_flag=True,
+    help="Scale the probabilities by the temperature that was fitted on the validation set.",
+)
+@click.option(
+    "--coverage",
+    metavar="SHARE",
+    help="Show each image's prediction set in place of --top classes: the right class is in this "
+    "share of the sets, such as 0.95 or 95%.",
+)
 @runs_option
 @click.pass_context
 def command(
@@ -94,6 +105,8 @@ def command(
     output_format: str,
     invert: "Invert",
     evaluate: bool,
+    calibrated: bool,
+    coverage: str | None,
     runs: Path,
 ) -> None:
     """Classify images with an exported MODEL, such as saved_models/fashion.
@@ -112,10 +125,17 @@ def command(
     """
     if top < 1:
         raise CallError(f"--top: {top} is less than 1")
+    if coverage is not None and evaluate:
+        raise CallError("--coverage: not with --evaluate, which scores single answers")
+    wanted = None if coverage is None else share(coverage, "--coverage")
     from kerascw.data.image_files import LeftOut, Picture, Unreadable, read_pictures
     from kerascw.export.load import load_model
 
     loaded = load_model(_path_of(model, runs))
+    if calibrated:
+        loaded.temperature()  # what it lacks is said before images are read
+    if wanted is not None:
+        loaded.calibration.threshold(wanted)
     click.echo(f"model: {printable(loaded.title)}", err=True)
     unreadable, left_out = 0, list[str]()
 
@@ -138,9 +158,9 @@ def command(
 
     answers: list[Answer] = []
     if evaluate:
-        _evaluate(loaded, list(readable()), files, top, output_format, runs)
+        _evaluate(loaded, list(readable()), files, top, output_format, runs, calibrated)
     else:
-        answers = list(_answers(loaded, readable(), top))
+        answers = list(_answers(loaded, readable(), top, calibrated, wanted))
         WRITERS[output_format](answers)
     if left_out:
         named = ", ".join(left_out[:3]) + f" and {len(left_out) - 3:,} more" * (len(left_out) > 3)
@@ -161,6 +181,7 @@ def _evaluate(
     top: int,
     output_format: str,
     runs: Path,
+    calibrated: bool,
 ) -> None:
     """Print the model's figures on labelled images, and write their page."""
     import numpy as np
@@ -176,7 +197,7 @@ def _evaluate(
     check_writable(runs, "--runs")
     names = [image.name for image in images]
     labels, arrays = labels_of(names, model.class_names), np.stack([i.array for i in images])
-    metrics = evaluate(model, arrays, labels, min(top, len(model.class_names)))
+    metrics = evaluate(model, arrays, labels, min(top, len(model.class_names)), calibrated)
     of = f"{model.title.partition(' (')[0]}, {Path(files[0]).absolute().name}"
     folder = runs / "evaluations" / file_name(of)
     report = write_evaluation(model, arrays, labels, names, metrics, folder)
@@ -220,13 +241,24 @@ def _path_of(model: str, runs: Path) -> Path:
         raise CallError(f"{model}: no such file or folder, and {error}") from None
 
 
-def _answers(model: "LoadedModel", images: Iterator["Picture"], top: int) -> Iterator[Answer]:
+def _answers(
+    model: "LoadedModel",
+    images: Iterator["Picture"],
+    top: int,
+    calibrated: bool,
+    coverage: float | None,
+) -> Iterator[Answer]:
     import numpy as np
 
     while batch := list(islice(images, _BATCH)):
-        predictions = model.predict(np.stack([picture.array for picture in batch]))
-        for picture, probabilities in zip(batch, predictions.probabilities, strict=True):
-            order = np.argsort(-probabilities, kind="stable")[:top]
+        arrays = np.stack([picture.array for picture in batch])
+        predictions = model.predict(arrays, calibrated=calibrated, coverage=coverage)
+        for at, (picture, probabilities) in enumerate(
+            zip(batch, predictions.probabilities, strict=True)
+        ):
+            # of a set all classes, which are its most probable ones
+            shown = top if predictions.sets is None else int(predictions.sets[at].sum())
+            order = np.argsort(-probabilities, kind="stable")[:shown]
             guesses = [
                 {
                     "class_id": class_id,

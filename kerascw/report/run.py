@@ -7,6 +7,7 @@ import numpy as np
 
 from kerascw.data import Splits
 from kerascw.lab.run import kept_studies
+from kerascw.report.calibration import calibration_tables, trust_of
 from kerascw.report.evaluation import evaluation_tables
 from kerascw.report.notebook import write_run_fragment
 from kerascw.report.page import page, plainly, pretty, replace_text
@@ -157,7 +158,7 @@ def run_tables(run: Run) -> dict[str, Table]:
                 for row in test["per_class"]]  # fmt: skip
         tables.append(Table("classes", ("class", "mean squared error", "images"), rows))
     elif test:
-        tables += evaluation_tables(test).values()
+        tables += [*evaluation_tables(test).values(), *calibration_tables(trust_of(run))]
         if "heads" in metrics:
             tables.append(_heads(run))
     return {table.name: table for table in tables}
