@@ -95,6 +95,12 @@ WRITERS: dict[str, Callable[[list[Answer]], None]] = {
     help="Show each image's prediction set in place of --top classes: the right class is in this "
     "share of the sets, such as 0.95 or 95%.",
 )
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Write NAME-explained.png beside each image: where the evidence for the answer lies.",
+)
+@click.option("--layer", help="Of --explain.  [default: the last convolution]")
 @runs_option
 @click.pass_context
 def command(
@@ -107,6 +113,8 @@ def command(
     evaluate: bool,
     calibrated: bool,
     coverage: str | None,
+    explain: bool,
+    layer: str | None,
     runs: Path,
 ) -> None:
     """Classify images with an exported MODEL, such as saved_models/fashion.
@@ -120,6 +128,9 @@ def command(
     folder, or - for an image on standard input. The first line on standard error names the model
     and its version.
 
+    --explain takes image files and a Keras model: a kept run, or a .keras file of an export. It
+    draws Grad-CAM, HiResCAM and occlusion for the most probable class.
+
     --evaluate prints the accuracy with its 95 % confidence interval and the classes that are
     confused, and writes a page with the confusion matrix and the mistakes to RUNS/evaluations/.
     """
@@ -127,6 +138,10 @@ def command(
         raise CallError(f"--top: {top} is less than 1")
     if coverage is not None and evaluate:
         raise CallError("--coverage: not with --evaluate, which scores single answers")
+    if layer is not None and not explain:
+        raise CallError("--layer: only with --explain")
+    if explain:
+        _check_explained(files, evaluate)
     wanted = None if coverage is None else share(coverage, "--coverage")
     from kerascw.data.image_files import LeftOut, Picture, Unreadable, read_pictures
     from kerascw.export.load import load_model
@@ -136,6 +151,7 @@ def command(
         loaded.temperature()  # what it lacks is said before images are read
     if wanted is not None:
         loaded.calibration.threshold(wanted)
+    explainer = _explainer(loaded, layer) if explain else None
     click.echo(f"model: {printable(loaded.title)}", err=True)
     unreadable, left_out = 0, list[str]()
 
@@ -160,8 +176,12 @@ def command(
     if evaluate:
         _evaluate(loaded, list(readable()), files, top, output_format, runs, calibrated)
     else:
-        answers = list(_answers(loaded, readable(), top, calibrated, wanted))
+        images = list(readable()) if explainer else readable()
+        answers = list(_answers(loaded, iter(images), top, calibrated, wanted))
         WRITERS[output_format](answers)
+        if explainer:
+            for picture, answer in zip(images, answers, strict=True):
+                click.echo(f"explained: {explainer(picture, answer)}", err=True)
     if left_out:
         named = ", ".join(left_out[:3]) + f" and {len(left_out) - 3:,} more" * (len(left_out) > 3)
         count = counted(
@@ -224,6 +244,43 @@ def _evaluate(
                 print_table(table, console())
     click.echo("too good if the model was trained on any of these images", err=True)
     click.echo(f"report: {report}", err=True)
+
+
+def _check_explained(files: tuple[str, ...], evaluate: bool) -> None:
+    from kerascw.data.image_files import IMAGE_SUFFIXES
+
+    if evaluate:
+        raise CallError("--explain: not with --evaluate")
+    for file in files:
+        if os.path.isdir(file) or Path(file).suffix.lower() not in IMAGE_SUFFIXES:
+            raise CallError(f"--explain: {printable(file)} is no image file; name image files")
+
+
+def _explainer(model: "LoadedModel", layer: str | None) -> Callable[["Picture", Answer], Path]:
+    """Return what draws one image and its answer to a file beside the image."""
+    from kerascw.evaluation.explain import feature_layer
+
+    live = model.live()
+    feature_layer(live, layer)  # what it lacks is said before images are read
+
+    def explained(picture: "Picture", answer: Answer) -> Path:
+        import numpy as np
+
+        from kerascw.report.explained import explain, explained_image
+        from kerascw.report.figures import save_png
+
+        image, guess = picture.array, answer["predictions"][0]
+        maps = explain(live, image[None], np.array([guess["class_id"]]), layer=layer,
+                       light_on_dark=model.light_on_dark)  # fmt: skip
+        title = f"{guess['label']} {guess['probability']:.1%}"
+        file = Path(picture.name)
+        file = file.with_name(f"{file.stem}-explained.png")
+        temporary = file.with_name(f".{file.name}.writing")
+        save_png(explained_image(image, title, {n: own[0] for n, own in maps.items()}), temporary)
+        temporary.replace(file)
+        return file
+
+    return explained
 
 
 def _path_of(model: str, runs: Path) -> Path:

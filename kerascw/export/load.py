@@ -86,6 +86,24 @@ class LoadedModel:
             )
         return found
 
+    def live(self) -> Any:
+        """Load its Keras model, to look into it. Needs TensorFlow.
+
+        Raises CallError: an export of another format, which gives answers and nothing else.
+        """
+        if self.form != "keras":
+            raise CallError(
+                f"{self.title}: only a Keras model can be looked into; name a kept run, or the "
+                "result of: python -m kerascw export RUN --format keras"
+            )
+        if (self.path / DOCUMENT).is_file():
+            import keras  # predicting has imported it
+
+            return keras.saving.load_model(self.path / FILES["keras"], compile=False)
+        from kerascw.runs.store import Run
+
+        return Run(self.path).model()
+
     def temperature(self) -> float:
         """Return the temperature that calibrates its probabilities; raises CallError."""
         temperature = self.calibration.temperature

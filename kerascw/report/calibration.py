@@ -104,8 +104,8 @@ def calibration_tables(trust: Trust) -> list[Table]:
         held, sizes = sets[np.arange(len(labels)), labels], sets.sum(axis=1)
         low, high = wilson_interval(int(held.sum()), len(held))
         rows.append((
-            Cell(f"{coverage:.0%}", coverage), percent(float(held.mean())),
-            f"{low:.2%} to {high:.2%}", number(float(sizes.mean()), ".2f"),
+            Cell(f"{100 * coverage:.0f} %", coverage), percent(float(held.mean())),
+            f"{100 * low:.2f} % to {100 * high:.2f} %", number(float(sizes.mean()), ".2f"),
             percent(float((sizes == 1).mean())), number(int(sizes.max()), "d"),
         ))  # fmt: skip
     columns = ("coverage asked for", "on the test set", "95 % CI", "classes in a set, mean",
