@@ -72,8 +72,9 @@ def explained_mistakes(run: Run, splits: Splits) -> tuple[Any, str] | str:
         rows.append([Tile(overlaid(*pair)) for pair in zip(images, own, strict=True)])
     says = (
         "orange: evidence for the class that was predicted, by the gradients of the last "
-        "convolution's features (Grad-CAM averages them over the image, HiResCAM does not), and by "
-        "what a patch takes from the probability (occlusion); where they disagree, believe none"
+        "convolution's features (Grad-CAM averages them over the image, so it may light what a "
+        "flattened head does not use; HiResCAM does not), and by what a patch takes from the "
+        "probability (occlusion); where they disagree, believe none"
     )
     return grid(rows, ["image", *maps], side=0.9, across=1.1), says
 
