@@ -9,6 +9,7 @@ not compare with those of these sets.
 import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -39,9 +40,6 @@ class _Job:
         return self.random.choice([-1.0, 1.0], len(self.images))
 
 
-# --- noise, light and blur ------------------------------------------------------------------
-
-
 def _gaussian_noise(job: _Job) -> np.ndarray:
     return job.images + job.random.normal(0, job.level, job.images.shape)
 
@@ -53,10 +51,6 @@ def _shot_noise(job: _Job) -> np.ndarray:
 def _impulse_noise(job: _Job) -> np.ndarray:
     drawn = job.random.random(job.images.shape[:3])[..., None]
     return np.where(drawn < job.level, drawn < job.level / 2, job.images)
-
-
-def _brightness(job: _Job) -> np.ndarray:
-    return job.images + job.level
 
 
 def _contrast(job: _Job) -> np.ndarray:
@@ -86,11 +80,8 @@ def _motion_blur(job: _Job) -> np.ndarray:
     return blurred
 
 
-# --- shape ----------------------------------------------------------------------------------
-
-
-def _warped(job: _Job, matrices: np.ndarray, shifts: np.ndarray | None = None) -> np.ndarray:
-    """Move pixels about the centre: float ``[n, 2, 2]`` from new places to old ones, and pixels.
+def _warped(job: _Job, matrices: Any, shifts: Any = None) -> np.ndarray:
+    """Move pixels about the centre: ``[2, 2, n]`` from new places to old, and pixels ``[n, 2]``.
 
     What comes in from outside is black where light things are on black, else as the edge is.
     """
@@ -99,7 +90,7 @@ def _warped(job: _Job, matrices: np.ndarray, shifts: np.ndarray | None = None) -
     centre = (np.array(job.images.shape[1:3]) - 1) / 2
     mode = "constant" if job.light_on_dark else "nearest"
     warped = np.empty_like(job.images)
-    for at, matrix in enumerate(matrices):
+    for at, matrix in enumerate(np.moveaxis(np.asarray(matrices), 2, 0)):
         offset = centre - matrix @ centre - (0 if shifts is None else shifts[at])
         for channel in range(job.images.shape[3]):
             warped[at, ..., channel] = affine_transform(
@@ -108,30 +99,27 @@ def _warped(job: _Job, matrices: np.ndarray, shifts: np.ndarray | None = None) -
     return warped
 
 
-def _matrices(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
-    return np.stack([np.stack([a, b], -1), np.stack([c, d], -1)], -2)
-
-
 def _shift(job: _Job) -> np.ndarray:
     angles = job.random.uniform(0, 2 * np.pi, len(job.images))
+    one, none = np.ones_like(angles), np.zeros_like(angles)
     shifts = job.level * job.side * np.stack([np.sin(angles), np.cos(angles)], axis=1)
-    return _warped(job, np.tile(np.eye(2), (len(angles), 1, 1)), shifts)
+    return _warped(job, [[one, none], [none, one]], shifts)
 
 
 def _rotation(job: _Job) -> np.ndarray:
     angles = np.radians(job.level) * job.signs()
     cosine, sine = np.cos(angles), np.sin(angles)
-    return _warped(job, _matrices(cosine, -sine, sine, cosine))
+    return _warped(job, [[cosine, -sine], [sine, cosine]])
 
 
 def _scale(job: _Job) -> np.ndarray:
-    factors, none = job.level ** job.signs(), np.zeros(len(job.images))
-    return _warped(job, _matrices(factors, none, none, factors))
+    factors = job.level ** job.signs()
+    return _warped(job, [[factors, 0 * factors], [0 * factors, factors]])
 
 
 def _shear(job: _Job) -> np.ndarray:
-    one, none = np.ones(len(job.images)), np.zeros(len(job.images))
-    return _warped(job, _matrices(one, none, job.level * job.signs(), one))
+    slants = job.level * job.signs()
+    return _warped(job, [[slants**0, 0 * slants], [slants, slants**0]])
 
 
 def _stroke(job: _Job) -> np.ndarray:
@@ -142,9 +130,6 @@ def _stroke(job: _Job) -> np.ndarray:
     thicken = grey_dilation if job.light_on_dark else grey_erosion
     thickened: np.ndarray = thicken(job.images, (1, size, size, 1))
     return thickened
-
-
-# --- pixels and parts -----------------------------------------------------------------------
 
 
 def _by_pillow(job: _Job, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
@@ -188,7 +173,7 @@ _KINDS: dict[str, tuple[Callable[[_Job], np.ndarray], tuple[float, ...]]] = {
     "impulse noise": (_impulse_noise, (0.02, 0.05, 0.1, 0.15, 0.25)),  # share of the pixels
     "blur": (_blur, (0.02, 0.03, 0.04, 0.055, 0.075)),  # deviation, share of the side
     "motion blur": (_motion_blur, (0.07, 0.14, 0.21, 0.28, 0.36)),  # length, share of the side
-    "brightness": (_brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),  # added
+    "brightness": (lambda job: job.images + job.level, (0.1, 0.2, 0.3, 0.4, 0.5)),  # added
     "contrast": (_contrast, (0.7, 0.5, 0.35, 0.25, 0.15)),  # share that is left
     "shift": (_shift, (0.036, 0.072, 0.108, 0.144, 0.215)),  # share of the side: 1 to 6 of 28
     "rotation": (_rotation, (5, 10, 20, 30, 45)),  # degrees, either way

@@ -5,7 +5,7 @@ why it counts; where they disagree, none should be believed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,10 +50,24 @@ def grad_cam(
     import keras
     import tensorflow as tf
 
-    taken: list[Any] = []
-    with tf.GradientTape() as tape, _taking(feature_layer(model, layer), taken, tape):
-        with _linear(model):
-            scores = by_head(model(images, training=False))[MAIN_HEAD]
+    looked_at, taken = feature_layer(model, layer), list[Any]()
+    call = looked_at.call
+    # of a sure softmax the gradient is lost in rounding, of its logits not; a head of one's own may
+    # end in another layer: then it is what the head gives
+    head = next((each for each in model.layers if each.name == MAIN_HEAD), model.layers[-1])
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        given = call(*arguments, **options)
+        tape.watch(given)
+        taken.append(given)
+        return given
+
+    # called eagerly, so that a layer within a network within the model is found too
+    with tf.GradientTape() as tape, ExitStack() as stack:
+        stack.enter_context(_replaced(looked_at, "call", watched))
+        if hasattr(head, "activation"):
+            stack.enter_context(_replaced(head, "activation", keras.activations.linear))
+        scores = by_head(model(images, training=False))[MAIN_HEAD]
         of_class = tf.gather(scores, np.asarray(classes), batch_dims=1)
     features = taken[-1]  # of two calls the first is of the mirror image
     if len(features.shape) != 4:
@@ -107,42 +121,16 @@ def _leaves(model: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def _taking(layer: Any, taken: list[Any], tape: Any) -> Iterator[None]:
-    """Have what the layer gives, wherever in the model it is called: in eager mode only."""
-    call = layer.call
-
-    def watched(*arguments: Any, **options: Any) -> Any:
-        given = call(*arguments, **options)
-        tape.watch(given)
-        taken.append(given)
-        return given
-
-    layer.call = watched
+def _replaced(holder: Any, name: str, value: Any) -> Iterator[None]:
+    kept = vars(holder).get(name)  # None: its class has it
+    setattr(holder, name, value)
     try:
         yield
     finally:
-        del layer.call
-
-
-@contextmanager
-def _linear(model: Any) -> Iterator[None]:
-    """Have logits of the main head: where a softmax is sure, its gradient is lost in rounding.
-
-    A model of one's own may have no such layer: its probabilities are taken as they are.
-    """
-    import keras
-
-    named = [layer for layer in model.layers if layer.name == MAIN_HEAD]
-    head = (named or model.layers)[-1]
-    kept = getattr(head, "activation", None)
-    if kept is None:
-        yield
-        return
-    head.activation = keras.activations.linear
-    try:
-        yield
-    finally:
-        head.activation = kept
+        if kept is None:
+            delattr(holder, name)
+        else:
+            setattr(holder, name, kept)
 
 
 def occlusion(
