@@ -25,6 +25,7 @@ _COMMANDS = {
     "prune": ("commands.prune:command", "Delete the runs that nothing kept refers to."),
     "report": ("commands.report:command", "Draw the page of a run, study or search again."),
     "results": ("commands.results:command", "Print measured figures beside the published ones."),
+    "robustness": ("commands.robustness:command", "Score a run on corrupted test images."),
     "run": ("commands.run:command", "Run a study: train, evaluate, draw, export."),
     "show": ("commands.show:command", "Print a run, or list what is kept."),
     "tensorboard": ("commands.tensorboard:command", "Show runs in TensorBoard, also in training."),

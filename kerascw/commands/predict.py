@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kerascw.commands.options import runs_option
+from kerascw.commands.options import runs_option, share
 from kerascw.errors import CallError, counted, printable
 
 if TYPE_CHECKING:
@@ -84,6 +84,23 @@ WRITERS: dict[str, Callable[[list[Answer]], None]] = {
     is_flag=True,
     help="Score the answers: each image lies in a folder with its class's name.",
 )
+@click.option(
+    "--calibrated",
+    is_flag=True,
+    help="Scale the probabilities by the temperature that was fitted on the validation set.",
+)
+@click.option(
+    "--coverage",
+    metavar="SHARE",
+    help="Show each image's prediction set in place of --top classes: the right class is in this "
+    "share of the sets, such as 0.95 or 95%.",
+)
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Write NAME-explained.png beside each image: where the evidence for the answer lies.",
+)
+@click.option("--layer", help="Of --explain.  [default: the last convolution]")
 @runs_option
 @click.pass_context
 def command(
@@ -94,6 +111,10 @@ def command(
     output_format: str,
     invert: "Invert",
     evaluate: bool,
+    calibrated: bool,
+    coverage: str | None,
+    explain: bool,
+    layer: str | None,
     runs: Path,
 ) -> None:
     """Classify images with an exported MODEL, such as saved_models/fashion.
@@ -107,15 +128,30 @@ def command(
     folder, or - for an image on standard input. The first line on standard error names the model
     and its version.
 
+    --explain takes image files and a Keras model: a kept run, or a .keras file of an export. It
+    draws Grad-CAM, HiResCAM and occlusion for the most probable class.
+
     --evaluate prints the accuracy with its 95 % confidence interval and the classes that are
     confused, and writes a page with the confusion matrix and the mistakes to RUNS/evaluations/.
     """
     if top < 1:
         raise CallError(f"--top: {top} is less than 1")
+    if coverage is not None and evaluate:
+        raise CallError("--coverage: not with --evaluate, which scores single answers")
+    if layer is not None and not explain:
+        raise CallError("--layer: only with --explain")
+    if explain:
+        _check_explained(files, evaluate)
+    wanted = None if coverage is None else share(coverage, "--coverage")
     from kerascw.data.image_files import LeftOut, Picture, Unreadable, read_pictures
     from kerascw.export.load import load_model
 
     loaded = load_model(_path_of(model, runs))
+    if calibrated:
+        loaded.temperature()  # what it lacks is said before images are read
+    if wanted is not None:
+        loaded.calibration.threshold(wanted)
+    explainer = _explainer(loaded, layer) if explain else None
     click.echo(f"model: {printable(loaded.title)}", err=True)
     unreadable, left_out = 0, list[str]()
 
@@ -138,10 +174,14 @@ def command(
 
     answers: list[Answer] = []
     if evaluate:
-        _evaluate(loaded, list(readable()), files, top, output_format, runs)
+        _evaluate(loaded, list(readable()), files, top, output_format, runs, calibrated)
     else:
-        answers = list(_answers(loaded, readable(), top))
+        images = list(readable()) if explainer else readable()
+        answers = list(_answers(loaded, iter(images), top, calibrated, wanted))
         WRITERS[output_format](answers)
+        if explainer:
+            for picture, answer in zip(images, answers, strict=True):
+                click.echo(f"explained: {explainer(picture, answer)}", err=True)
     if left_out:
         named = ", ".join(left_out[:3]) + f" and {len(left_out) - 3:,} more" * (len(left_out) > 3)
         count = counted(
@@ -161,6 +201,7 @@ def _evaluate(
     top: int,
     output_format: str,
     runs: Path,
+    calibrated: bool,
 ) -> None:
     """Print the model's figures on labelled images, and write their page."""
     import numpy as np
@@ -176,7 +217,7 @@ def _evaluate(
     check_writable(runs, "--runs")
     names = [image.name for image in images]
     labels, arrays = labels_of(names, model.class_names), np.stack([i.array for i in images])
-    metrics = evaluate(model, arrays, labels, min(top, len(model.class_names)))
+    metrics = evaluate(model, arrays, labels, min(top, len(model.class_names)), calibrated)
     of = f"{model.title.partition(' (')[0]}, {Path(files[0]).absolute().name}"
     folder = runs / "evaluations" / file_name(of)
     report = write_evaluation(model, arrays, labels, names, metrics, folder)
@@ -205,6 +246,43 @@ def _evaluate(
     click.echo(f"report: {report}", err=True)
 
 
+def _check_explained(files: tuple[str, ...], evaluate: bool) -> None:
+    from kerascw.data.image_files import IMAGE_SUFFIXES
+
+    if evaluate:
+        raise CallError("--explain: not with --evaluate")
+    for file in files:
+        if os.path.isdir(file) or Path(file).suffix.lower() not in IMAGE_SUFFIXES:
+            raise CallError(f"--explain: {printable(file)} is no image file; name image files")
+
+
+def _explainer(model: "LoadedModel", layer: str | None) -> Callable[["Picture", Answer], Path]:
+    """Return what draws one image and its answer to a file beside the image."""
+    from kerascw.evaluation.explain import feature_layer
+
+    live = model.live()
+    feature_layer(live, layer)  # what it lacks is said before images are read
+
+    def explained(picture: "Picture", answer: Answer) -> Path:
+        import numpy as np
+
+        from kerascw.report.explained import explain, explained_image
+        from kerascw.report.figures import save_png
+
+        image, guess = picture.array, answer["predictions"][0]
+        maps = explain(live, image[None], np.array([guess["class_id"]]), layer=layer,
+                       light_on_dark=model.light_on_dark)  # fmt: skip
+        title = f"{guess['label']} {guess['probability']:.1%}"
+        file = Path(picture.name)
+        file = file.with_name(f"{file.stem}-explained.png")
+        temporary = file.with_name(f".{file.name}.writing")
+        save_png(explained_image(image, title, {n: own[0] for n, own in maps.items()}), temporary)
+        temporary.replace(file)
+        return file
+
+    return explained
+
+
 def _path_of(model: str, runs: Path) -> Path:
     """Return the path of a model, or of the run that is meant where there is no such path."""
     path = Path(model)
@@ -220,13 +298,24 @@ def _path_of(model: str, runs: Path) -> Path:
         raise CallError(f"{model}: no such file or folder, and {error}") from None
 
 
-def _answers(model: "LoadedModel", images: Iterator["Picture"], top: int) -> Iterator[Answer]:
+def _answers(
+    model: "LoadedModel",
+    images: Iterator["Picture"],
+    top: int,
+    calibrated: bool,
+    coverage: float | None,
+) -> Iterator[Answer]:
     import numpy as np
 
     while batch := list(islice(images, _BATCH)):
-        predictions = model.predict(np.stack([picture.array for picture in batch]))
-        for picture, probabilities in zip(batch, predictions.probabilities, strict=True):
-            order = np.argsort(-probabilities, kind="stable")[:top]
+        arrays = np.stack([picture.array for picture in batch])
+        predictions = model.predict(arrays, calibrated=calibrated, coverage=coverage)
+        for at, (picture, probabilities) in enumerate(
+            zip(batch, predictions.probabilities, strict=True)
+        ):
+            # of a set all classes, which are its most probable ones
+            shown = top if predictions.sets is None else int(predictions.sets[at].sum())
+            order = np.argsort(-probabilities, kind="stable")[:shown]
             guesses = [
                 {
                     "class_id": class_id,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerascw.errors import CallError, DataError, choices
+from kerascw.evaluation.calibration import Calibration, prediction_sets, tempered
 from kerascw.export.runtimes import (
     FILES,
     TITLES,
@@ -45,6 +46,7 @@ class Predictions:
     probabilities: np.ndarray  # float32 [n, k]
     class_ids: np.ndarray  # int64 [n], the most probable class
     labels: tuple[str, ...]  # n names
+    sets: np.ndarray | None = None  # bool [n, k], the classes in each prediction set, if asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +72,64 @@ class LoadedModel:
         fit = self.card.get("fit")
         return fit if fit in ("crop", "stretch") else "pad"
 
-    def predict(self, images: np.ndarray) -> Predictions:
+    @property
+    def calibration(self) -> Calibration:
+        """What its validation set says of its probabilities.
+
+        Raises CallError: its card does not have it.
+        """
+        found = Calibration.of_card(self.card.get("calibration"))
+        if found is None:
+            raise CallError(
+                f"{self.title}: no calibration data: it was trained without a validation set, or "
+                "exported by an older kerascw; export a run that has a validation set"
+            )
+        return found
+
+    def live(self) -> Any:
+        """Load its Keras model, to look into it. Needs TensorFlow.
+
+        Raises CallError: an export of another format, which gives answers and nothing else.
+        """
+        if self.form != "keras":
+            raise CallError(
+                f"{self.title}: only a Keras model can be looked into; name a kept run, or the "
+                "result of: python -m kerascw export RUN --format keras"
+            )
+        if (self.path / DOCUMENT).is_file():
+            import keras  # predicting has imported it
+
+            return keras.saving.load_model(self.path / FILES["keras"], compile=False)
+        from kerascw.runs.store import Run
+
+        return Run(self.path).model()
+
+    def temperature(self) -> float:
+        """Return the temperature that calibrates its probabilities; raises CallError."""
+        temperature = self.calibration.temperature
+        if temperature is None:
+            raise CallError(f"{self.title}: its outputs are no softmax, which has a temperature")
+        return temperature
+
+    def predict(
+        self, images: np.ndarray, *, calibrated: bool = False, coverage: float | None = None
+    ) -> Predictions:
         """Classify images, 1,000 at a time.
 
-        ``images`` is uint8 ``[n, h, w, c]`` or one image ``[h, w, c]``; ``c`` may be left out
-        where it is 1.
+        Parameters
+        ----------
+        images : uint8 ``[n, h, w, c]`` or one image ``[h, w, c]``; ``c`` may be left out where it
+            is 1.
+        calibrated : whether probabilities are scaled by the temperature that was fitted on the
+            validation set; the classes stay the same.
+        coverage : share of images whose class is in their prediction set, such as 0.95; the sets
+            are the same whether probabilities are calibrated or not.
 
-        Raises CallError: another dtype or shape; DataError: a damaged model.
+        Raises CallError: another dtype or shape, no calibration data, or too few validation images
+        for the coverage; DataError: a damaged model.
         """
+        threshold = None if coverage is None else self.calibration.threshold(coverage)
+        temperature = self.temperature() if calibrated else 1.0
         images, shape = np.asarray(images), self.input_shape
         stack = images
         if shape[2] == 1 and images.ndim in (2, 3) and images.shape != shape:
@@ -95,7 +147,10 @@ class LoadedModel:
             )
         class_ids = probabilities.argmax(axis=-1)
         labels = tuple(self.class_names[number] for number in class_ids)
-        return Predictions(probabilities, class_ids, labels)
+        sets = None if threshold is None else prediction_sets(probabilities, threshold)
+        if calibrated:
+            probabilities = tempered(probabilities, temperature)
+        return Predictions(probabilities, class_ids, labels, sets)
 
     def _repr_html_(self) -> str:
         from kerascw.runs.summary import fragment

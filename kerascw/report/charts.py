@@ -70,14 +70,15 @@ def line_panel(
     log_x: bool = False,
     log_y: bool = False,
     top: float | None = None,
+    bottom: float | None = None,
     rules: Sequence[Rule] = (),
     points: bool | None = None,
 ) -> Any:
     """Draw a panel of lines with bands; hover shows the nearest value.
 
     ``keys`` are those of all lines of a figure, which may have more panels than this. ``top`` is
-    where y is cut off, if a line goes beyond. ``points`` marks every value; by default if no line
-    has three.
+    where y is cut off, if a line goes beyond, ``bottom`` where its axis begins. ``points`` marks
+    every value; by default if no line has three.
     """
     rows = [row for line in several for row in _rows(line, log_y=log_y)]
     reach = [row["x"] for row in rows]
@@ -88,7 +89,8 @@ def line_panel(
         x_scale = alt.Scale(domain=[reach[0] - 1, reach[0] + 1])
     beyond = top is not None and any(row.get("high", row["y"]) > top for row in rows)
     y_kind: dict[str, Any] = {"type": "log", "nice": False} if log_y else {"zero": False}
-    y_scale = alt.Scale(**y_kind, **({"domainMax": top} if beyond else {}))
+    ends = {"domainMax": top if beyond else None, "domainMin": bottom}
+    y_scale = alt.Scale(**y_kind, **{end: at for end, at in ends.items() if at is not None})
     ticks: dict[str, Any] = {}
     if reach and not log_x and all(float(value).is_integer() for value in reach):
         first, last = int(min(reach)), int(max(reach))  # whole numbers: no epoch 1.5

@@ -42,14 +42,18 @@ def _plain(name: str) -> str:
 
 
 def evaluate(
-    model: LoadedModel, images: np.ndarray, labels: np.ndarray, top: int = 3
+    model: LoadedModel,
+    images: np.ndarray,
+    labels: np.ndarray,
+    top: int = 3,
+    calibrated: bool = False,
 ) -> dict[str, Any]:
     """Return a model's metrics on labelled images, as a run's test set has them.
 
     ``images`` are uint8 ``[n, h, w, c]``, ``labels`` int ``[n]``. ``top_k`` beside them has ``k``,
     the share of images whose class is among the k most probable, and its 95 % Wilson interval.
     """
-    probabilities = model.predict(images).probabilities
+    probabilities = model.predict(images, calibrated=calibrated).probabilities
     metrics = full_report(probabilities, labels, model.class_names, most=SHOWN_MISTAKES)
     first = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     among = int((first == labels[:, None]).any(axis=1).sum())

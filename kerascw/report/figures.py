@@ -121,6 +121,20 @@ def predictions(
     return grid(rows, across=1.45)
 
 
+def overlaid(image: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+    """Return an image, darker, with the evidence for its class in orange: uint8 ``[h, w, 3]``.
+
+    ``evidence`` is float ``[h, w]``; its largest value is the strongest orange, and what is not
+    above zero is left out.
+    """
+    largest = float(evidence.max())
+    share = np.clip(evidence / largest, 0, 1) if largest > 0 else np.zeros_like(evidence)
+    pixels = np.broadcast_to(image, (*image.shape[:2], 3)) * (1 - 0.75 * share[..., None])
+    orange = np.array([230, 120, 0]) * 0.75 * share[..., None]
+    mixed: np.ndarray = (0.85 * pixels + orange).round().clip(0, 255).astype(np.uint8)
+    return mixed
+
+
 def reconstructions(
     originals: np.ndarray, reconstructed: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> Figure:

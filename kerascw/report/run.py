@@ -7,7 +7,9 @@ import numpy as np
 
 from kerascw.data import Splits
 from kerascw.lab.run import kept_studies
+from kerascw.report.calibration import calibration_tables, trust_of
 from kerascw.report.evaluation import evaluation_tables
+from kerascw.report.explained import explained_mistakes
 from kerascw.report.notebook import write_run_fragment
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
@@ -25,7 +27,14 @@ def draw_run(run: Run, splits: Splits) -> Path:
     from kerascw.report.figure_files import write_figures
     from kerascw.report.run_charts import run_charts
 
-    figures = write_figures(run_charts(run) | _grids(run, splits), run.folder / "figures")
+    drawn, unexplained = run_charts(run) | _grids(run, splits), ""
+    if "mistakes" in drawn:
+        explained = explained_mistakes(run, splits)
+        if isinstance(explained, str):
+            unexplained = explained
+        else:
+            drawn["explained"] = explained
+    figures = write_figures(drawn, run.folder / "figures")
     tables = run_tables(run) | {"samples": _samples(splits)}
     write_tables(tables.values(), run.folder / "tables")
     write_run_fragment(run, figures)
@@ -40,6 +49,7 @@ def draw_run(run: Run, splits: Splits) -> Path:
         specification=pretty(run.experiment.model_dump(mode="json")),
         cautions=cautions(run),
         tables=tables,
+        unexplained=unexplained,
         studies=_studies_of(run),
     )
     return replace_text(run.folder / "report.html", text)
@@ -157,7 +167,7 @@ def run_tables(run: Run) -> dict[str, Table]:
                 for row in test["per_class"]]  # fmt: skip
         tables.append(Table("classes", ("class", "mean squared error", "images"), rows))
     elif test:
-        tables += evaluation_tables(test).values()
+        tables += [*evaluation_tables(test).values(), *calibration_tables(trust_of(run))]
         if "heads" in metrics:
             tables.append(_heads(run))
     return {table.name: table for table in tables}

@@ -3,7 +3,8 @@
 import numpy as np
 
 from kerascw.report import charts
-from kerascw.report.charts import Chart, Dot, Line, Rule
+from kerascw.report.calibration import calibration_chart, trust_of
+from kerascw.report.charts import Chart, Dot, Rule
 from kerascw.report.curves import loss_label, run_curves
 from kerascw.runs.store import Run
 
@@ -32,31 +33,5 @@ def run_charts(run: Run) -> dict[str, tuple[Chart, str]]:
         f"confusion matrix of the test set, {test['correct']} of {test['examples']} on the "
         "diagonal",
     )
-    with np.load(run.folder / "predictions.npz") as file:
-        probabilities, labels = file["test_probabilities"], file["test_labels"]
-    drawn["calibration"] = (
-        calibration(probabilities, labels),
-        "accuracy against confidence on the test set, and the distribution of the confidences; "
-        f"expected calibration error {test['calibration_error']:.4f}",
-    )
+    drawn["calibration"] = calibration_chart(trust_of(run))
     return drawn
-
-
-def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> Chart:
-    """Draw accuracy against confidence, and beside it the share of the images in each bin.
-
-    ``probabilities`` are float ``[n, classes]``, ``labels`` int ``[n]``.
-    """
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    binned = [which == number for number in np.unique(which)]
-    x, accuracies, shares = (
-        [float(values[own].mean()) if values is not None else float(own.mean()) for own in binned]
-        for values in (confidence, right, None)
-    )
-    name, ideal = "test set", "perfectly calibrated"
-    panels = [
-        ([Line(name, x, accuracies), Line(ideal, [0, 1], [0, 1])], {"y": "accuracy"}),
-        ([Line(name, x, shares)], {"y": "share of the images"}),
-    ]
-    return charts.line_panels(panels, charts.series((name, ideal)), x="confidence", points=True)
