@@ -120,14 +120,6 @@ def own_workers(_workers: dict[int, Shared], _prover: list[Any]) -> Iterator[Non
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _few_pages() -> Iterator[None]:
-    """Of a study with more than one run only its own page is drawn: each page takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kerascw.report.product.DRAWN", 1)
-        yield
-
-
 @pytest.fixture(scope="session")
 def sample() -> Dataset:
     return load_data("fashion_mnist", sample=True)

@@ -16,9 +16,6 @@ from kerascw.report.study import write_study
 from kerascw.runs.environment import command_line
 from kerascw.runs.store import Run
 
-DRAWN = 6
-"""A study of at most so many runs draws each run's own page; other pages are drawn on demand."""
-
 
 @dataclass(frozen=True)
 class Product(StudyResult):
@@ -28,13 +25,7 @@ class Product(StudyResult):
     models: str | Path = "models"
 
     def report(self) -> Path:
-        """Draw the page of the study, or of its only run, and return it.
-
-        The pages of single runs are drawn if they are missing and there are at most six.
-        """
-        if len(self.every_run) <= DRAWN:
-            for run in self.every_run:
-                self._draw_if_missing(run)
+        """Draw the page of the study, or of its only run, and return it."""
         if self.has_page:
             return write_study(self, self.folder, command_line() or self.plan.command)
         return self._draw_if_missing(self.product)

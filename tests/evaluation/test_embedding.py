@@ -207,10 +207,8 @@ def call(*words: object) -> Result:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs in which the study was run once, on 150 points."""
     runs = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kerascw.report.product.DRAWN", 0)  # the run's own report takes longer
-        result = call("run", "lenet-embedding", *WORDS, "--set", "pictures.points=150",
-                      "--set", "pictures.perplexity=12", "--runs", runs)  # fmt: skip
+    result = call("run", "lenet-embedding", *WORDS, "--set", "pictures.points=150",
+                  "--set", "pictures.perplexity=12", "--runs", runs)  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "Are the classes that lie nearest also those confused most?" in result.output
     return runs

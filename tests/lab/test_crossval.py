@@ -491,7 +491,7 @@ def clothes(tmp_path: Path) -> Path:
 
 
 def test_a_folder_s_own_validation_part_is_not_used(
-    undrawn: None, clothes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clothes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERASCW_CACHE_DIR", str(tmp_path / "cache"))
     words = ["digits", "--data", f"folder:{clothes}", "--folds", "3", "--epochs", "1"]
@@ -514,7 +514,7 @@ def test_a_folder_s_own_validation_part_is_not_used(
     )
 
 
-def test_lenet_crossval(undrawn: None, tmp_path: Path) -> None:
+def test_lenet_crossval(tmp_path: Path) -> None:
     words = ["--sample", "--epochs", "1", "--fraction", "0.05", "--runs", str(tmp_path)]
     result = call("run", "lenet-crossval", *words)
     assert result.exit_code == 0, result.output
@@ -550,7 +550,7 @@ def test_lenet_crossval(undrawn: None, tmp_path: Path) -> None:
         recall("lenet-crossval", Store(tmp_path))
 
 
-def test_answers_where_the_fixed_split_is_of_another_size(undrawn: None, tmp_path: Path) -> None:
+def test_answers_where_the_fixed_split_is_of_another_size(tmp_path: Path) -> None:
     result = kerascw.run(
         "lenet-crossval", data="digits", folds=3, epochs=1, runs=tmp_path, models=None,
         settings={"model.padding": "same", "model.kernels": 3, "data.fraction": 1.0},
@@ -564,7 +564,7 @@ def test_answers_where_the_fixed_split_is_of_another_size(undrawn: None, tmp_pat
     assert CATALOG["digits"].counts[0] == 1350
 
 
-def test_a_fold_that_diverged_is_named(undrawn: None, tmp_path: Path) -> None:
+def test_a_fold_that_diverged_is_named(tmp_path: Path) -> None:
     from kerascw.report.study import write_study
     from kerascw.runs.run import run_experiment
 

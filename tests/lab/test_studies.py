@@ -362,7 +362,7 @@ def test_bag_cnn(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def few_rows(undrawn: None) -> Study:
+def few_rows() -> Study:
     """Six rows of the bag: the baseline, the two that are one, five layers, L2 and dropout.
 
     With one epoch for all, the baseline is the same experiment as those two.
@@ -405,7 +405,7 @@ def pictures(**fields: Any) -> list[str]:
     ]
 
 
-def test_bag_features(undrawn: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bag_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["--sample", "--epochs", "1", "--fraction", "0.1", "--runs", str(tmp_path)]
     result = call("run", "bag-features", "--seeds", "2", *words)
     page = assert_study(result, tmp_path, "bag-features", seeds=2)
@@ -469,7 +469,7 @@ def test_feature_maps_of_a_single_run_are_drawn_and_options_checked_before(tmp_p
     assert (folder_of(tmp_path, "bag-features") / "figures" / "feature maps, Bag.png").is_file()
 
 
-def test_a_changed_study_leaves_the_other_s_folder_alone(undrawn: None, tmp_path: Path) -> None:
+def test_a_changed_study_leaves_the_other_s_folder_alone(tmp_path: Path) -> None:
     study = study_named("fashion-variants")
     labels = {
         planned(study, sample=sample, settings=settings).label
@@ -518,7 +518,7 @@ def test_feature_maps_are_what_the_model_computes(sample: Dataset, tmp_path: Pat
         assert ((index >= 0) & (index <= 1)).all()
 
 
-def test_fashion_variants_and_the_models_they_lead_to(undrawn: None, tmp_path: Path) -> None:
+def test_fashion_variants_and_the_models_they_lead_to(tmp_path: Path) -> None:
     words = ["--sample", "--epochs", "1", "--fraction", "0.02", "--runs", str(tmp_path)]
     result = call("run", "fashion-variants", "--seeds", "1", *words)
     page = assert_study(result, tmp_path, "fashion-variants")
@@ -568,9 +568,7 @@ def test_a_study_of_which_everything_diverged_is_a_page_too(
         assert (row["seeds"], row["mean"]) == ("0", "")
 
 
-def test_final_goes_through_a_study_with_a_second_round(
-    undrawn: None, sample: Dataset, tmp_path: Path
-) -> None:
+def test_final_goes_through_a_study_with_a_second_round(sample: Dataset, tmp_path: Path) -> None:
     """What is trained on everything already is not trained on everything once more."""
     study, settings = study_named("fashion-variants"), {"training.epochs": 2, "data.fraction": 0.01}
     plan = planned(study, budget="quick", seeds=1, sample=True, settings=settings)
@@ -605,7 +603,7 @@ def test_final_is_refused_before_training_where_nothing_is_held_out(
     assert not (tmp_path / "runs").exists()
 
 
-def test_mnist_variants(undrawn: None, mnist: Path, tmp_path: Path) -> None:
+def test_mnist_variants(mnist: Path, tmp_path: Path) -> None:
     words = ["--seeds", "1", "--epochs", "1", "--fraction", "0.3", "--data-dir", str(mnist),
              "--set", "data.holdout.count=100", "--runs", str(tmp_path)]  # fmt: skip
     result = call("run", "mnist-variants", *words)
@@ -627,7 +625,7 @@ def test_mnist_variants(undrawn: None, mnist: Path, tmp_path: Path) -> None:
         assert not run.environment["data"]["official_bytes"]
 
 
-def test_mnist_convnet(undrawn: None, mnist: Path, tmp_path: Path) -> None:
+def test_mnist_convnet(mnist: Path, tmp_path: Path) -> None:
     words = ["--epochs", "1", "--data-dir", str(mnist), "--runs", str(tmp_path)]
     result = call("run", "mnist-convnet", "--seeds", "2", *words)
     page = assert_study(result, tmp_path, "mnist-convnet", seeds=2)
@@ -640,7 +638,7 @@ def test_mnist_convnet(undrawn: None, mnist: Path, tmp_path: Path) -> None:
     assert np.isfinite(float(differences["convnet (test 1)"]))
 
 
-def test_digits_from_scikit_learn_alone(undrawn: None, tmp_path: Path) -> None:
+def test_digits_from_scikit_learn_alone(tmp_path: Path) -> None:
     result = call("run", "digits", "--budget", "quick", "--seeds", "2", "--epochs", "1",
                   "--runs", str(tmp_path), "--models", str(tmp_path / "s"))  # fmt: skip
     page = assert_study(result, tmp_path, "digits", seeds=2)
@@ -684,7 +682,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_cifar_in_the_official_layout(
-    undrawn: None, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image_techniques, "HELD_OUT", 50)
     words = ["--data-dir", str(colours), "--epochs", "1", "--seeds", "1", "--runs", str(tmp_path)]
@@ -706,7 +704,7 @@ def test_cifar_in_the_official_layout(
     assert on.source == untuned.name
 
 
-def test_svhn_with_and_without_extra_pictures(undrawn: None, colours: Path, tmp_path: Path) -> None:
+def test_svhn_with_and_without_extra_pictures(colours: Path, tmp_path: Path) -> None:
     words = ["--data-dir", str(colours), "--epochs", "4", "--set", "data.fraction=1",
              "--set", "data.holdout.count=10", "--batch-size", "16", "--learning-rate", "0.005",
              "--budget", "quick", "--runs", str(tmp_path)]  # fmt: skip

@@ -77,9 +77,7 @@ def test_the_output_layer_is_trained_first_and_then_all(
     arrays: tuple[np.ndarray, np.ndarray],
     weights: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("kerascw.report.product.DRAWN", 0)  # no pages of single runs
     product = kerascw.train(
         arrays,
         backbone="mobilenet_v3_small",
