@@ -1,5 +1,6 @@
 """``python -m kerascw serve``: a model over HTTP. Importing this is quick: ``--help`` reads it."""
 
+import gc
 import ipaddress
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,6 +43,10 @@ def command(model: Path, port: int, host: str, batching: bool) -> None:
             reach = f"everyone who reaches port {listener.getsockname()[1]} of this machine"
             click.echo(f"--host {host}: {reach} can use the model and its page", err=True)
         click.echo(f"serving {shelf.name}: {address(listener)} (Ctrl-C ends it)")
+        # requests are trees of small lists without cycles: nothing is gained by looking for cycles
+        # in them and, over and over, in all of TensorFlow
+        gc.freeze()
+        gc.set_threshold(200_000, 20, 20)
         server = web_server(shelf, say=lambda line: click.echo(printable(line), err=True))
         with signals_end_it():
             server.run(sockets=[listener])

@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from kerascw.data.image_files import FORMATS, Picture, Unreadable, pillow_filters, read_pictures
 from kerascw.errors import CallError, printable
+from kerascw.export.runtimes import TITLES
 from kerascw.report.page import filled, style
 from kerascw.serving import tensorflow_serving as tfs
 from kerascw.serving.metrics import Metrics
@@ -67,8 +68,10 @@ class Server:
                 *(Route(path, self._status) for path in (model, version)),
             ],
             exception_handlers={
-                HTTPException: _http_error, Refusal: _refused, Exception: _failed
-            },  # fmt: skip
+                HTTPException: _http_error,
+                Refusal: _refused,
+                Exception: _failed,
+            },
             lifespan=self._lifespan,
         )
 
@@ -200,12 +203,17 @@ class Server:
         if served.model.light_on_dark and shape[2] == 1:
             digits = shape == (28, 28, 1) and all(name.isdecimal() for name in names)
             drawn = "mnist" if digits else "frame"
+        facts = {
+            "drawn": drawn,
+            "shape": shape,
+            "names": names,
+            "version": str(served.version),
+            "light": served.model.light_on_dark,
+        }
+        form, card = TITLES[served.model.form], served.model.card
         page = filled(
-            "serve.html", style=style(), served=served, shape=shape, names=names,
-            card=served.model.card, drawn=drawn,
-            facts={"drawn": drawn, "shape": shape, "names": names, "version": str(served.version),
-                   "light": served.model.light_on_dark},
-        )  # fmt: skip
+            "serve.html", style=style(), served=served, form=form, card=card, facts=facts, **facts
+        )
         return HTMLResponse(page, headers={
             "content-security-policy": _policy(page), "cache-control": "no-store",
             "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
@@ -220,9 +228,11 @@ class Server:
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Answer where there is no such path, or it does not take this method."""
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    place = f"{request.method} {printable(request.url.path):.100}"
+    return JSONResponse({"error": f"{error.detail}: {place}"}, error.status_code, error.headers)
 
 
 async def _refused(_: Request, refusal: Exception) -> Response:
@@ -263,10 +273,9 @@ async def _file_in(request: Request, body: bytes) -> bytes:
             form = await parser.parse()
         except MultiPartException as error:
             raise Refusal(400, f"the form cannot be read: {error.message}") from None
-        async with form:
-            for value in form.values():
-                if not isinstance(value, str):
-                    return await value.read()
+        for value in form.values():
+            if not isinstance(value, str):
+                return await value.read()
         raise Refusal(400, "the form has no file")
     if kind and not kind.startswith("image/") and kind != "application/octet-stream":
         raise Refusal(415, f"content-type {printable(kind):.60}; expected an image or a form "

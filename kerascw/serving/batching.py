@@ -39,7 +39,8 @@ class Batcher:
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self.calls = 0  # of the model
         self.images = 0
-        threading.Thread(target=self._work, name="model", daemon=True).start()
+        self.thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self.thread.start()
 
     async def answer(self, images: np.ndarray) -> Answer:
         """Return the model's outputs for images uint8 ``[n, h, w, c]``, n at least 1.

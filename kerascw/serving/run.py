@@ -63,6 +63,7 @@ def web_server(
         ws="none",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         log_level="error",
         timeout_graceful_shutdown=ceil(2 * limits.seconds),
     )

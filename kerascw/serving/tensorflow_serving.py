@@ -9,6 +9,7 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -40,6 +41,8 @@ def asked(body: bytes, shape: tuple[int, ...]) -> Asked:
 
     Raises Refusal: no JSON, or not what the model takes, by the name of the key.
     """
+    if quick := _quickly(body, shape):
+        return quick
     document = _json(body)
     if not isinstance(document, dict):
         raise Refusal(400, f"the body is a JSON {_kind(document)}; expected an object")
@@ -66,6 +69,45 @@ def asked(body: bytes, shape: tuple[int, ...]) -> Asked:
     if isinstance(value[0], dict):
         raise Refusal(400, f'{key}: files in base64 need "signature_name": "{ENCODED}"')
     return Asked(key == "instances", images=_uint8(value, shape, key))
+
+
+_NUMBERS = {str(number).encode(): number for number in range(256)}
+
+
+def _quickly(body: bytes, shape: tuple[int, ...]) -> Asked | None:
+    """Read ``{"instances": [...]}`` as programs write it; None if it is anything else.
+
+    With its digits taken out such a body is brackets and commas in an order that the shape gives.
+    A list for each pixel, which JSON makes of a last axis of 1, takes four times as long.
+    """
+    head, _, rest = body.partition(b":")
+    by_row = head == b'{"instances"'
+    if not by_row and head != b'{"inputs"':
+        return None
+    rest = rest.lstrip(b" ").replace(b", ", b",")
+    image = _brackets(shape)
+    found = rest.translate(None, b"0123456789")
+    count = (len(found) - 2) // (len(image) + 1)  # [image,image]}
+    if count < 1 or found != b"[" + b",".join([image] * count) + b"]}":
+        return None
+    try:
+        numbers = rest.translate(None, b"[]}").split(b",")
+        flat = bytes(map(_NUMBERS.__getitem__, numbers))
+    except KeyError:  # 256, 007 or nothing
+        return None
+    return Asked(by_row, images=np.frombuffer(flat, np.uint8).reshape(count, *shape))
+
+
+@cache
+def _brackets(shape: tuple[int, ...]) -> bytes:
+    """Return the JSON of an array without its numbers.
+
+    >>> _brackets((2, 3))
+    b'[[,,],[,,]]'
+    """
+    if not shape:
+        return b""
+    return b"[" + b",".join([_brackets(shape[1:])] * shape[0]) + b"]"
 
 
 def _json(body: bytes) -> Any:
@@ -124,7 +166,7 @@ def _uint8(value: list[Any], shape: tuple[int, ...], key: str) -> np.ndarray:
         flat = bytes(level)
     except ValueError:
         wrong = next(item for item in level if not 0 <= item <= 255)
-        raise Refusal(400, f"{key}: {str(wrong):.20}; expected integers from 0 to 255") from None
+        raise Refusal(400, f"{key}: {wrong!s:.20}; expected integers from 0 to 255") from None
     return np.frombuffer(flat, np.uint8).reshape(len(value), *shape)
 
 
