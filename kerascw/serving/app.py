@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import io
+import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,6 +31,8 @@ from kerascw.serving import tensorflow_serving as tfs
 from kerascw.serving.metrics import Metrics
 from kerascw.serving.refusal import Refusal
 from kerascw.serving.shelf import Served, Shelf
+
+_LOG = logging.getLogger("uvicorn.error")
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,7 @@ class Server:
                 *(Route(f"{path}/metadata", self._metadata) for path in (model, version)),
                 *(Route(path, self._status) for path in (model, version)),
             ],
-            exception_handlers={
-                HTTPException: _http_error,
-                Refusal: _refused,
-                Exception: _failed,
-            },
+            exception_handlers={HTTPException: _http_error, Refusal: _refused},
             lifespan=self._lifespan,
         )
 
@@ -97,6 +96,10 @@ class Server:
             except Refusal as refusal:
                 status = refusal.status
                 raise
+            except Exception as error:  # of the model or of this program; the connection stays
+                _LOG.exception("%s failed", route)
+                reason = f"failed: {type(error).__name__}; see the server's log"
+                return JSONResponse({"error": reason}, status)
             finally:
                 self.metrics.answered(route, status, time.perf_counter() - began)
 
@@ -239,11 +242,6 @@ async def _refused(_: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)
     wait = {"retry-after": "1"} if refusal.status == 503 else None
     return JSONResponse({"error": refusal.reason}, refusal.status, wait)
-
-
-async def _failed(_: Request, error: Exception) -> Response:
-    """Answer where the model or this program failed; uvicorn logs the traceback."""
-    return JSONResponse({"error": f"failed: {type(error).__name__}; see the server's log"}, 500)
 
 
 def _policy(page: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from kerascw.experiment.spec import ConvNet
 from kerascw.export.load import LoadedModel
 from kerascw.export.runtimes import keras_outputs
 from kerascw.models import build_model
+from kerascw.serving.refusal import Refusal
+from kerascw.serving.tensorflow_serving import _quickly, asked
 
 Rows = list[dict[str, Any]]
 
@@ -145,6 +148,34 @@ def test_a_wrong_request_gets_one_line(running: Any, body: Any, says: str) -> No
     assert says in error
     assert "\n" not in error
     assert len(error) < 250
+
+
+def test_the_quick_way_to_read_json_takes_the_same_and_no_more(digits: np.ndarray) -> None:
+    shape = (28, 28, 1)
+    values = digits[:3].tolist()
+    for key in ("instances", "inputs"):
+        for separators in (None, (",", ":")):
+            body = json.dumps({key: values}, separators=separators).encode()
+            quick = _quickly(body, shape)
+            assert quick is not None
+            assert quick.by_row == (key == "instances")
+            np.testing.assert_array_equal(quick.images, digits[:3])
+            # spread over lines, it takes the other way, with the same answer
+            slow = asked(body.replace(b"[[[", b"[\n[["), shape)
+            assert (slow.by_row, slow.images.tolist()) == (quick.by_row, values)
+    body = json.dumps({"instances": [[[1, 2], [3, 40]]]}).encode()
+    assert _quickly(body, (2, 2)).images.tolist() == [[[1, 2], [3, 40]]]  # type: ignore[union-attr]
+    for old, new in (
+        (b"40", b"256"), (b"40", b"-4"), (b"40", b"4 0"), (b"40", b"040"), (b"40", b""),
+        (b"40", b"4.0"), (b"40", b"4e1"), (b"40", b"4_0"), (b"40", b"[40]"), (b"]]]", b"]]"),
+        (b"]}", b"]"), (b"]}", b"]}]"), (b"]}", b"]} {}"), (b"]}", b"]}}"), (b", 40", b""),
+        (b"instances", b"instance"), (b"]}", b',"signature_name":"encoded"}'),
+    ):  # fmt: skip
+        wrong = body.replace(old, new)
+        assert wrong != body
+        assert _quickly(wrong, (2, 2)) is None
+        with pytest.raises(Refusal):
+            asked(wrong, (2, 2))
 
 
 @pytest.mark.parametrize("value", [1.5, 12.0, -1, 256, 10**400, "7", True, None, [3], {}])
