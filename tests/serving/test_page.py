@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 Points = Sequence[tuple[int, int]]
+MNIST = Path(__file__).parents[2] / "saved_models" / "mnist"
 ONE: Points = [(145, 45), (142, 120), (138, 235)]
 SEVEN: Points = [(70, 60), (200, 60), (150, 140), (115, 235)]
 """Strokes on a paper of 280 x 280."""
@@ -202,20 +203,31 @@ def test_it_loads_nothing_from_elsewhere_and_nothing_foreign_runs(page: Any, run
     assert any("Content Security Policy" in entry["message"] for entry in page.get_log("browser"))
 
 
+@pytest.fixture(scope="module")
+def garments(serving: Any) -> Iterator[Any]:
+    with serving(MNIST.with_name("fashion")) as started:
+        yield started
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_it_fits_a_phone_and_both_themes(
-    browser: Any, running: Any, width: int, theme: str
+    browser: Any, garments: Any, width: int, theme: str
 ) -> None:
-    opened(browser, running.url, width, theme)
-    draw(browser, ONE, "touch" if width == 390 else "mouse")
-    until(browser, ANSWER.replace("{}", "1"))
+    opened(browser, garments.url, width, theme)
+    draw(browser, SEVEN, "touch" if width == 390 else "mouse")
+    until(browser, ANSWER.replace("{}", "[A-Z].*"))
     wide, there = browser.execute_script(
         "const page = document.documentElement; return [page.scrollWidth, page.clientWidth]"
     )
     assert wide == there <= width
     paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 24, 27)"}[theme]
+    # what was drawn fills the frame: no centre of mass for garments
+    down, across = np.nonzero(seen(browser) > 20)
+    assert (np.ptp(down) + 1, np.ptp(across) + 1) == pytest.approx((28, 23), abs=2)
+    # on a phone that is 844 pixels high the most probable class is seen while drawing
+    assert browser.execute_script("return document.querySelector('#bars').offsetTop") < 700
 
 
 def test_everything_has_a_name_and_the_card_is_there(page: Any, mnist: Any) -> None:
