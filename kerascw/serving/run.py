@@ -64,6 +64,8 @@ def web_server(
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        # its own would close all handlers that there are; absl's takes standard error with it
+        log_config=None,
         log_level="error",
         timeout_graceful_shutdown=ceil(2 * limits.seconds),
     )
