@@ -27,6 +27,7 @@ _COMMANDS = {
     "results": ("commands.results:command", "Print measured figures beside the published ones."),
     "robustness": ("commands.robustness:command", "Score a run on corrupted test images."),
     "run": ("commands.run:command", "Run a study: train, evaluate, draw, export."),
+    "serve": ("commands.serve:command", "Serve an exported model over HTTP, with a page."),
     "show": ("commands.show:command", "Print a run, or list what is kept."),
     "tensorboard": ("commands.tensorboard:command", "Show runs in TensorBoard, also in training."),
     "train": ("commands.train:command", "Train a model on images of your own."),

@@ -59,7 +59,7 @@ class LoadedModel:
     input_shape: tuple[int, int, int]  # height, width, channels
     form: Format
     card: Mapping[str, Any] = field(repr=False)  # as kerascw.export.card.card_of makes it
-    _outputs: Outputs = field(repr=False)
+    outputs: Outputs = field(repr=False)
 
     @property
     def light_on_dark(self) -> bool:
@@ -139,7 +139,7 @@ class LoadedModel:
         if images.dtype != np.uint8 or stack.ndim != 4 or stack.shape[1:] != shape:
             raise CallError(f"images: {described(images)}; expected {expected(shape)}")
         starts = range(0, max(len(stack), 1), _BATCH)
-        answers = [self._outputs(stack[at : at + _BATCH])["probabilities"] for at in starts]
+        answers = [self.outputs(stack[at : at + _BATCH])["probabilities"] for at in starts]
         probabilities: np.ndarray = np.concatenate(answers)
         if (classes := probabilities.shape[-1]) != len(self.class_names):
             raise DataError(

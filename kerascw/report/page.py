@@ -30,12 +30,20 @@ def page(template: str, figures: Mapping[str, Any] | None = None, **content: Any
     folder = files("kerascw.report").joinpath("templates")
     return filled(
         template,
-        style=Markup(folder.joinpath("style.css").read_text(encoding="utf-8")),
+        style=style(),
         script=Markup(folder.joinpath("page.js").read_text(encoding="utf-8")),
         bundle=Markup(_bundle()) if charts else "",
         figures=figures,
         **content,
     )
+
+
+def style() -> Any:
+    """Return the style that all pages have, as text that is not escaped."""
+    from markupsafe import Markup
+
+    file = files("kerascw.report").joinpath("templates", "style.css")
+    return Markup(file.read_text(encoding="utf-8"))
 
 
 def filled(template: str, **content: Any) -> str:

@@ -20,6 +20,8 @@ SMALLEST = {
     "epoch_overhead": "--images 200 --epochs 2 --results .",
     "growth": "--jobs 1 --runs 1 --sample --results .",
     "inference": "--rounds 1 --many 20 --single 2 --only kerascw --results .",
+    "serving": "--seconds 0.05 --requests 40 --in-flight 2 --sizes 1,2 --only LiteRT"
+    " --results .",
     "throughput": "--rounds 1 --seconds 0.01 --only digits",
 }
 """The words of each."""
@@ -29,6 +31,7 @@ SAID = {
     "epoch_overhead": ("200 images, autotune on", "autotune off", "goal: under 3%"),
     "growth": ("| 1 | ", "seconds for 1 runs", "1 short runs"),
     "inference": ("10,000 images", "single images", "kerascw"),
+    "serving": ("batched", "one by one", "0 lost, 0 answered wrongly"),
     "throughput": ("kerascw", "Keras", "PyTorch"),
 }
 """What each prints beside its figures."""
@@ -37,6 +40,7 @@ WRITTEN = {
     "epoch_overhead": {"epoch_overhead.json"},
     "growth": {"growth.json"},
     "inference": {"inference.json"},
+    "serving": {"serving.json"},
 }
 Run = Callable[..., str]
 """Runs a script with words, in the folder of a test, and returns what it printed."""

@@ -1,4 +1,4 @@
-"""The commands of README.md and docs/guide.md: all are understood, and the quick ones are run."""
+"""The commands of the pages for users: all are understood, and the quick ones are run."""
 
 import re
 import shlex
@@ -34,7 +34,7 @@ def commands(page: str) -> list[str]:
     return [match[1] for match in found if match]
 
 
-PAGES = ("README.md", "docs/index.md", "docs/guide.md", *(
+PAGES = ("README.md", "docs/index.md", "docs/guide.md", "docs/serving.md", *(
     f"docs/learn/{name}.md" for name in ("difference", "search", "deploy")
 ))  # fmt: skip
 EVERY = list(dict.fromkeys(line for page in PAGES for line in commands(page)))
