@@ -125,6 +125,8 @@ def cautions(run: Run) -> list[str]:
         words.append("These are not the dataset's published bytes, or not in their order.")
     if spec.fraction < 1:
         words.append(f"Trained on {spec.fraction:.0%} of the training set.")
+    if spec.exclude is not None:
+        words.append(f"Without {spec.exclude.counts} that --exclude left out.")
     if run.metrics["status"] == "diverged":
         words.append(f"Training diverged: {run.metrics['reason']}.")
     return words
