@@ -5,7 +5,6 @@ a pair the first image is the one to keep, so the array whose images are to be k
 """
 
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,10 +15,12 @@ from kerascw.data.rows import Rows
 SIDE = 16
 """Pixels a side, at most, that images are compared at."""
 
-COPIES = 500
-"""Images whose altered copies measure how alike near duplicates are."""
+LEAST = 0.98
+"""Similarity of near duplicates at least."""
 
-JPEG_QUALITY = 90
+NEIGHBOURS, CLOSER = 10, 10
+"""Near duplicates are so many times closer than each is to its tenth most similar image."""
+
 MOST_PAIRS = 100_000
 """Of more near duplicates the most similar are kept."""
 
@@ -57,40 +58,37 @@ def embedded(images: Images) -> np.ndarray:
     return values
 
 
-def near_threshold(images: Images) -> float:
-    """Measure from which similarity on two images count as near duplicates.
+def near_pairs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find near duplicates, the most similar first.
 
-    It is what 95 % of 500 of the images exceed with a copy of their own that was saved as a JPEG
-    file of quality 90. Where images are alike in all they show, as digits are, no fixed number
-    would do.
-    """
-    count = sum(map(len, images))
-    chosen = np.random.default_rng(0).choice(count, min(COPIES, count), replace=False)
-    wanted = set(chosen.tolist())
-    some = np.stack([image for at, image in enumerate(_each(images)) if at in wanted])
-    pairs = embedded([some]) * embedded([np.stack([_saved(image) for image in some])])
-    return float(np.quantile(pairs.sum(axis=1), 0.05))
-
-
-def near_pairs(values: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Find pairs of images that are at least so similar, the most similar first.
+    Their similarity is at least 0.98, and their distance (1 minus the similarity) a tenth, or less,
+    of the distance of either from its tenth most similar image: the ratio test of Lowe (2004). No
+    fixed number would do, for trousers are as similar to each other as copies of photographs are.
 
     ``values`` are those of :func:`embedded`. Returns int64 ``[pairs, 2]``, the smaller position
     first, and their similarity, float32 ``[pairs]``. All are compared with all, in blocks: 70,000
-    images take 80 MB at a time beside the values.
+    images take some 150 MB at a time beside the values.
     """
     found = np.empty((0, 2), np.int64)
     similarity = np.empty(0, np.float32)
     for start in range(0, len(values), _BLOCK):
         block = values[start : start + _BLOCK] @ values[start:].T
-        one, other = np.nonzero(block >= threshold)
+        one, other = np.nonzero(block >= LEAST)
         one, other = one[(later := other > one)], other[later]
         found = np.concatenate([found, np.stack([one, other], axis=1) + start])
         similarity = np.concatenate([similarity, block[one, other]])
         if len(found) > MOST_PAIRS or start + _BLOCK >= len(values):
             best = np.argsort(-similarity, kind="stable")[:MOST_PAIRS]
             found, similarity = found[best], similarity[best]
-    return found, similarity
+    rows, place = np.unique(found, return_inverse=True)
+    nearest = np.empty(len(rows), np.float32)  # of the tenth neighbour; the image is one too
+    for start in range(0, len(rows), _BLOCK):
+        block = values[rows[start : start + _BLOCK]] @ values.T
+        at = min(NEIGHBOURS, len(values) - 1)
+        nearest[start : start + _BLOCK] = -np.partition(-block, at, axis=1)[:, at]
+    closest = nearest[place.reshape(found.shape)].max(axis=1) if len(found) else similarity
+    near = CLOSER * (1 - similarity) <= 1 - closest
+    return found[near], similarity[near]
 
 
 def _each(images: Images) -> Iterator[np.ndarray]:
@@ -101,10 +99,3 @@ def _each(images: Images) -> Iterator[np.ndarray]:
 
 def _picture(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-
-
-def _saved(image: np.ndarray) -> np.ndarray:
-    """Return the image as it is after being saved as a JPEG file."""
-    file = io.BytesIO()
-    _picture(image).save(file, "JPEG", quality=JPEG_QUALITY)
-    return np.asarray(Image.open(file)).reshape(image.shape)

@@ -18,7 +18,7 @@ from kerascw.data.dataset import Dataset
 from kerascw.data.exclude import COLUMNS, image_digest
 from kerascw.data.folder import sizes_of
 from kerascw.errors import counted, printable
-from kerascw.evaluation.duplicates import embedded, exact_pairs, near_pairs, near_threshold
+from kerascw.evaluation.duplicates import embedded, exact_pairs, near_pairs
 from kerascw.evaluation.label_errors import LabelErrors, confident_errors, out_of_fold
 from kerascw.lab.sheet import sheet
 from kerascw.report.page import page, replace_text
@@ -37,6 +37,9 @@ ODD = 2.0
 
 IMBALANCED = 3.0
 """From this ratio of the largest class to the smallest on, the classes are called imbalanced."""
+
+TRUSTED = 0.8
+"""Label errors are told only by a model that is right about this share of images out of fold."""
 
 ORDER = ("test", "validation", "train")
 """Of a pair across splits the training image is the one to leave out: the test set stays whole."""
@@ -62,9 +65,8 @@ class Findings:
     dataset: Dataset
     copies: list[Finding]
     near: list[Finding]
-    threshold: float
-    labels: dict[str, LabelErrors]  # by split; empty where nothing could be predicted
-    predicted_by: str
+    labels: dict[str, LabelErrors]  # by split; empty where nothing is predicted well enough
+    doubt: str  # how they were found, or why not
     odd: list[Finding]
 
     @cached_property
@@ -112,37 +114,53 @@ def check_images(
         said = f"{text.format(name_of(first))}{'' if agree else ', of another class'}"
         return Finding(second, said, first, agree)
 
-    same, threshold = exact_pairs(images), near_threshold(images)
+    same = exact_pairs(images)
     known = {tuple(pair) for pair in same.tolist()}
     # of copies only the first is compared: the others are as similar to all
     again = np.zeros(len(labels), bool)
     again[same[:, 1]] = True
-    alike, similarity = near_pairs(embedded(images), threshold)
+    alike, similarity = near_pairs(embedded(images))
     near = [
         finding(pair, f"near duplicate of {{}} ({value:.4f})")
         for pair, value in zip(alike, similarity, strict=True)
         if not again[pair].any() and tuple(pair.tolist()) not in known
     ]
-    train, test = dataset.train, dataset.test
-    by = "a perceptron on principal components"
-    if predicted is None:
-        found = out_of_fold(train.images, train.labels, test.images, len(dataset.entry.class_names))
-        predicted = found and (*found, by)
-    doubts = {}
-    if predicted is not None:
-        doubts = {
-            "train": confident_errors(predicted[0], train.labels),
-            "test": confident_errors(predicted[1], test.labels),
-        }
-        by = predicted[2]
+    doubts, doubt = _label_errors(dataset, predicted)
     return Findings(
         dataset=dataset,
         copies=[finding(pair, "copy of {}") for pair in same],
         near=near,
-        threshold=threshold,
         labels=doubts,
-        predicted_by=by,
+        doubt=doubt,
         odd=_odd(dataset),
+    )
+
+
+def _label_errors(
+    dataset: Dataset, predicted: tuple[np.ndarray, np.ndarray, str] | None
+) -> tuple[dict[str, LabelErrors], str]:
+    """Choose probable label errors of training and test set, and say how far to trust them."""
+    train, test, by = dataset.train, dataset.test, "a perceptron on principal components"
+    if predicted is None:
+        found = out_of_fold(train.images, train.labels, test.images, len(dataset.entry.class_names))
+        if found is None:
+            return {}, "not looked for, a class has fewer than two training images."
+        predicted = (*found, by)
+    doubts = {
+        "train": confident_errors(predicted[0], train.labels),
+        "test": confident_errors(predicted[1], test.labels),
+    }
+    right = doubts["train"].accuracy
+    said = f"{predicted[2]} is right about {right:.1%} of the training images out of fold"
+    if right < TRUSTED:
+        return {}, (
+            f"{said}, too few to tell errors from what it does not understand. Cross-validate a "
+            "better model on this dataset first, such as by run fashion --data ... --folds 5."
+        )
+    return doubts, (
+        f"by confident learning (Northcutt et al., 2021); {said}. What it does not understand it "
+        "takes for errors too, so look before leaving any out. A test set without what a model "
+        "gets wrong is an easier one."
     )
 
 
@@ -191,38 +209,27 @@ def summary_table(findings: Findings) -> Table:
             unlike = count(sum(not each.agree for each in several)) if paired else Cell("-")
             left_out = len({each.image for each in several})
             rows.append([kind, span, count(len(several)), unlike, count(left_out)])
-    columns = ("found", "in", "how many", "of other classes", "different images")
+    columns = ("found", "in", "how many", "of unlike class", "images in the file")
     return Table("summary", columns, rows, text=(0, 1))
 
 
 def sentences(findings: Findings) -> list[str]:
     """Say how the findings were made and what to think of them."""
     said = [
-        f"Near duplicates: a similarity of {findings.threshold:.4f} or more, which 95 % of this "
-        "dataset's images have with their own copy after JPEG compression of quality 90 (cosine "
-        "of at most 16 x 16 grey values, mean subtracted). Shifted, cropped or mirrored copies "
-        "are not found so."
+        "Near duplicates: a similarity of 0.98 or more (cosine of at most 16 x 16 grey values, mean "
+        "subtracted), and ten times closer than either image is to its tenth most similar one. "
+        "Shifted, cropped or mirrored copies are not found so.",
+        f"Probable label errors: {findings.doubt}",
     ]
-    if findings.labels:
-        train = findings.labels["train"]
-        said.append(
-            f"Probable label errors: by {findings.predicted_by}, correct for "
-            f"{train.accuracy:.1%} of the training images out of fold, and confident learning "
-            "(Northcutt et al., 2021). What it does not understand it takes for errors too, so "
-            "look before leaving any out; a test set without what a model gets wrong is an "
-            "easier one."
-        )
-    else:
-        said.append("Probable label errors: not looked for, a class has fewer than two images.")
     counts = np.bincount(
         findings.dataset.train.labels, minlength=len(findings.dataset.entry.class_names)
     )
     names, ratio = findings.dataset.entry.class_names, counts.max() / max(counts.min(), 1)
     word = "imbalanced" if ratio >= IMBALANCED else "balanced" if ratio < 1.2 else "of unlike size"
+    most, least = (counted(int(n), "training image") for n in (counts.max(), counts.min()))
+    sizes = f"{most} of {names[counts.argmax()]}, {least} of {names[counts.argmin()]}"
     said.append(
-        f"Classes: {word}; {counted(int(counts.max()), 'training image')} of "
-        f"{names[counts.argmax()]}, {counts.min():,} of {names[counts.argmin()]} "
-        f"({ratio:.3g} to 1)."
+        f"Classes: {word}; {most + ' of each' if ratio == 1 else sizes} ({ratio:.3g} to 1)."
     )
     return said
 
