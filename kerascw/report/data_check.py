@@ -217,8 +217,8 @@ def sentences(findings: Findings) -> list[str]:
     """Say how the findings were made and what to think of them."""
     said = [
         "Near duplicates: a similarity of 0.98 or more (cosine of at most 16 x 16 grey values, "
-        "mean subtracted), and ten times closer than either image is to its tenth most similar one. "
-        "Shifted, cropped or mirrored copies are not found so.",
+        "mean subtracted), and ten times closer than either image is to its tenth most similar "
+        "one. Shifted, cropped or mirrored copies are not found so.",
         f"Probable label errors: {findings.doubt}",
     ]
     counts = np.bincount(

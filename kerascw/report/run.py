@@ -12,6 +12,7 @@ from kerascw.report.notebook import write_run_fragment
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
 from kerascw.runs.store import Run, Store
+from kerascw.runs.verify import badge_of
 
 SHOWN_AT_RANDOM = 15
 """Test images with their predictions, as the convnet lab shows them."""
@@ -38,6 +39,7 @@ def draw_run(run: Run, splits: Splits) -> Path:
         data=run.environment["data"],
         experiment=run.experiment,
         specification=pretty(run.experiment.model_dump(mode="json")),
+        badge=badge_of(run),
         cautions=cautions(run),
         tables=tables,
         studies=_studies_of(run),
