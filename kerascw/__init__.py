@@ -75,6 +75,7 @@ def run(
     data: Data | DataSpec | None = None,
     data_dir: str | Path | None = None,
     recipe: str | None = None,
+    exclude: str | Path | None = None,
     runs: str | Path = "runs",
     models: str | Path | None = "models",
     settings: dict[str, Any] | None = None,
@@ -101,6 +102,7 @@ def run(
     data : another dataset: a name, a path or a tuple of arrays, as for :func:`load_data`.
     data_dir : a folder with the dataset's files.
     recipe : the name of a recipe to train by, such as ``best`` (:mod:`kerascw.experiment.recipes`).
+    exclude : a CSV file of images to leave out, as ``data check`` writes it and you edit it.
     runs : the folder that keeps the runs.
     models : the folder that the model is exported to; None: no export.
     settings : fields of the experiment by dotted path, such as ``{"model.batch_norm": False}``,
@@ -147,6 +149,7 @@ def run(
             data=spec,
             data_dir=data_dir,
             recipe=recipe,
+            exclude=exclude,
             settings=settings_with(shortcuts, settings),
         )
 
@@ -186,6 +189,7 @@ def train(
     weights: str = "imagenet",
     minutes: float | None = None,
     sample: bool = False,
+    exclude: str | Path | None = None,
     settings: dict[str, Any] | None = None,
     data_dir: str | Path | None = None,
     runs: str | Path = "runs",
@@ -207,7 +211,7 @@ def train(
         layer is trained first, and then all of it.
     weights : of the backbone: ``imagenet``, ``random`` or a file.
     minutes : about how long to train, in place of the recipe's epochs.
-    sample, settings, ..., shortcuts : as for :func:`run`.
+    sample, exclude, settings, ..., shortcuts : as for :func:`run`.
 
     Returns
     -------
@@ -246,6 +250,7 @@ def train(
         seed=seed,
         jobs=jobs,
         sample=sample,
+        exclude=exclude,
         final=final,
         data_dir=data_dir,
         runs=runs,

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from kerascw.commands.options import (
     AUGMENT_SYNTAX,
     data_dir_option,
     dataset_options,
+    runs_option,
 )
 from kerascw.console import console, next_step
 from kerascw.data import (
@@ -102,9 +104,7 @@ def show(
         terminal.print()
         terminal.print(table)
     terminal.print()
-    suffix = "-sample" if dataset.source == "sample" else ""
-    stem = re.sub(r"[^\w.]+", "_", dataset.title) if dataset.entry.name == "folder" else name
-    file = output or Path("runs", "data", f"{stem}{suffix}.png")
+    file = output or Path("runs", "data", f"{_stem(name, dataset)}.png")
     drawn = {"images": (file, figures.first_images(dataset))}
     if image is not None:
         place = file.with_name(f"{file.stem}-{image}.png")
@@ -151,13 +151,40 @@ def _tables(dataset: Dataset) -> tuple[Table, Table, Table]:
 @data.command()
 @_name_argument
 @dataset_options
-def check(name: str, **options: Any) -> None:
-    """Compare a dataset with the published one, by SHA-256 of the decoded arrays.
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder of the page and of findings.csv.  [default: runs/data/NAME-check]",
+)
+@runs_option
+def check(name: str, output: Path | None, runs: Path, **options: Any) -> None:
+    """Compare a dataset with the published one, and look for images that should not be in it.
 
-    Exit code 0 if they are the same, or the same examples in another order (as TFDS has them);
-    1 if anything differs.
+    The SHA-256 of the decoded arrays says whether they are the published ones, or the same
+    examples in another order (as TFDS has them).
+
+    Then it looks for copies and near duplicates within and across training and test set,
+    probable label errors, imbalanced classes, and images that are blank, tiny or of odd shape. A
+    page shows them; findings.csv lists them, to be edited and given to ``run --exclude``.
+    Probabilities for the label errors come from a cross-validated run on this dataset, if RUNS
+    has one, else from scikit-learn.
+
+    Exit code 1 if anything differs from the published dataset.
     """
+    from kerascw.lab.out_of_fold import kept_predictions
+    from kerascw.report.data_check import (
+        FILE,
+        check_images,
+        sentences,
+        summary_table,
+        write_findings,
+    )
+    from kerascw.report.tables import print_table
+    from kerascw.runs.store import Store, check_writable
+
     dataset = _loaded(name, options)
+    folder = output or Path("runs", "data", f"{_stem(name, dataset)}-check")
+    check_writable(folder, "--output")
     expected = _expected(dataset)
     table = _table("array", "", "sha256")
     for number, (array, digest) in enumerate(dataset.sha256.items()):
@@ -169,10 +196,30 @@ def check(name: str, **options: Any) -> None:
     terminal.print(table)
     terminal.print()
     whole, standing = _standing(dataset)
+    if whole:
+        terminal.print(standing)
+    began = time.monotonic()
+    findings = check_images(dataset, kept_predictions(dataset, Store(runs)))
+    again = _again(name, options)
+    next_command = f"train {again} --exclude {shlex.quote(str(folder / FILE))}"
+    written = write_findings(findings, folder, f"python -m kerascw {next_command}")
+    terminal.print()
+    print_table(summary_table(findings), terminal)
+    for sentence in sentences(findings):
+        terminal.print(sentence)
+    terminal.print(f"{time.monotonic() - began:.0f} s")
+    terminal.print(f"page: {written}")
+    terminal.print(f"findings: {folder / FILE}; delete the lines of images that stay")
     if not whole:
         raise DataError(f"{printable(dataset.location)}: {standing}")
-    terminal.print(standing)
-    next_step(terminal, f"train {_again(name, options)}")
+    next_step(terminal, next_command)
+
+
+def _stem(name: str, dataset: Dataset) -> str:
+    """Return the dataset's name as a file can have it."""
+    suffix = "-sample" if dataset.source == "sample" else ""
+    stem = re.sub(r"[^\w.]+", "_", dataset.title) if dataset.entry.name == "folder" else name
+    return f"{stem}{suffix}"
 
 
 def _loaded(name: str, options: Mapping[str, Any]) -> Dataset:

@@ -71,6 +71,12 @@ AUGMENT_HELP = (
     "such as flip:0.25,shift:2. Kinds: flip, brightness, contrast, autocontrast, solarize, shift, "
     "rotate, zoom, erase, mixup, cutmix; lists of them: none, lenet, all."
 )
+exclude_option = click.option(
+    "--exclude",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Leave images out: a CSV file as data check writes it, with the lines that you keep.",
+)
 jobs_option = click.option(
     "--jobs", type=click.IntRange(min=1), default=1, help="Runs side by side."
 )

@@ -11,6 +11,7 @@ from kerascw.commands.options import (
     AUGMENT_SYNTAX,
     data_option,
     dataset_options,
+    exclude_option,
     interruptible,
     jobs_option,
     models_option,
@@ -89,6 +90,7 @@ from kerascw.training.devices import VARIABLE as DEVICES
     is_flag=True,
     help="Then train on the validation set too, for the best number of epochs, and test that.",
 )
+@exclude_option
 @data_option
 @dataset_options
 @click.option(

@@ -25,6 +25,7 @@ from kerascw.lab.table import (
 from kerascw.report.tables import Table as ReportTable
 from kerascw.report.tables import count, number, print_table
 from kerascw.runs.store import Run
+from kerascw.runs.verify import badge_of
 
 LINE_SECONDS = 10
 """Where there is no bar, a line comes at least this often, while steps go on."""
@@ -122,7 +123,7 @@ def show_run(run: Run, console: Console) -> None:
     kept = f", epoch {metrics['kept_epoch']} kept" if metrics["kept_epoch"] else ""
     console.print(
         f"{metrics['parameters']:,} parameters, {counted(metrics['epochs_trained'], 'epoch')} "
-        f"({metrics['ended']}{kept}), {run.environment['training_seconds']:.0f} s",
+        f"({metrics['ended']}{kept}), {run.environment['training_seconds']:.0f} s; {badge_of(run)}",
     )
     form = ".5f" if experiment.reconstructs else ".4f"
     figures = ["loss"] if experiment.reconstructs else ["loss", "accuracy", "error"]

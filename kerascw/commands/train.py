@@ -8,6 +8,7 @@ from kerascw.commands.options import (
     AUGMENT_HELP,
     AUGMENT_SYNTAX,
     dataset_options,
+    exclude_option,
     interruptible,
     jobs_option,
     models_option,
@@ -52,6 +53,7 @@ from kerascw.commands.options import (
     is_flag=True,
     help="Then train on the validation set too, for the best number of epochs, and test that.",
 )
+@exclude_option
 @dataset_options
 @models_option
 @runs_option

@@ -1,7 +1,8 @@
 """What a dataset is in memory: its examples, its splits, and figures over its pixels."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -55,16 +56,22 @@ class Dataset:
     validation: Part | None = None  # where the dataset has a validation set of its own
     official_files: bool | None = None  # by the MD5 of its files; None: not known
     left_out: tuple[str, ...] = ()  # files that are not in it, each with the reason
+    # of images that are files, their paths below the dataset's folder, by split
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The splits that there are, by name."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in named.items() if part is not None}
 
     @cached_property
     def sha256(self) -> dict[str, str]:
         """SHA-256 of the decoded uint8 arrays, in C order."""
         byte = np.uint8 if len(self.entry.class_names) <= 256 else np.uint16
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {
             f"{name}_{what}": hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
-            for name, part in parts.items()
-            if part is not None
+            for name, part in self.parts.items()
             for what, array in (("images", part.images), ("labels", part.labels.astype(byte)))
         }
 

@@ -95,6 +95,7 @@ def load_folder(spec: Folder) -> Dataset:
         labels=np.array([file.label for file in listing.files], np.int32),
         rows=rows,
         left_out=(*unread, *listing.left_out),
+        files=[file.name for file in listing.files],
     )
 
 
@@ -119,7 +120,7 @@ def _in_common(files: Iterable[ImageFile], options: Options) -> tuple[set[tuple[
             several = len(sizes) > 1 or any(max(size) > LARGEST_SIDE for size in sizes)
             if colour and (options.size or several):
                 break
-            header = _header(file) if file.size >= 0 else None  # opening a pipe would hang
+            header = _header(file.path) if file.size >= 0 else None  # opening a pipe would hang
             if header is not None:
                 height, width, has_colour = header
                 sizes.add((height, width))
@@ -127,10 +128,25 @@ def _in_common(files: Iterable[ImageFile], options: Options) -> tuple[set[tuple[
     return sizes, colour or not sizes
 
 
-def _header(file: ImageFile) -> tuple[int, int, bool] | None:
+def sizes_of(dataset: Dataset) -> dict[str, list[tuple[int, int]]]:
+    """Read heights and widths that image files had before they were brought to one, by split.
+
+    (0, 0) of one that is not there any more; empty where the images are no files.
+    """
+    root = (
+        dataset.location if os.path.isdir(dataset.location) else os.path.dirname(dataset.location)
+    )
+    with pillow_filters():
+        return {
+            part: [(_header(os.path.join(root, name)) or (0, 0, False))[:2] for name in names]
+            for part, names in dataset.files.items()
+        }
+
+
+def _header(path: str) -> tuple[int, int, bool] | None:
     """Read height and width, as the image is shown, and whether it has colour."""
     try:
-        with open(file.path, "rb") as stream, Image.open(stream, formats=FORMATS) as image:
+        with open(path, "rb") as stream, Image.open(stream, formats=FORMATS) as image:
             width, height = image.size
             # a PNG is decoded for its EXIF, so it is asked only where that decides something
             decides = width != height and max(width, height) <= LARGEST_SIDE

@@ -14,7 +14,7 @@ from kerascw.data.image_files import IMAGE_SUFFIXES
 from kerascw.errors import DataError, choices, counted, printable
 
 PARTS = ("train", "validation", "test")
-_PART_NAMES = {
+PART_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
@@ -130,7 +130,7 @@ def _part_folders(root: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name in _contents(root)[0]:
-        part = _PART_NAMES.get(name.lower())
+        part = PART_NAMES.get(name.lower())
         if part is None or not _contents(os.path.join(root, name))[0]:
             continue
         if part in found:
@@ -233,7 +233,7 @@ def list_manifest(file: str) -> Listing:
                 line = f"{where}, line {reader.line_num}"
                 if not path or not label:
                     raise DataError(f"{line}: no {'label' if path else 'path'}; a line needs both")
-                if split and split.lower() not in _PART_NAMES:
+                if split and split.lower() not in PART_NAMES:
                     raise DataError(f"{line}: split {printable(split)!r}; choose {choices(PARTS)}")
                 if path in rows:
                     raise DataError(
@@ -241,7 +241,7 @@ def list_manifest(file: str) -> Listing:
                         "image belongs to one class and one split"
                     )
                 label = printable(unicodedata.normalize("NFC", label))
-                rows[path] = (_PART_NAMES[split.lower() or "train"], label, reader.line_num)
+                rows[path] = (PART_NAMES[split.lower() or "train"], label, reader.line_num)
     except OSError as error:
         raise DataError(f"{where}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:

@@ -53,6 +53,7 @@ def own_dataset(
     labels: np.ndarray,
     rows: Mapping[str, np.ndarray],
     left_out: tuple[str, ...] = (),
+    files: Sequence[str] = (),
 ) -> Dataset:
     """Make a dataset of images and labels, with a stratified test set where it has none.
 
@@ -60,6 +61,7 @@ def own_dataset(
     ----------
     images, labels : uint8 ``[n, height, width, channels]`` and int32 ``[n]`` of all splits.
     rows : sorted positions of each split that there is; ``train`` always.
+    files : the names of the images' files, if they are files.
 
     Raises DataError: a class without training images, or too few images to split a test set off.
     """
@@ -89,6 +91,7 @@ def own_dataset(
         location=location,
         validation=parts.get("validation"),
         left_out=left_out,
+        files={name: tuple(files[row] for row in rows[name]) for name in rows if files},
     )
 
 

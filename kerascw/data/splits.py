@@ -14,6 +14,7 @@ from kerascw.experiment.spec import DataSpec, Holdout
 def split(dataset: Dataset, spec: DataSpec) -> Splits:
     """Split as ``spec`` says: hold out for validation, then select classes, then a fraction.
 
+    Images that ``spec.exclude`` names are left out of what the holdout leaves and holds out.
     With ``spec.test_in_training`` the training set is the dataset's with its test set after it.
 
     Folds are scikit-learn's ``StratifiedKFold(folds, shuffle=True, random_state=seed)`` over the
@@ -27,10 +28,12 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
     with labels of 0 (see :class:`Splits`).
 
     Raises CallError: a holdout as large as the training set, more folds than a class has images, a
-    class that does not exist or is named twice, or classes of which a split has no image.
+    class that does not exist or is named twice, classes of which a split has no image, or images
+    to exclude that are not there or all that there are.
     """
-    train, validation = _hold_out(dataset, spec)
-    test, class_names = dataset.test, dataset.entry.class_names
+    keep = _kept(dataset, spec)
+    train, validation = _hold_out(dataset, spec, keep)
+    test, class_names = _without(dataset.test, keep["test"]), dataset.entry.class_names
     others = _others({"train": train, "validation": validation, "test": test}, spec, class_names)
     if spec.classes is not None:
         _refuse_unknown("classes", spec.classes, class_names)
@@ -95,20 +98,58 @@ def _others(
     return others
 
 
-def _hold_out(dataset: Dataset, spec: DataSpec) -> tuple[Part, Part | None]:
+def _kept(dataset: Dataset, spec: DataSpec) -> dict[str, np.ndarray | None]:
+    """Return of each split which images are not excluded, bool ``[n]``; None: all of them."""
+    keep: dict[str, np.ndarray | None] = {}
+    for name in ("train", "validation", "test"):
+        part, positions = getattr(dataset, name), getattr(spec.exclude, name, ())
+        keep[name] = None
+        if not positions:
+            continue
+        count = 0 if part is None else len(part)
+        if positions[-1] >= count:
+            raise CallError(
+                f"data.exclude.{name}: {positions[-1]}, but {dataset.title} has "
+                f"{counted(count, f'{name} image')}"
+            )
+        keep[name] = mask = np.ones(count, bool)
+        mask[list(positions)] = False
+        lost = np.setdiff1d(part.labels, part.labels[mask])
+        if not mask.any() or (name == "train" and len(lost)):
+            of = f" of class {dataset.entry.class_names[lost[0]]}" if name == "train" else ""
+            raise CallError(f"data.exclude.{name}: leaves no {name} images{of}")
+    return keep
+
+
+def _without(part: Part, keep: np.ndarray | None) -> Part:
+    return part if keep is None else part.take(keep)
+
+
+def _hold_out(
+    dataset: Dataset, spec: DataSpec, keep: dict[str, np.ndarray | None]
+) -> tuple[Part, Part | None]:
     train, holdout = dataset.train, spec.holdout
     if spec.test_in_training:
-        images = np.concatenate([np.asarray(train.images), np.asarray(dataset.test.images)])
-        return Part(images, np.concatenate([train.labels, dataset.test.labels])), None
+        own, test = _without(train, keep["train"]), _without(dataset.test, keep["test"])
+        images = np.concatenate([np.asarray(own.images), np.asarray(test.images)])
+        return Part(images, np.concatenate([own.labels, test.labels])), None
     if holdout is None:
-        return train, None
+        return _without(train, keep["train"]), None
     if holdout.how == "own":
         if dataset.validation is None:
             raise CallError(f"data.holdout.how: own, but {dataset.title} has no validation set")
-        return train, dataset.validation
+        return _without(train, keep["train"]), _without(dataset.validation, keep["validation"])
+    held = held_out(dataset, spec)
+    kept = np.ones(len(train), bool) if keep["train"] is None else keep["train"]
+    return train.take(~held & kept), train.take(held & kept)
+
+
+def held_out(dataset: Dataset, spec: DataSpec) -> np.ndarray:
+    """Return which training images are held out of all: a mask, bool ``[n]``."""
+    train, holdout = dataset.train, spec.holdout
+    assert holdout is not None, "nothing is held out"
     if holdout.how == "fold":
-        held = _fold(dataset, holdout, spec.classes)
-        return train.take(~held), train.take(held)
+        return _fold(dataset, holdout, spec.classes)
     n, count = len(train), holdout.count
     if count >= n:
         raise CallError(f"data.holdout.count: {count:,} of {n:,} training images leaves none")
@@ -134,7 +175,7 @@ def _hold_out(dataset: Dataset, spec: DataSpec) -> tuple[Part, Part | None]:
         except ValueError as error:
             raise CallError(f"data.holdout.count: {count:,}: {error}") from None
         held[chosen] = True
-    return train.take(~held), train.take(held)
+    return held
 
 
 def _fold(dataset: Dataset, holdout: Holdout, classes: tuple[int, ...] | None) -> np.ndarray:

@@ -125,6 +125,37 @@ class Also(Spec):
     parts: tuple[Literal["train", "validation", "test"], ...] = Field(min_length=1)
 
 
+class Exclude(Spec):
+    """Images that are left out: sorted positions, from 0, in the dataset's own splits.
+
+    What is held out is chosen before, so that it stays the same without them.
+    """
+
+    train: tuple[Annotated[int, Field(ge=0)], ...] = ()  # of training and what is held out of it
+    validation: tuple[Annotated[int, Field(ge=0)], ...] = ()  # of a validation set of its own
+    test: tuple[Annotated[int, Field(ge=0)], ...] = ()
+
+    @field_validator("train", "validation", "test")
+    @classmethod
+    def _one_order(cls, positions: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(positions)))
+
+    def __str__(self) -> str:
+        """Say how many there are, with digits of which they are."""
+        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:6]
+        return f"{self.counts} ({digest})"
+
+    @property
+    def counts(self) -> str:
+        """Say how many images of each split there are."""
+        named = {"training": self.train, "validation": self.validation, "test": self.test}
+        return " and ".join(
+            f"{len(own):,} {name} image{'s' * (len(own) != 1)}"
+            for name, own in named.items()
+            if own
+        )
+
+
 class DataSpec(Spec):
     """Which examples are trained on, held out and tested."""
 
@@ -146,6 +177,7 @@ class DataSpec(Spec):
     scaling: Literal["unit", "raw", "standard"] = "unit"
     #: which images standard takes mean and standard deviation of
     standard_of: Literal["training", "training_and_validation"] = "training"
+    exclude: Exclude | None = None  #: images to leave out, such as copies of test images
     #: train on the test set too, after the training images: to repeat a published program that did.
     #: Such a run has no test figures
     test_in_training: bool = False

@@ -5,7 +5,7 @@ from typing import Any
 
 from kerascw.data import Dataset
 from kerascw.errors import CallError
-from kerascw.experiment.spec import DataSpec, Experiment, Holdout
+from kerascw.experiment.spec import DataSpec, Exclude, Experiment, Holdout
 from kerascw.runs.store import Run
 
 
@@ -80,6 +80,17 @@ def with_seed(experiment: Experiment, seed: int) -> Experiment:
     return experiment.model_copy(update=changes)
 
 
+def without(experiment: Experiment, exclude: Exclude) -> Experiment:
+    """Leave images out, also of the source of a warm start: it must not have seen them either."""
+    changed = with_data(experiment, exclude=exclude)
+    if experiment.start is None:
+        return changed
+    source = without(experiment.start.source, exclude)
+    return changed.model_copy(
+        update={"start": experiment.start.model_copy(update={"source": source})}
+    )
+
+
 # --- on other data --------------------------------------------------------------------------
 
 
@@ -105,6 +116,7 @@ def on_other_data(experiment: Experiment, data: DataSpec, dataset: Dataset) -> E
         classes=None,
         holdout=holdout,
         also=(),  # all classes are its own
+        exclude=data.exclude,
     )
 
 

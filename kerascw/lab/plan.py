@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerascw.data.exclude import read_exclude
 from kerascw.data.load import data_label, dataset_for, splits_for
 from kerascw.errors import CallError, choices, counted
 from kerascw.experiment.recipes import recipe_named
 from kerascw.experiment.settings import override
-from kerascw.experiment.spec import DataSpec, Experiment
-from kerascw.lab.derive import cross_validated, of_sample, on_other_data, repeated
+from kerascw.experiment.spec import DataSpec, Exclude, Experiment
+from kerascw.lab.derive import cross_validated, of_sample, on_other_data, repeated, without
 from kerascw.lab.pictures import PICTURES, PictureSpec
 from kerascw.lab.study import Budget, Study
 from kerascw.runs.run import file_name
@@ -225,6 +226,7 @@ def planned(
     data: DataSpec | None = None,
     data_dir: str | Path | None = None,
     recipe: str | None = None,
+    exclude: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Plan the study's experiments: every variant with ``settings`` applied, over the seeds.
@@ -272,10 +274,33 @@ def planned(
             own = {path: v for path, v in changes.items() if not path.startswith("data.holdout.")}
         base = override(of_sample(base) if sample else base, own)
         experiments[name] = repeated(base, range(seed, seed + seeds))
-    named = {"data": data and data_label(data), "recipe": recipe, "folds": folds}
+    named: dict[str, Any] = {"data": data and data_label(data), "recipe": recipe, "folds": folds}
+    if exclude is not None:
+        experiments, left_out = _without(experiments, exclude, data_dir)
+        named["exclude"] = str(left_out)
     changes = {name: value for name, value in named.items() if value is not None} | changes
     pictures = pictures_of(study, of_pictures, data_dir)
     return Plan(study, budget, experiments, changes, sample, pictures=pictures)
+
+
+def _without(
+    experiments: Mapping[str, list[Experiment]], file: str | Path, data_dir: str | Path | None
+) -> tuple[dict[str, list[Experiment]], Exclude]:
+    """Leave the images that a file names out of all experiments."""
+    every = [_dataset_of(e) for own in experiments.values() for e in own]
+    every += [_dataset_of(e.start.source) for own in experiments.values() for e in own if e.start]
+    if len(set(every)) > 1:
+        raise CallError(
+            "--exclude: the study has several datasets "
+            f"({', '.join(dict.fromkeys(map(data_label, every)))}), and a file names images of one"
+        )
+    left_out = read_exclude(file, dataset_for(every[0], data_dir))
+    return {v: [without(e, left_out) for e in own] for v, own in experiments.items()}, left_out
+
+
+def _dataset_of(experiment: Experiment) -> DataSpec:
+    data = experiment.data
+    return DataSpec(name=data.name, sample=data.sample, folder=data.folder)
 
 
 def pictures_of(

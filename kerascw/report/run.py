@@ -14,6 +14,7 @@ from kerascw.report.notebook import write_run_fragment
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
 from kerascw.runs.store import Run, Store
+from kerascw.runs.verify import badge_of
 
 SHOWN_AT_RANDOM = 15
 """Test images with their predictions, as the convnet lab shows them."""
@@ -47,6 +48,7 @@ def draw_run(run: Run, splits: Splits) -> Path:
         data=run.environment["data"],
         experiment=run.experiment,
         specification=pretty(run.experiment.model_dump(mode="json")),
+        badge=badge_of(run),
         cautions=cautions(run),
         tables=tables,
         unexplained=unexplained,
@@ -135,6 +137,8 @@ def cautions(run: Run) -> list[str]:
         words.append("These are not the dataset's published bytes, or not in their order.")
     if spec.fraction < 1:
         words.append(f"Trained on {spec.fraction:.0%} of the training set.")
+    if spec.exclude is not None:
+        words.append(f"Without {spec.exclude.counts} that --exclude left out.")
     if run.metrics["status"] == "diverged":
         words.append(f"Training diverged: {run.metrics['reason']}.")
     return words

@@ -6,6 +6,7 @@ from typing import Any
 
 from kerascw.evaluation.statistics import Spread
 from kerascw.lab.certainty import certainty_answers
+from kerascw.lab.checklist import checklist, in_words
 from kerascw.lab.conclusion import conclusion
 from kerascw.lab.folds import FoldTable, fold_tables, notes
 from kerascw.lab.pictures import EmbeddingMap, FeatureMaps
@@ -28,6 +29,7 @@ from kerascw.report.notebook import write_study_fragment
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell as Entry
 from kerascw.report.tables import Table, count, number, write_tables
+from kerascw.runs.store import write_json
 
 
 def compared_figure(result: StudyResult, rows: Sequence[Row]) -> str:
@@ -202,6 +204,8 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     write_tables([*tables.values(), *of_folds, runs], folder / "tables")
     table = tables.get(compared) or next(iter(tables.values()))
     write_study_fragment(result, folder, answer, table, figures)
+    answers = checklist(result)
+    write_json(folder / "checklist.json", answers)
     published = [cell.published for row in rows for cell in row.cells if cell.published]
     experiments = {name: own[0].experiment for name, own in result.runs.items()}
     text = page(
@@ -226,6 +230,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         runs=runs,
         notes=notes(result),
         curves=list(curves),
+        checklist=in_words(answers),
         environments=_environments(result),
         specification=pretty({n: e.model_dump(mode="json") for n, e in experiments.items()}),
         command=command or plan.command,

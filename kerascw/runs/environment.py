@@ -116,6 +116,40 @@ def version_of(package: str) -> str | None:
         return None
 
 
+POWERCAP = Path("/sys/class/powercap")
+
+
+class Energy:
+    """Counts what the processors draw from now on, by Intel's RAPL: all of the machine's work."""
+
+    def __init__(self) -> None:
+        self._before = self._read()
+
+    @property
+    def joules(self) -> float | None:
+        """Joules since then; None where the counters cannot be read (often root alone may)."""
+        after = self._read()
+        if not after or after.keys() != self._before.keys():
+            return None
+        # a counter that reached its end began again at 0
+        pairs = [(now, *self._before[zone]) for zone, (now, _) in after.items()]
+        return sum((now - then) % (most + 1) for now, then, most in pairs) / 1e6
+
+    @staticmethod
+    def _read() -> dict[str, tuple[int, int]]:
+        """Return each package's counter and its end, in microjoules."""
+        try:
+            return {
+                zone.name: (
+                    int((zone / "energy_uj").read_text()),
+                    int((zone / "max_energy_range_uj").read_text()),
+                )
+                for zone in sorted(POWERCAP.glob("intel-rapl:?"))
+            }
+        except (OSError, ValueError):
+            return {}
+
+
 def processor() -> str:
     """Return the processor's name as the system reports it."""
     return cpuinfo().get("model name") or platform.processor() or platform.machine()

@@ -155,7 +155,7 @@ def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -
     dataset = dataset_for(experiment.data, data_dir)
     check_model(*_architecture(experiment, data_dir))
     data, source = experiment.data, None
-    if data.holdout is not None or data.classes is not None or data.also:
+    if data.holdout or data.classes or data.also or data.exclude:
         splits_for(data, data_dir)
     if experiment.start is not None:
         start = experiment.start

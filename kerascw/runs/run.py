@@ -16,7 +16,7 @@ from kerascw.experiment.spec import (
 )
 from kerascw.models import check_model
 from kerascw.models.summary import layer_table
-from kerascw.runs.environment import describe, have_threads
+from kerascw.runs.environment import Energy, describe, have_threads
 from kerascw.runs.store import Run, Store, write_history, write_json
 from kerascw.training.events import RunEvents
 from kerascw.training.watcher import Watcher
@@ -101,6 +101,7 @@ def train_until(
             working.rmdir()
             return run
         have_threads()
+        energy = Energy()
         events = RunEvents(store.events_folder(name), experiment)
         fitted = fit(
             experiment,
@@ -113,7 +114,7 @@ def train_until(
         )
         if fitted is None:
             return None
-        metrics = _write(fitted, experiment, dataset, splits, working, source)
+        metrics = _write(fitted, experiment, dataset, splits, working, source, energy.joules)
         events.end(metrics)
         return store.finish(working, scratch=CHECKPOINT)
 
@@ -133,6 +134,7 @@ def _write(
     splits: Splits,
     working: Path,
     source: Run | None,
+    joules: float | None,
 ) -> dict[str, Any]:
     """Score the fitted model and write every file of its run; return the metrics."""
     write_json(
@@ -155,6 +157,7 @@ def _write(
         | {
             "training_seconds": round(fitted.seconds, 3),
             "training_images_per_second": round(images / max(fitted.seconds, 1e-9), 1),
+            "processor_joules": joules,  # of the whole machine, since training began or went on
         },
     )
     fitted.model.save(working / "model.keras", include_optimizer=False)

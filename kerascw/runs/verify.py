@@ -9,10 +9,11 @@ import numpy as np
 from kerascw.data import Dataset
 from kerascw.errors import KerascwError
 from kerascw.evaluation.statistics import difference_reach, over_seeds
-from kerascw.runs.environment import describe
+from kerascw.runs.environment import describe, processor
 from kerascw.runs.many import source_run
 from kerascw.runs.run import run_experiment
-from kerascw.runs.store import Run, Store
+from kerascw.runs.store import Run, Store, write_json
+from kerascw.runs.summary import read_json
 from kerascw.training.watcher import Watcher
 
 
@@ -23,6 +24,36 @@ class Verification:
     outcome: str
     reason: str
     environment: tuple[str, ...]  # what differs, one line each
+
+
+VERIFIED = "verification.json"
+"""In a run's folder, beside what its manifest lists: the outcome of the last verification."""
+
+SELF_REPORTED, HERE, ELSEWHERE, FAILED = BADGES = (
+    "self-reported", "verified here", "verified elsewhere", "did not come out again",
+)  # fmt: skip
+
+
+def keep_verification(run: Run, verification: Verification) -> str:
+    """Keep the outcome with the run, and return the badge that it earns.
+
+    Elsewhere is on another processor than the run was trained on.
+    """
+    here = processor()
+    badge = HERE if here == run.environment.get("processor") else ELSEWHERE
+    badge = FAILED if verification.outcome == "different" else badge
+    told = {"outcome": verification.outcome, "reason": verification.reason, "processor": here}
+    write_json(run.folder / VERIFIED, {"badge": badge} | told)
+    return badge
+
+
+def badge_of(run: Run) -> str:
+    """Return how well a run is confirmed: one of :data:`BADGES`."""
+    try:
+        badge = read_json(run.folder / VERIFIED).get("badge")
+    except KerascwError:  # not verified, or the file is damaged and says nothing
+        return SELF_REPORTED
+    return badge if badge in BADGES else SELF_REPORTED
 
 
 def verify(

@@ -1,0 +1,101 @@
+"""Images that occur twice: copies byte for byte, and near duplicates.
+
+Images are uint8 ``[n, height, width, channels]``, several arrays of one shape, counted through. Of
+a pair the first image is the one to keep, so the array whose images are to be kept comes first.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from PIL import Image
+
+from kerascw.data.rows import Rows
+
+SIDE = 16
+"""Pixels a side, at most, that images are compared at."""
+
+LEAST = 0.98
+"""Similarity of near duplicates at least."""
+
+NEIGHBOURS, CLOSER = 10, 10
+"""Near duplicates are so many times closer than each is to its tenth most similar image."""
+
+MOST_PAIRS = 100_000
+"""Of more near duplicates the most similar are kept."""
+
+_BLOCK = 256
+
+Images = Sequence[np.ndarray | Rows]
+
+
+def exact_pairs(images: Images) -> np.ndarray:
+    """Find images with the same pixels: int64 ``[pairs, 2]``, each copy with the first of its kind.
+
+    >>> exact_pairs([np.zeros((2, 1, 1, 1), np.uint8), np.zeros((1, 1, 1, 1), np.uint8)]).tolist()
+    [[0, 1], [0, 2]]
+    """
+    first: dict[bytes, int] = {}
+    seen = (hashlib.sha256(np.ascontiguousarray(image).data).digest() for image in _each(images))
+    pairs = [(first.setdefault(digest, at), at) for at, digest in enumerate(seen)]
+    return np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2)
+
+
+def embedded(images: Images) -> np.ndarray:
+    """Describe each image by at most 16 x 16 grey values: float32 ``[n, values]``.
+
+    Their mean is subtracted and their length is 1, so that the product of two is their cosine
+    similarity, which is the correlation of their pixels: brightness and contrast make no
+    difference. Of an image of one value all are 0, so that it is similar to none.
+    """
+    height, width = (min(SIDE, side) for side in images[0].shape[1:3])
+    values = np.empty((sum(map(len, images)), height * width), np.float32)
+    for row, image in zip(values, _each(images), strict=True):
+        small = _picture(image).convert("L").resize((width, height), Image.Resampling.BOX)
+        row[:] = np.asarray(small).ravel()
+    values -= values.mean(axis=1, keepdims=True)
+    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+    return values
+
+
+def near_pairs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find near duplicates, the most similar first.
+
+    Their similarity is at least 0.98, and their distance (1 minus the similarity) a tenth, or less,
+    of the distance of either from its tenth most similar image: the ratio test of Lowe (2004). No
+    fixed number would do, for trousers are as similar to each other as copies of photographs are.
+
+    ``values`` are those of :func:`embedded`. Returns int64 ``[pairs, 2]``, the smaller position
+    first, and their similarity, float32 ``[pairs]``. All are compared with all, in blocks: 70,000
+    images take some 150 MB at a time beside the values.
+    """
+    found = np.empty((0, 2), np.int64)
+    similarity = np.empty(0, np.float32)
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK] @ values[start:].T
+        one, other = np.nonzero(block >= LEAST)
+        one, other = one[(later := other > one)], other[later]
+        found = np.concatenate([found, np.stack([one, other], axis=1) + start])
+        similarity = np.concatenate([similarity, block[one, other]])
+        if len(found) > MOST_PAIRS or start + _BLOCK >= len(values):
+            best = np.argsort(-similarity, kind="stable")[:MOST_PAIRS]
+            found, similarity = found[best], similarity[best]
+    rows, place = np.unique(found, return_inverse=True)
+    nearest = np.empty(len(rows), np.float32)  # of the tenth neighbour; the image is one too
+    for start in range(0, len(rows), _BLOCK):
+        block = values[rows[start : start + _BLOCK]] @ values.T
+        at = min(NEIGHBOURS, len(values) - 1)
+        nearest[start : start + _BLOCK] = -np.partition(-block, at, axis=1)[:, at]
+    closest = nearest[place.reshape(found.shape)].max(axis=1) if len(found) else similarity
+    near = CLOSER * (1 - similarity) <= 1 - closest
+    return found[near], similarity[near]
+
+
+def _each(images: Images) -> Iterator[np.ndarray]:
+    for part in images:
+        for at in range(len(part)):
+            yield part[at]
+
+
+def _picture(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

@@ -1,0 +1,85 @@
+"""What a paper's checklist asks of a study, from what its runs keep: written as checklist.json."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kerascw.errors import counted
+from kerascw.lab.plan import StudyResult
+from kerascw.runs.store import Run
+
+UNREAD = "not readable here"
+
+
+def checklist(result: StudyResult) -> dict[str, Any]:
+    """Answer data, parameters, search, runs, exclusions, hardware, time and energy.
+
+    After the reproducibility checklist of Pineau et al. (JMLR 22, 2021).
+    """
+    every = result.every_run
+    energies = [run.environment.get("processor_joules") for run in every]
+    known = [joules for joules in energies if joules is not None]
+    excluded = (run.experiment.data.exclude for run in every)
+    return {
+        "study": result.study.name,
+        "question": result.study.question,
+        "data": list(
+            {run.environment["data"]["fingerprint"]: _data(run) for run in every}.values()
+        ),
+        "parameters": {
+            name: own[0].experiment.model_dump(mode="json", exclude_defaults=True)
+            for name, own in result.runs.items()
+        },
+        "search": "none: the study states its parameters; changed: "
+        + (", ".join(f"{k}={v}" for k, v in result.plan.changed.items()) or "none"),
+        "runs": len(every),
+        "seeds": sorted({run.experiment.seed for run in every}),
+        "diverged": [run.name for run in every if run.metrics["status"] == "diverged"],
+        "excluded_images": sorted({str(each) for each in excluded if each is not None}),
+        "hardware": _different(every, "processor", "cores", "threads", "devices"),
+        "software": _different(every, "python", "platform", "packages", "commit"),
+        "training_seconds": round(sum(run.environment["training_seconds"] for run in every), 1),
+        "processor_joules": round(sum(known), 1) if len(known) == len(every) else UNREAD,
+    }
+
+
+def _data(run: Run) -> dict[str, Any]:
+    told = ("title", "source", "official_bytes", "fingerprint")
+    sizes = {s: run.metrics[s]["examples"] for s in ("train", "validation", "test")
+             if s in run.metrics}  # fmt: skip
+    return {name: run.environment["data"][name] for name in told} | {"images": sizes}
+
+
+def _different(runs: list[Run], *names: str) -> dict[str, list[Any]]:
+    """Return the different values that each fact has over the runs."""
+    values: dict[str, list[Any]] = {}
+    for name in names:
+        for run in runs:
+            value = run.environment.get(name)
+            if value not in (several := values.setdefault(name, [])):
+                several.append(value)
+    return values
+
+
+def in_words(kept: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the checklist in pairs of a point and a sentence; the parameters stand in the file."""
+    said = [
+        ("data", "; ".join(
+            f"{data['title']} from {data['source']}, {data['fingerprint'][:12]}: "
+            + ", ".join(f"{n:,} {split}" for split, n in data["images"].items())
+            for data in kept["data"]
+        )),
+        ("parameters", f"of {counted(len(kept['parameters']), 'variant')}, in checklist.json"),
+        ("search", kept["search"]),
+        ("runs", f"{counted(kept['runs'], 'run')}; seeds {', '.join(map(str, kept['seeds']))}"),
+        ("left out", "; ".join([*kept["excluded_images"], *(f"{name} diverged" for name in
+                                kept["diverged"])]) or "nothing"),
+        *((name, ", ".join(map(_text, values))) for name, values in kept["hardware"].items()),
+        ("training", f"{kept['training_seconds']:,} seconds in all"),
+        ("energy", f"{kept['processor_joules']:,} J, all of the machine's work"
+         if kept["processor_joules"] != UNREAD else UNREAD),
+    ]  # fmt: skip
+    return said
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
