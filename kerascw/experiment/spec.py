@@ -131,8 +131,8 @@ class Exclude(Spec):
     What is held out is chosen before, so that it stays the same without them.
     """
 
-    train: tuple[Annotated[int, Field(ge=0)], ...] = ()  # of training and what is held out of it
-    validation: tuple[Annotated[int, Field(ge=0)], ...] = ()  # of a validation set of its own
+    train: tuple[Annotated[int, Field(ge=0)], ...] = ()  #: of training and what is held out of it
+    validation: tuple[Annotated[int, Field(ge=0)], ...] = ()  #: of a validation set of its own
     test: tuple[Annotated[int, Field(ge=0)], ...] = ()
 
     @field_validator("train", "validation", "test")

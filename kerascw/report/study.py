@@ -204,8 +204,8 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     write_tables([*tables.values(), *of_folds, runs], folder / "tables")
     table = tables.get(compared) or next(iter(tables.values()))
     write_study_fragment(result, folder, answer, table, figures)
-    answers = checklist(result)
-    write_json(folder / "checklist.json", answers)
+    checked = checklist(result)
+    write_json(folder / "checklist.json", checked)
     published = [cell.published for row in rows for cell in row.cells if cell.published]
     experiments = {name: own[0].experiment for name, own in result.runs.items()}
     text = page(
@@ -230,7 +230,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         runs=runs,
         notes=notes(result),
         curves=list(curves),
-        checklist=in_words(answers),
+        checklist=in_words(checked),
         environments=_environments(result),
         specification=pretty({n: e.model_dump(mode="json") for n, e in experiments.items()}),
         command=command or plan.command,
