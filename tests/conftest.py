@@ -32,7 +32,7 @@ from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import have_threads
 from kerascw.runs.many import RUNS_PER_PROCESS, open_trainers, threads_each, train_in_worker
 from kerascw.runs.processes import Task, Trainers
-from kerascw.runs.store import Run
+from kerascw.runs.store import Run, Store
 from kerascw.training.watcher import Silent
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -223,6 +223,10 @@ def kept_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("run", "digits", "--epochs", "3", "--seeds", "2", "--runs", str(folder))
     done = CliRunner().invoke(main, [*words, "--models", str(folder.parent / "models")])
     assert done.exit_code == 0, done.output
+    first = {run.experiment.model.kind: run.name for run in reversed(Store(folder).all())}
+    for name in first.values():
+        drawn = CliRunner().invoke(main, ["report", name, "--runs", str(folder)])
+        assert drawn.exit_code == 0, drawn.output
     return folder
 
 

@@ -34,7 +34,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         patch.chdir(folder)  # a model may be exported there
         done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
-    return Store(folder / "runs").all()[0]
+    run = Store(folder / "runs").all()[0]
+    drawn = CliRunner().invoke(main, ["report", run.name, "--runs", str(folder / "runs")])
+    assert drawn.exit_code == 0, drawn.output
+    return run
 
 
 def test_every_figure_of_any_class_name_is_drawn(run: Run) -> None:
