@@ -20,8 +20,7 @@ SMALLEST = {
     "epoch_overhead": "--images 200 --epochs 2 --results .",
     "growth": "--jobs 1 --runs 1 --sample --results .",
     "inference": "--rounds 1 --many 20 --single 2 --only kerascw --results .",
-    "serving": "--seconds 0.05 --requests 40 --in-flight 2 --sizes 1,2 --only LiteRT"
-    " --results .",
+    "serving": "--seconds 0.05 --requests 40 --in-flight 2 --sizes 1,2 --only LiteRT --results .",
     "throughput": "--rounds 1 --seconds 0.01 --only digits",
 }
 """The words of each."""
