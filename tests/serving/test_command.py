@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +86,16 @@ def test_a_wrong_call_is_one_line(tmp_path: Path) -> None:
             assert says in done.stderr
             assert len(done.stderr.splitlines()) == 1
             assert done.stdout == ""
+
+
+def test_connections_send_at_once() -> None:
+    """Without this a client waits for 40 ms between head and body of each answer."""
+    with (
+        listening("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
