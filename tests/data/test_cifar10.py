@@ -170,7 +170,8 @@ def test_official_files_are_known_by_their_md5(tmp_path, monkeypatch):
     folder = write(tmp_path / PYTHON, PYTHON)
     assert load_data("cifar10", data_dir=tmp_path).is_official is False
     runner = CliRunner()
-    result = runner.invoke(main, ["data", "check", "cifar10", "--data-dir", str(tmp_path)])
+    words = ["data", "check", "cifar10", "--data-dir", str(tmp_path), "--output", str(tmp_path)]
+    result = runner.invoke(main, words)
     assert result.exit_code == 1
     assert f"{folder}: not the published CIFAR-10, by the MD5 of its files" in result.stderr
     md5 = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.iterdir()}

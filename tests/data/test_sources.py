@@ -66,6 +66,7 @@ def nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for entry in list(CATALOG.values()):
         system = entry.system and tmp_path / "system" / entry.name
         monkeypatch.setitem(CATALOG, entry.name, replace(entry, system=system))
+    monkeypatch.chdir(tmp_path)  # data check writes its page into runs/
     return tmp_path
 
 
@@ -359,8 +360,9 @@ def test_list_is_quick_and_imports_no_tensorflow():
     assert after.children_user - before.children_user < 1
 
 
-def test_lines_are_whole_in_a_pipe(sample):
+def test_lines_are_whole_in_a_pipe(sample, tmp_path):
     command = [sys.executable, "-m", "kerascw", "data", "check", "fashion_mnist", "--sample"]
+    command += ["--output", str(tmp_path)]
     environment = {**os.environ, "COLUMNS": "40"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     for array, digest in sample.sha256.items():

@@ -100,12 +100,12 @@ def test_what_tfds_prepared_is_read_whole_and_always_in_one_order(root, pictures
     assert "tfds" not in "".join(capfd.readouterr()).lower()
 
 
-def test_the_commands_know_it(root):
+def test_the_commands_know_it(root, tmp_path):
     runner = CliRunner()
     folder = prepared_by_tfds("fashion_mnist")
     listed = runner.invoke(main, ["data", "list"]).stdout
     assert re.search(f"fashion_mnist +tfds +{folder}", listed)
-    result = runner.invoke(main, ["data", "check", "fashion_mnist"])
+    result = runner.invoke(main, ["data", "check", "fashion_mnist", "--output", str(tmp_path)])
     assert result.exit_code == 0
     assert "the published Fashion-MNIST: same images and labels, other order" in result.stdout
 
