@@ -151,7 +151,7 @@ def command(
         loaded.temperature()  # what it lacks is said before images are read
     if wanted is not None:
         loaded.calibration.threshold(wanted)
-    explainer = _explainer(loaded, layer) if explain else None
+    live = _live(loaded, layer) if explain else None  # likewise
     click.echo(f"model: {printable(loaded.title)}", err=True)
     unreadable, left_out = 0, list[str]()
 
@@ -176,12 +176,11 @@ def command(
     if evaluate:
         _evaluate(loaded, list(readable()), files, top, output_format, runs, calibrated)
     else:
-        images = list(readable()) if explainer else readable()
+        images = list(readable()) if explain else readable()
         answers = list(_answers(loaded, iter(images), top, calibrated, wanted))
         WRITERS[output_format](answers)
-        if explainer:
-            for picture, answer in zip(images, answers, strict=True):
-                click.echo(f"explained: {explainer(picture, answer)}", err=True)
+        if isinstance(images, list) and images:
+            _explain(loaded, live, layer, images, answers)
     if left_out:
         named = ", ".join(left_out[:3]) + f" and {len(left_out) - 3:,} more" * (len(left_out) > 3)
         count = counted(
@@ -256,31 +255,40 @@ def _check_explained(files: tuple[str, ...], evaluate: bool) -> None:
             raise CallError(f"--explain: {printable(file)} is no image file; name image files")
 
 
-def _explainer(model: "LoadedModel", layer: str | None) -> Callable[["Picture", Answer], Path]:
-    """Return what draws one image and its answer to a file beside the image."""
+def _live(model: "LoadedModel", layer: str | None) -> Any:
+    """Return the Keras model, which has such a layer."""
     from kerascw.evaluation.explain import feature_layer
 
     live = model.live()
-    feature_layer(live, layer)  # what it lacks is said before images are read
+    feature_layer(live, layer)
+    return live
 
-    def explained(picture: "Picture", answer: Answer) -> Path:
-        import numpy as np
 
-        from kerascw.report.explained import explain, explained_image
-        from kerascw.report.figures import save_png
+def _explain(
+    model: "LoadedModel",
+    live: Any,
+    layer: str | None,
+    images: list["Picture"],
+    answers: list[Answer],
+) -> None:
+    """Draw each image with the evidence for its most probable class to a file beside it."""
+    import numpy as np
 
-        image, guess = picture.array, answer["predictions"][0]
-        maps = explain(live, image[None], np.array([guess["class_id"]]), layer=layer,
-                       light_on_dark=model.light_on_dark)  # fmt: skip
-        title = f"{guess['label']} {guess['probability']:.1%}"
-        file = Path(picture.name)
-        file = file.with_name(f"{file.stem}-explained.png")
+    from kerascw.report.explained import explain, explained_image
+    from kerascw.report.figures import save_png
+
+    arrays = np.stack([picture.array for picture in images])
+    guesses = [answer["predictions"][0] for answer in answers]
+    classes = np.array([guess["class_id"] for guess in guesses])
+    maps = explain(live, arrays, classes, layer=layer, light_on_dark=model.light_on_dark)
+    for at, (picture, guess) in enumerate(zip(images, guesses, strict=True)):
+        own = {name: each[at] for name, each in maps.items()}
+        figure = explained_image(picture.array, f"{guess['label']} {guess['probability']:.1%}", own)
+        file = Path(picture.name).with_name(f"{Path(picture.name).stem}-explained.png")
         temporary = file.with_name(f".{file.name}.writing")
-        save_png(explained_image(image, title, {n: own[0] for n, own in maps.items()}), temporary)
+        save_png(figure, temporary)
         temporary.replace(file)
-        return file
-
-    return explained
+        click.echo(f"explained: {printable(str(file))}", err=True)
 
 
 def _path_of(model: str, runs: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascw.errors import CallError, choices
+from kerascw.errors import CallError, choices, option
 from kerascw.experiment.spec import MAIN_HEAD
 from kerascw.models import by_head
 
@@ -72,7 +72,7 @@ def grad_cam(
     features = taken[-1]  # of two calls the first is of the mirror image
     if len(features.shape) != 4:
         raise CallError(
-            f"--layer {layer}: it gives no maps; choose {choices(_convolutions(model))}"
+            f"{option('layer', layer)}: it gives no maps; choose {choices(_convolutions(model))}"
         )
     gradients = tape.gradient(of_class, features, unconnected_gradients="zero")
     weights = tf.cast(gradients, tf.float32)
@@ -94,7 +94,7 @@ def feature_layer(model: "keras.Model", name: str | None = None) -> "keras.Layer
     if name is not None:
         named = [each for each in every if each.name == name]
         if not named:
-            raise CallError(f"--layer {name}: choose {choices(convolutions, name)}")
+            raise CallError(f"{option('layer', name)}: choose {choices(convolutions, name)}")
         return named[-1]
     at = max(at for at, each in enumerate(every) if each.name == convolutions[-1])
     for after in every[at + 1 :]:

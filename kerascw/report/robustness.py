@@ -59,11 +59,15 @@ def check_tested(run: Run, baseline: Run | None) -> None:
     if baseline is None:
         return
     check_tested(baseline, None)
-    data = [each.environment["data"]["fingerprint"] for each in (run, baseline)]
-    test = [
-        each.experiment.data.model_dump(include={"classes", "folder"}) for each in (run, baseline)
+    alike = [
+        (
+            each.environment["data"]["fingerprint"],
+            each.metrics["class_names"],
+            each.metrics["test"]["examples"],
+        )
+        for each in (run, baseline)
     ]
-    if data[0] != data[1] or test[0] != test[1]:
+    if alike[0] != alike[1]:
         raise CallError(
             f"--baseline: run {baseline.name} was tested on other images than {run.name}"
         )

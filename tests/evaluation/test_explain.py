@@ -112,9 +112,9 @@ def test_which_layer(tiny_model: Any) -> None:
     image = np.zeros((1, 28, 28, 1), np.uint8)
     assert grad_cam(tiny_model, image, [3], "conv_1").shape == (1, 28, 28)
     assert one[1] > 1
-    with pytest.raises(CallError, match=r"^--layer conv_9: choose conv_1 or conv_2"):
+    with pytest.raises(CallError, match=r"^layer='conv_9': choose conv_1 or conv_2"):
         grad_cam(tiny_model, image, [3], "conv_9")
-    with pytest.raises(CallError, match=r"^--layer dense_1: it gives no maps; choose conv_1 or"):
+    with pytest.raises(CallError, match=r"^layer='dense_1': it gives no maps; choose conv_1 or"):
         grad_cam(tiny_model, image, [3], "dense_1")
     dense = build_model(DenseNet(dense=(4,)), (8, 8, 1))
     with pytest.raises(CallError, match="a model without a convolution has no maps"):
