@@ -77,7 +77,8 @@ def command(
 def _verify_results(file: Path, sample: int | None, data_dir: Path | None) -> None:
     from kerascw.console import console
     from kerascw.errors import KerascwError, counted
-    from kerascw.report.results import claims_of, read_results
+    from kerascw.lab.claims import claims_of
+    from kerascw.report.results import read_results
     from kerascw.runs.store import Store
     from kerascw.studies import study_named
 
