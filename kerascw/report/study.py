@@ -189,10 +189,11 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
 
     rows, study, plan = rows_of(result), result.study, result.plan
     compared, measured = compared_figure(result, rows), headline(result, rows)
-    answers = [*study.answers(result.runs), *certainty_answers(result)]
-    answer = conclusion(result, answers) or measured
     curves = every_curve(result.runs)
     own = study.pictures(result.runs, plan.pictures) if study.pictures else {}
+    # after the pictures, whose settings they describe
+    answers = [*study.answers(result.runs), *certainty_answers(result)]
+    answer = conclusion(result, answers) or measured
     leading = study.leading_picture if study.leading_picture in own else "comparison"
     drawn: dict[str, tuple[Any, str]] = curves | own
     if leading == "comparison":

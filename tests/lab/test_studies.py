@@ -330,7 +330,6 @@ def test_bag_cnn(tmp_path: Path) -> None:
     assert SAMPLE_CAUTION in result.output
     assert "0.9662, corrected 0.9894" in page
     runs = Store(store).all()
-    assert [(run.folder / "report.html").is_file() for run in runs] == [True, True]
     assert {run.metrics["validation"]["examples"] for run in runs} == {
         len(
             split(load_data("fashion_mnist", sample=True), runs[0].experiment.data).validation or ()
@@ -394,7 +393,7 @@ def test_bag_variants_with_one_that_diverged(few_rows: Study, tmp_path: Path) ->
     finished = {name: runs[0].metrics for name, runs in result.runs.items() if name != "6 LR1"}
     chosen = min(finished, key=lambda name: finished[name]["validation"]["loss"])
     best = min(metrics["test"]["loss"] for metrics in finished.values())
-    assert f"In {int(finished[chosen]['test']['loss'] == best)} of 1 seed." in answer.answer
+    assert f"in {int(finished[chosen]['test']['loss'] == best)} of 1 seed." in answer.answer
     assert f"Validation chose {chosen}" in answer.answer
 
 
