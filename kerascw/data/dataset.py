@@ -1,8 +1,7 @@
 """What a dataset is in memory: its examples, its splits, and figures over its pixels."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +23,7 @@ class Part:
 
     images: np.ndarray | Rows
     labels: np.ndarray
+    files: np.ndarray | None = None  # str [n]: of images that are files, their paths in the folder
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -36,10 +36,11 @@ class Part:
 
     def take(self, positions: np.ndarray) -> "Part":
         """Return the examples at these positions (or where a mask is true), in their order."""
-        images = self.images
+        images, files = self.images, self.files
+        chosen = None if files is None else files[positions]
         if isinstance(images, Rows) or images.nbytes > LARGE:
-            return Part(Rows.of(images, positions), self.labels[positions])
-        return Part(images[positions], self.labels[positions])
+            return Part(Rows.of(images, positions), self.labels[positions], chosen)
+        return Part(images[positions], self.labels[positions], chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +57,13 @@ class Dataset:
     validation: Part | None = None  # where the dataset has a validation set of its own
     official_files: bool | None = None  # by the MD5 of its files; None: not known
     left_out: tuple[str, ...] = ()  # files that are not in it, each with the reason
-    # of images that are files, their paths below the dataset's folder, by split
-    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[str, list[str]]:
+        """The paths of images that are files below the dataset's folder, by split."""
+        return {
+            name: part.files.tolist() for name, part in self.parts.items() if part.files is not None
+        }
 
     @property
     def parts(self) -> dict[str, Part]:

@@ -74,7 +74,8 @@ def own_dataset(
         )
     if "test" not in rows:
         rows["train"], rows["test"] = _with_test(where, rows["train"], labels, spec)
-    parts = {name: Part(images, labels).take(chosen) for name, chosen in rows.items()}
+    whole = Part(images, labels, np.array(files) if files else None)
+    parts = {name: whole.take(chosen) for name, chosen in rows.items()}
     entry = CatalogEntry(
         name="folder",
         title=printable(os.path.basename(location)) or where,
@@ -91,7 +92,6 @@ def own_dataset(
         location=location,
         validation=parts.get("validation"),
         left_out=left_out,
-        files={name: tuple(files[row] for row in rows[name]) for name in rows if files},
     )
 
 

@@ -236,6 +236,8 @@ def _score_classes(
             figures[name]["agreement_of_auxiliary_heads"] = agreement(list(every.values()))
         if name != "train":
             predictions |= {f"{name}_probabilities": main, f"{name}_labels": part.labels}
+            if part.files is not None:
+                predictions[f"{name}_files"] = part.files
     return figures | ({"heads": heads} if heads else {}), predictions
 
 

@@ -125,8 +125,8 @@ class Run:
     def predictions(self, split: str = "test") -> "DataFrame":
         """Return a classifier's predictions of the validation or test set as a data frame.
 
-        One row an image: ``position`` in the split, ``truth``, ``prediction`` and its
-        ``probability``.
+        One row an image: ``position`` in the split, of images that are files the ``file``,
+        ``truth``, ``prediction`` and its ``probability``.
 
         Raises CallError: the run has no predictions of this split.
         """
@@ -140,9 +140,11 @@ class Run:
                     f"split={split!r}: run {self.name} has no such predictions; {reason}"
                 )
             probabilities, labels = kept[f"{split}_probabilities"], kept[f"{split}_labels"]
+            files = kept.get(f"{split}_files")
         names = np.array(self.metrics["class_names"], dtype=object)
         columns = {
             "position": np.arange(len(labels)),
+            **({} if files is None else {"file": files}),
             "truth": names[labels],
             "prediction": names[probabilities.argmax(axis=1)],
             "probability": probabilities.max(axis=1),

@@ -110,7 +110,7 @@ def test_files_of_ones_own_are_named_by_their_path(tmp_path: Path) -> None:
                 Image.fromarray(pixels).save(folder / f"{at}.png")
     spec = data_named(tmp_path / "images")
     dataset = dataset_for(spec)
-    assert dataset.files["test"] == (
+    assert tuple(dataset.files["test"]) == (
         "test/=a/0.png",
         "test/=a/1.png",
         "test/b/0.png",

@@ -118,6 +118,11 @@ def test_from_a_folder_of_pictures_to_a_prediction(folder: Path, tmp_path: Path)
         87, 9, 24,
     ]  # fmt: skip
     assert run.metrics["test"]["accuracy"] == 1
+    for split in ("validation", "test"):
+        frame = run.predictions(split)
+        assert len(frame) == run.metrics[split]["examples"]
+        assert all((folder / file).is_file() for file in frame.file)
+        assert [Path(file).parts[-2] for file in frame.file] == frame.truth.tolist()
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert "Größer Himmel" in page
     assert "published" not in page
