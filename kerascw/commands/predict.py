@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -98,7 +99,7 @@ WRITERS: dict[str, Callable[[list[Answer]], None]] = {
 @click.option(
     "--explain",
     is_flag=True,
-    help="Write NAME-explained.png beside each image: where the evidence for the answer lies.",
+    help="Write NAME-explained.png into the current folder: where the evidence lies.",
 )
 @click.option("--layer", help="Of --explain.  [default: the last convolution]")
 @runs_option
@@ -271,7 +272,7 @@ def _explain(
     images: list["Picture"],
     answers: list[Answer],
 ) -> None:
-    """Draw each image with the evidence for its most probable class to a file beside it."""
+    """Draw each image with the evidence for its most probable class, in the current folder."""
     import numpy as np
 
     from kerascw.report.explained import explain, explained_image
@@ -280,11 +281,16 @@ def _explain(
     arrays = np.stack([picture.array for picture in images])
     guesses = [answer["predictions"][0] for answer in answers]
     classes = np.array([guess["class_id"] for guess in guesses])
+    stems = Counter(Path(picture.name).stem for picture in images)
     maps = explain(live, arrays, classes, layer=layer, light_on_dark=model.light_on_dark)
     for at, (picture, guess) in enumerate(zip(images, guesses, strict=True)):
         own = {name: each[at] for name, each in maps.items()}
         figure = explained_image(picture.array, f"{guess['label']} {guess['probability']:.1%}", own)
-        file = Path(picture.name).with_name(f"{Path(picture.name).stem}-explained.png")
+        shown, stem = Path(picture.name), Path(picture.name).stem
+        if stems[stem] > 1:
+            stem = f"{shown.absolute().parent.name}-{stem}"
+        # not beside the image: its folder may be a class of a dataset
+        file = Path(f"{stem}-explained.png")
         temporary = file.with_name(f".{file.name}.writing")
         save_png(figure, temporary)
         temporary.replace(file)

@@ -41,7 +41,9 @@ def command(
     import numpy as np
 
     from kerascw.console import console
-    from kerascw.data.load import splits_for
+    from kerascw.data import split
+    from kerascw.data.load import dataset_for
+    from kerascw.errors import KerascwError
     from kerascw.evaluation.corruptions import SEED
     from kerascw.lab.pictures import data_dir_of
     from kerascw.quiet import import_tensorflow
@@ -60,7 +62,11 @@ def command(
     run = store.find(run_name)
     other = None if baseline is None else store.find(baseline)
     check_tested(run, other)
-    test = splits_for(run.experiment.data, data_dir_of(run, data_dir)).test
+    data = run.experiment.data
+    dataset = dataset_for(data, data_dir_of(run, data_dir))
+    if dataset.fingerprint != run.environment["data"]["fingerprint"]:
+        raise KerascwError(f"{dataset.location}: its images have changed since run {run.name}")
+    test = split(dataset, data).test
     chosen = np.random.default_rng(SEED).permutation(len(test))[:images]
     test = test.take(np.sort(chosen))
     import_tensorflow()

@@ -257,6 +257,10 @@ def _policy(page: str) -> str:
     )
 
 
+_BYTES = ("application/octet-stream", "application/x-www-form-urlencoded")
+"""What clients call a body of which they do not know what it is; the second is curl's."""
+
+
 async def _file_in(request: Request, body: bytes) -> bytes:
     """Return the image file of a request: its body, or the one file of a form."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -275,7 +279,7 @@ async def _file_in(request: Request, body: bytes) -> bytes:
             if not isinstance(value, str):
                 return await value.read()
         raise Refusal(400, "the form has no file")
-    if kind and not kind.startswith("image/") and kind != "application/octet-stream":
+    if kind and not kind.startswith("image/") and kind not in _BYTES:
         raise Refusal(415, f"content-type {printable(kind):.60}; expected an image or a form "
                            "with one (multipart/form-data)")  # fmt: skip
     return body

@@ -29,20 +29,29 @@ def predicted(*words: object) -> Result:
     return CliRunner().invoke(main, ["predict", *map(str, words)])
 
 
-def test_a_run_explains_an_image_beside_it(kept_digits: Path, digit: Path) -> None:
+def test_a_run_explains_an_image(
+    kept_digits: Path, digit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file goes to the current folder: the image's own may be a class of a dataset."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     run = of_kind(kept_digits, "convnet")
     done = predicted(run.name, digit, "--explain", "--layer", "conv_1", "--runs", kept_digits)
     assert done.exit_code == 0, done.output
-    explained = digit.with_name("a digit-explained.png")
-    assert f"explained: {explained}" in done.stderr.splitlines()
+    explained = tmp_path / "here" / "a digit-explained.png"
+    assert f"explained: {explained.name}" in done.stderr.splitlines()
     with Image.open(explained) as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
     orange = (pixels[..., 0] > 120) & (pixels[..., 2] < 40) & (pixels[..., 1] < 140)
     assert orange.sum() > 100
-    assert sorted(path.name for path in digit.parent.iterdir()) == [explained.name, digit.name]
+    assert list(explained.parent.iterdir()) == [explained]
+    assert sorted(path.name for path in digit.parent.iterdir()) == [digit.name, "here"]
 
 
-def test_a_keras_export_explains_too(made: Any, sample: Any, tmp_path: Path) -> None:
+def test_a_keras_export_explains_too(
+    made: Any, sample: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     Image.fromarray(sample.test.images[0][..., 0]).save(tmp_path / "shoe.png")
     done = predicted(made("tiny", "keras"), tmp_path / "shoe.png", "--explain")
     assert done.exit_code == 0, done.output

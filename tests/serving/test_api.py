@@ -234,6 +234,14 @@ def test_the_image_as_the_model_sees_it_is_sent(
     assert "auto, yes or no" in answer.json()["error"]
 
 
+def test_a_file_as_curl_sends_it_is_an_image(
+    running: Any, digits: np.ndarray, file_of: Callable[..., bytes]
+) -> None:
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    answer = running.client.post("/predict", content=file_of(digits[0]), headers=kind)
+    assert answer.status_code == 200, answer.text
+
+
 def test_what_is_no_image_is_refused(
     running: Any, digits: np.ndarray, file_of: Callable[..., bytes]
 ) -> None:
