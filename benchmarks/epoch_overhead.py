@@ -1,12 +1,13 @@
-"""What an epoch takes beside its steps, with tf.data's autotuning on and off.
+"""What an epoch takes beside its steps: ours, with autotuning on, and in Keras' ``fit``.
 
     python benchmarks/epoch_overhead.py [--images 1000,10000,60000] [--epochs 50]
 
-Trains bag-cnn's model as :func:`kerascw.training.fit.fit` does, on random images, once with the
-pipeline as it is and once with autotuning on again, as TensorFlow has it by default. An epoch lasts
-from its beginning to the next one's; its steps from when they are called to when they return. The
-rest is the overhead: iterators made and destroyed, metrics read, callbacks. Validation and the
-checkpoint are left out. The first epoch, which traces the step, is not counted.
+Trains bag-cnn's model as :func:`kerascw.training.fit.fit` does, on random images: with the pipeline
+as it is, with tf.data's autotuning on again, as it is by default, and the first by Keras' ``fit``
+in place of our loop. An epoch lasts from its beginning to the next one's; its steps from when they
+are called to when they return. The rest is the overhead: iterators made and destroyed, metrics
+read, callbacks. Validation and the checkpoint are left out. The first epoch, which traces the step,
+is not counted.
 """
 
 import statistics
@@ -28,6 +29,7 @@ from kerascw.data.pipeline import training_batches
 from kerascw.models import build_model
 from kerascw.runs.environment import have_threads
 from kerascw.training.fit import compiled
+from kerascw.training.loop import Trainer
 from kerascw.training.prepare import device_for
 
 GOAL, GOAL_SLOWEST = 0.03, 1.1
@@ -52,24 +54,50 @@ class Clock(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.steps[-1] += time.perf_counter() - self._began
 
+    # the same in our loop, whose next step is called as soon as the one before has returned
 
-def measured(count: int, epochs: int, *, autotune: bool) -> dict[str, float]:
+    def begin(self, epoch: int) -> None:
+        self.on_epoch_begin(epoch)
+        self._began = time.perf_counter()
+
+    def images(self, epoch: int, count: int) -> None:
+        now = time.perf_counter()
+        self.steps[-1], self._began = self.steps[-1] + now - self._began, now
+
+    def end(self, epoch: int, figures: dict[str, float]) -> bool:
+        return False
+
+
+WAYS = {"as it is": {}, "autotune on": {"autotune": True}, "Keras' fit": {"by_keras": True}}
+
+
+def measured(
+    count: int, epochs: int, *, autotune: bool = False, by_keras: bool = False
+) -> dict[str, float]:
     """Train that many epochs on ``count`` images; return seconds and shares of overhead."""
     experiment, _, _ = architectures()["bag-cnn"]
-    spec = experiment.training
+    spec, device = experiment.training, device_for("float32")
     part = Part(*random_images((28, 28, 1), 5, count))
     network = build_model(experiment.model, part.shape, 5, seed=0, for_training=True)
-    model, _ = compiled(experiment, network, device_for("float32"), count)
+    model, _ = compiled(experiment, network, device, count)
+    numbers = range(epochs + 1)
     batches = training_batches(
-        part, classes=5, batch_size=spec.batch_size, seed=0, epoch=tf.Variable(0)
+        part,
+        classes=5,
+        batch_size=spec.batch_size,
+        seed=0,
+        epochs=range(1) if by_keras else numbers,
     )
     if autotune:
         again = tf.data.Options()
         again.autotune.enabled = True
         batches = batches.with_options(again)
-    assert batches.options().autotune.enabled == autotune
     clock = Clock()
-    model.fit(batches, epochs=epochs + 1, shuffle=False, verbose=0, callbacks=[clock])
+    if by_keras:
+        model.compile(model.optimizer, "categorical_crossentropy", steps_per_execution=16)
+        model.fit(batches, epochs=len(numbers), shuffle=False, verbose=0, callbacks=[clock])
+    else:
+        Trainer(model, device).train(batches, numbers, count, spec.batch_size, clock)
     ends = [*clock.begins[1:], time.perf_counter()]
     seconds = [end - begin for begin, end in zip(clock.begins, ends, strict=True)][1:]
     shares = [1 - step / whole for step, whole in zip(clock.steps[1:], seconds, strict=True)]
@@ -93,8 +121,8 @@ def main() -> None:
     print(f"{machine()}, {given.epochs} epochs each")
     found: dict[int, dict[str, dict[str, float]]] = {count: {} for count in given.images}
     for count in given.images:
-        for name, autotune in (("autotune on", True), ("autotune off", False)):
-            one = found[count][name] = measured(count, given.epochs, autotune=autotune)
+        for name, way in WAYS.items():
+            one = found[count][name] = measured(count, given.epochs, **way)
             print(
                 f"{count:>7,} images, {name:<12}  steps {one['steps']:.3f} s, epoch "
                 f"{one['epoch']:.3f} s (slowest {one['slowest'] / one['epoch']:.2f} times), beside "

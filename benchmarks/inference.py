@@ -1,4 +1,4 @@
-"""The exported SavedModel on 10,000 images and on single ones, beside Keras and PyTorch.
+"""Exported models on many images and on single ones, beside Keras and PyTorch.
 
     python benchmarks/inference.py [--rounds 9]
 
@@ -18,9 +18,11 @@ import numpy as np
 from harness import Tasks, contenders, in_turn, machine, markdown, options, save, spread
 from throughput import architectures, random_images, torch_model
 
+from kerascw.export.runtimes import Format
 from kerascw.quiet import import_tensorflow
 
-CONTENDERS = ("kerascw", "Keras", "PyTorch")
+OURS: dict[str, Format] = {"kerascw": "saved_model", "kerascw, LiteRT": "litert"}
+CONTENDERS = (*OURS, "Keras", "PyTorch")
 NAME = "LeNet v4"
 
 
@@ -35,10 +37,10 @@ def keras_model() -> Any:
 
 def answering(who: str, folder: Path) -> Callable[[np.ndarray], Any]:
     """Make the function of a contender from uint8 images to probabilities."""
-    if who == "kerascw":
+    if who in OURS:
         from kerascw.export.load import load_model
 
-        return load_model(folder).predict
+        return load_model(folder / OURS[who]).predict
     if who == "Keras":
         return partial(keras_model().predict, verbose=0)
     import torch
@@ -68,7 +70,7 @@ def contender(who: str, folder: Path, many: int, single: int) -> Tasks:
 def table(found: dict[str, Any]) -> str:
     """Lay out the figures as Markdown."""
     many, single = ([s["median"] for s in found[what].values()] for what in ("many", "single"))
-    names = {"kerascw": "kerascw, exported"}
+    names = {"kerascw": "kerascw, SavedModel"}
     return markdown(
         (f"inference, {NAME}", *(names.get(who, who) for who in found["many"])),
         [
@@ -85,18 +87,21 @@ def main() -> None:
     parser = options(__doc__, rounds=9)
     parser.add_argument("--many", type=int, default=10_000, help="images at once")
     parser.add_argument("--single", type=int, default=200, help="images one at a time")
-    parser.add_argument("--only", default=",".join(CONTENDERS), help="contenders, by comma")
+    parser.add_argument("--only", default=";".join(CONTENDERS), help="contenders, by semicolon")
     given = parser.parse_args()
     print(f"{machine()}, {given.rounds} rounds", flush=True)
     counts, found = {"many": given.many, "single": given.single}, {}
     with tempfile.TemporaryDirectory() as temporary:
-        folder = export(
-            keras_model(),
-            Path(temporary) / "model",
-            class_names=[str(number) for number in range(10)],
-            check_images=images_of(8),
-        )
-        own = {who: (who, folder, given.many, given.single) for who in given.only.split(",")}
+        folder, only = Path(temporary), given.only.split(";")
+        for form in (OURS[who] for who in only if who in OURS):
+            export(
+                keras_model(),
+                folder / form,
+                class_names=[str(number) for number in range(10)],
+                check_images=images_of(8),
+                form=form,
+            )
+        own = {who: (who, folder, given.many, given.single) for who in only}
         with contenders(contender, own) as started:
             for what, count in counts.items():
                 turns = {who: partial(seconds, what) for who, seconds in started.items()}

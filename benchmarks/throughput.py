@@ -1,14 +1,15 @@
 """Training images a second of five architectures: kerascw, plain Keras and PyTorch.
 
-    python benchmarks/throughput.py [--rounds 9] [--only "LeNet v4"] [--seconds 0.7]
+    python benchmarks/throughput.py [--rounds 6] [--only "LeNet v4"] [--seconds 0.7]
 
 The contenders are kerascw as it fits; ``model.fit`` on float images in memory, as a notebook has
 it, and the same on a pipeline as Keras makes of such arrays, but with tf.data's autotuning off (see
 docs/speed.md: with it, epochs end late); and a PyTorch 2 loop, eager, with contiguous and with
-channels-last tensors. Each has a process of its own and all cores, and they train the same model on
-the same (random) images in turn, A B C D E A B C D E ..., for about ``--seconds`` each; the first
-time of each is not counted. Ratios are of medians, and are given to the better of the two Keras and
-the better of the two PyTorch. The share of the peak is of the arithmetic of convolutions and dense
+channels-last tensors. kerascw and PyTorch also in bfloat16 (``mixed_bfloat16``, and autocast).
+Each has a process of its own and all cores, and they train two epochs of the same model on the same
+(random) images in turn, A B C ... A B C ..., about ``--seconds`` an epoch; the first time of each
+is not counted. Ratios are of medians, and are given to the better Keras and to the best PyTorch, in
+bfloat16 of both precisions. The share of the peak is of the arithmetic of convolutions and dense
 layers, forward and backward, in the rate of a large single-precision matrix product, measured in
 the same rounds.
 
@@ -32,7 +33,17 @@ from kerascw.studies.lenet import experiment as lenet
 
 KERAS = ("Keras", "Keras, autotune off")
 PYTORCH = ("PyTorch", "PyTorch, channels last")
-CONTENDERS = ("kerascw", *KERAS, *PYTORCH)
+BFLOAT16 = ("kerascw, bfloat16", "PyTorch, bfloat16, channels last")
+CONTENDERS = ("kerascw", *KERAS, *PYTORCH, *BFLOAT16)
+EPOCHS = 2
+"""In one turn: an iterator serves all epochs of a fit, and making it counts."""
+RATIOS = {
+    "to_keras": "to Keras",
+    "to_pytorch": "to PyTorch",
+    "to_better": "to the better",
+    "bfloat16_to_keras": "bfloat16 to Keras",
+    "bfloat16_to_pytorch": "bfloat16 to PyTorch",
+}
 OPTIMIZERS = {"adam": "Adam", "adamax": "Adamax", "rmsprop": "RMSprop", "sgd": "SGD"}
 RATES = {"bag-cnn": 15e3, "test 1": 9e3, "LeNet v4": 4e3, "cifar-cnn": 10e3, "digits": 50e3}
 """About how many images a second, to choose how many one turn takes."""
@@ -67,36 +78,46 @@ def contender(name: str, who: str, count: int) -> Tasks:
     """Build the model of an architecture and its training on ``count`` images."""
     experiment, shape, classes = architectures()[name]
     given = experiment, *random_images(shape, classes, count), classes
-    if who in PYTORCH:
-        return {"epoch": torch_loop(*given, channels_last="last" in who)}
+    bfloat16 = who in BFLOAT16
+    if "PyTorch" in who:
+        return {"epochs": torch_loop(*given, channels_last="last" in who, bfloat16=bfloat16)}
     import_tensorflow()
     if who in KERAS:
-        return {"epoch": plain_keras(*given, autotune="off" not in who)}
-    return {"epoch": ours(*given)}
+        return {"epochs": plain_keras(*given, autotune="off" not in who)}
+    return {"epochs": ours(*given, "mixed_bfloat16" if bfloat16 else "float32")}
 
 
 def ours(
-    experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int
+    experiment: Experiment, images: np.ndarray, labels: np.ndarray, classes: int, precision: str
 ) -> Callable[[], object]:
     """Train as :func:`kerascw.training.fit.fit` does."""
-    import tensorflow as tf
-
     from kerascw.data import Part
     from kerascw.data.pipeline import training_batches
     from kerascw.models import build_model
     from kerascw.runs.environment import have_threads
     from kerascw.training.fit import compiled
+    from kerascw.training.loop import Trainer, Unwatched
     from kerascw.training.prepare import device_for
 
     have_threads()
-    spec = experiment.training
-    network = build_model(experiment.model, images.shape[1:], classes, seed=0, for_training=True)
-    model, _ = compiled(experiment, network, device_for(spec.precision), len(images))
-    epoch = tf.Variable(0, dtype=tf.int32)
-    batches = training_batches(
-        Part(images, labels), classes=classes, batch_size=spec.batch_size, seed=0, epoch=epoch
+    spec, device = experiment.training, device_for(precision)
+    network = build_model(
+        experiment.model, images.shape[1:], classes, seed=0, for_training=True, precision=precision
     )
-    return lambda: model.fit(batches, shuffle=False, verbose=0)
+    trainer = Trainer(compiled(experiment, network, device, len(images))[0], device)
+
+    def epochs() -> None:
+        numbers = range(EPOCHS)
+        batches = training_batches(
+            Part(images, labels),
+            classes=classes,
+            batch_size=spec.batch_size,
+            seed=0,
+            epochs=numbers,
+        )
+        trainer.train(batches, numbers, len(images), spec.batch_size, Unwatched())
+
+    return epochs
 
 
 def plain_keras(
@@ -132,9 +153,9 @@ def plain_keras(
     floats = images.astype("float32") / 255
     size = experiment.training.batch_size
     if autotune:
-        return lambda: model.fit(floats, labels, batch_size=size, verbose=0)
+        return lambda: model.fit(floats, labels, batch_size=size, epochs=EPOCHS, verbose=0)
     batches = keras_batches(floats, labels, size)
-    return lambda: model.fit(batches, verbose=0)
+    return lambda: model.fit(batches, epochs=EPOCHS, verbose=0)
 
 
 def keras_batches(images: np.ndarray, labels: np.ndarray, size: int) -> Any:
@@ -164,6 +185,7 @@ def torch_loop(
     labels: np.ndarray,
     classes: int,
     channels_last: bool,
+    bfloat16: bool,
 ) -> Callable[[], object]:
     """Train in PyTorch's own way, eagerly."""
     import torch
@@ -188,15 +210,20 @@ def torch_loop(
             chosen = order[at : at + size]
             given, wanted = x[chosen], y[chosen]
             optimizer.zero_grad(set_to_none=True)
-            logits = model(given)
-            loss = loss_of(logits, wanted)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                logits = model(given)
+                loss = loss_of(logits, wanted)
             loss.backward()
             optimizer.step()
             total += loss.detach() * len(chosen)
             right += (logits.detach().argmax(1) == wanted).sum()
         float(right), float(total)
 
-    return epoch
+    def epochs() -> None:
+        for _ in range(EPOCHS):
+            epoch()
+
+    return epochs
 
 
 def torch_model(spec: Any, shape: tuple[int, ...], classes: int) -> Any:
@@ -255,20 +282,27 @@ def measured(name: str, rounds: int, seconds: float) -> dict[str, Any]:
     size = experiment.training.batch_size
     count = max(4, round(RATES[name] * seconds / size)) * size
     with contenders(contender, {who: (name, who, count) for who in CONTENDERS}) as started:
-        turns = {who: partial(seconds_of, "epoch") for who, seconds_of in started.items()}
+        turns = {who: partial(seconds_of, "epochs") for who, seconds_of in started.items()}
         found = in_turn({"peak": gemm_peak, **turns}, rounds)
     peak = spread(found.pop("peak"))
-    rates = {who: spread([count / taken for taken in turns]) for who, turns in found.items()}
-    mine = rates["kerascw"]["median"]
-    keras, torch = (max(rates[who]["median"] for who in kind) for kind in (KERAS, PYTORCH))
+    rates = {
+        who: spread([EPOCHS * count / taken for taken in turns]) for who, turns in found.items()
+    }
+
+    def best(*names: str) -> float:
+        return max(rates[name]["median"] for name in names)
+
+    mine, own16 = best("kerascw"), best(BFLOAT16[0])
     needed = operations(experiment.model, shape, classes)
     return {
         "batch_size": size,
         "images": count,
         "rates": rates,
-        "to_keras": mine / keras,
-        "to_pytorch": mine / torch,
-        "to_better": mine / max(torch, keras),
+        "to_keras": mine / best(*KERAS),
+        "to_pytorch": mine / best(*PYTORCH),
+        "to_better": mine / best(*KERAS, *PYTORCH),
+        "bfloat16_to_keras": own16 / best(*KERAS),
+        "bfloat16_to_pytorch": own16 / best(*PYTORCH, BFLOAT16[1]),
         "operations_per_image": needed,
         "gemm_peak": peak,
         "share_of_peak": mine * needed / peak["median"],
@@ -286,27 +320,30 @@ def table(found: dict[str, Any]) -> str:
                 "{median:,.0f} ({low:,.0f} to {high:,.0f})".format(**r)
                 for r in one["rates"].values()
             ),
-            f"{one['to_keras']:.2f}",
-            f"{one['to_pytorch']:.2f}",
-            f"{one['share_of_peak']:.0%}",
         )
         for name, one in found["architectures"].items()
     ]
-    header = ("training, images/s", "batch", *names, "to Keras", "to PyTorch", "of GEMM peak")
-    return f"{markdown(header, rows)}\nGeometric mean to Keras: {found['to_keras']:.2f}.\n"
+    ratios = [
+        (name, *(f"{one[ratio]:.2f}" for ratio in RATIOS), f"{one['share_of_peak']:.0%}")
+        for name, one in found["architectures"].items()
+    ]
+    ratios.append(("geometric mean", *(f"{found[ratio]:.2f}" for ratio in RATIOS), ""))
+    rates = markdown(("training, images/s", "batch", *names), rows)
+    return f"{rates}\n{markdown(('ratio', *RATIOS.values(), 'of GEMM peak'), ratios)}"
 
 
 def main() -> None:
     """Measure, print and write."""
-    parser = options(__doc__, rounds=9)
+    parser = options(__doc__, rounds=6)
     parser.add_argument("--seconds", type=float, default=0.7)
     parser.add_argument("--only", choices=RATES, help="print one architecture's, write no file")
     given = parser.parse_args()
     print(f"{machine()}, {given.rounds} rounds", flush=True)
     names = [given.only] if given.only else RATES
     each = {name: measured(name, given.rounds, given.seconds) for name in names}
-    mean = math.prod(one["to_keras"] for one in each.values()) ** (1 / len(each))
-    found = {"architectures": each, "to_keras": mean}
+    found: dict[str, Any] = {"architectures": each}
+    for ratio in RATIOS:
+        found[ratio] = math.prod(one[ratio] for one in each.values()) ** (1 / len(each))
     print(table(found))
     if not given.only:
         save(given.results, "throughput", found)

@@ -7,7 +7,7 @@ import keras_tuner
 import tensorflow as tf
 
 from kerascw.data.load import splits_for
-from kerascw.data.pipeline import training_batches
+from kerascw.data.pipeline import steps_of, training_batches
 from kerascw.errors import CallError
 from kerascw.experiment.spec import MAIN_HEAD, Experiment, TrainingSpec
 from kerascw.lab.derive import with_training
@@ -76,13 +76,14 @@ class SpaceHyperModel(keras_tuner.HyperModel):
         classes = None if experiment.reconstructs else len(splits.class_names)
         weights = experiment.auxiliary_weights
         heads = (MAIN_HEAD, *weights) if weights else ()
-        epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
+        options = {"epochs": spec.epochs, "verbose": 0} | options
+        first = options.get("initial_epoch", 0)
         batches = training_batches(
             splits.train,
             classes=classes,
             batch_size=spec.batch_size,
             seed=experiment.seed,
-            epoch=epoch,
+            epochs=range(first, options["epochs"]),
             augmentation=spec.augmentation,
             heads=heads,
         )
@@ -95,21 +96,21 @@ class SpaceHyperModel(keras_tuner.HyperModel):
             validation_data=(images, dict.fromkeys(heads, targets) if heads else targets),
             validation_batch_size=100,
             shuffle=False,  # the pipeline's order is the order
-            callbacks=[_Epochs(spec, epoch), *options.pop("callbacks", [])],
-            **{"epochs": spec.epochs, "verbose": 0} | options,
+            steps_per_epoch=steps_of(len(splits.train), spec.batch_size),
+            callbacks=[_Rates(spec), *options.pop("callbacks", [])],
+            **options,
         )
 
 
-class _Epochs(keras.callbacks.Callback):
-    """Gives every epoch its order of images and its learning rate."""
+class _Rates(keras.callbacks.Callback):
+    """Gives every epoch its learning rate."""
 
-    def __init__(self, spec: TrainingSpec, epoch: tf.Variable) -> None:
+    def __init__(self, spec: TrainingSpec) -> None:
         super().__init__()
-        self._spec, self._epoch = spec, epoch
+        self._spec = spec
         self._history: list[dict[str, float]] = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch.assign(epoch)
         # epochs of an earlier rung of Hyperband: a plateau is looked for from here on
         while len(self._history) < epoch:
             self._history.append({"validation_loss": 1e30 / (1 + len(self._history))})

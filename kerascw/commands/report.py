@@ -61,8 +61,8 @@ def command(
         next_step(terminal, again, runs)
 
 
-def entries(store: "Store") -> list["Entry"]:
-    """List everything that the store keeps, searches included."""
+def entries(store: "Store", newest: int | None = None) -> list["Entry"]:
+    """List everything that the store keeps, searches included; or of its runs the ``newest``."""
     from kerascw.report.index import entries_of
 
     def of_search(folder: Path) -> "Summary":
@@ -70,7 +70,7 @@ def entries(store: "Store") -> list["Entry"]:
 
         return summary_of_search(folder)
 
-    return entries_of(store, {"search": of_search})
+    return entries_of(store, {"search": of_search}, newest)
 
 
 def draw(

@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from kerascw.report.index import Entry
 
 
+NEWEST = 100
+"""Runs that are listed."""
+
+
 @click.command("show")
 @click.argument("run_name", metavar="[RUN]", required=False)
 @runs_option
 def command(run_name: str | None, runs: Path) -> None:
-    """Print RUN (a folder, a name or the beginning of a key), or list what is kept."""
+    """Print RUN (a folder, a name or the beginning of a key), or list what is kept.
+
+    Of more than 100 runs the newest 100 are listed.
+    """
     from kerascw.console import console, next_step
     from kerascw.runs.store import Store
 
@@ -34,11 +41,13 @@ def command(run_name: str | None, runs: Path) -> None:
     from kerascw.lab.run import kept_studies
     from kerascw.studies import origin_fault
 
-    kept = entries(store)
+    kept = entries(store, NEWEST)
     if not kept:
         terminal.print(f"No runs are kept in {store.folder}. Next: python -m kerascw run fashion")
         return
     _list_kept(kept, terminal)
+    if sum(entry.summary.kind == "run" for entry in kept) == NEWEST:
+        terminal.print(f"of the runs only the {NEWEST} newest are listed; report --all lists all")
     for _, content in kept_studies(store):
         if fault := origin_fault(content):
             terminal.print(fault, style="yellow", soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from kerascw.data import LARGE, Part
@@ -19,6 +18,15 @@ def batch_sizes(examples: int, batch_size: int) -> tuple[int, ...]:
     """
     whole, rest = divmod(examples, batch_size)
     return (batch_size,) * (whole > 0) + (rest,) * (rest > 0)
+
+
+def steps_of(examples: int, batch_size: int) -> int:
+    """Return the number of an epoch's batches.
+
+    >>> steps_of(100, 32)
+    4
+    """
+    return -(-examples // batch_size)
 
 
 def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -38,19 +46,22 @@ def training_batches(
     classes: int | None,
     batch_size: int,
     seed: int,
-    epoch: tf.Variable,
+    epochs: range,
     augmentation: tuple[AugmentationSpec, ...] = (),
     augmentation_seed: int | None = None,
     shuffle: bool = True,
     heads: tuple[str, ...] = (),
 ) -> tf.data.Dataset:
-    """Return the batches of one epoch, in an order drawn from ``seed`` and ``epoch``.
+    """Return the batches of ``epochs``, one epoch after the other.
 
-    Augmentation draws from ``augmentation_seed`` and ``epoch``; without one, from ``seed`` too.
+    An epoch's order is drawn from ``seed`` and its number, counted from 0, so one that begins after
+    a resume has the order that it would have had. Augmentation draws from ``augmentation_seed`` and
+    that number; without one, from ``seed`` too. Without ``shuffle`` the order is that of ``part``.
+    An epoch's last batch may be smaller.
 
-    Every iteration reads ``epoch`` (an int32 scalar, counted from 0) anew, so one dataset and one
-    traced training step serve all epochs, and the epoch after a resume has the order it would have
-    had. Without ``shuffle`` the order is that of ``part``. The last batch may be smaller.
+    One iterator serves all epochs: to make one takes 15 ms, a quarter of what training on 1,000
+    images does, and Keras' ``fit`` makes two an epoch. The first batches of an epoch are ready when
+    the one before it ends.
 
     Images stay uint8 and are gathered by position: a batch costs one copy of its own bytes. Up to
     :data:`kerascw.data.LARGE` bytes TensorFlow has a copy of them; larger arrays NumPy gathers from
@@ -63,21 +74,24 @@ def training_batches(
     """
     n, source = len(part), part.images
     drawn_from = seed if augmentation_seed is None else augmentation_seed
+    steps = steps_of(n, batch_size)
     in_place = isinstance(source, Rows) or source.nbytes > LARGE
     images = None if in_place else tf.constant(source)
     labels = None if classes is None else tf.one_hot(part.labels, classes)
 
     # AutoGraph has nothing to convert here; its conversion writes temporary Python files
     @tf.autograph.experimental.do_not_convert
-    def ordered(_: tf.Tensor) -> tf.data.Dataset:
+    def ordered(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.range(n)
         if shuffle:
             order = tf.random.experimental.stateless_shuffle(order, tf.stack([seed, epoch]))
         batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-        return batches.enumerate()
+        return tf.data.Dataset.zip(
+            tf.data.Dataset.from_tensors(epoch).repeat(), tf.data.Dataset.range(steps), batches
+        )
 
     @tf.autograph.experimental.do_not_convert
-    def gathered(step: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    def gathered(epoch: tf.Tensor, step: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
         if images is None:
             batch = tf.numpy_function(source.__getitem__, [positions], tf.uint8)
             batch = tf.ensure_shape(batch, (None, *source.shape[1:]))
@@ -91,8 +105,8 @@ def training_batches(
             targets = tf.cast(batch, tf.float32) / 255
         return batch, dict.fromkeys(heads, targets) if heads else targets
 
-    dataset = tf.data.Dataset.range(1).flat_map(ordered)
+    numbers = tf.range(epochs.start, epochs.stop)  # int32, as the seeds are
+    dataset = tf.data.Dataset.from_tensor_slices(numbers).flat_map(ordered)
     dataset = dataset.map(gathered, num_parallel_calls=2, deterministic=True)
-    steps = int(np.ceil(n / batch_size))
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps * len(epochs)))
     return without_autotuning(dataset.prefetch(4))

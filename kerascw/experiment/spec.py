@@ -833,8 +833,13 @@ class Experiment(Spec):
 
     @property
     def recipe_version(self) -> int:
-        """RECIPE_VERSION; one more in bfloat16, which has been trained in shards since then."""
-        return RECIPE_VERSION + (self.training.precision == "mixed_bfloat16")
+        """RECIPE_VERSION, or a later one where only such experiments train differently since then.
+
+        4: bfloat16 in shards; 5: rates of steps from a table, with other last digits.
+        """
+        if isinstance(self.training.schedule, OneCycle | Cosine | WarmUp):
+            return 5
+        return 4 if self.training.precision == "mixed_bfloat16" else RECIPE_VERSION
 
     def key(self, fingerprint: str) -> str:
         """Return the 16 hexadecimal digits that name this experiment on this data.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from heapq import nlargest
 from pathlib import Path
 from urllib.parse import quote
 
@@ -49,7 +50,9 @@ class Entry:
         return quote((self.folder / "report.html").relative_to(index).as_posix())
 
 
-def entries_of(store: Store, derive: Mapping[Kind, Derive] | None = None) -> list[Entry]:
+def entries_of(
+    store: Store, derive: Mapping[Kind, Derive] | None = None, newest: int | None = None
+) -> list[Entry]:
     """List everything that is kept, the newest first; damaged entries have a fault.
 
     What an earlier version kept has no ``summary.json``: it is written now.
@@ -57,6 +60,7 @@ def entries_of(store: Store, derive: Mapping[Kind, Derive] | None = None) -> lis
     Parameters
     ----------
     derive : how to summarise kinds that rooms above this one keep, such as searches.
+    newest : list so many of the runs, if there are more.
     """
 
     def of_study(folder: Path) -> Summary:
@@ -69,11 +73,12 @@ def entries_of(store: Store, derive: Mapping[Kind, Derive] | None = None) -> lis
         "study": of_study,
         **(derive or {}),
     }
-    found = [
-        _entry(kind, path.parent, path, ways)
-        for kind, (place, file) in _PLACES.items()
-        for path in store.folder.glob(f"{place}/{file}")
-    ]
+    files = {
+        kind: list(store.folder.glob(f"{place}/{file}")) for kind, (place, file) in _PLACES.items()
+    }
+    if newest is not None:
+        files["run"] = nlargest(newest, files["run"], key=lambda path: path.stat().st_mtime)
+    found = [_entry(kind, path.parent, path, ways) for kind in files for path in files[kind]]
     studies: dict[str, list[str]] = {}  # by the names of their runs
     for entry in sorted(found, key=lambda entry: entry.summary.name):
         for name in entry.summary.runs:

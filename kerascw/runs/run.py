@@ -1,6 +1,7 @@
 """Run one experiment: train what is not trained yet, keep it, never lose it."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from kerascw.training.watcher import Watcher
 if TYPE_CHECKING:
     from kerascw.training.fit import Fitted
     from kerascw.training.predictor import Predictor
+    from kerascw.training.traced import Traced
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -111,12 +113,21 @@ def train_until(
             source=None if source is None else source.model(),
             until=None if epochs >= experiment.training.epochs else epochs,
             events=events,
+            traced=traced(),
         )
         if fitted is None:
             return None
         metrics = _write(fitted, experiment, dataset, splits, working, source, energy.joules)
         events.end(metrics)
         return store.finish(working, scratch=CHECKPOINT)
+
+
+@cache
+def traced() -> "Traced":
+    """Return the models that this process has traced."""
+    from kerascw.training.traced import Traced
+
+    return Traced()
 
 
 def history_so_far(name: str, store: Store) -> list[dict[str, float]]:
@@ -171,8 +182,6 @@ def _evaluate(
 
     A test set that was trained on is not scored.
     """
-    from kerascw.training.predictor import Predictor
-
     metrics: dict[str, Any] = {
         "status": "diverged" if fitted.ended == "diverged" else "finished",
         "ended": fitted.ended,
@@ -191,7 +200,7 @@ def _evaluate(
         metrics["reason"] = f"a figure of epoch {len(fitted.history)} is not finite"
     predictions: dict[str, np.ndarray] = {}
     if fitted.kept_epoch is not None:
-        predict, model = Predictor(fitted.model), experiment.model
+        predict, model = fitted.predict, experiment.model
         parts = splits.parts()
         if experiment.data.test_in_training:
             del parts["test"]

@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -273,8 +273,13 @@ class Store:
 
     def all(self) -> list[Run]:
         """Return every whole run, newest last."""
-        folders = (path.parent for path in self.folder.glob(f"*/{MANIFEST}"))
-        return [Run(folder) for folder in sorted(folders, key=lambda f: f.stat().st_mtime)]
+        return self._runs(os.listdir(self.folder) if self.folder.is_dir() else [])
+
+    def _runs(self, names: Iterable[str]) -> list[Run]:
+        """Return the whole runs of these names, newest last."""
+        folders = [self.folder / name for name in names]
+        whole = [folder for folder in folders if (folder / MANIFEST).is_file()]
+        return [Run(folder) for folder in sorted(whole, key=lambda f: f.stat().st_mtime)]
 
     def study_folder(self, label: str) -> Path:
         """Return where the report, tables and figures of a study go, as it was run."""
@@ -292,14 +297,17 @@ class Store:
         folder = Path(text)
         if (folder / MANIFEST).is_file():
             return Run(folder.resolve())
-        runs = self.all()
-        fit = [run for run in runs if run.name == text]
-        fit = fit or [run for run in runs if run.name.rsplit("-", 1)[-1].startswith(text)]
-        fit = fit or [run for run in runs if run.name.startswith(text)]
+        if "/" not in text and (self.folder / text / MANIFEST).is_file():
+            return Run(self.folder / text)
+        # names first, then the files of those that fit: a store may have very many runs
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        fit = self._runs(name for name in names if name.rsplit("-", 1)[-1].startswith(text))
+        fit = fit or self._runs(name for name in names if name.startswith(text))
         if len(fit) == 1:
             return fit[0]
         if fit:
             raise CallError(f"run {text!r} is one of {choices(run.name for run in fit)}")
+        runs = self.all()
         if not runs:
             raise CallError(f"run {text!r}: no runs are kept in {self.folder}")
         raise CallError(f"no run {text!r} in {self.folder}; there are "

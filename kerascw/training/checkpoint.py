@@ -35,7 +35,7 @@ class Progress:
     untrained: dict[str, float] | None = None  # validation figures of the initial weights
 
 
-def _state(model: keras.Model) -> list[Any]:
+def state(model: keras.Model) -> list[Any]:
     """Return every variable that training changes.
 
     ``model.variables`` holds the weights, the batch-norm statistics and the states of the dropout
@@ -50,7 +50,7 @@ def save(path: Path, model: keras.Model, progress: Progress) -> None:
     meta = dict(vars(progress))
     kept_weights = meta.pop("kept_weights")
     arrays = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}
-    arrays |= {f"state_{i:04}": variable.numpy() for i, variable in enumerate(_state(model))}
+    arrays |= {f"state_{i:04}": variable.numpy() for i, variable in enumerate(state(model))}
     arrays |= {f"kept_{i:04}": array for i, array in enumerate(kept_weights)}
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
@@ -69,10 +69,10 @@ def restore(path: Path, model: keras.Model) -> Progress | None:
     A damaged one is set aside beside ``path`` until the run is complete, with a
     :class:`DamagedCheckpoint` warning, and the run begins anew.
     """
-    variables = _state(model)
+    variables = state(model)
     try:
-        progress, state = _read(path)
-        if [array.shape for array in state] != [tuple(variable.shape) for variable in variables]:
+        progress, arrays = _read(path)
+        if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise ValueError("its arrays are those of another model")
     except FileNotFoundError:
         return None
@@ -85,7 +85,7 @@ def restore(path: Path, model: keras.Model) -> Progress | None:
             stacklevel=2,
         )
         return None
-    for variable, array in zip(variables, state, strict=True):
+    for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return progress
 
@@ -112,8 +112,8 @@ def _read(path: Path) -> tuple[Progress, list[np.ndarray]]:
         arrays = {name: file[name] for name in sorted(file.files)}
     meta = json.loads(arrays.pop("meta").tobytes())
     kept = [array for name, array in arrays.items() if name.startswith("kept_")]
-    state = [array for name, array in arrays.items() if name.startswith("state_")]
+    variables = [array for name, array in arrays.items() if name.startswith("state_")]
     try:
-        return Progress(kept_weights=kept, **meta), state
+        return Progress(kept_weights=kept, **meta), variables
     except TypeError:
         raise ValueError("the checkpoint is of another version of kerascw") from None

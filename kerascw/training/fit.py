@@ -27,9 +27,11 @@ from kerascw.training.checkpoint import Progress
 from kerascw.training.events import RunEvents
 from kerascw.training.frozen import Frozen, is_fixed
 from kerascw.training.keeper import Keeper
+from kerascw.training.loop import Trainer
 from kerascw.training.optimizer import build_optimizer
-from kerascw.training.predictor import Product
+from kerascw.training.predictor import Predictor, Product
 from kerascw.training.prepare import Device, device_for
+from kerascw.training.traced import Ready, Traced
 from kerascw.training.warm_start import warm_start
 from kerascw.training.watcher import Silent, Watcher
 
@@ -39,6 +41,7 @@ class Fitted:
     """A fitted model with its kept weights, and how it came to them."""
 
     model: keras.Model
+    predict: Predictor  # of this model
     history: list[dict[str, float]]
     kept_epoch: int | None  # None: diverged before any epoch was worth keeping
     ended: str  # "all epochs", "patience" or "diverged"
@@ -73,6 +76,7 @@ def fit(
     source: keras.Model | None = None,
     until: int | None = None,
     events: RunEvents | None = None,
+    traced: Traced | None = None,
 ) -> Fitted | None:
     """Fit the experiment's model, going on from ``checkpoint_path`` if that is there.
 
@@ -81,15 +85,19 @@ def fit(
 
     ``source`` is the model whose weights a warm start takes. Training pauses after ``until`` epochs
     and returns None if there are more to come. Raises :class:`Interrupted` if the user stops it;
-    either way the epochs so far are in the checkpoint.
+    either way the epochs so far are in the checkpoint. With ``traced``, models that differ in
+    nothing but their variables are traced once; the model that is returned is then trained again
+    by the next such call.
     """
     watcher = watcher or Silent()
+    shape, classes = splits.train.shape, len(splits.class_names)
+    scaling = scaling_of(experiment.data, splits.train, splits.raw_unit, splits.validation)
     build: Callable[..., keras.Model] = partial(
         build_model,
         experiment.model,
-        splits.train.shape,
-        len(splits.class_names),
-        scaling=scaling_of(experiment.data, splits.train, splits.raw_unit, splits.validation),
+        shape,
+        classes,
+        scaling=scaling,
         seed=experiment.seed_of("weights"),
     )
     frozen = None
@@ -111,20 +119,29 @@ def fit(
             assert source is not None, "a warm start has a source"
             warm_start(network, source, experiment.start)
         model, trained = compiled(experiment, network, device, len(splits.train))
+    ready = Ready(Trainer(model, device), Product(build, trained))
+    if traced is not None and frozen is None:
+        ready = traced.ready(experiment, (shape, classes, scaling, len(splits.train)), ready)
+    model, product = ready.trainer.model, ready.product
     progress = checkpoint.restore(checkpoint_path, model) or Progress()
-    product = Product(build(), trained)
-    keeper = Keeper(experiment, splits, progress, product, checkpoint_path, watcher, events, until)
+    keeper = Keeper(
+        model, experiment, splits, progress, product, checkpoint_path, watcher, events, until
+    )
     if events is not None:
         events.begin(progress.history)
     watcher.started(experiment, len(splits.train), len(progress.history))
     if not keeper.stops:
         keeper.score_untrained()
-        _train(model, experiment, splits, keeper, progress)
+        _train(ready.trainer, experiment, splits, keeper)
     if keeper.ended is None:
         return None
-    finished = product.finish(progress.kept_weights)
+    finished, predict = product.finish(progress.kept_weights)
+    if frozen is not None:
+        finished = frozen.whole(finished)
+        predict = Predictor(finished)
     return Fitted(
-        finished if frozen is None else frozen.whole(finished),
+        finished,
+        predict,
         progress.history,
         progress.kept_epoch,
         keeper.ended,
@@ -154,7 +171,6 @@ def compiled(
     model.compile(
         optimizer,
         **_objective(experiment),
-        steps_per_execution=device.steps_per_execution,
         jit_compile=device.jit_compile,
     )
     if model.optimizer is not optimizer:  # mixed_float16: one that scales the loss, around it
@@ -162,36 +178,28 @@ def compiled(
     return model, optimizer.averages if spec.weight_average else model.weights
 
 
-def _train(
-    model: keras.Model, experiment: Experiment, splits: Splits, keeper: Keeper, progress: Progress
-) -> None:
+def _train(trainer: Trainer, experiment: Experiment, splits: Splits, keeper: Keeper) -> None:
     """Train the epochs that are left; ``keeper`` ends it."""
-    spec = experiment.training
+    spec, history = experiment.training, keeper.progress.history
+    epochs = range(len(history), spec.epochs)
     batches = training_batches(
         splits.train,
         classes=None if experiment.reconstructs else len(splits.class_names),
         batch_size=spec.batch_size,
         seed=experiment.seed_of("order"),
         augmentation_seed=experiment.seed_of("augmentation"),
-        epoch=keeper.epoch,
+        epochs=epochs,
         augmentation=spec.augmentation,
         shuffle=spec.shuffle,
         heads=(MAIN_HEAD, *heads) if (heads := experiment.auxiliary_weights) else (),
     )
     try:
-        model.fit(
-            batches,
-            epochs=spec.epochs,
-            initial_epoch=len(progress.history),
-            shuffle=False,  # the pipeline's order is the order
-            callbacks=[keeper],
-            verbose=0,
-        )
+        trainer.train(batches, epochs, len(splits.train), spec.batch_size, keeper)
     except KeyboardInterrupt:
-        done = len(progress.history)
+        done = len(history)
         when = f"after epoch {done} of {spec.epochs}" if done else "before the first epoch ended"
         raise Interrupted(f"stopped {when}") from None
-    assert keeper.stops, "model.fit returned before its last epoch"
+    assert keeper.stops, "training ended before its last epoch"
 
 
 def _objective(experiment: Experiment) -> dict[str, Any]:

@@ -4,10 +4,8 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
-import tensorflow as tf
 
 from kerascw.data import Part, Splits
 from kerascw.evaluation.metrics import loss_and_accuracy, reconstruction_errors
@@ -30,14 +28,15 @@ def column_prefix(head: str) -> str:
 
 
 @dataclass(eq=False)
-class Keeper(keras.callbacks.Callback):
+class Keeper:
     """Keep what training reaches: history, best weights, checkpoint.
 
     Whether training has ended, and which epoch is best, follow from the history alone, so that a
-    resumed run needs no state of a callback. The data pipeline reads ``epoch``, an int32 scalar:
-    the epoch in training, counted from 0.
+    resumed run needs no state of the keeper. The training loop calls it between epochs
+    (:class:`kerascw.training.loop.Epochs`).
     """
 
+    model: keras.Model  # in training
     experiment: Experiment
     splits: Splits
     progress: Progress
@@ -48,8 +47,6 @@ class Keeper(keras.callbacks.Callback):
     until: int | None  # pause after so many epochs
 
     def __post_init__(self) -> None:
-        super().__init__()
-        self.epoch = tf.Variable(0, dtype=tf.int32, trainable=False)
         self._heads = (MAIN_HEAD, *self.experiment.auxiliary_weights)
         self._began = time.monotonic()
 
@@ -78,21 +75,19 @@ class Keeper(keras.callbacks.Callback):
         if self.experiment.training.evaluate_first and not progress.history and validation:
             progress.untrained = self._validated(validation)
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Set the epoch that the pipeline draws, and its learning rate."""
-        self.epoch.assign(epoch)
+    def begin(self, epoch: int) -> None:
+        """Set the epoch's learning rate."""
         rate = rate_of_next_epoch(self.experiment.training, self.progress.history)
         if rate is not None:
             self.model.optimizer.learning_rate = rate
         self._began = time.monotonic()
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        images = (batch + 1) * self.experiment.training.batch_size
-        self.watcher.images(len(self.progress.history), min(images, len(self.splits.train)))
+    def images(self, epoch: int, count: int) -> None:
+        self.watcher.images(epoch, count)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def end(self, epoch: int, figures: dict[str, float]) -> bool:
         """Validate, add a row to the history, keep the weights if best, write the checkpoint."""
-        row = self._trained(epoch, logs)
+        row = self._trained(epoch, figures)
         if self.splits.validation is not None:
             row |= self._validated(self.splits.validation)
         progress = self.progress
@@ -105,10 +100,9 @@ class Keeper(keras.callbacks.Callback):
         if self.events is not None:
             self.events.epoch(row)
         self.watcher.epoch(row)
-        if self.stops:
-            self.model.stop_training = True
+        return self.stops
 
-    def _trained(self, epoch: int, logs: Any) -> dict[str, float]:
+    def _trained(self, epoch: int, figures: dict[str, float]) -> dict[str, float]:
         """Return the row's first columns: epoch, learning rate, training loss and accuracy."""
         row = {
             "epoch": epoch + 1,
@@ -118,9 +112,10 @@ class Keeper(keras.callbacks.Callback):
             # Keras puts the head's name first where there is more than one
             own = f"{head}_" if len(self._heads) > 1 else ""
             prefix = column_prefix(head)
-            row[f"{prefix}train_loss"] = float(logs.get(f"{own}cross_entropy", logs[f"{own}loss"]))
-            if f"{own}accuracy" in logs:
-                row[f"{prefix}train_accuracy"] = float(logs[f"{own}accuracy"])
+            loss = figures[f"{own}loss"]
+            row[f"{prefix}train_loss"] = figures.get(f"{own}cross_entropy", loss)
+            if f"{own}accuracy" in figures:
+                row[f"{prefix}train_accuracy"] = figures[f"{own}accuracy"]
         return row
 
     def _validated(self, part: Part) -> dict[str, float]:

@@ -1,10 +1,10 @@
 """Keras optimisers and schedules from specs."""
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerascw.experiment.spec import (
     AdamW,
@@ -21,43 +21,46 @@ from kerascw.experiment.spec import (
 )
 
 
-@dataclass(eq=False)
-class OneCycleRate(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate of each step: linear to ``peak``, then a cosine to zero at ``steps``."""
+class RateOfStep(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate for each step, from a table.
 
-    peak: float
-    steps: int
-    warmup: float  # the share of the steps that the rise takes
-
-    def __call__(self, step: Any) -> Any:
-        ops = keras.ops
-        # step + 1: the first step must move too
-        done = (ops.cast(step, "float32") + 1.0) / self.steps
-        rising = done / self.warmup
-        falling = 0.5 * (1.0 + ops.cos(math.pi * (done - self.warmup) / (1.0 - self.warmup)))
-        return self.peak * ops.where(done < self.warmup, rising, falling)
-
-
-@dataclass(eq=False)
-class CosineRate(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate of each step: linear to ``peak``, then half a cosine to ``floor * peak``.
-
-    With a floor of 0 the curve is that of :class:`OneCycleRate`, but rounded differently.
+    Worked out beforehand: in a graph TensorFlow may turn a division into a product, and so another
+    way to trace the step would train with other last digits.
     """
 
-    peak: float
-    steps: int
-    warmup: float
-    floor: float
+    def __init__(self, rates: np.ndarray) -> None:
+        self.rates = rates  # float32 [steps]
 
     def __call__(self, step: Any) -> Any:
-        ops = keras.ops
-        done = (ops.cast(step, "float32") + 1.0) / self.steps
-        rising = done / self.warmup if self.warmup else done
-        # at most 1, where a constant rate has no way left to fall
-        fallen = ops.minimum((done - self.warmup) / max(1.0 - self.warmup, 1e-9), 1.0)
-        falling = self.floor + (1.0 - self.floor) * 0.5 * (1.0 + ops.cos(math.pi * fallen))
-        return self.peak * ops.where(done < self.warmup, rising, falling)
+        return keras.ops.take(self.rates, keras.ops.cast(step, "int32"))
+
+
+def one_cycle(peak: float, steps: int, warmup: float) -> np.ndarray:
+    """Return the rate of each step: linear to ``peak``, then a cosine to zero at the last one.
+
+    ``warmup`` is the share of the steps that the rise takes; the result is float32
+    ``[steps + 1]``, with the rate that a step after the last would have.
+    """
+    ops = keras.ops
+    # step + 1: the first step must move too
+    done = (ops.cast(ops.arange(steps + 1), "float32") + 1.0) / steps
+    rising = done / warmup
+    falling = 0.5 * (1.0 + ops.cos(math.pi * (done - warmup) / (1.0 - warmup)))
+    return ops.convert_to_numpy(peak * ops.where(done < warmup, rising, falling))
+
+
+def cosine(peak: float, steps: int, warmup: float, floor: float) -> np.ndarray:
+    """Return the rate of each step: linear to ``peak``, then half a cosine to ``floor * peak``.
+
+    With a floor of 0 the curve is that of :func:`one_cycle`, but rounded differently.
+    """
+    ops = keras.ops
+    done = (ops.cast(ops.arange(steps + 1), "float32") + 1.0) / steps
+    rising = done / warmup if warmup else done
+    # at most 1, where a constant rate has no way left to fall
+    fallen = ops.minimum((done - warmup) / max(1.0 - warmup, 1e-9), 1.0)
+    falling = floor + (1.0 - floor) * 0.5 * (1.0 + ops.cos(math.pi * fallen))
+    return ops.convert_to_numpy(peak * ops.where(done < warmup, rising, falling))
 
 
 class EpsilonOutsideRMSprop(keras.optimizers.Optimizer):
@@ -126,11 +129,11 @@ def build_optimizer(
     rate: Any = peak
     match spec.schedule:
         case OneCycle(warmup=warmup):
-            rate = OneCycleRate(peak, steps, warmup)
+            rate = RateOfStep(one_cycle(peak, steps, warmup))
         case Cosine(warmup=warmup, floor=floor):
-            rate = CosineRate(peak, steps, warmup, floor)
+            rate = RateOfStep(cosine(peak, steps, warmup, floor))
         case WarmUp(warmup=warmup):
-            rate = CosineRate(peak, steps, warmup, floor=1.0)
+            rate = RateOfStep(cosine(peak, steps, warmup, floor=1.0))
     # a spec has the name of Keras' class, and fields that are named as its arguments
     kind = getattr(keras.optimizers, type(spec.optimizer).__name__)
     arguments = spec.optimizer.model_dump(exclude={"kind", "learning_rate", "epsilon_in_root"})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -52,14 +53,18 @@ class Product:
     """The model that a fit is for: the one that is scored, kept and exported.
 
     It has the layers of the model in training, in float32 and on one device, and the average over
-    mirror images where the experiment asks for it. Its weights are copied from ``trained``, in the
-    order of ``model.weights``. It is never compiled, so its file loads in Keras alone.
+    mirror images where the experiment asks for it; ``build`` makes it when it is first needed. Its
+    weights are copied from ``trained``, in the order of ``model.weights``. It is never compiled, so
+    its file loads in Keras alone.
     """
 
-    def __init__(self, model: keras.Model, trained: Sequence[keras.Variable]) -> None:
-        self.model = model
-        self._trained = trained
-        self._predictor: Predictor | None = None
+    def __init__(self, build: Callable[[], keras.Model], trained: Sequence[keras.Variable]) -> None:
+        self._build, self._trained = build, trained
+
+    @cached_property
+    def _predictor(self) -> tuple[keras.Model, Predictor]:
+        model = self._build()
+        return model, Predictor(model)
 
     def weights(self) -> list[np.ndarray]:
         """Copy the weights as training has them now."""
@@ -67,11 +72,11 @@ class Product:
 
     def update(self) -> Callable[..., dict[str, np.ndarray]]:
         """Take the weights as training has them now; return what predicts every head."""
-        self.model.set_weights(self.weights())
-        self._predictor = self._predictor or Predictor(self.model)
-        return self._predictor.every_head
+        _, predict = self.finish([])
+        return predict.every_head
 
-    def finish(self, kept: list[np.ndarray]) -> keras.Model:
-        """Return the model with the ``kept`` weights; without any, with those of now."""
-        self.model.set_weights(kept or self.weights())
-        return self.model
+    def finish(self, kept: list[np.ndarray]) -> tuple[keras.Model, Predictor]:
+        """Return the model and its predictor, with the ``kept`` weights or those of now."""
+        model, predict = self._predictor
+        model.set_weights(kept or self.weights())
+        return model, predict

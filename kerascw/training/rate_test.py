@@ -7,7 +7,6 @@ the smoothing and the choice of a tenth of the best rate that fastai made common
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from kerascw.data import Splits
 from kerascw.data.pipeline import training_batches
@@ -67,35 +66,30 @@ def rate_test(
         precision=training.precision,
     )
     device = GPU() if has_gpu() else Device()
-    device.steps_per_execution = 1  # the rate changes between steps
     model, _ = compiled(experiment, network, device, len(splits.train))
     heads = experiment.auxiliary_weights
-    epoch = tf.Variable(0, dtype=tf.int32)
     batches = training_batches(
         splits.train,
         classes=None if experiment.reconstructs else len(splits.class_names),
         batch_size=training.batch_size,
         seed=experiment.seed,
-        epoch=epoch,
+        epochs=range(steps),  # of one step at least
         augmentation=training.augmentation,
         shuffle=training.shuffle,
         heads=(MAIN_HEAD, *heads) if heads else (),
     )
     rates = np.geomspace(lowest, highest, steps)
     losses, smoothed, mean = list[float](), list[float](), 0.0
-    while len(losses) < steps:
-        for images, targets in batches:
-            step = len(losses)
-            model.optimizer.learning_rate = rates[step]
-            model.reset_metrics()
-            loss = float(model.train_on_batch(images, targets, return_dict=True)["loss"])
-            losses.append(loss)
-            if np.isfinite(loss):
-                mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
-                smoothed.append(mean / (1 - SMOOTHING ** (step + 1)))
-            ends = not np.isfinite(loss) or smoothed[-1] > TOO_MUCH * min(smoothed)
-            if ends or len(losses) == steps:
-                count = len(smoothed)
-                return RateTest(rates[:count], np.array(losses[:count]), np.array(smoothed))
-        epoch.assign_add(1)
-    raise AssertionError("unreachable: the last step returns")
+    for step, (images, targets) in enumerate(batches):
+        model.optimizer.learning_rate = rates[step]  # it changes between steps
+        model.reset_metrics()
+        loss = float(model.train_on_batch(images, targets, return_dict=True)["loss"])
+        losses.append(loss)
+        if np.isfinite(loss):
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+            smoothed.append(mean / (1 - SMOOTHING ** (step + 1)))
+        ends = not np.isfinite(loss) or smoothed[-1] > TOO_MUCH * min(smoothed)
+        if ends or len(losses) == steps:
+            break
+    count = len(smoothed)
+    return RateTest(rates[:count], np.array(losses[:count]), np.array(smoothed))

@@ -19,6 +19,7 @@ SMALLEST = {
     "coverage": "--studies 2 --seeds 3",
     "epoch_overhead": "--images 200 --epochs 2 --results .",
     "growth": "--jobs 1 --runs 1 --sample --results .",
+    "scale": "--runs 120 --experiments 2 --results .",
     "inference": "--rounds 1 --many 20 --single 2 --only kerascw --results .",
     "serving": "--seconds 0.05 --requests 40 --in-flight 2 --sizes 1,2 --only LiteRT --results .",
     "throughput": "--rounds 1 --seconds 0.01 --only digits",
@@ -27,8 +28,9 @@ SMALLEST = {
 
 SAID = {
     "coverage": ("seeds and images", "0.010"),
-    "epoch_overhead": ("200 images, autotune on", "autotune off", "goal: under 3%"),
+    "epoch_overhead": ("200 images, as it is", "autotune on", "goal: under 3%"),
     "growth": ("| 1 | ", "seconds for 1 runs", "1 short runs"),
+    "scale": ("120 runs", "show", "Dask, 2 workers"),
     "inference": ("10,000 images", "single images", "kerascw"),
     "serving": ("batched", "one by one", "0 lost, 0 answered wrongly"),
     "throughput": ("kerascw", "Keras", "PyTorch"),
@@ -39,6 +41,7 @@ WRITTEN = {
     "epoch_overhead": {"epoch_overhead.json"},
     "growth": {"growth.json"},
     "inference": {"inference.json"},
+    "scale": {"scale.json"},
     "serving": {"serving.json"},
 }
 Run = Callable[..., str]

@@ -100,3 +100,17 @@ def test_wrong_calls_are_one_line(kept_digits: Path, both: tuple[Run, Run], tmp_
         assert result.exit_code == 2, result.output
         (line,) = result.stderr.splitlines()
         assert said in line
+
+
+def test_images_that_have_changed_since_are_refused(both: tuple[Run, Run], tmp_path: Path) -> None:
+    run = both[0]
+    copy = tmp_path / run.name
+    shutil.copytree(run.folder, copy)
+    environment = json.loads((copy / "environment.json").read_text())
+    environment["data"]["fingerprint"] = "of other images"
+    (copy / "environment.json").write_text(json.dumps(environment))
+    refused = command(run.name, "--runs", tmp_path)
+    assert refused.exit_code == 1, refused.output
+    (line,) = refused.output.strip().splitlines()
+    assert line.endswith(f"its images have changed since run {run.name}")
+    assert not (tmp_path / "robustness").exists()

@@ -89,7 +89,7 @@ def test_flip_and_shift_draw_as_when_kept_runs_were_trained(
 def test_the_pipeline_draws_as_when_kept_runs_were_trained(sample: Dataset) -> None:
     part = Part(sample.train.images[:200], sample.train.labels[:200])
     batches = training_batches(
-        part, classes=10, batch_size=32, seed=5, epoch=tf.Variable(2),
+        part, classes=10, batch_size=32, seed=5, epochs=range(2, 3),
         augmentation=(Flip(probability=0.25), Shift()),
     )  # fmt: skip
     images, labels = zip(*[(a.numpy(), b.numpy()) for a, b in batches], strict=True)
@@ -342,7 +342,7 @@ def test_images_that_are_their_own_targets_are_mixed_alike(spec: Any, sample: Da
 
     def batches(classes: int | None) -> list[tuple[np.ndarray, np.ndarray]]:
         dataset = training_batches(
-            part, classes=classes, batch_size=30, seed=1, epoch=tf.Variable(0), augmentation=(spec,)
+            part, classes=classes, batch_size=30, seed=1, epochs=range(0, 1), augmentation=(spec,)
         )
         return [(images.numpy(), targets.numpy()) for images, targets in dataset]
 

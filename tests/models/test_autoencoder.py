@@ -291,7 +291,7 @@ def test_on_another_dataset_there_are_no_other_classes(sample: Dataset) -> None:
 def test_pictures_as_they_are_seen_are_the_targets(augmentation: tuple, sample: Dataset) -> None:
     batches = training_batches(
         Part(sample.train.images[:100], sample.train.labels[:100]),
-        classes=None, batch_size=30, seed=3, epoch=tf.Variable(1), augmentation=augmentation,
+        classes=None, batch_size=30, seed=3, epochs=range(1, 2), augmentation=augmentation,
     )  # fmt: skip
     seen = 0
     for images, targets in batches:

@@ -15,10 +15,19 @@ from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, Experiment
 from kerascw.models import build_model
 from kerascw.training.fit import compiled, fit
 from kerascw.training.fused import FUSED
+from kerascw.training.loop import Trainer, Unwatched
 from kerascw.training.optimizer import build_optimizer
 from kerascw.training.predictor import Predictor
 from kerascw.training.prepare import Device, Processor
 from kerascw.training.shards import batch_norm
+
+
+class Last(Unwatched):
+    """Keeps the metrics of the last epoch."""
+
+    def end(self, epoch: int, figures: dict[str, float]) -> bool:
+        self.figures = figures
+        return False
 
 
 def trained(
@@ -36,11 +45,13 @@ def trained(
         classes=None if experiment.reconstructs else 10,
         batch_size=experiment.training.batch_size,
         seed=0,
-        epoch=tf.Variable(0),
+        epochs=range(epochs),
         heads=(MAIN_HEAD, *heads) if (heads := experiment.auxiliary_weights) else (),
     )
-    logs = model.fit(batches, verbose=0, shuffle=False, epochs=epochs).history
-    return model, {name: values[-1] for name, values in logs.items()}
+    watch = Last()
+    trainer = Trainer(model, device)
+    trainer.train(batches, range(epochs), len(part), experiment.training.batch_size, watch)
+    return model, watch.figures
 
 
 def assert_close(

@@ -58,23 +58,23 @@ def positions_of(dataset: tf.data.Dataset) -> list[np.ndarray]:
 
 
 def test_every_example_once_an_epoch_in_an_order_of_seed_and_epoch(numbered: Part) -> None:
-    epoch = tf.Variable(0)
-    dataset = training_batches(numbered, classes=10, batch_size=64, seed=0, epoch=epoch)
-    orders = []
-    for number in (0, 1, 0):
-        epoch.assign(number)
-        batches = positions_of(dataset)
-        assert [len(batch) for batch in batches] == [64] * 15 + [43]
-        orders.append(np.concatenate(batches))
-        assert sorted(orders[-1]) == list(range(1003))
-    np.testing.assert_array_equal(orders[0], orders[2])
-    assert (orders[0] != orders[1]).any()
-    other_seed = training_batches(numbered, classes=10, batch_size=64, seed=1, epoch=epoch)
-    assert (np.concatenate(positions_of(other_seed)) != orders[0]).any()
+    def orders(seed: int, epochs: range) -> list[np.ndarray]:
+        batches = positions_of(
+            training_batches(numbered, classes=10, batch_size=64, seed=seed, epochs=epochs)
+        )
+        assert [len(batch) for batch in batches] == ([64] * 15 + [43]) * len(epochs)
+        found = np.split(np.concatenate(batches), len(epochs))
+        assert all(sorted(order) == list(range(1003)) for order in found)
+        return found
+
+    first, second = orders(0, range(2))
+    assert (first != second).any()
+    np.testing.assert_array_equal(orders(0, range(1, 3))[0], second)  # as after a resume
+    assert (orders(1, range(1))[0] != first).any()
 
 
 def test_labels_go_with_their_images(numbered: Part) -> None:
-    dataset = training_batches(numbered, classes=10, batch_size=100, seed=5, epoch=tf.Variable(2))
+    dataset = training_batches(numbered, classes=10, batch_size=100, seed=5, epochs=range(2, 3))
     for images, labels in dataset:
         positions = images.numpy().astype(int)[:, 0, 0, 0] * 256 + images.numpy()[:, 0, 1, 0]
         np.testing.assert_array_equal(labels.numpy().argmax(axis=1), positions % 10)
@@ -165,7 +165,7 @@ def test_autotuning_is_off_and_changes_not_a_bit(
     sample: Dataset, plain: Run, numbered: Part, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, assert_same_run: Same,
 ) -> None:  # fmt: skip
-    batches = training_batches(numbered, classes=10, batch_size=8, seed=0, epoch=tf.Variable(0))
+    batches = training_batches(numbered, classes=10, batch_size=8, seed=0, epochs=range(0, 1))
     assert not batches.options().autotune.enabled
     seen = []
     monkeypatch.setattr(
