@@ -4,7 +4,7 @@
 
 For each task and seed the report's recipe, as kerascw trains it, and the fast recipe are trained
 in turn (A B A B ...), on the same images, each to its end; the test set is scored once, there.
-Seconds are of training and validation, as the run notes them, the tracing of the graphs included.
+Seconds are of training and validation, as the run notes them; the first seed's include tracing.
 Runs that are kept in ``--runs`` are not trained again, so that a stopped benchmark goes on; the
 ratio of the times is taken by seed. A recipe reaches the published figure if its mean over the
 seeds does. The table and the figures go to ``benchmarks/results/time_to_accuracy`` (.md, .json).

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ def command_line() -> str | None:
     return None
 
 
+@cache
 def version_of(package: str) -> str | None:
     """Return the version of an installed package; None of one that is not."""
     try:
