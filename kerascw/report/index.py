@@ -15,6 +15,8 @@ from kerascw.runs.store import MANIFEST, Run, Store, summary_of
 from kerascw.runs.summary import Kind, Summary, read_summary, write_summary
 
 INDEX = "index.html"
+A_PAGE = 1_000
+"""Entries on one page: a browser sorts and searches them at once."""
 
 _PLACES: dict[Kind, tuple[str, str]] = {
     "run": ("*", MANIFEST),
@@ -104,18 +106,32 @@ def _entry(kind: Kind, folder: Path, file: Path, ways: Mapping[Kind, Derive]) ->
 
 
 def write_index(store: Store, entries: Sequence[Entry]) -> Path:
-    """Write index.html over everything that the store's folder keeps; return it."""
-    text = page(
-        "index.html",
-        folder=store.folder.resolve().name,
-        index=store.folder,
-        entries=[entry for entry in entries if not entry.fault],
-        damaged=[entry for entry in entries if entry.fault],
-        kinds=_counts(entries),
-        option=runs_words(store.folder),
-    )
+    """Write index.html over everything that the store's folder keeps; return it.
+
+    Of more than :data:`A_PAGE` entries the older are on pages of their own, index-2.html and so on.
+    """
     store.folder.mkdir(parents=True, exist_ok=True)
-    return replace_text(store.folder / INDEX, text)
+    well = [entry for entry in entries if not entry.fault]
+    pages = [well[at : at + A_PAGE] for at in range(0, len(well), A_PAGE)] or [[]]
+    names = [INDEX, *(f"index-{number}.html" for number in range(2, len(pages) + 1))]
+    for name, own in zip(names, pages, strict=True):
+        text = page(
+            "index.html",
+            folder=store.folder.resolve().name,
+            index=store.folder,
+            entries=own,
+            of=len(well),
+            pages=names,
+            here=name,
+            damaged=[entry for entry in entries if entry.fault] if name == INDEX else [],
+            kinds=_counts(own),
+            option=runs_words(store.folder),
+        )
+        replace_text(store.folder / name, text)
+    for old in store.folder.glob("index-*.html"):
+        if old.name not in names:
+            old.unlink()
+    return store.folder / INDEX
 
 
 def _counts(entries: Sequence[Entry]) -> dict[Kind, int]:

@@ -271,3 +271,24 @@ def test_an_entry_has_a_date(tmp_path: Path) -> None:
     entry = Entry(Summary(kind="run", name="a"), tmp_path / "a", 0.0)
     assert re.fullmatch(r"(1969|1970)-\d\d-\d\d \d\d:\d\d", entry.date)
     assert not entry.is_drawn
+
+
+def test_very_many_are_on_pages(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kerascw.report.index.A_PAGE", 2)
+    kept = entries_of(Store(store), {"search": summary_of_search})
+    (store / "index-99.html").write_text("of an earlier time, when there were more")
+    first = write_index(Store(store), kept)
+    pages = [first, *sorted(store.glob("index-*.html"))]
+    assert [page.name for page in pages] == [
+        "index.html", *(f"index-{n}.html" for n in range(2, -(-len(kept) // 2) + 1))
+    ]  # fmt: skip
+    named = [
+        re.findall(r'<th scope="row">(?:<a[^>]*>)?([^<]+)', page.read_text()) for page in pages
+    ]
+    assert [name for names in named for name in names] == [entry.summary.name for entry in kept]
+    for page in pages:
+        links = re.findall(r'<a href="(index[^"]*)"', page.read_text())
+        assert links == [other.name for other in pages if other != page]
+    monkeypatch.undo()
+    write_index(Store(store), kept)
+    assert not list(store.glob("index-*.html"))
