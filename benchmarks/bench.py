@@ -2,23 +2,18 @@
 
     python benchmarks/bench.py [--table-only] [--data-dir DIR]
 
-Runs the three scripts one after the other and writes ``bench.json`` and ``bench.md`` to
-``benchmarks/results``. ``--table-only`` makes these of the figures that are there.
+Runs the three scripts one after the other and writes ``bench.md`` to ``benchmarks/results``.
+``--table-only`` makes it of the figures that are there.
 """
 
-import datetime
 import json
 import subprocess
 import sys
-from typing import Any
 
 import growth
 import inference
 import throughput
-from harness import options, save
-
-from kerascw.runs.environment import commit, processor
-from kerascw.training.devices import cores
+from harness import options
 
 SCRIPTS = {"throughput": throughput, "inference": inference, "growth": growth}
 
@@ -33,18 +28,10 @@ def main() -> None:
     for script in () if given.table_only else SCRIPTS.values():
         print(f"--- {script.__name__}", flush=True)
         subprocess.run([sys.executable, str(script.__file__), *words], check=True)
-    found: dict[str, Any] = {
-        "date": datetime.date.today().isoformat(),
-        "processor": processor(),
-        "cores": cores(),
-        "commit": commit(),
-    }
-    head = "{date}, {processor}, {cores} cores, commit {commit}.\n".format(**found)
-    tables = [head]
+    tables = []
     for name, script in SCRIPTS.items():
-        found[name] = json.loads((given.results / f"{name}.json").read_text())
-        tables.append(script.table(found[name]))
-    save(given.results, "bench", found)
+        found = json.loads((given.results / f"{name}.json").read_text())
+        tables.append(f"{script.table(found)}\n{found['measured']}.\n")
     (given.results / "bench.md").write_text("\n".join(tables))
     print("\n".join(tables))
 

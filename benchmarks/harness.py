@@ -5,6 +5,7 @@ compared is timed in turn (A B A B ...), so that other work on the machine meets
 """
 
 import argparse
+import datetime
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascw.runs.environment import processor
+from kerascw.runs.environment import commit, processor
 from kerascw.runs.store import write_json
 from kerascw.training.devices import cores
 
@@ -50,9 +51,10 @@ def machine() -> str:
 
 
 def save(folder: Path, name: str, found: Mapping[str, Any]) -> None:
-    """Write a benchmark's figures to ``folder/name.json``."""
+    """Write a benchmark's figures to ``folder/name.json``, with day, machine and commit."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / f"{name}.json", found)
+    measured = f"{datetime.date.today().isoformat()}, {machine()}, commit {commit()}"
+    write_json(folder / f"{name}.json", {"measured": measured} | dict(found))
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
