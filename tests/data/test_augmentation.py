@@ -23,7 +23,6 @@ from kerascw.experiment.settings import (
     KINDS,
     LENET,
     augmentation_named,
-    augmentation_text,
     override,
 )
 from kerascw.experiment.spec import (
@@ -422,8 +421,6 @@ def test_json_and_words_stay_what_they_were(small: Experiment) -> None:
     changed = override(small, {"training.augmentation": '[{"kind": "shift", "pixels": 1}]'})
     assert changed.training.augmentation == (Shift(pixels=1),)
     assert override(small, {"training.augmentation": "[]"}).training.augmentation == ()
-    assert augmentation_text((Flip(), Shift())) == "flip (probability 0.5), shift (pixels 2)"
-    assert augmentation_text(()) == "none"
 
 
 WRONG = [
