@@ -223,18 +223,18 @@ def _stem(name: str, dataset: Dataset) -> str:
 
 
 def _loaded(name: str, options: Mapping[str, Any]) -> Dataset:
-    size = (options["size"], options["size"]) if options["size"] else None
-    spec = data_named(name, size=size, fit=options["fit"], bad_files=options["bad_files"])
+    spec = data_named(name, **options["reading"])
     return load_for(spec, data_dir=options["data_dir"], sample=options["sample"])
 
 
 def _again(name: str, options: Mapping[str, Any]) -> str:
     """Write a dataset and its options for another command."""
+    size, fit, bad_files = options["reading"].values()
+    flags = {"data-dir": options["data_dir"], "size": size and size[0], "fit": fit,
+             "bad-files": None if bad_files == "fail" else bad_files}  # fmt: skip
     words = [shlex.quote(name)] + ["--sample"] * options["sample"]
-    for option in ("data_dir", "size", "fit"):
-        if options[option] is not None:
-            words.append(f"--{option.replace('_', '-')} {shlex.quote(str(options[option]))}")
-    return " ".join(words + ["--bad-files skip"] * (options["bad_files"] == "skip"))
+    words += [f"--{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value]
+    return " ".join(words)
 
 
 def _expected(dataset: Dataset) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from kerascw.commands.options import (
     data_option,
     dataset_options,
     runs_option,
-    setting,
     settings_option,
 )
 from kerascw.errors import CallError, choices, counted
@@ -36,11 +35,9 @@ def command(
     highest: float,
     steps: int,
     seed: int,
-    settings: tuple[str, ...],
+    settings: dict[str, Any],
     data: str | None,
-    size: int | None,
-    fit: Any,
-    bad_files: Any,
+    reading: dict[str, Any],
     sample: bool,
     data_dir: Path | None,
     runs: Path,
@@ -66,15 +63,14 @@ def command(
     from kerascw.studies import study_named
 
     check_writable(runs, "--runs")
-    side = (size, size) if size else None
     plan = planned(
         study_named(study),
         seeds=1,
         seed=seed,
         sample=sample,
         data_dir=data_dir,
-        settings=dict(setting(text) for text in settings),
-        data=None if data is None else data_named(data, size=side, fit=fit, bad_files=bad_files),
+        settings=settings,
+        data=None if data is None else data_named(data, **reading),
     )
     chosen = variant or next(iter(plan.experiments))
     if chosen not in plan.experiments:

@@ -17,7 +17,6 @@ from kerascw.commands.options import (
     models_option,
     runs_option,
     sample_option,
-    setting,
     settings_option,
 )
 from kerascw.console import console, next_step
@@ -90,7 +89,6 @@ def tune(
     data: str | None,
     data_dir: Path | None,
     fit: Fit | None,
-    settings: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Search SPACE, a named one or a file, with KerasTuner's oracles.
@@ -116,7 +114,6 @@ def tune(
         space,
         data=None if data is None else data_named(data, fit=fit),
         data_dir=data_dir,
-        settings=dict(setting(text) for text in settings),
         **options,
     )
     if plan.spec.sample:
