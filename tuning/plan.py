@@ -36,10 +36,7 @@ class Plan:
     def experiment(self, hp: Any) -> Experiment:
         """Return the experiment of these hyperparameters at the budget.
 
-        Raises
-        ------
-        SpaceError
-            The space gives none, or one that lacks the objective.
+        Raises SpaceError: the space gives none, or one that lacks the objective.
         """
         made = self._cut(self.space.experiment(hp, self.base))
         if self.spec.oracle != "hyperband":
@@ -90,10 +87,7 @@ def planned_search(
     ``data`` is a dataset to take in place of the space's own; ``settings`` are fields of the
     experiment that the space derives from.
 
-    Raises
-    ------
-    CallError
-        There is no such space, its file is wrong, or a setting is.
+    Raises CallError: there is no such space, its file is wrong, or a setting is.
     """
     chosen = load_space(space)
     oracle, cost = oracle or chosen.oracle, chosen.budgets[budget]

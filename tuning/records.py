@@ -145,10 +145,7 @@ def searches_folder(runs: Path | str) -> Path:
 def read_search(folder: Path | str) -> SearchResult:
     """Read a search back from its folder, finished or not.
 
-    Raises
-    ------
-    CallError
-        There is no search, or one of its files is damaged.
+    Raises CallError: there is no search, or one of its files is damaged.
     """
     folder = Path(folder)
     if not (folder / SEARCH).is_file():

@@ -90,12 +90,8 @@ def run_search(
     Called again after a stop or a kill, it goes on; no trial is trained twice, lost or doubled.
     ``jobs``, ``cluster`` and ``trainers`` are those of :func:`kerascw.runs.many.run_many`.
 
-    Raises
-    ------
-    CallError
-        The space is wrong, or the folder keeps another search.
-    KerascwError
-        FAILURES trials in a row failed for one cause; none was completed; a process died.
+    Raises CallError: the space is wrong, or the folder keeps another search; KerascwError: FAILURES
+    trials in a row failed for one cause; none was completed; a process died.
     """
     import_tensorflow()
     watcher = watcher or SearchWatcher()
@@ -341,10 +337,7 @@ def choose(
 ) -> SearchResult:
     """Train the best trials over seeds that the search has not used; return them with the result.
 
-    Raises
-    ------
-    KerascwError
-        No trial was completed, or every finalist diverged.
+    Raises KerascwError: no trial was completed, or every finalist diverged.
     """
     best: dict[str, TrialRecord] = {}
     for record in result.ranked:

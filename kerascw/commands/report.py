@@ -78,10 +78,7 @@ def draw(
 ) -> tuple[str, Path]:
     """Draw the page of what has this name; return what it is of, and the page.
 
-    Raises
-    ------
-    CallError
-        There is nothing of this name, or its figures cannot be set like this.
+    Raises CallError: there is nothing of this name, or its figures cannot be set like this.
     """
     from kerascw.studies import is_study
 

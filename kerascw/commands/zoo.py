@@ -78,10 +78,7 @@ def make(
     The chosen seed is the one with the highest validation accuracy, trained again on all training
     images. A model that is exported already stays, and its card is written anew.
 
-    Raises
-    ------
-    CallError
-        The study was not run as the zoo needs it.
+    Raises CallError: the study was not run as the zoo needs it.
     """
     result = _kept(model, store)
     run = result.product

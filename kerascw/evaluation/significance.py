@@ -52,10 +52,7 @@ def joint_spread(scores: np.ndarray, bounds: tuple[float, float] = (-math.inf, m
         where it is wrong; of a paired comparison, the difference of two such tables.
     bounds : of the score, which cut the intervals off.
 
-    Raises
-    ------
-    ValueError
-        Fewer than two seeds or two images.
+    Raises ValueError: fewer than two seeds or two images.
     """
     from scipy.stats import t
 

@@ -28,10 +28,7 @@ def repeated(experiment: Experiment, seeds: Iterable[int]) -> list[Experiment]:
 
     The folds are the same with every seed: they are drawn from ``data.holdout.seed``.
 
-    Raises
-    ------
-    CallError
-        An experiment with folds that starts from another one's weights.
+    Raises CallError: an experiment with folds that starts from another one's weights.
     """
     if experiment.folds is None:
         return [with_seed(experiment, seed) for seed in seeds]
@@ -50,10 +47,7 @@ def repeated(experiment: Experiment, seeds: Iterable[int]) -> list[Experiment]:
 def cross_validated(experiment: Experiment, folds: int) -> Experiment:
     """Hold out a fold, in place of what the experiment held out.
 
-    Raises
-    ------
-    CallError
-        Fewer than two folds.
+    Raises CallError: fewer than two folds.
     """
     if folds < 2:
         raise CallError(f"--folds: {folds}; at least 2 are needed")
