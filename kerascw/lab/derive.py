@@ -1,6 +1,6 @@
 """Derive experiments: repeated over seeds and folds, on other data, on all training data."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kerascw.data import Dataset
@@ -64,25 +64,25 @@ def with_fold(experiment: Experiment, fold: int) -> Experiment:
 
 def with_seed(experiment: Experiment, seed: int) -> Experiment:
     """Give the experiment another seed, and the source of its warm start the same."""
-    changes: dict[str, object] = {"seed": seed}
     if experiment.seeds.split and experiment.data.holdout is not None:
         own = experiment.data.holdout.model_copy(update={"seed": seed})
         experiment = with_data(experiment, holdout=own)
-    if experiment.start is not None:
-        source = with_seed(experiment.start.source, seed)
-        changes["start"] = experiment.start.model_copy(update={"source": source})
-    return experiment.model_copy(update=changes)
+    seeded = experiment.model_copy(update={"seed": seed})
+    return _with_source(seeded, lambda source: with_seed(source, seed))
 
 
 def without(experiment: Experiment, exclude: Exclude) -> Experiment:
     """Leave images out, also of the source of a warm start: it must not have seen them either."""
     changed = with_data(experiment, exclude=exclude)
+    return _with_source(changed, lambda source: without(source, exclude))
+
+
+def _with_source(experiment: Experiment, change: Callable[[Experiment], Experiment]) -> Experiment:
+    """Change the source of the experiment's warm start, if it has one."""
     if experiment.start is None:
-        return changed
-    source = without(experiment.start.source, exclude)
-    return changed.model_copy(
-        update={"start": experiment.start.model_copy(update={"source": source})}
-    )
+        return experiment
+    start = experiment.start.model_copy(update={"source": change(experiment.start.source)})
+    return experiment.model_copy(update={"start": start})
 
 
 # --- on other data --------------------------------------------------------------------------
@@ -119,13 +119,10 @@ def of_sample(experiment: Experiment) -> Experiment:
 
     The sample has a tenth of the dataset's training images.
     """
-    tree = experiment.model_dump(mode="json")
-    tree["data"]["sample"] = True
-    if tree["data"]["holdout"]:
-        tree["data"]["holdout"]["count"] = max(1, tree["data"]["holdout"]["count"] // 10)
-    if experiment.start is not None:
-        tree["start"]["source"] = of_sample(experiment.start.source).model_dump(mode="json")
-    return Experiment.model_validate(tree)
+    holdout = experiment.data.holdout
+    if holdout is not None:
+        holdout = holdout.model_copy(update={"count": max(1, holdout.count // 10)})
+    return _with_source(with_data(experiment, sample=True, holdout=holdout), of_sample)
 
 
 # --- on everything --------------------------------------------------------------------------
