@@ -11,7 +11,7 @@ from kerascw.errors import counted
 from kerascw.evaluation.statistics import FEWEST
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.certainty import certainty_answers
-from kerascw.lab.folds import fold_tables, notes
+from kerascw.lab.folds import notes
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.repeats import repeat_text
 from kerascw.lab.table import (
@@ -212,7 +212,7 @@ class StudyProgress(TrainingProgress):
 
 def show_study(result: StudyResult, console: Console) -> None:
     """Print a study's answers and its table."""
-    from kerascw.report.study import fold_table
+    from kerascw.report.study import fold_tables
 
     study = result.study
     console.print(study.question, style="bold")
@@ -244,7 +244,7 @@ def show_study(result: StudyResult, console: Console) -> None:
         console.print(f"{name} cannot be fitted: {reason}")
     console.print(table)
     for folds in fold_tables(result):
-        print_table(fold_table(folds), console)
+        print_table(folds, console)
     repeats = max((row.repeats for row in rows), key=lambda repeats: repeats.count)
     if repeats.count >= FEWEST:
         console.print(f"Mean over {repeats} ± half the 95 % t-interval.")

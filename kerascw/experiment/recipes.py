@@ -52,7 +52,7 @@ class Recipe:
             return
         different = len({experiment.model for experiment in variants.values()}) > 1
         if different or any(experiment.start for experiment in variants.values()):
-            without = choices(recipe.name for recipe in RECIPES if recipe.model is None)
+            without = choices(name for name, recipe in RECIPES.items() if recipe.model is None)
             raise CallError(
                 f"{where} compares models, or begins with another model's layers, and the recipe "
                 f"has a model of its own; choose one without: {without}"
@@ -75,17 +75,11 @@ class Recipe:
             raise CallError(one_line(error, f"--recipe {self.name}: ")) from None
 
 
-def all_recipes() -> dict[str, Recipe]:
-    """Return every recipe by its name."""
-    return {recipe.name: recipe for recipe in RECIPES}
-
-
 def recipe_named(name: str) -> Recipe:
     """Return a recipe, or raise a :class:`CallError` with the choices."""
-    recipes = all_recipes()
-    if name not in recipes:
-        raise CallError(f"no recipe {name!r}; choose {choices(recipes)}")
-    return recipes[name]
+    if name not in RECIPES:
+        raise CallError(f"no recipe {name!r}; choose {choices(RECIPES)}")
+    return RECIPES[name]
 
 
 # --- the recipes ----------------------------------------------------------------------------
@@ -178,4 +172,4 @@ ONE_CYCLE = Recipe(
     },
 )
 
-RECIPES = (BEST, FAST, FASTEST, ONE_CYCLE)
+RECIPES = {recipe.name: recipe for recipe in (BEST, FAST, FASTEST, ONE_CYCLE)}
