@@ -33,20 +33,18 @@ _RESERVED = {"data.fraction": "--fractions", "seed": "--seeds", "start": "--init
 @click.option(
     "--fractions",
     default="5%,10%,20%,50%,100%",
-    show_default=True,
     help="Of the training images: nested stratified subsets.",
 )
 @click.option(
     "--init",
     "initialisations",
     default="random",
-    show_default=True,
     metavar="LIST",
     help="Initial weights: random, a kept run, a study (its first variant is trained first), or "
     "the path of an experiment.json. The others are compared with the first.",
 )
 @click.option("--freeze", is_flag=True, help="Do not train the layers that are taken over.")
-@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--seeds", type=click.IntRange(min=1), default=5)
 @jobs_option
 @epochs_option
 @settings_option

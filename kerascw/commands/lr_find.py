@@ -20,10 +20,10 @@ ROWS = 12
 @click.command("lr-find")
 @click.argument("study", metavar="STUDY|FILE.py")
 @click.option("--variant", help="A variant of the study.  [default: its first]")
-@click.option("--lowest", type=click.FloatRange(0, min_open=True), default=1e-5, show_default=True)
-@click.option("--highest", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
-@click.option("--steps", type=click.IntRange(min=20), default=200, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--lowest", type=click.FloatRange(0, min_open=True), default=1e-5)
+@click.option("--highest", type=click.FloatRange(0, min_open=True), default=1.0)
+@click.option("--steps", type=click.IntRange(min=20), default=200)
+@click.option("--seed", type=click.IntRange(min=0), default=0)
 @settings_option
 @data_option
 @dataset_options

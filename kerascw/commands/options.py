@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def folder_option(flag: str, default: str, says: str) -> Any:
     """Return an option that names a folder, which need not exist yet."""
     folder = click.Path(file_okay=False, path_type=Path)
-    return click.option(flag, type=folder, default=Path(default), show_default=True, help=says)
+    return click.option(flag, type=folder, default=Path(default), help=says)
 
 
 data_dir_option = click.option(
@@ -58,7 +58,6 @@ bad_files_option = click.option(
     "--bad-files",
     type=click.Choice(["fail", "skip"]),
     default="fail",
-    show_default=True,
     help="Your images: what to do about files that cannot be read.",
 )
 

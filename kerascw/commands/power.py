@@ -13,7 +13,6 @@ from kerascw.commands.options import runs_option
     "--difference",
     type=click.FloatRange(0, 1, min_open=True),
     default=0.002,
-    show_default=True,
     help="The difference in test accuracy that is to be found, between 0 and 1.",
 )
 @runs_option

@@ -71,12 +71,12 @@ WRITERS: dict[str, Callable[[list[Answer]], None]] = {
 )
 @click.argument("model")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--top", type=int, default=3, show_default=True, help="How many classes to show.")
+@click.option("--top", type=int, default=3, help="How many classes to show.")
 @click.option("--format", "output_format", type=click.Choice(list(WRITERS)), default="table",
-              show_default=True, help="How to show them.")  # fmt: skip
+              help="How to show them.")  # fmt: skip
 @click.option("--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
-              show_default=True, help="Make negatives: auto inverts what is dark on light for a "
-              "model that learned light on dark, and leaves arrays alone.")  # fmt: skip
+              help="Make negatives: auto inverts what is dark on light for a model that learned "
+              "light on dark, and leaves arrays alone.")  # fmt: skip
 @click.option(
     "--evaluate",
     is_flag=True,

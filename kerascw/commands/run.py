@@ -55,7 +55,6 @@ from kerascw.training.devices import VARIABLE as DEVICES
     "--at-most",
     type=click.IntRange(min=3),
     default=30,
-    show_default=True,
     help="How many seeds at most (with --until-decided).",
 )
 @jobs_option
@@ -81,7 +80,6 @@ from kerascw.training.devices import VARIABLE as DEVICES
     "--devices",
     type=click.Choice(["one", "all"]),
     default="one",
-    show_default=True,
     envvar=DEVICES,
     help=f"all: a part of every batch on each GPU (also: {DEVICES}).",
 )

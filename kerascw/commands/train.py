@@ -35,7 +35,6 @@ from kerascw.commands.options import (
 @click.option(
     "--weights",
     default="imagenet",
-    show_default=True,
     metavar="FILE",
     help="Of the backbone: imagenet (from Keras' cache, or downloaded there), random, or a file.",
 )

@@ -46,9 +46,7 @@ _EXAMPLES = (
 @click.option(
     "--trials", type=click.IntRange(min=1), help="How many. [default: as the budget has it]"
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the oracle."
-)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the oracle.")
 @jobs_option
 @click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
 @click.option(
@@ -61,14 +59,12 @@ _EXAMPLES = (
     "--finalists",
     type=click.IntRange(min=1),
     default=3,
-    show_default=True,
     help="Train so many of the best again over fresh seeds.",
 )
 @click.option(
     "--budget",
     type=click.Choice(["quick", "full"]),
     default="quick",
-    show_default=True,
     help="quick: fewer trials, epochs and images, as the space has it.",
 )
 @click.option("--name", help="The search's folder in runs/searches. [default: from the options]")

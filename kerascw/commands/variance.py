@@ -18,7 +18,7 @@ from kerascw.commands.options import (
 @click.command()
 @click.argument("study")
 @click.option("--variant", help="Which of its variants.  [default: the first]")
-@click.option("--seeds", type=click.IntRange(min=3), default=10, show_default=True,
+@click.option("--seeds", type=click.IntRange(min=3), default=10,
               help="How many of each source.")  # fmt: skip
 @epochs_option
 @data_dir_option
