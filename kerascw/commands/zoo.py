@@ -23,7 +23,7 @@ from kerascw.export.load import EXTRA_FILE, LoadedModel, load_model, read_docume
 from kerascw.export.run import export_run
 from kerascw.lab.plan import FINAL, StudyResult, planned
 from kerascw.lab.study import Budget
-from kerascw.report.page import pretty, replace_text
+from kerascw.report.page import filled, pretty, replace_text
 from kerascw.runs.store import Store, write_json
 from kerascw.studies import recall, study_named
 
@@ -165,22 +165,13 @@ def measure(check: Check, model: LoadedModel) -> dict[str, Any]:
 
 def card_text(document: Mapping[str, Any]) -> str:
     """Fill the card's template; all figures in it are those of ``document``."""
-    from jinja2 import Environment, StrictUndefined
-
-    card = {"layers": [], **document["card"]}  # older ones have none
+    card = document["card"]
     trained = {name: version for name, version in card["versions"].items() if version}
     versions = document["check"]["versions"] | trained
-    environment = Environment(  # Markdown, not HTML: nothing to escape
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
-    )
-    environment.filters |= {
-        "count": "{:,}".format,
-        "four": "{:.4f}".format,
-        "interval": lambda bounds: "{:.4f} to {:.4f}".format(*bounds),
-    }
-    return environment.from_string(Path(__file__).with_name("card.md").read_text()).render(
+    return filled(
+        "card.md",
         card=card,
-        zoo=document["card"]["zoo"],
+        zoo=card["zoo"],
         test=card["test"],
         shape=document["input_shape"],
         names=document["class_names"],
