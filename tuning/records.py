@@ -2,11 +2,10 @@
 
 A search's folder is ``runs/searches/<label>/``: ``search.json`` (:class:`SearchSpec`), a
 ``trial_<id>/record.json`` for each trial (:class:`TrialRecord`), ``finalists.json``
-(:class:`Finalist`) and ``summary.json``. The runs are in the store; the records only confirm that a
-search that goes on is the same.
+(:class:`Finalist`) and ``summary.json``. The runs are in the store; the records say what came of
+each trial, also of those that gave no run.
 """
 
-import json
 import math
 import statistics
 from dataclasses import asdict, dataclass, field
@@ -180,11 +179,3 @@ def write_record(folder: Path, record: TrialRecord) -> None:
     own = folder / f"trial_{record.trial_id}"
     own.mkdir(parents=True, exist_ok=True)
     write_json(own / RECORD, asdict(record))
-
-
-def difference(one: Any, other: Any, path: str = "") -> str:
-    """Return where two JSON trees differ first: ``training.epochs was 3, is 5``."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        name = next(name for name in {**one, **other} if one.get(name) != other.get(name))
-        return difference(one.get(name), other.get(name), f"{path}.{name}" if path else name)
-    return f"{path} was {json.dumps(one):.60}, is {json.dumps(other):.60}"

@@ -67,7 +67,6 @@ _EXAMPLES = (
     default="quick",
     help="quick: fewer trials, epochs and images, as the space has it.",
 )
-@click.option("--name", help="The search's folder in runs/searches. [default: from the options]")
 @data_option
 @data_dir_option
 @fit_option
@@ -173,7 +172,7 @@ class SearchProgress(SearchWatcher):
         if jobs > spec.batch:
             self._console.print(
                 f"asked {spec.batch} at a time, most trials leave some of {jobs} jobs idle; "
-                f"--batch {jobs} --name NEW asks for more, which is another search"
+                f"--batch {jobs} asks for more, which is another search"
             )
 
     def ended(self, record: TrialRecord, recalled: bool) -> None:
