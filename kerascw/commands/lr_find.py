@@ -50,14 +50,13 @@ def command(
     """
     if lowest >= highest:
         raise CallError(f"--lowest {lowest:g}: must be less than --highest {highest:g}")
-    from kerascw.commands.terminal import print_table
     from kerascw.console import console, next_step
     from kerascw.data.load import data_named, dataset_for, splits_for
     from kerascw.lab.plan import planned
     from kerascw.lab.sheet import sheet
     from kerascw.quiet import import_tensorflow
     from kerascw.report.figure_files import file_name, write_figures
-    from kerascw.report.tables import Table, number
+    from kerascw.report.tables import Table, number, print_table
     from kerascw.runs.environment import have_threads
     from kerascw.runs.store import check_writable
     from kerascw.studies import study_named

@@ -176,7 +176,8 @@ def write_robustness(found: Robustness, run: Run, test: Part, folder: Path) -> P
 def _curves(found: Robustness) -> Any:
     from kerascw.report.charts import Line, line_panels, series
 
-    names, panels = ("this run", "baseline")[: len(found.names)], []
+    names = ("this run", "baseline")[: len(found.names)]
+    panels: list[tuple[list[Line], dict[str, Any]]] = []
     for kind, title in enumerate(CORRUPTIONS):
         lines = []
         for model, name in enumerate(names):
