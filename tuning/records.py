@@ -75,8 +75,9 @@ class SearchSpec:
     budget_epochs: int | None  # what the budget cuts the epochs to
     sample: bool  # on the bundled sample
     base: dict[str, Any]  # the experiment that the space derives from
-    # of every hyperparameter known at the start: name, kind (Float, Int, Choice, Boolean, Fixed),
-    # conditions, and as KerasTuner has them min_value, max_value, step, sampling, values, default
+    # of every hyperparameter that trials have so far: name, kind (Float, Int, Choice, Boolean,
+    # Fixed), conditions, and as KerasTuner has them min_value, max_value, step, sampling, values,
+    # default
     hyperparameters: tuple[dict[str, Any], ...]
     source_sha256: str  # of the space's file
     trials: int | None  # asked for; None: all of a grid, or one round of Hyperband

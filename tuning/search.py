@@ -136,8 +136,7 @@ class _Search(SearchWatcher):
         self._asker = Asker(
             plan.space, plan.spec, plan.experiment, plan.most_epochs(), folder / ORACLE
         )
-        self._spec = replace(plan.spec, hyperparameters=self._asker.described)
-        write_json(folder / SEARCH, asdict(self._spec))
+        self._write_spec()
         self._records: dict[str, TrialRecord] = {}  # of this sitting, in the order asked
         self._first: dict[tuple[str, int | None], str] = {}  # experiment and epochs: first trial
         self._batch: list[_Trial] = []
@@ -146,10 +145,16 @@ class _Search(SearchWatcher):
         """Search to the end."""
         self._watcher.searching(self._spec, self._where["jobs"])
         while self._ask():
+            self._write_spec()
             self._train(self._batch)
             for trial in self._batch:
                 self._asker.tell(trial.asked, trial.record.score)
             self._check_causes()
+
+    def _write_spec(self) -> None:
+        """Write search.json, with the hyperparameters that trials have turned out to have."""
+        self._spec = replace(self._plan.spec, hyperparameters=self._asker.described)
+        write_json(self._folder / SEARCH, asdict(self._spec))
 
     # --- ask
 
