@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from kerascw.errors import CallError, choices
-from kerascw.experiment.settings import one_line
+from kerascw.experiment.settings import override
 from kerascw.experiment.spec import (
     AdamW,
     Autoencoder,
@@ -63,16 +61,11 @@ class Recipe:
 
         Raises CallError: the two do not go together, with the field that does not.
         """
-        tree = experiment.model_dump(mode="python")
+        changes = {f"training.{name}": value for name, value in self.training.items()}
         if self.model is not None:
-            tree["model"] = self.model.model_dump(mode="python")
-            tree["training"]["auxiliary_weights"] = (0.0,)
-        for name, value in self.training.items():
-            tree["training"][name] = value
-        try:
-            return Experiment.model_validate(tree)
-        except ValidationError as error:
-            raise CallError(one_line(error, f"--recipe {self.name}: ")) from None
+            experiment = experiment.model_copy(update={"model": self.model})
+            changes["training.auxiliary_weights"] = (0.0,)
+        return override(experiment, changes, f"--recipe {self.name}: ")
 
 
 def recipe_named(name: str) -> Recipe:

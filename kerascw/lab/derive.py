@@ -5,6 +5,7 @@ from typing import Any
 
 from kerascw.data import Dataset
 from kerascw.errors import CallError
+from kerascw.experiment.settings import override
 from kerascw.experiment.spec import DataSpec, Exclude, Experiment, Holdout
 from kerascw.runs.store import Run
 
@@ -138,16 +139,15 @@ def retrained_on_everything(run: Run, epochs: int | None = None) -> Experiment:
     epochs = epochs or run.metrics["kept_epoch"]
     if epochs is None:
         raise CallError(f"--final: run {run.name} diverged, no number of epochs was found")
-    tree = run.experiment.model_dump(mode="json")
-    tree["data"]["holdout"] = None
-    for also in tree["data"]["also"]:  # what was held out is in the training set now
-        parts = ("train" if part == "validation" else part for part in also["parts"])
-        also["parts"] = list(dict.fromkeys(parts))
-    # nothing is held out to evaluate before training
-    tree["training"] |= {
-        "epochs": epochs, "keep": "last", "patience": None, "evaluate_first": False,
+    also = []  # what was held out is in the training set now
+    for each in run.experiment.data.also:
+        parts = dict.fromkeys("train" if part == "validation" else part for part in each.parts)
+        also.append(each.model_copy(update={"parts": tuple(parts)}))
+    changes = {
+        "data.holdout": None, "data.also": also, "training.epochs": epochs,
+        "training.keep": "last", "training.patience": None, "training.evaluate_first": False,
     }  # fmt: skip
-    return Experiment.model_validate(tree)
+    return override(run.experiment, changes, "--final: ")
 
 
 def finals_of(runs: Sequence[Run]) -> list[Experiment]:
