@@ -31,7 +31,7 @@ from kerascw.data.sources import locate, remedies
 from kerascw.errors import DataError, KerascwError, printable
 from kerascw.experiment.settings import augmentation_named
 from kerascw.quiet import import_tensorflow
-from kerascw.report.tables import Table, count, print_table
+from kerascw.report.tables import Cell, Table, count, print_table
 
 
 @click.group()
@@ -46,7 +46,7 @@ def list_datasets(data_dir: Path | None) -> None:
 
     Looks at names of files only, so it is quick and downloads nothing.
     """
-    known = [
+    known: list[tuple[str | Cell, ...]] = [
         (entry.name, entry.title, *map(count, (len(entry.class_names), *entry.counts)),
          sides(entry.shape))
         for entry in CATALOG.values()
