@@ -272,15 +272,13 @@ def test_trials_are_numbered_scored_and_kept(
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_same_seed_gives_the_same_trials(
     seed: int,
-    digits: str,
+    other_digits: str,
     store: Store,
     trainers: Any,
     searched: Callable[[Oracle], SearchResult],
 ) -> None:
     """Seed 0 too, which KerasTuner takes for none."""
-    again = search(
-        digits, store, trainers, oracle="random", trials=4, seed=seed, name=f"seed-{seed}"
-    )
+    again = search(other_digits, store, trainers, oracle="random", trials=4, seed=seed)
     assert (again.records == searched("random").records) == (seed == 0)
 
 
@@ -291,7 +289,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_a_search_that_is_killed_at_any_write_comes_to_the_same_end(
     oracle: Oracle,
-    digits: str,
+    other_digits: str,
     store: Store,
     trainers: Any,
     searched: Callable[[Oracle], SearchResult],
@@ -318,7 +316,7 @@ def test_a_search_that_is_killed_at_any_write_comes_to_the_same_end(
     for left in (1, 2, 4, 7, 12, 17, 10_000):  # noqa: B007
         sittings += 1
         try:
-            search(digits, store, trainers, oracle=oracle, trials=trials, name=f"killed-{oracle}")
+            search(other_digits, store, trainers, oracle=oracle, trials=trials)
         except Killed:
             continue
         break
