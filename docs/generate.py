@@ -17,8 +17,9 @@ from sphinx.pycode import ModuleAnalyzer
 
 from kerascw.commands.fidelity import Setting, read_settings
 from kerascw.data import CATALOG
+from kerascw.errors import counted
 from kerascw.experiment import spec
-from kerascw.experiment.recipes import all_recipes
+from kerascw.experiment.recipes import RECIPES
 from kerascw.lab.study import BUDGETS, Study
 from kerascw.report.page import plainly
 from kerascw.report.results import markdown, read_results
@@ -83,10 +84,10 @@ def _study_page(
     for budget in BUDGETS:
         default = ", the default" if budget == study.default_budget else ""
         facts.append(
-            f"- Budget {budget}{default}: {_counted(study.seeds(budget), 'seed')}, "
+            f"- Budget {budget}{default}: {counted(study.seeds(budget), 'seed')}, "
             f"{study.expected.get(budget, 'time not measured')} on two cores"
         )
-    facts.append(f"- {_counted(len(variants), 'variant')}: {_listed(list(variants))}")
+    facts.append(f"- {counted(len(variants), 'variant')}: {_listed(list(variants))}")
     blocks += ["\n".join(facts), "## Commands", _commands(study)]
     if printed:
         blocks += ["## What the report did", _protocol(printed)]
@@ -244,9 +245,7 @@ def _settings() -> str:
             if rows:
                 head = ["| field | type and range | default | meaning |", "| --- " * 4 + "|"]
                 blocks.append("\n".join([*head, *rows]))
-    recipes = "\n".join(
-        f"| `{r.name}` | {r.purpose} | {r.measured} |" for r in all_recipes().values()
-    )
+    recipes = "\n".join(f"| `{r.name}` | {r.purpose} | {r.measured} |" for r in RECIPES.values())
     blocks += ["## Recipes", "Named sets of settings, for `--recipe`.",
                f"| recipe | for | measured |\n| --- | --- | --- |\n{recipes}"]  # fmt: skip
     return "\n\n".join(blocks) + "\n"
@@ -344,7 +343,3 @@ def _sentence(text: str) -> str:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

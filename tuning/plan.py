@@ -17,13 +17,18 @@ from kerascw.runs.run import file_name
 from tuning.records import SearchSpec
 from tuning.space import Oracle, Space, SpaceError, load_space
 
+BATCH = {"random": 16, "grid": 16, "hyperband": 16, "bayesian": 1}
+"""Trials in a batch if nothing else is asked for. Only a Bayesian search and Hyperband learn from
+results; Hyperband gives what its rungs allow, so that a larger batch costs it little."""
+
 
 @dataclass(frozen=True)
 class Plan:
     """A search before anything is run.
 
-    Of ``spec`` the hyperparameters are found when it begins. ``batch`` is what was asked for: None
-    is what the kept search has, else what :mod:`tuning.search` takes.
+    Of ``spec`` the hyperparameters are found when it begins. ``label`` ends with digits of all that
+    decides its trials, so that another search has another folder; runs that both want are trained
+    once all the same.
     """
 
     space: Space
@@ -31,15 +36,11 @@ class Plan:
     spec: SearchSpec
     label: str  # its folder's name
     export_name: str  # of the winner's model: what it departs from is in it
-    batch: int | None = None
 
     def experiment(self, hp: Any) -> Experiment:
         """Return the experiment of these hyperparameters at the budget.
 
-        Raises
-        ------
-        SpaceError
-            The space gives none, or one that lacks the objective.
+        Raises SpaceError: the space gives none, or one that lacks the objective.
         """
         made = self._cut(self.space.experiment(hp, self.base))
         if self.spec.oracle != "hyperband":
@@ -62,13 +63,6 @@ class Plan:
         epochs = experiment.training.epochs
         return experiment if most is None else with_training(experiment, epochs=min(most, epochs))
 
-    def refusal(self, what: str) -> CallError:
-        """Return the error that ends a search which is not the kept one of its name."""
-        return CallError(
-            f"search {self.label} is kept, and this is another one: {what}; start the new one "
-            "with --name NEW"
-        )
-
 
 def planned_search(
     space: str,
@@ -79,7 +73,6 @@ def planned_search(
     finalists: int = 3,
     batch: int | None = None,
     budget: Budget = "quick",
-    name: str | None = None,
     sample: bool = False,
     data: DataSpec | None = None,
     data_dir: str | Path | None = None,
@@ -90,15 +83,10 @@ def planned_search(
     ``data`` is a dataset to take in place of the space's own; ``settings`` are fields of the
     experiment that the space derives from.
 
-    Raises
-    ------
-    CallError
-        There is no such space, its file is wrong, or a setting is.
+    Raises CallError: there is no such space, its file is wrong, or a setting is.
     """
     chosen = load_space(space)
     oracle, cost = oracle or chosen.oracle, chosen.budgets[budget]
-    if name is not None and (not name or "/" in name or name.startswith(".")):
-        raise CallError(f"--name {name!r}: it names a folder; write letters, digits and -")
     if data is not None and sample:
         raise CallError("--sample: only the space's own dataset has one; leave --data out")
     if trials is None and oracle != "hyperband":
@@ -126,9 +114,11 @@ def planned_search(
         trials=trials,
         finalists=finalists,
         command=command_line(),
+        batch=batch or BATCH[oracle],
     )
     on_sample = ["sample"] if sample else []
-    label = "-".join([chosen.name, oracle, budget, *on_sample, f"seed{seed}"])
+    decisive = {"base": spec.base, "source": spec.source_sha256, "batch": spec.batch}
+    label = "-".join([chosen.name, oracle, budget, *on_sample, f"seed{seed}", *digest_of(decisive)])
     departs = [*([file_name(base.data)] if data else []), *(["quick"] if budget == "quick" else [])]
     export_name = "-".join([chosen.name, *departs, *on_sample, *digest_of(settings or {})])
-    return Plan(chosen, base, spec, name or label, export_name, batch)
+    return Plan(chosen, base, spec, label, export_name)

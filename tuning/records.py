@@ -2,11 +2,10 @@
 
 A search's folder is ``runs/searches/<label>/``: ``search.json`` (:class:`SearchSpec`), a
 ``trial_<id>/record.json`` for each trial (:class:`TrialRecord`), ``finalists.json``
-(:class:`Finalist`) and ``summary.json``. The runs are in the store; the records only confirm that a
-search that goes on is the same.
+(:class:`Finalist`) and ``summary.json``. The runs are in the store; the records say what came of
+each trial, also of those that gave no run.
 """
 
-import json
 import math
 import statistics
 from dataclasses import asdict, dataclass, field
@@ -76,8 +75,9 @@ class SearchSpec:
     budget_epochs: int | None  # what the budget cuts the epochs to
     sample: bool  # on the bundled sample
     base: dict[str, Any]  # the experiment that the space derives from
-    # of every hyperparameter known at the start: name, kind (Float, Int, Choice, Boolean, Fixed),
-    # conditions, and as KerasTuner has them min_value, max_value, step, sampling, values, default
+    # of every hyperparameter that trials have so far: name, kind (Float, Int, Choice, Boolean,
+    # Fixed), conditions, and as KerasTuner has them min_value, max_value, step, sampling, values,
+    # default
     hyperparameters: tuple[dict[str, Any], ...]
     source_sha256: str  # of the space's file
     trials: int | None  # asked for; None: all of a grid, or one round of Hyperband
@@ -145,10 +145,7 @@ def searches_folder(runs: Path | str) -> Path:
 def read_search(folder: Path | str) -> SearchResult:
     """Read a search back from its folder, finished or not.
 
-    Raises
-    ------
-    CallError
-        There is no search, or one of its files is damaged.
+    Raises CallError: there is no search, or one of its files is damaged.
     """
     folder = Path(folder)
     if not (folder / SEARCH).is_file():
@@ -183,11 +180,3 @@ def write_record(folder: Path, record: TrialRecord) -> None:
     own = folder / f"trial_{record.trial_id}"
     own.mkdir(parents=True, exist_ok=True)
     write_json(own / RECORD, asdict(record))
-
-
-def difference(one: Any, other: Any, path: str = "") -> str:
-    """Return where two JSON trees differ first: ``training.epochs was 3, is 5``."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        name = next(name for name in {**one, **other} if one.get(name) != other.get(name))
-        return difference(one.get(name), other.get(name), f"{path}.{name}" if path else name)
-    return f"{path} was {json.dumps(one):.60}, is {json.dumps(other):.60}"

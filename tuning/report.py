@@ -27,7 +27,7 @@ SHOWN = 10
 
 def space_axes(result: SearchResult) -> tuple[Axis, ...]:
     """Return an axis for every hyperparameter of the search."""
-    return axes_of(result.spec.hyperparameters, [r.hyperparameters for r in result.records])
+    return axes_of(result.spec.hyperparameters)
 
 
 def importance_of(result: SearchResult) -> Importance | str:
@@ -39,11 +39,11 @@ def importance_of(result: SearchResult) -> Importance | str:
     scored = [trial for trial in result.ranked if trial.duplicate_of is None]
     trials = [dict(trial.hyperparameters) for trial in scored]
     axes = list(space_axes(result))
-    epochs = {trial.epochs for trial in scored}
-    if any(trial.rung is not None for trial in scored) and len(epochs) > 1 and None not in epochs:
+    epochs = {trial.epochs for trial in scored if trial.epochs is not None}
+    if any(trial.rung is not None for trial in scored) and len(epochs) > 1:
         for values, trial in zip(trials, scored, strict=True):
             values["epochs trained"] = trial.epochs
-        axes += axes_of((), [{"epochs trained": trial.epochs} for trial in scored])
+        axes.append(Axis("epochs trained", min(epochs), max(epochs), default=min(epochs)))
     return importance(axes, trials, [trial.score for trial in scored if trial.score is not None])
 
 

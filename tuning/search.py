@@ -37,7 +37,6 @@ from tuning.records import (
     SearchResult,
     SearchSpec,
     TrialRecord,
-    difference,
     read_record,
     read_search,
     searches_folder,
@@ -53,10 +52,6 @@ FAILURES = 5
 
 ORACLE = ".oracle"
 """Where KerasTuner writes in a search's folder while it goes on."""
-
-BATCH = {"random": 16, "grid": 16, "hyperband": 16, "bayesian": 1}
-"""Trials in a batch if nothing else is asked for. Only a Bayesian search and Hyperband learn from
-results; Hyperband gives what its rungs allow, so that a larger batch costs it little."""
 
 
 class SearchWatcher(Silent):
@@ -90,12 +85,8 @@ def run_search(
     Called again after a stop or a kill, it goes on; no trial is trained twice, lost or doubled.
     ``jobs``, ``cluster`` and ``trainers`` are those of :func:`kerascw.runs.many.run_many`.
 
-    Raises
-    ------
-    CallError
-        The space is wrong, or the folder keeps another search.
-    KerascwError
-        FAILURES trials in a row failed for one cause; none was completed; a process died.
+    Raises CallError: the space is wrong; KerascwError: FAILURES
+    trials in a row failed for one cause; none was completed; a process died.
     """
     import_tensorflow()
     watcher = watcher or SearchWatcher()
@@ -145,7 +136,7 @@ class _Search(SearchWatcher):
         self._asker = Asker(
             plan.space, plan.spec, plan.experiment, plan.most_epochs(), folder / ORACLE
         )
-        self._spec = self._agreed()
+        self._write_spec()
         self._records: dict[str, TrialRecord] = {}  # of this sitting, in the order asked
         self._first: dict[tuple[str, int | None], str] = {}  # experiment and epochs: first trial
         self._batch: list[_Trial] = []
@@ -154,24 +145,16 @@ class _Search(SearchWatcher):
         """Search to the end."""
         self._watcher.searching(self._spec, self._where["jobs"])
         while self._ask():
+            self._write_spec()
             self._train(self._batch)
             for trial in self._batch:
                 self._asker.tell(trial.asked, trial.record.score)
             self._check_causes()
 
-    def _agreed(self) -> SearchSpec:
-        """Write search.json; refuse where the folder has trials of another search."""
-        plan, batch, kept = self._plan, self._plan.batch, None
-        path = self._folder / SEARCH
-        if path.is_file() and any(self._folder.glob("trial_*")):
-            kept = read_search(self._folder).spec
-            batch = batch or kept.batch
-        batch = batch or BATCH[plan.spec.oracle]
-        spec = replace(plan.spec, hyperparameters=self._asker.described, batch=batch)
-        if kept is not None and _decisive(kept) != _decisive(spec):
-            raise plan.refusal(difference(_decisive(kept), _decisive(spec)))
-        write_json(path, asdict(spec))
-        return spec
+    def _write_spec(self) -> None:
+        """Write search.json, with the hyperparameters that trials have turned out to have."""
+        self._spec = replace(self._plan.spec, hyperparameters=self._asker.described)
+        write_json(self._folder / SEARCH, asdict(self._spec))
 
     # --- ask
 
@@ -230,17 +213,11 @@ class _Search(SearchWatcher):
         return trial
 
     def _recall(self, trial: _Trial) -> None:
-        """Hold the trial against its record of an earlier sitting, where there is one."""
-        record = trial.record
-        kept = read_record(self._folder, record.trial_id)
+        """Look up how the trial ended in an earlier sitting, where there was one."""
+        kept = read_record(self._folder, trial.record.trial_id)
         if kept is None:
-            write_record(self._folder, record)
+            write_record(self._folder, trial.record)
             return
-        for what in ("hyperparameters", "experiment"):
-            was, now = getattr(kept, what), getattr(record, what)
-            if was and was != now:
-                told = difference(was, now, what)
-                raise self._plan.refusal(f"in trial {record.trial_id}, {told}")
         trial.recalled = kept.status != "running"
         if kept.status == "failed":  # and is not tried again: its process may have died
             trial.record, trial.experiment = kept, None
@@ -306,18 +283,6 @@ class _Search(SearchWatcher):
             )
 
 
-def _decisive(spec: SearchSpec) -> dict[str, Any]:
-    """Return what decides a search's trials, as JSON; hyperparameters by name and condition."""
-    tree: dict[str, Any] = json.loads(json.dumps(asdict(spec)))
-    for free in ("question", "trials", "finalists", "command", "source_sha256"):
-        del tree[free]
-    tree["hyperparameters"] = {
-        " if ".join([hp["name"], *(f"{c['name']} in {c['values']}" for c in hp["conditions"])]): hp
-        for hp in tree["hyperparameters"]
-    }
-    return tree
-
-
 def kept_figure(history: list[dict[str, float]], keep: str, objective: str) -> float | None:
     """Return the objective at the epoch whose weights are kept; None where training diverged.
 
@@ -341,10 +306,7 @@ def choose(
 ) -> SearchResult:
     """Train the best trials over seeds that the search has not used; return them with the result.
 
-    Raises
-    ------
-    KerascwError
-        No trial was completed, or every finalist diverged.
+    Raises KerascwError: no trial was completed, or every finalist diverged.
     """
     best: dict[str, TrialRecord] = {}
     for record in result.ranked:

@@ -97,10 +97,7 @@ class Space:
     def experiment(self, hp: Any, base: Experiment) -> Experiment:
         """Return the experiment of these hyperparameters.
 
-        Raises
-        ------
-        SpaceError
-            The function raises, or returns something else.
+        Raises SpaceError: the function raises, or returns something else.
         """
         return self._checked("space", self._space, hp, base)
 
@@ -137,10 +134,8 @@ def named_spaces() -> dict[str, Path]:
 def load_space(text: str) -> Space:
     """Return a space by its name, or from a file.
 
-    Raises
-    ------
-    SpaceError
-        There is no such space or file, or the file is wrong: the line says what and where.
+    Raises SpaceError: there is no such space or file, or the file is wrong: the line says what and
+    where.
     """
     if text.endswith(".py"):
         return _read(Path(text).stem, Path(text))

@@ -35,12 +35,8 @@ def gather(names: Sequence[str], store: "Store") -> dict[str, list["Run"]]:
 
     What is damaged is reported on standard error and left out.
 
-    Raises
-    ------
-    CallError
-        A name that is neither a study that was run nor a kept run.
-    KerascwError
-        Everything named is damaged.
+    Raises CallError: a name that is neither a study that was run nor a kept run; KerascwError:
+    everything named is damaged.
     """
     from kerascw.studies import is_study, recall
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 import numpy as np
-from rich import box
-from rich.table import Table
 
 from kerascw.commands.options import (
     AUGMENT_HELP,
@@ -33,6 +31,7 @@ from kerascw.data.sources import locate, remedies
 from kerascw.errors import DataError, KerascwError, printable
 from kerascw.experiment.settings import augmentation_named
 from kerascw.quiet import import_tensorflow
+from kerascw.report.tables import Cell, Table, count, print_table
 
 
 @click.group()
@@ -47,23 +46,24 @@ def list_datasets(data_dir: Path | None) -> None:
 
     Looks at names of files only, so it is quick and downloads nothing.
     """
-    known = _table("name", "title", "classes", "training", "test", "image")
-    places = _table("name", "source", "where")
+    known: list[tuple[str | Cell, ...]] = [
+        (entry.name, entry.title, *map(count, (len(entry.class_names), *entry.counts)),
+         sides(entry.shape))
+        for entry in CATALOG.values()
+    ]  # fmt: skip
+    places: list[tuple[str, ...]] = []
     for entry in CATALOG.values():
-        counts = (f"{count:,}" for count in entry.counts)
-        classes = str(len(entry.class_names))
-        known.add_row(entry.name, entry.title, classes, *counts, sides(entry.shape))
         copies = locate(entry, data_dir)
         if all(kind == "sample" for kind, _ in copies):
-            places.add_row(entry.name, "not found", f"any of these helps: {remedies(entry)}")
+            places.append((entry.name, "not found", f"any of these helps: {remedies(entry)}"))
         for kind, place in copies:
             if kind == "sample":
                 kind, place = "--sample", f"bundled {place}"
-            places.add_row(entry.name, kind, place)
-    terminal = console()
-    terminal.print(known)
+            places.append((entry.name, kind, place))
+    terminal, columns = console(), ("name", "title", "classes", "training", "test", "image")
+    print_table(Table("datasets", columns, known, text=(0, 1, 5)), terminal)
     terminal.print()
-    terminal.print(places)
+    print_table(Table("copies", ("name", "source", "where"), places, text=(0, 1, 2)), terminal)
     next_step(terminal, "data show NAME")
 
 
@@ -102,7 +102,7 @@ def show(
     terminal.print(_standing(dataset)[1])
     for table in _tables(dataset):
         terminal.print()
-        terminal.print(table)
+        print_table(table, terminal)
     terminal.print()
     file = output or Path("runs", "data", f"{_stem(name, dataset)}.png")
     drawn = {"images": (file, figures.first_images(dataset))}
@@ -124,28 +124,24 @@ def show(
 
 def _tables(dataset: Dataset) -> tuple[Table, Table, Table]:
     """Tabulate a dataset's figures, the balance of its classes, and its hashes."""
-    splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    parts = {name: part for name, part in splits.items() if part is not None}
-    facts, balance = _table("", *parts), _table("class", "name", *parts)
-    hashes = _table("array", "sha256")
-    columns, shares = [], []
-    for part in parts.values():
+    from kerascw.report.data_check import class_table
+
+    facts = []
+    for part in dataset.parts.values():
         values = np.flatnonzero(pixel_histogram(part.images))
-        columns.append([
+        facts.append([
             f"{len(part):,}", sides(part.shape), str(part.images.dtype),
             f"{values[0]} to {values[-1]}",
             *(f"{v:.2f} ({v / 255:.4f} of 255)" for v in mean_and_deviation(part.images)),
         ])  # fmt: skip
-        counts = np.bincount(part.labels, minlength=len(dataset.entry.class_names)).tolist()
-        shares.append([f"{count:,} ({count / len(part):.1%})" for count in counts])
     names = ("images", "shape", "type", "pixel range", "mean", "standard deviation")
-    for row in zip(names, *columns, strict=True):
-        facts.add_row(*row)
-    for label, row in enumerate(zip(dataset.entry.class_names, *shares, strict=True)):
-        balance.add_row(str(label), *row)
-    for array, digest in dataset.sha256.items():
-        hashes.add_row(array, digest)
-    return facts, balance, hashes
+    rows = list(zip(names, *facts, strict=True))
+    hashes = list(dataset.sha256.items())
+    return (
+        Table("facts", ("", *dataset.parts), rows),
+        class_table(dataset),
+        Table("hashes", ("array", "sha256"), hashes, text=(0, 1)),
+    )
 
 
 @data.command()
@@ -179,21 +175,24 @@ def check(name: str, output: Path | None, runs: Path, **options: Any) -> None:
         summary_table,
         write_findings,
     )
-    from kerascw.report.tables import print_table
     from kerascw.runs.store import Store, check_writable
 
     dataset = _loaded(name, options)
     folder = output or Path("runs", "data", f"{_stem(name, dataset)}-check")
     check_writable(folder, "--output")
     expected = _expected(dataset)
-    table = _table("array", "", "sha256")
-    for number, (array, digest) in enumerate(dataset.sha256.items()):
-        same = digest in expected[number : number + 1]
-        table.add_row(array, "ok" if same else "DIFFERENT" if expected else "", digest)
+    hashes = [
+        (
+            array,
+            "ok" if digest in expected[at : at + 1] else "DIFFERENT" if expected else "",
+            digest,
+        )
+        for at, (array, digest) in enumerate(dataset.sha256.items())
+    ]
     terminal = console()
     terminal.print(_heading(dataset))
     terminal.print()
-    terminal.print(table)
+    print_table(Table("hashes", ("array", "", "sha256"), hashes, text=(0, 1, 2)), terminal)
     terminal.print()
     whole, standing = _standing(dataset)
     if whole:
@@ -223,18 +222,18 @@ def _stem(name: str, dataset: Dataset) -> str:
 
 
 def _loaded(name: str, options: Mapping[str, Any]) -> Dataset:
-    size = (options["size"], options["size"]) if options["size"] else None
-    spec = data_named(name, size=size, fit=options["fit"], bad_files=options["bad_files"])
+    spec = data_named(name, **options["reading"])
     return load_for(spec, data_dir=options["data_dir"], sample=options["sample"])
 
 
 def _again(name: str, options: Mapping[str, Any]) -> str:
     """Write a dataset and its options for another command."""
+    size, fit, bad_files = options["reading"].values()
+    flags = {"data-dir": options["data_dir"], "size": size and size[0], "fit": fit,
+             "bad-files": None if bad_files == "fail" else bad_files}  # fmt: skip
     words = [shlex.quote(name)] + ["--sample"] * options["sample"]
-    for option in ("data_dir", "size", "fit"):
-        if options[option] is not None:
-            words.append(f"--{option.replace('_', '-')} {shlex.quote(str(options[option]))}")
-    return " ".join(words + ["--bad-files skip"] * (options["bad_files"] == "skip"))
+    words += [f"--{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value]
+    return " ".join(words)
 
 
 def _expected(dataset: Dataset) -> tuple[str, ...]:
@@ -274,15 +273,3 @@ def _heading(dataset: Dataset) -> str:
     if dataset.source == "sample":
         return f"{dataset.title}: {dataset.location}"
     return f"{dataset.title}, {dataset.source}: {printable(dataset.location)}"
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in columns:
-        table.add_column(
-            name,
-            justify="right" if name in ("classes", "training", "validation", "test") else "left",
-            no_wrap=name in ("name", "title"),
-            overflow="fold",  # rich would cut a path or a hash that does not fit
-        )
-    return table

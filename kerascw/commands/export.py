@@ -12,7 +12,7 @@ from kerascw.export.runtimes import FORMATS, TITLES, with_article
 @click.command("export", epilog="\b\npython -m kerascw export RUN --format litert")
 @click.argument("run_name", metavar="RUN")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="saved_model",
-              show_default=True, help="What to write.")  # fmt: skip
+              help="What to write.")  # fmt: skip
 @click.option(
     "--output",
     metavar="FOLDER",

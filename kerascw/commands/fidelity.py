@@ -64,10 +64,7 @@ class Setting(BaseModel):
 def read_settings(file: Path = FILE) -> list[Setting]:
     """Read the printed settings of all reports, in the order of the file.
 
-    Raises
-    ------
-    CallError
-        A file that cannot be read, or a row with a field that is none.
+    Raises CallError: a file that cannot be read, or a row with a field that is none.
     """
     try:
         parts = tomllib.loads(file.read_text(encoding="utf-8"))["part"]

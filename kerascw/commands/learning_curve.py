@@ -10,10 +10,10 @@ import click
 
 from kerascw.commands.options import (
     dataset_options,
+    epochs_option,
     interruptible,
     jobs_option,
     runs_option,
-    setting,
     settings_option,
     share,
 )
@@ -33,22 +33,20 @@ _RESERVED = {"data.fraction": "--fractions", "seed": "--seeds", "start": "--init
 @click.option(
     "--fractions",
     default="5%,10%,20%,50%,100%",
-    show_default=True,
     help="Of the training images: nested stratified subsets.",
 )
 @click.option(
     "--init",
     "initialisations",
     default="random",
-    show_default=True,
     metavar="LIST",
     help="Initial weights: random, a kept run, a study (its first variant is trained first), or "
     "the path of an experiment.json. The others are compared with the first.",
 )
 @click.option("--freeze", is_flag=True, help="Do not train the layers that are taken over.")
-@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--seeds", type=click.IntRange(min=1), default=5)
 @jobs_option
-@click.option("--epochs", type=int, help="training.epochs")
+@epochs_option
 @settings_option
 @dataset_options
 @runs_option
@@ -56,10 +54,8 @@ def command(
     dataset: str,
     fractions: str,
     jobs: int,
-    settings: tuple[str, ...],
-    size: int | None,
-    fit: Any,
-    bad_files: Any,
+    settings: dict[str, Any],
+    reading: dict[str, Any],
     data_dir: Path | None,
     runs: Path,
     epochs: int | None,
@@ -71,8 +67,9 @@ def command(
     how many more images would gain a percentage point of accuracy. Runs that are kept are not
     trained again.
     """
-    from kerascw.commands.terminal import StudyProgress, show_study
-    from kerascw.console import console, next_step
+    from kerascw.commands.run import show_product
+    from kerascw.commands.terminal import StudyProgress
+    from kerascw.console import console
     from kerascw.data import data_named
     from kerascw.lab.run import run_study
     from kerascw.report.product import Product
@@ -80,14 +77,12 @@ def command(
     from kerascw.studies import all_studies
     from kerascw.studies.learning_curve import Call, planned_curve
 
-    changes: dict[str, Any] = {} if epochs is None else {"training.epochs": epochs}
-    changes |= dict(setting(text) for text in settings)
+    changes = ({} if epochs is None else {"training.epochs": epochs}) | settings
     for path in changes:
         if (option := _RESERVED.get(path) or _RESERVED.get(path.partition(".")[0])) is not None:
             raise CallError(f"--set {path}: use {option}")
     shares = fractions_of(fractions)
-    side = (size, size) if size else None
-    data = data_named(dataset, size=side, fit=fit, bad_files=bad_files)
+    data = data_named(dataset, **reading)
     call = Call(dataset=dataset, data=data, fractions=shares, **options)
     check_writable(runs, "--runs")
     terminal, store, studies = console(), Store(runs), all_studies()
@@ -96,11 +91,8 @@ def command(
     with interruptible(progress):
         result = run_study(plan, store, data_dir=data_dir, jobs=jobs, watcher=progress)
     product = Product(plan, result.runs, data_dir)
-    page = product.report()
-    show_study(product, terminal)
-    terminal.print(f"study report: {page}")
-    terminal.print(f"study table: {product.folder / 'table.csv'}")
-    next_step(terminal, f"report {plan.label} --open", runs)
+    product.report()
+    show_product(product, terminal, runs=runs)
 
 
 def fractions_of(text: str) -> list[float]:

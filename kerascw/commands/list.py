@@ -25,10 +25,10 @@ def command(study: str | None, recipes: bool) -> None:
 def _recipes(terminal: Any) -> None:
     from rich.table import Table
 
-    from kerascw.experiment.recipes import all_recipes
+    from kerascw.experiment.recipes import RECIPES
 
     table = Table("recipe", "for", "model", "epochs", "measured", box=None)
-    for recipe in all_recipes().values():
+    for recipe in RECIPES.values():
         epochs = str(recipe.training.get("epochs", "the study's"))
         model = "the study's" if recipe.model is None else "its own"
         table.add_row(recipe.name, recipe.purpose, model, epochs, recipe.measured)

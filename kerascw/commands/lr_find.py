@@ -9,7 +9,6 @@ from kerascw.commands.options import (
     data_option,
     dataset_options,
     runs_option,
-    setting,
     settings_option,
 )
 from kerascw.errors import CallError, choices, counted
@@ -21,10 +20,10 @@ ROWS = 12
 @click.command("lr-find")
 @click.argument("study", metavar="STUDY|FILE.py")
 @click.option("--variant", help="A variant of the study.  [default: its first]")
-@click.option("--lowest", type=click.FloatRange(0, min_open=True), default=1e-5, show_default=True)
-@click.option("--highest", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
-@click.option("--steps", type=click.IntRange(min=20), default=200, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--lowest", type=click.FloatRange(0, min_open=True), default=1e-5)
+@click.option("--highest", type=click.FloatRange(0, min_open=True), default=1.0)
+@click.option("--steps", type=click.IntRange(min=20), default=200)
+@click.option("--seed", type=click.IntRange(min=0), default=0)
 @settings_option
 @data_option
 @dataset_options
@@ -36,11 +35,9 @@ def command(
     highest: float,
     steps: int,
     seed: int,
-    settings: tuple[str, ...],
+    settings: dict[str, Any],
     data: str | None,
-    size: int | None,
-    fit: Any,
-    bad_files: Any,
+    reading: dict[str, Any],
     sample: bool,
     data_dir: Path | None,
     runs: Path,
@@ -53,28 +50,26 @@ def command(
     """
     if lowest >= highest:
         raise CallError(f"--lowest {lowest:g}: must be less than --highest {highest:g}")
-    from kerascw.commands.terminal import print_table
     from kerascw.console import console, next_step
     from kerascw.data.load import data_named, dataset_for, splits_for
     from kerascw.lab.plan import planned
     from kerascw.lab.sheet import sheet
     from kerascw.quiet import import_tensorflow
     from kerascw.report.figure_files import file_name, write_figures
-    from kerascw.report.tables import Table, number
+    from kerascw.report.tables import Table, number, print_table
     from kerascw.runs.environment import have_threads
     from kerascw.runs.store import check_writable
     from kerascw.studies import study_named
 
     check_writable(runs, "--runs")
-    side = (size, size) if size else None
     plan = planned(
         study_named(study),
         seeds=1,
         seed=seed,
         sample=sample,
         data_dir=data_dir,
-        settings=dict(setting(text) for text in settings),
-        data=None if data is None else data_named(data, size=side, fit=fit, bad_files=bad_files),
+        settings=settings,
+        data=None if data is None else data_named(data, **reading),
     )
     chosen = variant or next(iter(plan.experiments))
     if chosen not in plan.experiments:

@@ -128,7 +128,7 @@ def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: An
 
 @click.group(
     cls=_Group,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="\b\npython -m kerascw run fashion\n"
     "python -m kerascw predict saved_models/fashion image.png",
 )

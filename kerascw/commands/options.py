@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def folder_option(flag: str, default: str, says: str) -> Any:
     """Return an option that names a folder, which need not exist yet."""
     folder = click.Path(file_okay=False, path_type=Path)
-    return click.option(flag, type=folder, default=Path(default), show_default=True, help=says)
+    return click.option(flag, type=folder, default=Path(default), help=says)
 
 
 data_dir_option = click.option(
@@ -42,7 +43,10 @@ saved_models_option = folder_option(
     "--saved-models", "saved_models", "The folder of the models that come with the repository."
 )
 size_option = click.option(
-    "--size", type=click.IntRange(min=1), help="Your images: pixels a side.  [default: auto]"
+    "--size",
+    type=click.IntRange(min=1),
+    callback=lambda _, __, side: side and (side, side),
+    help="Your images: pixels a side.  [default: auto]",
 )
 fit_option = click.option(
     "--fit",
@@ -54,22 +58,39 @@ bad_files_option = click.option(
     "--bad-files",
     type=click.Choice(["fail", "skip"]),
     default="fail",
-    show_default=True,
     help="Your images: what to do about files that cannot be read.",
 )
 
 
 def dataset_options(command: Any) -> Any:
-    """Add the options of a dataset: its folder or its sample, and how one's own images are read."""
+    """Add the options of a dataset: its folder or its sample, and how one's own images are read.
+
+    The command gets the latter as ``reading``, which :func:`kerascw.data.data_named` takes.
+    """
+
+    @wraps(command)
+    def reading_together(*, size: Any, fit: Any, bad_files: Any, **options: Any) -> Any:
+        return command(reading={"size": size, "fit": fit, "bad_files": bad_files}, **options)
+
+    wrapped: Any = reading_together
     for option in (sample_option, data_dir_option, bad_files_option, fit_option, size_option):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
 
 
 AUGMENT_SYNTAX = "KIND[:VALUE...],..."
 AUGMENT_HELP = (
     "such as flip:0.25,shift:2. Kinds: flip, brightness, contrast, autocontrast, solarize, shift, "
     "rotate, zoom, erase, mixup, cutmix; lists of them: none, lenet, all."
+)
+epochs_option = click.option("--epochs", type=int, help="training.epochs")
+augment_option = click.option(
+    "--augment", metavar=AUGMENT_SYNTAX, help=f"training.augmentation, {AUGMENT_HELP}"
+)
+final_option = click.option(
+    "--final",
+    is_flag=True,
+    help="Then train on the validation set too, for the best number of epochs, and test that.",
 )
 exclude_option = click.option(
     "--exclude",
@@ -84,6 +105,7 @@ settings_option = click.option(
     "--set",
     "settings",
     multiple=True,
+    callback=lambda _, __, texts: dict(map(setting, texts)),
     metavar="FIELD.PATH=VALUE",
     help="Change any field of the experiment, such as model.filters=16,32. Repeatable.",
 )

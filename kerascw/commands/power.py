@@ -13,7 +13,6 @@ from kerascw.commands.options import runs_option
     "--difference",
     type=click.FloatRange(0, 1, min_open=True),
     default=0.002,
-    show_default=True,
     help="The difference in test accuracy that is to be found, between 0 and 1.",
 )
 @runs_option
@@ -23,10 +22,9 @@ def command(study: str, difference: float, runs: Path) -> None:
     The power is 80 %: the chance that a paired t-test at 5 % finds a true difference of this size.
     STUDY is its name, or its folder's name in runs/studies/.
     """
-    from kerascw.commands.terminal import print_table
     from kerascw.console import console
     from kerascw.lab.certainty import check_comparable
-    from kerascw.report.tables import Table
+    from kerascw.report.tables import Table, print_table
     from kerascw.runs.store import Store
     from kerascw.studies import recall
 

@@ -26,25 +26,22 @@ Answer = dict[str, Any]
 
 
 def _write_table(answers: list[Answer]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     from kerascw.console import console
+    from kerascw.report.tables import Cell, Table, print_table
 
-    if not answers:
-        return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("file", overflow="fold")  # a long name goes on in the next line, whole
-    table.add_column("label", no_wrap=True)
-    table.add_column("probability", justify="right", no_wrap=True)
-    for answer in answers:
-        name = printable(answer["file"])
-        for guess in answer["predictions"]:
-            # Text: a name with [brackets] is no markup
-            label = Text(printable(guess["label"]))
-            table.add_row(Text(name), label, f"{guess['probability']:.1%}")
-            name = ""  # once for each image
-    console().print(table)
+    rows = [
+        # the name once for each image
+        (
+            printable(answer["file"]) if at == 0 else "",
+            printable(guess["label"]),
+            Cell(f"{guess['probability']:.1%}"),
+        )
+        for answer in answers
+        for at, guess in enumerate(answer["predictions"])
+    ]
+    if rows:
+        columns = ("file", "label", "probability")
+        print_table(Table("predictions", columns, rows, text=(0, 1)), console())
 
 
 def _write_json(answers: list[Answer]) -> None:
@@ -74,12 +71,12 @@ WRITERS: dict[str, Callable[[list[Answer]], None]] = {
 )
 @click.argument("model")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--top", type=int, default=3, show_default=True, help="How many classes to show.")
+@click.option("--top", type=int, default=3, help="How many classes to show.")
 @click.option("--format", "output_format", type=click.Choice(list(WRITERS)), default="table",
-              show_default=True, help="How to show them.")  # fmt: skip
+              help="How to show them.")  # fmt: skip
 @click.option("--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
-              show_default=True, help="Make negatives: auto inverts what is dark on light for a "
-              "model that learned light on dark, and leaves arrays alone.")  # fmt: skip
+              help="Make negatives: auto inverts what is dark on light for a model that learned "
+              "light on dark, and leaves arrays alone.")  # fmt: skip
 @click.option(
     "--evaluate",
     is_flag=True,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kerascw.commands.options import data_dir_option, runs_option, setting, settings_option
+from kerascw.commands.options import data_dir_option, runs_option, settings_option
 from kerascw.errors import CallError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def command(
     all_: bool,
     open_: bool,
     data_dir: Path | None,
-    settings: tuple[str, ...],
+    settings: dict[str, Any],
     runs: Path,
 ) -> None:
     """Draw the report of a run, study or search again, from what is kept.
@@ -52,7 +52,7 @@ def command(
         terminal.print(f"index of {counts or 'nothing yet'}: {page}")
         again = "report --all --open" if counts else "run fashion"
     else:
-        what, page = draw(name, store, data_dir, dict(setting(text) for text in settings))
+        what, page = draw(name, store, data_dir, settings)
         terminal.print(f"{what}: {page}")
         again = f"report {name} --open"
     if open_:
@@ -78,10 +78,7 @@ def draw(
 ) -> tuple[str, Path]:
     """Draw the page of what has this name; return what it is of, and the page.
 
-    Raises
-    ------
-    CallError
-        There is nothing of this name, or its figures cannot be set like this.
+    Raises CallError: there is nothing of this name, or its figures cannot be set like this.
     """
     from kerascw.studies import is_study
 

@@ -13,7 +13,6 @@ from kerascw.commands.options import runs_option
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("docs/results.json"),
-    show_default=True,
     help="The file that keeps the results.",
 )
 @click.option(

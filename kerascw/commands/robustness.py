@@ -11,12 +11,11 @@ from kerascw.errors import CallError
 @click.command()
 @click.argument("run_name", metavar="RUN")
 @click.option("--baseline", metavar="RUN", help="A run to compare with, on the same images.")
-@click.option("--strengths", default="1,2,3,4,5", show_default=True, help="Of 1 (weak) to 5.")
+@click.option("--strengths", default="1,2,3,4,5", help="Of 1 (weak) to 5.")
 @click.option(
     "--images",
     type=click.IntRange(min=1),
     default=2000,
-    show_default=True,
     help="At most so many test images, drawn at random.",
 )
 @data_dir_option

@@ -7,16 +7,16 @@ from typing import Any
 import click
 
 from kerascw.commands.options import (
-    AUGMENT_HELP,
-    AUGMENT_SYNTAX,
+    augment_option,
     data_option,
     dataset_options,
+    epochs_option,
     exclude_option,
+    final_option,
     interruptible,
     jobs_option,
     models_option,
     runs_option,
-    setting,
     settings_option,
     share,
 )
@@ -55,12 +55,11 @@ from kerascw.training.devices import VARIABLE as DEVICES
     "--at-most",
     type=click.IntRange(min=3),
     default=30,
-    show_default=True,
     help="How many seeds at most (with --until-decided).",
 )
 @jobs_option
 @click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
-@click.option("--epochs", type=int, help="training.epochs")
+@epochs_option
 @click.option("--batch-size", type=int, help="training.batch_size")
 @click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
 @click.option(
@@ -69,7 +68,7 @@ from kerascw.training.devices import VARIABLE as DEVICES
 @click.option(
     "--recipe", metavar="NAME", help="Train by this recipe (list --recipes), not the study's."
 )
-@click.option("--augment", metavar=AUGMENT_SYNTAX, help=f"training.augmentation, {AUGMENT_HELP}")
+@augment_option
 @click.option(
     "--precision",
     type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16", "auto"]),
@@ -81,15 +80,10 @@ from kerascw.training.devices import VARIABLE as DEVICES
     "--devices",
     type=click.Choice(["one", "all"]),
     default="one",
-    show_default=True,
     envvar=DEVICES,
     help=f"all: a part of every batch on each GPU (also: {DEVICES}).",
 )
-@click.option(
-    "--final",
-    is_flag=True,
-    help="Then train on the validation set too, for the best number of epochs, and test that.",
-)
+@final_option
 @exclude_option
 @data_option
 @dataset_options
@@ -102,11 +96,8 @@ def command(
     study: str,
     devices: str,
     data: str | None,
-    size: int | None,
-    fit: Any,
-    bad_files: Any,
+    reading: dict[str, Any],
     or_sample: bool,
-    settings: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Run STUDY: train, evaluate, draw, export. Runs that are kept are not trained again.
@@ -139,18 +130,15 @@ def command(
     if data is not None:
         from kerascw.data import data_named
 
-        side = (size, size) if size else None
-        options["data"] = data_named(data, size=side, fit=fit, bad_files=bad_files)
+        options["data"] = data_named(data, **reading)
     progress = StudyProgress(terminal, sample=options["sample"])
     with interruptible(progress):
-        result = kerascw.run(
-            chosen, settings=dict(setting(text) for text in settings), watcher=progress, **options
-        )
+        result = kerascw.run(chosen, watcher=progress, **options)
     show_product(result, terminal, final=options["final"], runs=options["runs"])
 
 
 def show_product(
-    result: Any, terminal: Any, *, final: bool, runs: Path, advice: Sequence[str] = ()
+    result: Any, terminal: Any, *, final: bool = False, runs: Path, advice: Sequence[str] = ()
 ) -> None:
     """Print what came of it, where its files are, and what to do next."""
     from kerascw.commands.terminal import show_run, show_study

@@ -35,7 +35,7 @@ _LOOK = 2.0
     type=click.IntRange(0, 65535),
     help="0: any that is free. [default: 6006, or the next that is free]",
 )
-@click.option("--host", default="localhost", show_default=True, help="The address to listen at.")
+@click.option("--host", default="localhost", help="The address to listen at.")
 @runs_option
 def command(name: str | None, port: int | None, host: str, runs: Path) -> None:
     """Show STUDY, RUN or all runs in TensorBoard, also while they train. Ctrl-C ends it.

@@ -5,13 +5,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from kerascw.errors import counted
 from kerascw.evaluation.statistics import FEWEST
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.certainty import certainty_answers
-from kerascw.lab.folds import fold_tables, notes
+from kerascw.lab.folds import notes
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.repeats import repeat_text
 from kerascw.lab.table import (
@@ -22,8 +21,7 @@ from kerascw.lab.table import (
     rows_of,
     spread_text,
 )
-from kerascw.report.tables import Table as ReportTable
-from kerascw.report.tables import count, number, print_table
+from kerascw.report.tables import Table, count, number, print_table
 from kerascw.runs.store import Run
 from kerascw.runs.verify import badge_of
 
@@ -132,7 +130,7 @@ def show_run(run: Run, console: Console) -> None:
         for split in ("train", "validation", "test")
         if (scores := metrics.get(split))
     ]
-    print_table(ReportTable("splits", ("split", "images", *figures), rows), console)
+    print_table(Table("splits", ("split", "images", *figures), rows), console)
     tables, test = run_tables(run), metrics.get("test")
     if tables["layers"].rows:
         print_table(tables["layers"], console)
@@ -212,23 +210,21 @@ class StudyProgress(TrainingProgress):
 
 def show_study(result: StudyResult, console: Console) -> None:
     """Print a study's answers and its table."""
-    from kerascw.report.study import fold_table
+    from kerascw.report.study import fold_tables
 
     study = result.study
     console.print(study.question, style="bold")
     for caution in result.plan.cautions:
         console.print(f"Not comparable with published figures: {caution}.", style="yellow")
     rows = rows_of(result)
-    table = Table("variant", "figure", box=None, pad_edge=False)
     over = measured_over(rows)
-    table.add_column(f"measured over {over}" if over else "measured", justify="right")
-    for column in ("published", "verdict"):
-        table.add_column(column)
-    if study.baseline:
-        table.add_column(f"difference to {study.baseline}")
+    columns = ["variant", "figure", f"measured over {over}" if over else "measured"]
+    columns += ["published", "verdict"]
+    columns += [f"difference to {study.baseline}"] if study.baseline else []
+    lines: list[list[str]] = []
     for row in rows:
         for at, cell in enumerate(row.cells):
-            cells = [
+            line = [
                 row_name(row, rows) if at == 0 else "",
                 cell.name,
                 spread_text(cell.spread),
@@ -236,15 +232,14 @@ def show_study(result: StudyResult, console: Console) -> None:
                 cell.verdict.word if cell.verdict else "",
             ]
             difference = difference_text(cell.difference, row.repeats.unit)
-            table.add_row(*cells, *([difference] if study.baseline else []))
-        for line in row.diverged:
-            table.add_row("", "diverged", line)
+            lines.append([*line, *([difference] if study.baseline else [])])
+        lines += [["", "diverged", reason] for reason in row.diverged]
     for name, reason in study.refused().items():
-        table.add_row(name, "cannot be fitted", "")
+        lines.append([name, "cannot be fitted"])
         console.print(f"{name} cannot be fitted: {reason}")
-    console.print(table)
+    print_table(Table("study", tuple(columns), lines, text=(0, 1, 3, 4, 5)), console)
     for folds in fold_tables(result):
-        print_table(fold_table(folds), console)
+        print_table(folds, console)
     repeats = max((row.repeats for row in rows), key=lambda repeats: repeats.count)
     if repeats.count >= FEWEST:
         console.print(f"Mean over {repeats} ± half the 95 % t-interval.")

@@ -5,15 +5,15 @@ from typing import Any
 import click
 
 from kerascw.commands.options import (
-    AUGMENT_HELP,
-    AUGMENT_SYNTAX,
+    augment_option,
     dataset_options,
+    epochs_option,
     exclude_option,
+    final_option,
     interruptible,
     jobs_option,
     models_option,
     runs_option,
-    setting,
     settings_option,
 )
 
@@ -35,7 +35,6 @@ from kerascw.commands.options import (
 @click.option(
     "--weights",
     default="imagenet",
-    show_default=True,
     metavar="FILE",
     help="Of the backbone: imagenet (from Keras' cache, or downloaded there), random, or a file.",
 )
@@ -45,24 +44,18 @@ from kerascw.commands.options import (
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="How many seeds.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="The (first) seed.")
 @jobs_option
-@click.option("--epochs", type=int, help="training.epochs")
-@click.option("--augment", metavar=AUGMENT_SYNTAX, help=f"training.augmentation, {AUGMENT_HELP}")
+@epochs_option
+@augment_option
 @settings_option
-@click.option(
-    "--final",
-    is_flag=True,
-    help="Then train on the validation set too, for the best number of epochs, and test that.",
-)
+@final_option
 @exclude_option
 @dataset_options
 @models_option
 @runs_option
 def command(
     data: str,
-    size: int | None,
-    fit: Any,
-    bad_files: Any,
-    settings: tuple[str, ...],
+    reading: dict[str, Any],
+    settings: dict[str, Any],
     epochs: int | None,
     augment: str | None,
     **options: Any,
@@ -83,16 +76,14 @@ def command(
     from kerascw.studies.train import for_backbone
 
     terminal = console()
-    changes: dict[str, Any] = dict(setting(text) for text in settings)
     asked = {"epochs": epochs, "augment": augment}
-    changes |= {SHORTCUTS[name]: value for name, value in asked.items() if value is not None}
-    side = (size, size) if size else None
-    spec = data_named(data, size=side, fit=fit, bad_files=bad_files)
-    if options["backbone"] and side is None:
+    settings |= {SHORTCUTS[name]: value for name, value in asked.items() if value is not None}
+    spec = data_named(data, **reading)
+    if options["backbone"] and reading["size"] is None:
         spec = for_backbone(spec)
     progress = StudyProgress(terminal, sample=options["sample"])
     with interruptible(progress):
-        product = kerascw.train(spec, settings=changes, watcher=progress, **options)
+        product = kerascw.train(spec, settings=settings, watcher=progress, **options)
     show_product(
         product,
         terminal,

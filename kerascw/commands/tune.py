@@ -17,7 +17,6 @@ from kerascw.commands.options import (
     models_option,
     runs_option,
     sample_option,
-    setting,
     settings_option,
 )
 from kerascw.console import console, next_step
@@ -47,9 +46,7 @@ _EXAMPLES = (
 @click.option(
     "--trials", type=click.IntRange(min=1), help="How many. [default: as the budget has it]"
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the oracle."
-)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the oracle.")
 @jobs_option
 @click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
 @click.option(
@@ -62,17 +59,14 @@ _EXAMPLES = (
     "--finalists",
     type=click.IntRange(min=1),
     default=3,
-    show_default=True,
     help="Train so many of the best again over fresh seeds.",
 )
 @click.option(
     "--budget",
     type=click.Choice(["quick", "full"]),
     default="quick",
-    show_default=True,
     help="quick: fewer trials, epochs and images, as the space has it.",
 )
-@click.option("--name", help="The search's folder in runs/searches. [default: from the options]")
 @data_option
 @data_dir_option
 @fit_option
@@ -90,7 +84,6 @@ def tune(
     data: str | None,
     data_dir: Path | None,
     fit: Fit | None,
-    settings: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Search SPACE, a named one or a file, with KerasTuner's oracles.
@@ -116,7 +109,6 @@ def tune(
         space,
         data=None if data is None else data_named(data, fit=fit),
         data_dir=data_dir,
-        settings=dict(setting(text) for text in settings),
         **options,
     )
     if plan.spec.sample:
@@ -180,7 +172,7 @@ class SearchProgress(SearchWatcher):
         if jobs > spec.batch:
             self._console.print(
                 f"asked {spec.batch} at a time, most trials leave some of {jobs} jobs idle; "
-                f"--batch {jobs} --name NEW asks for more, which is another search"
+                f"--batch {jobs} asks for more, which is another search"
             )
 
     def ended(self, record: TrialRecord, recalled: bool) -> None:

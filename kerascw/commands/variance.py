@@ -7,10 +7,10 @@ import click
 
 from kerascw.commands.options import (
     data_dir_option,
+    epochs_option,
     interruptible,
     jobs_option,
     runs_option,
-    setting,
     settings_option,
 )
 
@@ -18,9 +18,9 @@ from kerascw.commands.options import (
 @click.command()
 @click.argument("study")
 @click.option("--variant", help="Which of its variants.  [default: the first]")
-@click.option("--seeds", type=click.IntRange(min=3), default=10, show_default=True,
+@click.option("--seeds", type=click.IntRange(min=3), default=10,
               help="How many of each source.")  # fmt: skip
-@click.option("--epochs", type=int, help="training.epochs")
+@epochs_option
 @data_dir_option
 @jobs_option
 @settings_option
@@ -32,7 +32,7 @@ def command(
     epochs: int | None,
     data_dir: Path | None,
     jobs: int,
-    settings: tuple[str, ...],
+    settings: dict[str, Any],
     runs: Path,
 ) -> None:
     """Train a variant of STUDY with each source of randomness varied alone, and with all.
@@ -42,16 +42,16 @@ def command(
     each. Runs that are kept are not trained again.
     """
     import kerascw
-    from kerascw.commands.terminal import StudyProgress, show_study
-    from kerascw.console import console, next_step
+    from kerascw.commands.run import show_product
+    from kerascw.commands.terminal import StudyProgress
+    from kerascw.console import console
     from kerascw.studies import study_named
-    from kerascw.studies.variance import variance, variance_answers
+    from kerascw.studies.variance import variance
 
     terminal = console()
-    changes: dict[str, Any] = dict(setting(text) for text in settings)
     if epochs is not None:
-        changes["training.epochs"] = epochs
-    progress = StudyProgress(terminal, sample=False)
+        settings["training.epochs"] = epochs
+    progress = StudyProgress(terminal)
     with interruptible(progress):
         product = kerascw.run(
             variance(study_named(study), variant),
@@ -60,11 +60,7 @@ def command(
             data_dir=data_dir,
             runs=runs,
             models=None,
-            settings=changes,
+            settings=settings,
             watcher=progress,
         )
-    show_study(product, terminal)
-    for answer in variance_answers(product.runs):
-        terminal.print(f"{answer.question} {answer.answer}", highlight=False)
-    terminal.print(f"study report: {product.folder / 'report.html'}")
-    next_step(terminal, f"report {product.plan.label} --open", runs)
+    show_product(product, terminal, runs=runs)

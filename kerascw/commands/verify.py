@@ -23,7 +23,6 @@ from kerascw.errors import CallError
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("docs/results.json"),
-    show_default=True,
     help="The file that keeps the results (with --results).",
 )
 @data_dir_option

@@ -3,8 +3,6 @@
 Importing this loads no TensorFlow.
 """
 
-import json
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,20 +11,19 @@ from typing import Any
 import click
 import numpy as np
 from pydantic import BaseModel
-from rich.table import Table
 
 from kerascw.commands.options import data_dir_option, runs_option, saved_models_option
 from kerascw.console import console
 from kerascw.data import load_data
-from kerascw.data.image_files import Picture, read_pictures
-from kerascw.errors import CallError, choices
+from kerascw.data.arrays import fitted_all
+from kerascw.errors import CallError
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.export.card import card_of
-from kerascw.export.load import EXTRA_FILE, LoadedModel, load_model, read_document, versions_in
+from kerascw.export.load import EXTRA_FILE, LoadedModel, load_model, read_document
 from kerascw.export.run import export_run
 from kerascw.lab.plan import FINAL, StudyResult, planned
 from kerascw.lab.study import Budget
-from kerascw.report.page import replace_text
+from kerascw.report.page import filled, pretty, replace_text
 from kerascw.runs.store import Store, write_json
 from kerascw.studies import recall, study_named
 
@@ -81,15 +78,12 @@ def make(
     The chosen seed is the one with the highest validation accuracy, trained again on all training
     images. A model that is exported already stays, and its card is written anew.
 
-    Raises
-    ------
-    CallError
-        The study was not run as the zoo needs it.
+    Raises CallError: the study was not run as the zoo needs it.
     """
     result = _kept(model, store)
     run = result.product
     version = export_run(run, saved_models / model.name, data_dir=data_dir)
-    document = kept_document(version)
+    document = read_document(version / EXTRA_FILE)
     document["card"] = {
         **card_of(run),
         "command": model.command,  # the run's own may have had places of its machine in it
@@ -149,19 +143,12 @@ def _over_seeds(model: ZooModel, result: StudyResult) -> dict[str, Any]:
 
 
 def measure(check: Check, model: LoadedModel) -> dict[str, Any]:
-    """Count how many images of a check an exported model gets right.
-
-    They are read from a file, as any array that is given to predict.
-    """
+    """Count how many images of a check an exported model gets right."""
     dataset = load_data(check.data, sample=check.sample)
-    parts = [getattr(dataset, part) for part in check.parts]
+    parts = [dataset.parts[part] for part in check.parts]
     labels = np.concatenate([part.labels for part in parts])
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch, "pictures.npy")
-        np.save(file, np.concatenate([part.images for part in parts]))
-        read = read_pictures([file], model.input_shape, light_on_dark=model.light_on_dark)
-        images = [picture.array for picture in read if isinstance(picture, Picture)]
-    correct = int((model.predict(np.stack(images)).class_ids == labels).sum())
+    images = [fitted_all(np.asarray(part.images), model.input_shape, "pad") for part in parts]
+    correct = int((model.predict(np.concatenate(images)).class_ids == labels).sum())
     return {
         "dataset": check.data,
         "sample": check.sample,
@@ -176,49 +163,20 @@ def measure(check: Check, model: LoadedModel) -> dict[str, Any]:
 # --- the card -------------------------------------------------------------------------------
 
 
-def kept_version(folder: Path) -> Path:
-    """Return the newest version of a model that has the card of the zoo.
-
-    Raises
-    ------
-    CallError
-        There is none.
-    """
-    versions = versions_in(folder) if folder.is_dir() else {}
-    for _, version in sorted(versions.items(), reverse=True):
-        if "zoo" in kept_document(version).get("card", {}):
-            return version
-    raise CallError(f"{folder}: no model of the zoo; next: python -m kerascw zoo")
-
-
-def kept_document(version: Path) -> dict[str, Any]:
-    """Read kerascw.json of a version of a SavedModel."""
-    return read_document(version / EXTRA_FILE)
-
-
 def card_text(document: Mapping[str, Any]) -> str:
     """Fill the card's template; all figures in it are those of ``document``."""
-    from jinja2 import Environment, StrictUndefined
-
-    card = {"layers": [], **document["card"]}  # older ones have none
+    card = document["card"]
     trained = {name: version for name, version in card["versions"].items() if version}
     versions = document["check"]["versions"] | trained
-    environment = Environment(  # Markdown, not HTML: nothing to escape
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
-    )
-    environment.filters |= {
-        "count": "{:,}".format,
-        "four": "{:.4f}".format,
-        "interval": lambda bounds: "{:.4f} to {:.4f}".format(*bounds),
-    }
-    return environment.from_string(Path(__file__).with_name("card.md").read_text()).render(
+    return filled(
+        "card.md",
         card=card,
-        zoo=document["card"]["zoo"],
+        zoo=card["zoo"],
         test=card["test"],
         shape=document["input_shape"],
         names=document["class_names"],
         confused=_most_confused(card["test"]["confusion"]),
-        recipe="\n".join(_settings(card["experiment"])),
+        recipe=pretty(card["experiment"]),
         versions=", ".join(f"{name} {version}" for name, version in versions.items() if version),
     )
 
@@ -231,44 +189,18 @@ def _most_confused(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, i
     return [(count, truth, guess) for count, truth, guess in found if count]
 
 
-def _settings(tree: Mapping[str, Any], path: str = "") -> list[str]:
-    """Write an experiment's fields as ``--set`` takes them, one a line; empty ones are left out.
-
-    >>> _settings({"model": {"kind": "mlp", "dense": [8], "dropout": []}, "seed": 0})
-    ['model.kind=mlp', 'model.dense=[8]', 'seed=0']
-    """
-    lines = []
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            lines += _settings(value, f"{path}{name}.")
-        elif value not in (None, [], ()):
-            lines.append(f"{path}{name}={value if isinstance(value, str) else json.dumps(value)}")
-    return lines
-
-
 # --- the command ----------------------------------------------------------------------------
 
 
 @click.command("zoo", epilog="\b\npython -m kerascw zoo digits")
-@click.argument("names", metavar="[MODEL...]", nargs=-1)
+@click.argument("names", metavar="MODEL...", nargs=-1, required=True, type=click.Choice(list(ZOO)))
 @data_dir_option
 @saved_models_option
 @runs_option
 def command(names: Sequence[str], data_dir: Path | None, saved_models: Path, runs: Path) -> None:
-    """Export each MODEL of the zoo from its kept runs and write its card; or list the models."""
+    """Export each MODEL (fashion, mnist or digits) from its kept runs, and write its card."""
     for name in names:
-        if name not in ZOO:
-            raise CallError(f"zoo: no model {name!r}; choose {choices(ZOO)}")
-    terminal = console()
-    if not names:
-        table = Table("model", "tells apart", "kept", "trained by", box=None)
-        for model in ZOO.values():
-            kept = (saved_models / model.name / CARD).is_file()
-            table.add_row(model.name, model.shows, "yes" if kept else "no", model.command)
-        terminal.print(table)
-        return
-    for name in names:
-        with terminal.status(f"{name}: exporting and checking"):
+        with console().status(f"{name}: exporting and checking"):
             version = make(ZOO[name], Store(runs), saved_models, data_dir=data_dir)
         click.echo(f"{name}: {version}")
         click.echo(f"card: {version.parent / CARD}")

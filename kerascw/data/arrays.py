@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from kerascw.data.cache import cache_folder, replacing
-from kerascw.data.dataset import Dataset
+from kerascw.data.dataset import Dataset, Part
 from kerascw.data.image_files import Fit, fitted, of_pixels, read_npz
 from kerascw.data.layout import one_line
 from kerascw.data.own import Options, own_dataset
@@ -63,20 +63,11 @@ def load_arrays(spec: Folder) -> Dataset:
     """
     splits, class_names = _read(spec.path)
     shape = (spec.height, spec.width, 3 if spec.colour else 1)
-    images = [fitted_all(of_split, shape, spec.fit) for of_split, _ in splits.values()]
-    ends = np.cumsum([len(of_split) for of_split in images])
-    return own_dataset(
-        spec,
-        source="arrays",
-        location=spec.path,
-        class_names=class_names,
-        images=np.concatenate(images),
-        labels=np.concatenate([labels for _, labels in splits.values()]),
-        rows={
-            split: np.arange(end - len(of_split), end)
-            for split, of_split, end in zip(splits, images, ends, strict=True)
-        },
-    )
+    parts = {
+        split: Part(fitted_all(images, shape, spec.fit), labels)
+        for split, (images, labels) in splits.items()
+    }
+    return own_dataset(spec, parts, source="arrays", location=spec.path, class_names=class_names)
 
 
 def fitted_all(images: np.ndarray, shape: tuple[int, int, int], fit: Fit) -> np.ndarray:

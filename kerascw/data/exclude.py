@@ -1,13 +1,12 @@
 """Read which images to leave out: the file that ``data check`` writes, as its user edited it."""
 
-import csv
 import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from kerascw.data.dataset import Dataset
-from kerascw.data.listing import PART_NAMES, PARTS
+from kerascw.data.listing import PART_NAMES, PARTS, columns_of, csv_reader
 from kerascw.errors import CallError, DataError, choices, counted, printable
 from kerascw.experiment.spec import Exclude
 
@@ -41,36 +40,29 @@ def read_exclude(file: str | Path, dataset: Dataset) -> Exclude:
     }
     found: dict[str, list[int]] = {part: [] for part in PARTS}
     try:
-        if Path(file).stat().st_size > LARGEST:
-            raise DataError(f"{where}: larger than {LARGEST:,} bytes")
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns = set(reader.fieldnames or ())
-            if not ({"split", "position"} <= columns or "file" in columns):
-                has = printable(", ".join(reader.fieldnames or ())) or "none"
-                raise DataError(
-                    f"{where}: no columns split and position, or file (it has {has:.100})"
-                )
-            for row in reader:
-                cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
-                line = f"{where}, line {reader.line_num}"
-                part, at = _place(cells, places, dataset, line)
-                digest = image_digest(dataset.parts[part].images[at])
-                if cells["image"] not in ("", digest):
-                    raise DataError(
-                        f"{line}: {part} image {at} of {dataset.title} is another one than the "
-                        f"file was written for (image {digest}, not {printable(cells['image']):.20}"
-                        "); check this dataset anew"
-                    )
-                found[part].append(at)
+        size = Path(file).stat().st_size
     except FileNotFoundError:
         raise CallError(f"{where}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{where}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{where}: it is not UTF-8; save it as CSV in UTF-8") from None
-    except csv.Error as error:
-        raise DataError(f"{where}: no CSV file ({error})") from None
+    if size > LARGEST:
+        raise DataError(f"{where}: larger than {LARGEST:,} bytes")
+    with csv_reader(file, where) as reader:
+        columns = set(reader.fieldnames or ())
+        if not ({"split", "position"} <= columns or "file" in columns):
+            raise DataError(
+                f"{where}: no columns split and position, or file (it has {columns_of(reader)})"
+            )
+        for row in reader:
+            cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
+            line = f"{where}, line {reader.line_num}"
+            part, at = _place(cells, places, dataset, line)
+            digest = image_digest(dataset.parts[part].images[at])
+            if cells["image"] not in ("", digest):
+                raise DataError(
+                    f"{line}: {part} image {at} of {dataset.title} is another one than the "
+                    f"file was written for (image {digest}, not {printable(cells['image']):.20}"
+                    "); check this dataset anew"
+                )
+            found[part].append(at)
     if not any(found.values()):
         raise DataError(f"{where}: it names no image; leave the option out")
     return Exclude(**{part: tuple(positions) for part, positions in found.items()})

@@ -23,7 +23,7 @@ import PIL
 from PIL import Image
 
 from kerascw.data.cache import cache_folder, replacing
-from kerascw.data.dataset import Dataset
+from kerascw.data.dataset import Dataset, Part
 from kerascw.data.image_files import FORMATS, Fit, Unreadable, fit_picture, pillow_filters
 from kerascw.data.layout import sides
 from kerascw.data.listing import PARTS, ImageFile, Listing, is_text, list_folder, list_manifest
@@ -78,24 +78,23 @@ def load_folder(spec: Folder) -> Dataset:
     if listing.left_out:
         count = counted(len(listing.left_out), "other file is", "other files are")
         warnings.warn(f"{where}: {count} left out: {_first(listing.left_out)}", stacklevel=2)
-    rows: dict[str, np.ndarray] = {}
+    labels = np.array([file.label for file in listing.files], np.int32)
+    whole = Part(images, labels, np.array([file.name for file in listing.files]))
+    parts: dict[str, Part] = {}
     for part in PARTS:
         chosen = [row for row, file in enumerate(listing.files) if file.part == part]
         readable = [row for row in chosen if row not in bad]
         if chosen and not readable:
             raise DataError(f"{where}: none of the {part} images can be read")
         if chosen:
-            rows[part] = np.array(readable)
+            parts[part] = whole.take(np.array(readable))
     return own_dataset(
         spec,
+        parts,
         source="folder" if os.path.isdir(listing.root) else "manifest",
         location=listing.root,
         class_names=listing.class_names,
-        images=images,
-        labels=np.array([file.label for file in listing.files], np.int32),
-        rows=rows,
         left_out=(*unread, *listing.left_out),
-        files=[file.name for file in listing.files],
     )
 
 

@@ -188,7 +188,8 @@ def _files_below(folder: str) -> Iterator[str | Unreadable]:
                 yield file
             elif suffix in UNREAD_SUFFIXES:
                 found = True
-                yield Unreadable(file, unread_format(suffix))
+                reason = f"{suffix} is no format that is read; convert it to PNG, JPEG or WebP"
+                yield Unreadable(file, reason)
             else:
                 others.append(file)
     for problem in problems:
@@ -198,11 +199,6 @@ def _files_below(folder: str) -> Iterator[str | Unreadable]:
         yield Unreadable(folder, f"no images in this folder ({known})")
     for file in others:
         yield LeftOut(file, "no image by its name")
-
-
-def unread_format(suffix: str) -> str:
-    """Say in one line that files of this suffix are images that are not read."""
-    return f"{suffix} is no format that is read; convert it to PNG, JPEG or WebP"
 
 
 def _read(file: str, stdin: BinaryIO | None) -> Iterator[tuple[str, Image.Image, bool]]:
@@ -218,7 +214,7 @@ def _read(file: str, stdin: BinaryIO | None) -> Iterator[tuple[str, Image.Image,
         array = _read_stack(file)
         single = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3, 4))
         if not array.size:
-            raise _NoPicture(f"no images in it: {_described(array)}")
+            raise _NoPicture(f"no images in it: {array.dtype} {list(array.shape)}")
         for position, pixels in enumerate(array[None] if single else array):
             yield file if single else f"{file}[{position}]", of_pixels(pixels), True
     else:
@@ -337,10 +333,6 @@ def _is_picture_like(array: np.ndarray) -> bool:
     )
 
 
-def _described(array: np.ndarray) -> str:
-    return f"{array.dtype} [{', '.join(map(str, array.shape))}]"
-
-
 def _read_stack(file: str) -> np.ndarray:
     """Read the image-like array of an .npy or .npz file; of several, one by its name."""
     try:
@@ -358,7 +350,8 @@ def _read_stack(file: str) -> np.ndarray:
         raise
     pictures = {name: array for name, array in arrays.items() if _is_picture_like(array)}
     if not pictures:
-        held = ", ".join(f"{name} {_described(array)}".strip() for name, array in arrays.items())
+        shapes = (f"{name} {own.dtype} {list(own.shape)}".strip() for name, own in arrays.items())
+        held = ", ".join(shapes)
         raise _NoPicture(
             f"no uint8 [n, h, w], [n, h, w, c] or [h, w] in it; it has {held or 'no arrays'}"
         )

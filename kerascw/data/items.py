@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kerascw.data.layout import sides
 from kerascw.errors import CallError, choices
 
 _IMAGES, _LABELS = ("image", "img", "pixel_values"), ("label", "labels", "fine_label")
@@ -53,8 +54,8 @@ def _stacked(dataset: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
         image, label = _pair(dataset[at], f"{where}[{at}]")
         if images and image.shape != images[0].shape:
             raise CallError(
-                f"{where}[{at}]: an image of {_size(image)}, where the first has "
-                f"{_size(images[0])}; bring them to one size and colour first"
+                f"{where}[{at}]: an image of {sides(image.shape)}, where the first has "
+                f"{sides(images[0].shape)}; bring them to one size and colour first"
             )
         images.append(image)
         labels.append(label)
@@ -97,7 +98,3 @@ def _class_names(dataset: Any) -> list[str] | None:
     else:
         names = getattr(dataset, "classes", None)
     return None if names is None else [str(name) for name in names]
-
-
-def _size(image: np.ndarray) -> str:
-    return " x ".join(map(str, image.shape))

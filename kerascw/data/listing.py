@@ -7,7 +7,10 @@ import csv
 import os
 import stat
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from kerascw.data.image_files import IMAGE_SUFFIXES
@@ -205,6 +208,25 @@ def _files_below(root: str, folder: str) -> list[str]:
 # --- a manifest ---------------------------------------------------------------------------------
 
 
+@contextmanager
+def csv_reader(file: str | Path, where: str) -> Iterator[csv.DictReader]:
+    """Open a CSV file in UTF-8, with a header; raises a DataError where it cannot be read."""
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as stream:
+            yield csv.DictReader(stream)
+    except OSError as error:
+        raise DataError(f"{where}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{where}: it is not UTF-8; save it as CSV in UTF-8") from None
+    except csv.Error as error:
+        raise DataError(f"{where}: no CSV file ({error})") from None
+
+
+def columns_of(reader: csv.DictReader) -> str:
+    """Name the columns that a file has, for an error."""
+    return printable(", ".join(reader.fieldnames or ()))[:100] or "none"
+
+
 def list_manifest(file: str) -> Listing:
     """List the image files that a CSV file names, one a line.
 
@@ -216,38 +238,29 @@ def list_manifest(file: str) -> Listing:
     """
     where = printable(file)
     rows: dict[str, tuple[str, str, int]] = {}
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = {"path", "label"}.difference(reader.fieldnames or ())
-            if missing:
-                has = printable(", ".join(reader.fieldnames or ())) or "none"
+    with csv_reader(file, where) as reader:
+        missing = {"path", "label"}.difference(reader.fieldnames or ())
+        if missing:
+            raise DataError(
+                f"{where}: no column {min(missing)} (it has {columns_of(reader)}); expected the "
+                "header path,label or path,label,split"
+            )
+        for row in reader:
+            path, label, split = (
+                (row.get(name) or "").strip() for name in ("path", "label", "split")
+            )
+            line = f"{where}, line {reader.line_num}"
+            if not path or not label:
+                raise DataError(f"{line}: no {'label' if path else 'path'}; a line needs both")
+            if split and split.lower() not in PART_NAMES:
+                raise DataError(f"{line}: split {printable(split)!r}; choose {choices(PARTS)}")
+            if path in rows:
                 raise DataError(
-                    f"{where}: no column {min(missing)} (it has {has:.100}); expected the "
-                    "header path,label or path,label,split"
+                    f"{line}: {printable(path)} stands in line {rows[path][2]} already; an "
+                    "image belongs to one class and one split"
                 )
-            for row in reader:
-                path, label, split = (
-                    (row.get(name) or "").strip() for name in ("path", "label", "split")
-                )
-                line = f"{where}, line {reader.line_num}"
-                if not path or not label:
-                    raise DataError(f"{line}: no {'label' if path else 'path'}; a line needs both")
-                if split and split.lower() not in PART_NAMES:
-                    raise DataError(f"{line}: split {printable(split)!r}; choose {choices(PARTS)}")
-                if path in rows:
-                    raise DataError(
-                        f"{line}: {printable(path)} stands in line {rows[path][2]} already; an "
-                        "image belongs to one class and one split"
-                    )
-                label = printable(unicodedata.normalize("NFC", label))
-                rows[path] = (PART_NAMES[split.lower() or "train"], label, reader.line_num)
-    except OSError as error:
-        raise DataError(f"{where}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{where}: it is not UTF-8; save it as CSV in UTF-8") from None
-    except csv.Error as error:
-        raise DataError(f"{where}: no CSV file ({error})") from None
+            label = printable(unicodedata.normalize("NFC", label))
+            rows[path] = (PART_NAMES[split.lower() or "train"], label, reader.line_num)
     class_names = tuple(sorted({label for part, label, _ in rows.values() if part == "train"}))
     for part, label, number in rows.values():
         if label not in class_names:

@@ -45,49 +45,41 @@ class Options(Spec):
 
 def own_dataset(
     spec: Folder,
+    parts: Mapping[str, Part],
     *,
     source: str,
     location: str,
     class_names: Sequence[str],
-    images: np.ndarray,
-    labels: np.ndarray,
-    rows: Mapping[str, np.ndarray],
     left_out: tuple[str, ...] = (),
-    files: Sequence[str] = (),
 ) -> Dataset:
-    """Make a dataset of images and labels, with a stratified test set where it has none.
+    """Make a dataset of its splits, with a stratified test set where it has none.
 
-    Parameters
-    ----------
-    images, labels : uint8 ``[n, height, width, channels]`` and int32 ``[n]`` of all splits.
-    rows : sorted positions of each split that there is; ``train`` always.
-    files : the names of the images' files, if they are files.
+    Of ``parts`` there is ``train`` always, and ``validation`` and ``test`` if the images have them.
 
     Raises DataError: a class without training images, or too few images to split a test set off.
     """
-    where, rows, classes = printable(location), dict(rows), np.arange(len(class_names))
-    missing = np.setdiff1d(classes, labels[rows["train"]])
+    where, train = printable(location), parts["train"]
+    missing = np.setdiff1d(np.arange(len(class_names)), train.labels)
     if len(missing):
         raise DataError(
             f"{where}: none of the training images of class {class_names[missing[0]]} can be read; "
             "mend or remove them"
         )
-    if "test" not in rows:
-        rows["train"], rows["test"] = _with_test(where, rows["train"], labels, spec)
-    whole = Part(images, labels, np.array(files) if files else None)
-    parts = {name: whole.take(chosen) for name, chosen in rows.items()}
+    test = parts.get("test")
+    if test is None:
+        train, test = _with_test(where, train, spec)
     entry = CatalogEntry(
         name="folder",
         title=printable(os.path.basename(location)) or where,
         class_names=tuple(class_names),
         shape=(spec.height, spec.width, 3 if spec.colour else 1),
-        counts=(len(parts["train"]), len(parts["test"])),
+        counts=(len(train), len(test)),
         layout=None,
     )
     return Dataset(
         entry,
-        parts["train"],
-        parts["test"],
+        train,
+        test,
         source=source,
         location=location,
         validation=parts.get("validation"),
@@ -95,16 +87,15 @@ def own_dataset(
     )
 
 
-def _with_test(
-    where: str, rows: np.ndarray, labels: np.ndarray, spec: Folder
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split the training rows into those that stay and a stratified test set."""
+def _with_test(where: str, whole: Part, spec: Folder) -> tuple[Part, Part]:
+    """Split a stratified test set off, both in the order of the whole."""
     from sklearn.model_selection import train_test_split
 
-    classes = np.unique(labels[rows])
+    labels, rows = whole.labels, np.arange(len(whole))
+    classes = np.unique(labels)
     try:
         train, test = train_test_split(
-            rows, test_size=spec.test_share, stratify=labels[rows], random_state=spec.seed
+            rows, test_size=spec.test_share, stratify=labels, random_state=spec.seed
         )
         if len(np.unique(labels[train])) < len(classes):
             raise ValueError
@@ -114,4 +105,4 @@ def _with_test(
             f"leave some of all {len(classes):,} classes to train and to test on; add images, or "
             "make a test set of your own"
         ) from None
-    return np.sort(train), np.sort(test)
+    return whole.take(np.sort(train)), whole.take(np.sort(test))

@@ -20,7 +20,7 @@ import numpy as np
 
 from kerascw.data.arrays import fitted_all
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.data.dataset import Dataset
+from kerascw.data.dataset import Dataset, Part
 from kerascw.data.image_files import Fit
 from kerascw.data.layout import Arrays, NotFoundError, NotHere, checked, one_line
 from kerascw.data.own import Options, own_dataset
@@ -250,32 +250,27 @@ def describe_tfds(name: str, options: Options) -> Folder:
 def load_tfds(spec: Folder) -> Dataset:
     """Load a TFDS dataset: its splits train, test and validation, as far as they have labels."""
     shape = (spec.height, spec.width, 3 if spec.colour else 1)
-    read: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    read: dict[str, Part] = {}
     with _own(spec.path) as (builder, keys):
         info = builder.info
-        for part in ("train", "validation", "test"):
-            if part in info.splits:
-                read[part] = _read(builder, (part,), keys, shape, spec.fit)
+        for split in ("train", "validation", "test"):
+            if split in info.splits:
+                images, labels = _read(builder, (split,), keys, shape, spec.fit)
+                read[split] = Part(images, labels.astype(np.int32))
     # a label below 0 is how TFDS writes that it is not known
-    left_out = [part for part, (_, labels) in read.items() if (labels < 0).any()]
-    read = {part: arrays for part, arrays in read.items() if part not in left_out}
-    if "train" not in read:
+    left_out = [name for name, part in read.items() if (part.labels < 0).any()]
+    parts = {name: part for name, part in read.items() if name not in left_out}
+    if "train" not in parts:
         there = ", ".join(info.splits) or "none"
         raise DataError(f"{spec.path}: no labelled split train (it has {there})")
     reasons = tuple(f"{part} (it has examples without a label)" for part in left_out)
     if reasons:
         warnings.warn(f"{spec.path}: left out: {', '.join(reasons)}", stacklevel=2)
-    ends = np.cumsum([len(labels) for _, labels in read.values()])
     return own_dataset(
         spec,
+        parts,
         source="tfds",
         location=spec.path,
         class_names=[printable(label) for label in info.features[keys[1]].names],
-        images=np.concatenate([images for images, _ in read.values()]),
-        labels=np.concatenate([labels for _, labels in read.values()]).astype(np.int32),
-        rows={
-            part: np.arange(end - len(labels), end)
-            for (part, (_, labels)), end in zip(read.items(), ends, strict=True)
-        },
         left_out=reasons,
     )

@@ -189,11 +189,11 @@ CORRUPTIONS = tuple(_KINDS)
 
 
 def corrupted(
-    images: np.ndarray, kind: str, strength: int, *, light_on_dark: bool = False, seed: int = SEED
+    images: np.ndarray, kind: str, strength: int, *, light_on_dark: bool = False
 ) -> np.ndarray:
     """Return images, uint8 ``[n, height, width, 1 or 3]``, after one corruption of a strength.
 
-    The same seed gives the same images. ``light_on_dark`` says what is thickened by ``stroke``, and
+    The same call gives the same images. ``light_on_dark`` says what is thickened by ``stroke``, and
     what comes in from outside.
 
     Raises CallError: no such corruption, or a strength that is not 1 to 5.
@@ -203,7 +203,7 @@ def corrupted(
     if strength not in STRENGTHS:
         raise CallError(f"strength: {strength}; choose {choices(STRENGTHS)}")
     change, levels = _KINDS[kind]
-    random = np.random.default_rng((seed, CORRUPTIONS.index(kind), strength))
+    random = np.random.default_rng((SEED, CORRUPTIONS.index(kind), strength))
     parts = []
     for at in range(0, len(images), _BATCH):
         part = np.asarray(images[at : at + _BATCH], np.float32) / 255

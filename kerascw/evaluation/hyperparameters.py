@@ -1,7 +1,7 @@
 """Hyperparameters of a search as axes of figures: ranges, scales, choices. No KerasTuner needed."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -47,25 +47,14 @@ class Axis:
         return (float(value) - self.low) / (self.high - self.low)
 
 
-def axes_of(
-    described: Sequence[Mapping[str, Any]], seen: Sequence[Mapping[str, Any]]
-) -> tuple[Axis, ...]:
+def axes_of(described: Iterable[Mapping[str, Any]]) -> tuple[Axis, ...]:
     """Return an axis for every hyperparameter that can differ between trials.
 
-    Parameters
-    ----------
-    described : the hyperparameters as KerasTuner describes them (name, kind, min_value, ...); one
-        name may come more than once, under different conditions.
-    seen : every trial's hyperparameters. What is not described has the range of what was seen, and
-        a value outside of what is described widens it.
+    ``described`` are the hyperparameters as KerasTuner describes them (name, kind, min_value, ...);
+    one name may come more than once, under different conditions.
     """
-    fixed = {hp["name"] for hp in described if hp["kind"] == "Fixed"}
-    names = dict.fromkeys(name for values in seen for name in values if name not in fixed)
     axes: dict[str, Axis] = {}
-    for axis in (
-        *(_described(hp) for hp in described if hp["kind"] != "Fixed"),
-        *(_seen(name, [values[name] for values in seen if name in values]) for name in names),
-    ):
+    for axis in (_described(hp) for hp in described if hp["kind"] != "Fixed"):
         axes[axis.name] = _joined(axes[axis.name], axis) if axis.name in axes else axis
     return tuple(axes.values())
 
@@ -90,14 +79,6 @@ def _described(hp: Mapping[str, Any]) -> Axis:
     choices = (False, True) if hp["kind"] == "Boolean" else tuple(hp["values"])
     default = choices[0] if default is None else default
     return Axis(name, choices=choices, default=default, condition=condition)
-
-
-def _seen(name: str, values: Sequence[Any]) -> Axis:
-    if all(isinstance(v, bool) for v in values):
-        return Axis(name, choices=(False, True), default=False)
-    if all(isinstance(v, int | float) for v in values):
-        return Axis(name, min(values), max(values), default=min(values))
-    return Axis(name, choices=tuple(dict.fromkeys(values)), default=values[0])
 
 
 def _joined(one: Axis, other: Axis) -> Axis:

@@ -7,6 +7,7 @@ arXiv:2103.03098; Jordan 2023, arXiv:2304.01910).
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,10 +53,7 @@ def joint_spread(scores: np.ndarray, bounds: tuple[float, float] = (-math.inf, m
         where it is wrong; of a paired comparison, the difference of two such tables.
     bounds : of the score, which cut the intervals off.
 
-    Raises
-    ------
-    ValueError
-        Fewer than two seeds or two images.
+    Raises ValueError: fewer than two seeds or two images.
     """
     from scipy.stats import t
 
@@ -153,8 +151,8 @@ def power_of(seeds: int, difference: float, deviation: float) -> float:
     return float(nct.sf(critical, seeds - 1, shift) + nct.cdf(-critical, seeds - 1, shift))
 
 
-def smallest_difference(seeds: int, deviation: float, power: float = POWER) -> float:
-    """Return the smallest true difference that so many seeds find with this power."""
+def smallest_difference(seeds: int, deviation: float) -> float:
+    """Return the smallest true difference that so many seeds find with a power of 80 %."""
     if seeds < 2:
         return math.inf
     if deviation == 0:
@@ -162,29 +160,20 @@ def smallest_difference(seeds: int, deviation: float, power: float = POWER) -> f
     from scipy.optimize import brentq
 
     above = deviation / math.sqrt(seeds)
-    while power_of(seeds, above, deviation) < power:
+    while power_of(seeds, above, deviation) < POWER:
         above *= 2
-    return float(brentq(lambda d: power_of(seeds, d, deviation) - power, 0.0, above))
+    return float(brentq(lambda d: power_of(seeds, d, deviation) - POWER, 0.0, above))
 
 
-def seeds_needed(difference: float, deviation: float, power: float = POWER) -> int | None:
-    """Return how many seeds find a true difference with this power; None: over 10,000.
+def seeds_needed(difference: float, deviation: float) -> int | None:
+    """Return how many seeds find a true difference with a power of 80 %; None: over 10,000.
 
     >>> seeds_needed(0.002, 0.003)
     20
     """
-    low, high = 2, 2
-    while power_of(high, difference, deviation) < power:
-        low, high = high, 2 * high
-        if high > MOST_SEEDS:
-            return None
-    while low < high:  # power rises with the number of seeds
-        middle = (low + high) // 2
-        if power_of(middle, difference, deviation) < power:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    numbers = range(2, MOST_SEEDS + 1)  # power rises with the number of seeds
+    at = bisect_left(numbers, POWER, key=lambda seeds: power_of(seeds, difference, deviation))
+    return numbers[at] if at < len(numbers) else None
 
 
 # --- seeds until decided --------------------------------------------------------------------

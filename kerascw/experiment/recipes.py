@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from kerascw.errors import CallError, choices
-from kerascw.experiment.settings import one_line
+from kerascw.experiment.settings import override
 from kerascw.experiment.spec import (
     AdamW,
     Autoencoder,
@@ -52,7 +50,7 @@ class Recipe:
             return
         different = len({experiment.model for experiment in variants.values()}) > 1
         if different or any(experiment.start for experiment in variants.values()):
-            without = choices(recipe.name for recipe in RECIPES if recipe.model is None)
+            without = choices(name for name, recipe in RECIPES.items() if recipe.model is None)
             raise CallError(
                 f"{where} compares models, or begins with another model's layers, and the recipe "
                 f"has a model of its own; choose one without: {without}"
@@ -63,29 +61,18 @@ class Recipe:
 
         Raises CallError: the two do not go together, with the field that does not.
         """
-        tree = experiment.model_dump(mode="python")
+        changes = {f"training.{name}": value for name, value in self.training.items()}
         if self.model is not None:
-            tree["model"] = self.model.model_dump(mode="python")
-            tree["training"]["auxiliary_weights"] = (0.0,)
-        for name, value in self.training.items():
-            tree["training"][name] = value
-        try:
-            return Experiment.model_validate(tree)
-        except ValidationError as error:
-            raise CallError(one_line(error, f"--recipe {self.name}: ")) from None
-
-
-def all_recipes() -> dict[str, Recipe]:
-    """Return every recipe by its name."""
-    return {recipe.name: recipe for recipe in RECIPES}
+            experiment = experiment.model_copy(update={"model": self.model})
+            changes["training.auxiliary_weights"] = (0.0,)
+        return override(experiment, changes, f"--recipe {self.name}: ")
 
 
 def recipe_named(name: str) -> Recipe:
     """Return a recipe, or raise a :class:`CallError` with the choices."""
-    recipes = all_recipes()
-    if name not in recipes:
-        raise CallError(f"no recipe {name!r}; choose {choices(recipes)}")
-    return recipes[name]
+    if name not in RECIPES:
+        raise CallError(f"no recipe {name!r}; choose {choices(RECIPES)}")
+    return RECIPES[name]
 
 
 # --- the recipes ----------------------------------------------------------------------------
@@ -178,4 +165,4 @@ ONE_CYCLE = Recipe(
     },
 )
 
-RECIPES = (BEST, FAST, FASTEST, ONE_CYCLE)
+RECIPES = {recipe.name: recipe for recipe in (BEST, FAST, FASTEST, ONE_CYCLE)}

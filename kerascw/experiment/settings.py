@@ -235,13 +235,3 @@ def _one(kind: str, values: list[str]) -> AugmentationSpec:
         given[name] = own
     spec: AugmentationSpec = validated(KINDS[kind], given, f"augmentation {kind}: ")
     return spec
-
-
-def augmentation_text(specs: tuple[AugmentationSpec, ...]) -> str:
-    """Describe the operations in words: ``flip (probability 0.25), brightness (amount 0.2)``."""
-    words = []
-    for spec in specs:
-        fields = spec.model_dump(exclude={"kind"})
-        values = ", ".join(f"{name} {value}" for name, value in fields.items())
-        words.append(f"{spec.kind} ({values})")
-    return ", ".join(words) or "none"

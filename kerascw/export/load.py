@@ -137,7 +137,9 @@ class LoadedModel:
         if stack.ndim == 3:
             stack = stack[None]
         if images.dtype != np.uint8 or stack.ndim != 4 or stack.shape[1:] != shape:
-            raise CallError(f"images: {described(images)}; expected {expected(shape)}")
+            raise CallError(
+                f"images: {images.dtype} {list(images.shape)}; expected {expected(shape)}"
+            )
         starts = range(0, max(len(stack), 1), _BATCH)
         answers = [self.outputs(stack[at : at + _BATCH])["probabilities"] for at in starts]
         probabilities: np.ndarray = np.concatenate(answers)
@@ -327,15 +329,6 @@ def _of_run(folder: Path) -> LoadedModel:
 
 
 # --- arrays in messages ---------------------------------------------------------------------
-
-
-def described(array: np.ndarray) -> str:
-    """Show an array's dtype and shape.
-
-    >>> described(np.zeros((2, 3)))
-    'float64 [2, 3]'
-    """
-    return f"{array.dtype} [{', '.join(map(str, array.shape))}]"
 
 
 def expected(shape: tuple[int, ...]) -> str:

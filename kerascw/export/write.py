@@ -19,7 +19,6 @@ from kerascw.errors import CallError, KerascwError, choices
 from kerascw.export.formats import check_installed, write
 from kerascw.export.load import (
     DOCUMENT_VERSION,
-    described,
     document_beside,
     expected,
     file_hashes,
@@ -123,7 +122,8 @@ def _check_call(
         if (classes := output.shape[-1]) != len(class_names):
             raise CallError(f"class_names: {len(class_names)} names for {classes} classes")
     if check_images.dtype != np.uint8 or check_images.shape[1:] != shape or not len(check_images):
-        raise CallError(f"check_images: {described(check_images)}; expected {expected(shape)}")
+        given = f"{check_images.dtype} {list(check_images.shape)}"
+        raise CallError(f"check_images: {given}; expected {expected(shape)}")
     check_installed(form)
 
 

@@ -11,7 +11,6 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from kerascw.errors import CallError
 from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
 from kerascw.experiment.spec import Experiment, WarmStart
 from kerascw.lab.derive import with_data
@@ -117,51 +116,32 @@ class Curve:
 
 
 def curves_of(runs: CurveRuns, figure: str) -> dict[str, Curve]:
-    """Return the curve of each initialisation for one figure, such as ``validation.loss``.
-
-    Raises
-    ------
-    CallError
-        A run without the figure, two runs of one seed, or runs on different images: differences
-        would then not be due to the initialisation alone.
-    """
-    every = [run for curve in runs.values() for several in curve.values() for run in several]
-    same = {"fraction": 1.0, "scaling": "unit"}  # what may differ between runs on the same images
-    if len({run.experiment.data.model_copy(update=same).model_dump_json() for run in every}) > 1:
-        raise CallError(
-            "learning curve: the runs are not on the same images (dataset, classes, holdout, "
-            "subset and fraction_seed must be the same)"
-        )
+    """Return the curve of each initialisation for one figure, such as ``validation.loss``."""
     examples = {
         run.experiment.data.fraction: run.metrics["train"]["examples"]
-        for run in every
+        for curve in runs.values()
+        for several in curve.values()
+        for run in several
         if "train" in run.metrics
     }
-    curves = {}
-    for name, curve in runs.items():
-        points = [
+    return {
+        name: Curve(name, figure, tuple(
             _point(fraction, examples.get(fraction), several, figure)
             for fraction, several in sorted(curve.items())
-        ]
-        curves[name] = Curve(name, figure, tuple(points))
-    return curves
+        ))
+        for name, curve in runs.items()
+    }  # fmt: skip
 
 
 def _point(fraction: float, examples: int | None, runs: Sequence[Run], figure: str) -> Point:
-    values: dict[int, float] = {}
-    diverged = []
-    for run in runs:
-        seed, value = run.experiment.seed, figure_of(run, figure)
-        if seed in values or seed in diverged:
-            raise CallError(f"learning curve: two runs at {percent(fraction)} have seed {seed}")
-        if run.metrics["status"] == "diverged":
-            diverged.append(seed)
-        elif value is None:
-            raise CallError(f"learning curve: run {run.name} has no {figure}")
-        else:
-            values[seed] = value
-    seeds = tuple(sorted(values))
-    return Point(fraction, examples, seeds, tuple(values[s] for s in seeds), tuple(diverged))
+    diverged = {run.experiment.seed for run in runs if run.metrics["status"] == "diverged"}
+    values = {
+        seed: value
+        for run in sorted(runs, key=lambda run: run.experiment.seed)
+        if (seed := run.experiment.seed) not in diverged
+        and (value := figure_of(run, figure)) is not None
+    }
+    return Point(fraction, examples, tuple(values), tuple(values.values()), tuple(sorted(diverged)))
 
 
 # --- two initialisations ---------------------------------------------------------------------

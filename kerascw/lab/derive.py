@@ -1,10 +1,11 @@
 """Derive experiments: repeated over seeds and folds, on other data, on all training data."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kerascw.data import Dataset
 from kerascw.errors import CallError
+from kerascw.experiment.settings import override
 from kerascw.experiment.spec import DataSpec, Exclude, Experiment, Holdout
 from kerascw.runs.store import Run
 
@@ -28,10 +29,7 @@ def repeated(experiment: Experiment, seeds: Iterable[int]) -> list[Experiment]:
 
     The folds are the same with every seed: they are drawn from ``data.holdout.seed``.
 
-    Raises
-    ------
-    CallError
-        An experiment with folds that starts from another one's weights.
+    Raises CallError: an experiment with folds that starts from another one's weights.
     """
     if experiment.folds is None:
         return [with_seed(experiment, seed) for seed in seeds]
@@ -50,10 +48,7 @@ def repeated(experiment: Experiment, seeds: Iterable[int]) -> list[Experiment]:
 def cross_validated(experiment: Experiment, folds: int) -> Experiment:
     """Hold out a fold, in place of what the experiment held out.
 
-    Raises
-    ------
-    CallError
-        Fewer than two folds.
+    Raises CallError: fewer than two folds.
     """
     if folds < 2:
         raise CallError(f"--folds: {folds}; at least 2 are needed")
@@ -70,25 +65,25 @@ def with_fold(experiment: Experiment, fold: int) -> Experiment:
 
 def with_seed(experiment: Experiment, seed: int) -> Experiment:
     """Give the experiment another seed, and the source of its warm start the same."""
-    changes: dict[str, object] = {"seed": seed}
     if experiment.seeds.split and experiment.data.holdout is not None:
         own = experiment.data.holdout.model_copy(update={"seed": seed})
         experiment = with_data(experiment, holdout=own)
-    if experiment.start is not None:
-        source = with_seed(experiment.start.source, seed)
-        changes["start"] = experiment.start.model_copy(update={"source": source})
-    return experiment.model_copy(update=changes)
+    seeded = experiment.model_copy(update={"seed": seed})
+    return _with_source(seeded, lambda source: with_seed(source, seed))
 
 
 def without(experiment: Experiment, exclude: Exclude) -> Experiment:
     """Leave images out, also of the source of a warm start: it must not have seen them either."""
     changed = with_data(experiment, exclude=exclude)
+    return _with_source(changed, lambda source: without(source, exclude))
+
+
+def _with_source(experiment: Experiment, change: Callable[[Experiment], Experiment]) -> Experiment:
+    """Change the source of the experiment's warm start, if it has one."""
     if experiment.start is None:
-        return changed
-    source = without(experiment.start.source, exclude)
-    return changed.model_copy(
-        update={"start": experiment.start.model_copy(update={"source": source})}
-    )
+        return experiment
+    start = experiment.start.model_copy(update={"source": change(experiment.start.source)})
+    return experiment.model_copy(update={"start": start})
 
 
 # --- on other data --------------------------------------------------------------------------
@@ -125,13 +120,10 @@ def of_sample(experiment: Experiment) -> Experiment:
 
     The sample has a tenth of the dataset's training images.
     """
-    tree = experiment.model_dump(mode="json")
-    tree["data"]["sample"] = True
-    if tree["data"]["holdout"]:
-        tree["data"]["holdout"]["count"] = max(1, tree["data"]["holdout"]["count"] // 10)
-    if experiment.start is not None:
-        tree["start"]["source"] = of_sample(experiment.start.source).model_dump(mode="json")
-    return Experiment.model_validate(tree)
+    holdout = experiment.data.holdout
+    if holdout is not None:
+        holdout = holdout.model_copy(update={"count": max(1, holdout.count // 10)})
+    return _with_source(with_data(experiment, sample=True, holdout=holdout), of_sample)
 
 
 # --- on everything --------------------------------------------------------------------------
@@ -147,16 +139,15 @@ def retrained_on_everything(run: Run, epochs: int | None = None) -> Experiment:
     epochs = epochs or run.metrics["kept_epoch"]
     if epochs is None:
         raise CallError(f"--final: run {run.name} diverged, no number of epochs was found")
-    tree = run.experiment.model_dump(mode="json")
-    tree["data"]["holdout"] = None
-    for also in tree["data"]["also"]:  # what was held out is in the training set now
-        parts = ("train" if part == "validation" else part for part in also["parts"])
-        also["parts"] = list(dict.fromkeys(parts))
-    # nothing is held out to evaluate before training
-    tree["training"] |= {
-        "epochs": epochs, "keep": "last", "patience": None, "evaluate_first": False,
+    also = []  # what was held out is in the training set now
+    for each in run.experiment.data.also:
+        parts = dict.fromkeys("train" if part == "validation" else part for part in each.parts)
+        also.append(each.model_copy(update={"parts": tuple(parts)}))
+    changes = {
+        "data.holdout": None, "data.also": also, "training.epochs": epochs,
+        "training.keep": "last", "training.patience": None, "training.evaluate_first": False,
     }  # fmt: skip
-    return Experiment.model_validate(tree)
+    return override(run.experiment, changes, "--final: ")
 
 
 def finals_of(runs: Sequence[Run]) -> list[Experiment]:

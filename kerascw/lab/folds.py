@@ -1,12 +1,7 @@
-"""The figures of a cross-validation, fold by fold, for a study's page and the terminal."""
+"""What a cross-validation shows, and how its figures are to be read."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from kerascw.evaluation.statistics import Spread, over_seeds
 from kerascw.lab.plan import StudyResult
-from kerascw.lab.repeats import repeats_of, values_of
-from kerascw.runs.store import Run
+from kerascw.lab.repeats import repeats_of
 
 TOO_NARROW = (
     "The folds share training images, so their figures depend on one another: the confidence "
@@ -38,52 +33,3 @@ def notes(result: StudyResult) -> list[str]:
             "The dataset's own validation set is not used: the folds are of its training images."
         )
     return sentences
-
-
-@dataclass(frozen=True)
-class FoldLine:
-    """One fold: how many images it trained on and held out, and its figures."""
-
-    fold: int
-    trained: int | None  # None: it diverged
-    held_out: int | None
-    values: tuple[float | None, ...]  # means, if there are several seeds
-
-
-@dataclass(frozen=True)
-class FoldTable:
-    """A variant's figures, fold by fold, and over the folds."""
-
-    variant: str
-    figures: tuple[str, ...]
-    lines: tuple[FoldLine, ...]
-    spreads: tuple[Spread | None, ...]  # of each figure; None: no run has it
-
-
-def fold_tables(result: StudyResult) -> list[FoldTable]:
-    """Return a table for every variant that has folds."""
-    figures, tables = figures_shown(result), []
-    for variant, own in result.runs.items():
-        by_fold: dict[int, list[Run]] = {}
-        for run in own:
-            if (fold := run.experiment.fold) is not None:
-                by_fold.setdefault(fold, []).append(run)
-        if not by_fold:
-            continue
-        lines = [
-            FoldLine(
-                fold,
-                _examples(runs, "train"),
-                _examples(runs, "validation"),
-                tuple(next(iter(values_of(runs, name)), None) for name in figures),
-            )
-            for fold, runs in sorted(by_fold.items())
-        ]
-        every = [values_of(own, figure) for figure in figures]
-        spreads = tuple(over_seeds(values) if values else None for values in every)
-        tables.append(FoldTable(variant, figures, tuple(lines), spreads))
-    return tables
-
-
-def _examples(runs: Sequence[Run], split: str) -> int | None:
-    return next((run.metrics[split]["examples"] for run in runs if split in run.metrics), None)

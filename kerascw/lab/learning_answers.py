@@ -179,11 +179,10 @@ def _until_when(compared: Comparison) -> str:
 # --- the power law --------------------------------------------------------------------------
 
 
-def power_law_answer(law: PowerLaw, gain: float = 0.01) -> Answer:
-    """Return how many more images would gain accuracy, with the fit's uncertainty and cautions."""
-    points = "one percentage point" if gain == 0.01 else f"{100 * gain:g} percentage points"
+def power_law_answer(law: PowerLaw) -> Answer:
+    """Return how many more images gain a percentage point, with the fit's uncertainty, cautions."""
     part = law.curve.figure.partition(".")[0].replace("_", " ")
-    more, (_, b, c) = law.images_for(gain), law.fitted
+    more, (_, b, c) = law.images_for(), law.fitted
     low, high = more.interval or (math.inf, math.inf)
     if math.isinf(more.images):
         interval = "" if math.isinf(low) else f" (95 % CI from {_rounded(low)} up)"
@@ -199,7 +198,8 @@ def power_law_answer(law: PowerLaw, gain: float = 0.01) -> Answer:
     if more.is_far:
         cautions.append(f"this is more than {FARTHEST} times what was measured")
     return Answer(
-        f"How many more images would gain {points} of {part} accuracy, {law.curve.name}?",
+        f"How many more images would gain one percentage point of {part} accuracy, "
+        f"{law.curve.name}?",
         f"{answer}: error = {law.a:.3g} n^-{b:.2f} + {c:.4f} (n training images), "
         f"R² {law.r_squared:.3f}." + (f" Caution: {'; '.join(cautions)}." if cautions else ""),
     )

@@ -236,11 +236,8 @@ def planned(
     dataset to take in place of the study's own. ``folds`` cross-validates every variant, or those
     that have folds anyway, with one seed unless more are asked for.
 
-    Raises
-    ------
-    CallError
-        A setting that names no field, a value of the wrong type or range, a recipe that the study
-        cannot take, or folds in a study that cannot be cross-validated.
+    Raises CallError: a setting that names no field, a value of the wrong type or range, a recipe
+    that the study cannot take, or folds in a study that cannot be cross-validated.
     """
     budget = budget or study.default_budget
     if seeds is None:
@@ -308,10 +305,7 @@ def pictures_of(
 ) -> PictureSpec | None:
     """Return what the study's further figures show, with settings such as ``pictures.layer``.
 
-    Raises
-    ------
-    CallError
-        The study has no such figures, or they have no such field.
+    Raises CallError: the study has no such figures, or they have no such field.
     """
     if settings and study.shows is None:
         raise CallError(f"{next(iter(settings))}: study {study.name} has no pictures to set")

@@ -131,10 +131,7 @@ def fit_power_law(curve: Curve) -> PowerLaw | None:
 
     Points are weighted by the standard errors of their means (:func:`standard_errors`).
 
-    Raises
-    ------
-    ValueError
-        A curve of something else, such as a loss.
+    Raises ValueError: a curve of something else, such as a loss.
     """
     if not curve.figure.endswith(("accuracy", "error")):
         raise ValueError(f"a power law is fitted to accuracies or errors, not to {curve.figure}")

@@ -40,11 +40,8 @@ def run_study(
     ``final`` trains every run that held out again on validation too, for its best number of
     epochs; all folds of a seed are one such training, for the mean of their epochs.
 
-    Raises
-    ------
-    CallError
-        ``final`` where nothing is held out, or what :func:`kerascw.runs.many.run_many` finds
-        wrong, before anything is trained.
+    Raises CallError: ``final`` where nothing is held out, or what
+    :func:`kerascw.runs.many.run_many` finds wrong, before anything is trained.
     """
     if final and not any(e.data.holdout for several in plan.experiments.values() for e in several):
         raise CallError("--final: data.holdout is none, everything is trained on as it is")
@@ -127,12 +124,8 @@ def recall(name: str, store: Store, study_of: StudyOf) -> StudyResult:
     ``name`` is a study or the name of a folder in ``runs/studies/``. Of a study the full budget is
     preferred to the quick one, and both to changed settings.
 
-    Raises
-    ------
-    CallError
-        The study was not run, or some of its runs are gone.
-    KerascwError
-        What is kept of it is damaged.
+    Raises CallError: the study was not run, or some of its runs are gone; KerascwError: what is
+    kept of it is damaged.
     """
     file = remembered(name, store)
     if file is None:
@@ -186,10 +179,7 @@ def kept_studies(store: Store) -> list[tuple[Path, dict[str, Any]]]:
 def summary_of_study(folder: Path, store: Store) -> Summary:
     """Summarise a kept study: the figure of the variant with the best validation figure.
 
-    Raises
-    ------
-    KerascwError
-        Its study.json, or a file of a run, is damaged.
+    Raises KerascwError: its study.json, or a file of a run, is damaged.
     """
     kept = read_json(folder / KEPT)
     try:

@@ -73,12 +73,13 @@ def line_panel(
     bottom: float | None = None,
     rules: Sequence[Rule] = (),
     points: bool | None = None,
+    pixels: int = HEIGHT,
 ) -> Any:
     """Draw a panel of lines with bands; hover shows the nearest value.
 
     ``keys`` are those of all lines of a figure, which may have more panels than this. ``top`` is
     where y is cut off, if a line goes beyond, ``bottom`` where its axis begins. ``points`` marks
-    every value; by default if no line has three.
+    every value; by default if no line has three. ``pixels`` is the panel's height.
     """
     rows = [row for line in several for row in _rows(line, log_y=log_y)]
     reach = [row["x"] for row in rows]
@@ -124,7 +125,7 @@ def line_panel(
     for rule in rules:
         left = rule.axis == "x" and rule.value > (min(reach) + max(reach)) / 2
         layers += _rule(rule, left=left)  # the label goes where there is room
-    panel = alt.layer(*layers).properties(height=HEIGHT)
+    panel = alt.layer(*layers).properties(height=pixels)
     return panel.properties(title=title) if title else panel
 
 

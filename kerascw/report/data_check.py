@@ -244,7 +244,7 @@ def write_findings(findings: Findings, folder: Path, command: str) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     replace_text(folder / FILE, _csv_of(findings))
-    tables = {"summary": summary_table(findings), "classes": _classes(findings.dataset)}
+    tables = {"summary": summary_table(findings), "classes": class_table(findings.dataset)}
     write_tables(tables.values(), folder / "tables")
     text = page(
         "data_check.html",
@@ -273,7 +273,8 @@ def _csv_of(findings: Findings) -> str:
     return sheet([COLUMNS, *rows])
 
 
-def _classes(dataset: Dataset) -> Table:
+def class_table(dataset: Dataset) -> Table:
+    """Count the images of each class, split by split."""
     names = {"train": "training"}
     columns = [column for part in dataset.parts for column in (names.get(part, part), "share")]
     rows: list[list[str | Cell]] = []

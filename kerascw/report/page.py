@@ -95,14 +95,18 @@ def said(value: Any) -> str:
 
 @cache
 def _environment() -> Any:
-    from jinja2 import Environment, PackageLoader
+    from jinja2 import Environment, PackageLoader, select_autoescape
 
     environment = Environment(
         loader=PackageLoader("kerascw", "report/templates"),
-        autoescape=True,
+        autoescape=select_autoescape(["html"]),  # Markdown has nothing to escape
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    environment.filters["count"] = "{:,}".format
+    environment.filters["four"] = "{:.4f}".format
+    environment.filters["interval"] = lambda bounds: "{:.4f} to {:.4f}".format(*bounds)
     environment.filters["percent"] = lambda value: f"{100 * value:.2f} %"
     environment.filters["plainly"] = plainly
     environment.filters["said"] = said

@@ -1,7 +1,7 @@
 """How a run stands corrupted images: its numbers, and a page of a curve for each corruption."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -174,20 +174,18 @@ def write_robustness(found: Robustness, run: Run, test: Part, folder: Path) -> P
 
 
 def _curves(found: Robustness) -> Any:
-    from kerascw.report.charts import Chart, Line, line_panel, said_of_lines, series
+    from kerascw.report.charts import Line, line_panels, series
 
-    short = ("this run", "baseline")
-    keys = series(short[: len(found.names)])
-    panels, said = [], []
-    lowest = float(found.right.min() / found.images)
+    names = ("this run", "baseline")[: len(found.names)]
+    panels: list[tuple[list[Line], dict[str, Any]]] = []
     for kind, title in enumerate(CORRUPTIONS):
         lines = []
-        for model, name in enumerate(short[: len(found.names)]):
+        for model, name in enumerate(names):
             counts = [int(found.clean[model]), *map(int, found.right[model, kind])]
             low, high = zip(*(wilson_interval(n, found.images) for n in counts), strict=True)
             shares = [n / found.images for n in counts]
             lines.append(Line(name, (0, *found.strengths), shares, low, high))
-        panel = line_panel(lines, keys, x="strength", y="accuracy", title=title, bottom=lowest)
-        panels.append(panel.properties(height=PANEL))
-        said.append(f"{title}: {said_of_lines(lines, 'strength')}")
-    return Chart(tuple(panels), keys, ". ".join(said), file_width=220)
+        panels.append((lines, {"title": title}))
+    lowest = float(found.right.min() / found.images)
+    alike: dict[str, Any] = {"x": "strength", "y": "accuracy", "bottom": lowest, "pixels": PANEL}
+    return replace(line_panels(panels, series(names), **alike), file_width=220)

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kerascw.evaluation.statistics import Spread
+from kerascw.evaluation.statistics import Spread, over_seeds
 from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.checklist import checklist, in_words
 from kerascw.lab.conclusion import conclusion
-from kerascw.lab.folds import FoldTable, fold_tables, notes
+from kerascw.lab.folds import figures_shown, notes
 from kerascw.lab.pictures import EmbeddingMap, FeatureMaps
 from kerascw.lab.plan import Plan, StudyResult
+from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Study
 from kerascw.lab.table import (
     Cell,
@@ -29,7 +30,7 @@ from kerascw.report.notebook import write_study_fragment
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell as Entry
 from kerascw.report.tables import Table, count, number, write_tables
-from kerascw.runs.store import write_json
+from kerascw.runs.store import Run, write_json
 
 
 def compared_figure(result: StudyResult, rows: Sequence[Row]) -> str:
@@ -133,20 +134,34 @@ def _deviation(spread: Spread | None) -> float | None:
     return spread.deviation if spread and spread.n > 1 else None
 
 
-def fold_table(table: FoldTable) -> Table:
-    """Make a table of a variant's figures fold by fold, with mean and standard deviation."""
-    columns = ("fold", "trained on", "held out", *map(plainly, table.figures))
-    rows = [
-        (count(line.fold), count(line.trained), count(line.held_out), *map(number, line.values))
-        for line in table.lines
-    ]
-    means = [spread.mean if spread else None for spread in table.spreads]
-    ends: list[list[str | Entry]] = [
-        ["mean", "", "", *map(number, means)],
-        ["standard deviation", "", "", *(number(_deviation(spread)) for spread in table.spreads)],
-    ]
-    name = f"folds_{''.join(c if c.isalnum() else '_' for c in table.variant)}"
-    return Table(name, columns, rows, (), f"{table.variant}, fold by fold", foot=ends)
+def fold_tables(result: StudyResult) -> list[Table]:
+    """Make a table for each variant that has folds: figures fold by fold, mean and deviation."""
+    figures, tables = figures_shown(result), []
+    columns = ("fold", "trained on", "held out", *map(plainly, figures))
+    for variant, own in result.runs.items():
+        by_fold: dict[int, list[Run]] = {}
+        for run in own:
+            if (fold := run.experiment.fold) is not None:
+                by_fold.setdefault(fold, []).append(run)
+        rows = [
+            (count(fold), count(_examples(runs, "train")), count(_examples(runs, "validation")),
+             *(number(next(iter(values_of(runs, name)), None)) for name in figures))
+            for fold, runs in sorted(by_fold.items())
+        ]  # fmt: skip
+        values = [values_of(own, figure) for figure in figures]
+        spreads = [over_seeds(each) if each else None for each in values]
+        ends: list[list[str | Entry]] = [
+            ["mean", "", "", *(number(spread.mean if spread else None) for spread in spreads)],
+            ["standard deviation", "", "", *(number(_deviation(spread)) for spread in spreads)],
+        ]
+        name = f"folds_{''.join(c if c.isalnum() else '_' for c in variant)}"
+        if rows:
+            tables.append(Table(name, columns, rows, (), f"{variant}, fold by fold", foot=ends))
+    return tables
+
+
+def _examples(runs: Sequence[Run], split: str) -> int | None:
+    return next((run.metrics[split]["examples"] for run in runs if split in run.metrics), None)
 
 
 def _runs_table(result: StudyResult) -> Table:
@@ -201,7 +216,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     figures = write_figures(drawn, folder / "figures")
     (folder / "table.csv").write_text(csv_text(rows), encoding="utf-8")
     tables, runs = figure_tables(rows, study, plan.cautions), _runs_table(result)
-    of_folds = [fold_table(table) for table in fold_tables(result)]
+    of_folds = fold_tables(result)
     write_tables([*tables.values(), *of_folds, runs], folder / "tables")
     table = tables.get(compared) or next(iter(tables.values()))
     write_study_fragment(result, folder, answer, table, figures)

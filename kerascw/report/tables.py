@@ -84,7 +84,11 @@ def print_table(table: Table, console: "Console", most: int | None = None) -> No
 
     shown = Shown(box=None, pad_edge=False)
     for at, column in enumerate(table.columns):
-        shown.add_column(column, justify="left" if at in table.text else "right")
+        shown.add_column(
+            column,
+            justify="left" if at in table.text else "right",
+            overflow="fold",  # rich would cut a path or a hash that does not fit
+        )
     for row in [*table.cells[:most], *table.foot_cells]:
         shown.add_row(*(cell.text for cell in row))
     if table.caption:

@@ -72,10 +72,7 @@ def _of_packages() -> list[Study]:
 def study_in(path: str | Path) -> Study:
     """Return the study of a file of one's own: its ``STUDY``.
 
-    Raises
-    ------
-    CallError
-        The file raises, or has no study, or one whose name cannot be had.
+    Raises CallError: the file raises, or has no study, or one whose name cannot be had.
     """
     study = vars(load_file(path)).get("STUDY")
     if not isinstance(study, Study):
@@ -108,10 +105,7 @@ def study_kept(kept: Mapping[str, Any], experiments: Mapping[str, Sequence[Exper
     kept : what is kept of it (:data:`kerascw.lab.run.KEPT`).
     experiments : of every variant, one a run.
 
-    Raises
-    ------
-    CallError
-        The file that it was read from is gone or wrong.
+    Raises CallError: the file that it was read from is gone or wrong.
     """
     name, arguments = kept["study"], kept.get("arguments")
     if arguments is not None:

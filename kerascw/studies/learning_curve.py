@@ -125,11 +125,8 @@ def planned_curve(
 
     All seeds of an initialisation start from the same weights, those that it names.
 
-    Raises
-    ------
-    CallError
-        A name that is no study, run or file, a source of which no layer fits, or fractions that
-        are the same images.
+    Raises CallError: a name that is no study, run or file, a source of which no layer fits, or
+    fractions that are the same images.
     """
     base = _classifier(call.model, studies)
     sources = _sources(call, studies, store)

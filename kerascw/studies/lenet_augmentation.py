@@ -10,9 +10,6 @@ further operations one by one, each at its default strength. Differences to no a
 paired by seed: initial weights and the order of the images are the same.
 """
 
-from collections.abc import Mapping
-
-from kerascw.evaluation.statistics import Spread, is_shown
 from kerascw.experiment.settings import LENET, override
 from kerascw.experiment.spec import (
     AugmentationSpec,
@@ -25,10 +22,8 @@ from kerascw.experiment.spec import (
     Zoom,
 )
 from kerascw.lab.derive import with_training
-from kerascw.lab.effects import answers_to
-from kerascw.lab.repeats import difference_of
+from kerascw.lab.effects import answers_to, effect_text, listed
 from kerascw.lab.study import Answer, Quick, Runs, Study, fields_of
-from kerascw.lab.table import difference_text
 from kerascw.studies.lenet import experiment
 
 NONE, ALL = "none", "the report's five"
@@ -59,62 +54,24 @@ def augmentation_quick() -> dict[str, Experiment]:
 
 # --- what it answers ------------------------------------------------------------------------
 
-FIGURES = {"test.accuracy": "test accuracy", "test.loss": "test loss"}
-"""What operations are judged by; a lower loss is better."""
-
 
 def augmentation_answers(runs: Runs) -> list[Answer]:
-    """Which operations are shown to help or to harm, and whether the report's five do."""
-    alone, together, over = {}, [], ""
-    for figure, title in FIGURES.items():
+    """What the report's five operations change together, and what each operation does alone."""
+    alone, together = {}, []
+    for figure, title in (("test.accuracy", "test accuracy"), ("test.loss", "test loss")):
         effects = {
-            name: difference
+            name: text
             for name in runs
-            if name != NONE
-            and (difference := difference_of(runs[name], runs.get(NONE, ()), figure)) is not None
+            if name != NONE and (text := effect_text(runs, name, NONE, figure))
         }
         if ALL in effects:
-            five = effects.pop(ALL)
-            together.append(f"in {title} {_verdict(five, figure)}, {_text(five)}")
-            over = _over(five)
-        if effects:
-            question = f"Which operations, each alone, change the {title}?"
-            alone[question] = _each(effects, figure)
+            together.append(f"{title} {effects.pop(ALL)}")
+        alone[f"What does each operation alone change in the {title}?"] = listed(
+            [f"{name} {text}" for name, text in effects.items()],
+            ". Differences to none, paired by seed.",
+        )
     question = "Do the report's five operations together help, as it claims?"
-    text = f"Against none, {'; '.join(together)}: {over}." if together else ""
-    return answers_to({question: text} | alone)
-
-
-def _verdict(difference: Spread, figure: str) -> str:
-    """Return what the difference to none shows."""
-    if not is_shown(difference):
-        return "not shown"
-    helps = (difference.mean > 0) == figure.endswith("accuracy")
-    return "shown to help" if helps else "shown to harm"
-
-
-def _text(difference: Spread) -> str:
-    if difference.interval is None:
-        return f"{difference.mean:+.4f}"
-    return difference_text(difference).replace(", not significant", "")
-
-
-def _each(effects: Mapping[str, Spread], figure: str) -> str:
-    texts = []
-    for verdict in ("shown to help", "shown to harm", "not shown"):
-        own = [f"{n} {_text(e)}" for n, e in effects.items() if _verdict(e, figure) == verdict]
-        texts.append(f"{verdict.capitalize()}: {', '.join(own) or 'none'}.")
-    some = next(iter(effects.values()))
-    if some.interval:
-        missed = f"{0.05 * len(effects):.1f}"
-        texts.append(f"Of {len(effects)} such intervals, {missed} miss zero by chance.")
-    return f"{' '.join(texts)} Differences to none, {_over(some)}."
-
-
-def _over(difference: Spread) -> str:
-    if difference.n == 1:
-        return "one seed, which has no interval"
-    return f"paired over {difference.n} seeds, with the 95 % interval"
+    return answers_to({question: listed(together, ", against none, paired by seed.")} | alone)
 
 
 LENET_AUGMENTATION = Study(

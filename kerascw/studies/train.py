@@ -68,10 +68,8 @@ def training(
         fits is remembered under ``runs``, so that the same call continues the same run.
     settings : of the experiment, which :func:`kerascw.run` applies again; the rate depends on them.
 
-    Raises
-    ------
-    CallError, DataError
-        An unknown recipe, minutes beside epochs, or images that cannot be read.
+    Raises CallError, DataError: an unknown recipe, minutes beside epochs, or images that cannot be
+    read.
     """
     changes = dict(settings or {})
     if backbone is None and weights != "imagenet":

@@ -27,10 +27,8 @@ _DRAWN = ("stratified", "random", "sklearn", "numpy")
 def variance(study: Study, variant: str | None = None) -> Study:
     """Make a study of the noise of one variant of another study, the first by default.
 
-    Raises
-    ------
-    CallError
-        No such variant, or one whose seed decides nothing or starts from other weights.
+    Raises CallError: no such variant, or one whose seed decides nothing or starts from other
+    weights.
     """
     every = study.experiments("full")
     name = variant or next(iter(every))

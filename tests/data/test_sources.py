@@ -366,7 +366,7 @@ def test_lines_are_whole_in_a_pipe(sample, tmp_path):
     environment = {**os.environ, "COLUMNS": "40"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     for array, digest in sample.sha256.items():
-        assert f"{array:12}   ok   {digest}" in done.stdout
+        assert re.search(rf"{array} +ok +{digest}", done.stdout)
 
 
 def test_show_prints_figures_and_draws_the_grid(tmp_path, sample, monkeypatch):
@@ -381,7 +381,7 @@ def test_show_prints_figures_and_draws_the_grid(tmp_path, sample, monkeypatch):
         *("6,000", "1,000", "28 x 28 x 1", "uint8", "0 to 255"),
         *(f"{pixels.mean():.2f} ({pixels.mean() / 255:.4f} of 255)", f"{pixels.std():.2f} ("),
         *sample.entry.class_names,
-        *("600 (10.0%)", "100 (10.0%)"),
+        *("600", "100", "10.00 %"),
         *sample.sha256.values(),
     ):
         assert part in text

@@ -10,7 +10,7 @@ import kerascw
 from kerascw.commands.main import main
 from kerascw.errors import CallError
 from kerascw.experiment.arithmetic import fast_precision
-from kerascw.experiment.recipes import Recipe, all_recipes, recipe_named
+from kerascw.experiment.recipes import RECIPES, Recipe, recipe_named
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import RECIPE_VERSION, Autoencoder, Experiment
 from kerascw.lab.plan import planned
@@ -32,7 +32,7 @@ def refused(recipe: Recipe, study: str, variants: dict[str, Experiment]) -> str 
     return None
 
 
-@pytest.mark.parametrize("name", all_recipes())
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_study_takes_a_recipe_or_says_why_not(name: str) -> None:
     recipe = recipe_named(name)
     said = {
@@ -50,7 +50,7 @@ def test_every_study_takes_a_recipe_or_says_why_not(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", all_recipes())
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_changes_training_and_model_and_nothing_else(name: str) -> None:
     recipe = recipe_named(name)
     own = study_named("bag-cnn").variants()["bag-cnn"]
@@ -66,7 +66,7 @@ def test_a_recipe_changes_training_and_model_and_nothing_else(name: str) -> None
 WITH = frozenset({"avx2", "avx512_bf16"})
 
 
-@pytest.mark.parametrize("name", all_recipes())
+@pytest.mark.parametrize("name", RECIPES)
 def test_recipes_compute_in_what_the_processor_is_fast_in_and_the_key_says_which(
     name: str, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
@@ -123,7 +123,7 @@ def test_what_cannot_take_a_recipe_says_why_in_one_line() -> None:
 
 def test_recipes_are_listed_with_what_they_are_for() -> None:
     listed = call("list", "--recipes").stdout
-    for recipe in all_recipes().values():
+    for recipe in RECIPES.values():
         assert recipe.name in listed
     assert recipe_named("best").purpose.split()[0] in listed
 

@@ -120,12 +120,18 @@ def searched(digits: str, store: Store, trainers: Any) -> Callable[[Oracle], Sea
     def of(oracle: Oracle) -> SearchResult:
         if oracle not in kept:
             trials = None if oracle == "hyperband" else COUNTS[oracle]
-            kept[oracle] = search(
-                digits, store, trainers, oracle=oracle, trials=trials, name=f"whole-{oracle}"
-            )
+            kept[oracle] = search(digits, store, trainers, oracle=oracle, trials=trials)
         return kept[oracle]
 
     return of
+
+
+@pytest.fixture
+def other_digits(tmp_path: Path) -> str:
+    """The same space in another file, whose searches have folders of their own."""
+    path = tmp_path / "digits.py"
+    path.write_text(f"{DIGITS}# {tmp_path.name}\n")
+    return str(path)
 
 
 def space_file(folder: Path, body: str) -> str:
@@ -176,7 +182,6 @@ def test_a_bad_space_file_is_told_in_one_line(text: str, said: str, tmp_path: Pa
         (["nothing"], "no space 'nothing'; choose bag-transfer, "),
         (["missing.py"], "missing.py: cannot be read (No such file or directory)"),
         ([], "tune: which space? see tune --list, or name a file that ends in .py"),
-        (["DIGITS", "--name", "a/b"], "--name 'a/b': it names a folder"),
         (["DIGITS", "--set", "model.width=3"], "model.width: no such field"),
         (["DIGITS", "--sample", "--data", "digits"], "--sample: only the space's own dataset"),
     ],
@@ -267,15 +272,13 @@ def test_trials_are_numbered_scored_and_kept(
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_same_seed_gives_the_same_trials(
     seed: int,
-    digits: str,
+    other_digits: str,
     store: Store,
     trainers: Any,
     searched: Callable[[Oracle], SearchResult],
 ) -> None:
     """Seed 0 too, which KerasTuner takes for none."""
-    again = search(
-        digits, store, trainers, oracle="random", trials=4, seed=seed, name=f"seed-{seed}"
-    )
+    again = search(other_digits, store, trainers, oracle="random", trials=4, seed=seed)
     assert (again.records == searched("random").records) == (seed == 0)
 
 
@@ -286,7 +289,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_a_search_that_is_killed_at_any_write_comes_to_the_same_end(
     oracle: Oracle,
-    digits: str,
+    other_digits: str,
     store: Store,
     trainers: Any,
     searched: Callable[[Oracle], SearchResult],
@@ -313,7 +316,7 @@ def test_a_search_that_is_killed_at_any_write_comes_to_the_same_end(
     for left in (1, 2, 4, 7, 12, 17, 10_000):  # noqa: B007
         sittings += 1
         try:
-            search(digits, store, trainers, oracle=oracle, trials=trials, name=f"killed-{oracle}")
+            search(other_digits, store, trainers, oracle=oracle, trials=trials)
         except Killed:
             continue
         break
@@ -325,11 +328,11 @@ def test_a_search_that_is_killed_at_any_write_comes_to_the_same_end(
 
 
 def test_more_trials_go_on_from_a_finished_search(
-    digits: str, store: Store, trainers: Any, searched: Callable[[Oracle], SearchResult]
+    other_digits: str, store: Store, trainers: Any, searched: Callable[[Oracle], SearchResult]
 ) -> None:
-    search(digits, store, trainers, trials=2, name="grows")
+    search(other_digits, store, trainers, trials=2)
     told = Told()
-    more = search(digits, store, trainers, told, trials=COUNTS["random"], name="grows")
+    more = search(other_digits, store, trainers, told, trials=COUNTS["random"])
     assert (told.recalled, told.ended_here) == (["0000", "0001"], ["0002", "0003"])
     assert more.records == searched("random").records
     assert re.search(r"^\[4/4\] trial 0003: \d\.\d{4}, ", told.said.getvalue(), re.M)
@@ -339,14 +342,12 @@ def test_the_batch_is_the_searchs_and_no_matter_of_jobs(
     digits: str, store: Store, trainers: Any, searched: Callable[[Oracle], SearchResult]
 ) -> None:
     """Two asked at a time: the random start is the same, and what follows is recorded."""
-    options: dict[str, Any] = {"oracle": "bayesian", "name": "pairs"}
-    first = search(digits, store, trainers, trials=6, batch=2, **options)
+    options: dict[str, Any] = {"oracle": "bayesian", "batch": 2}
+    first = search(digits, store, trainers, trials=6, **options)
     assert first.records[:5] == searched("bayesian").records[:5]
     again = search(digits, store, trainers, trials=7, **options)
-    assert again.spec.batch == 2
+    assert (again.spec.batch, again.label) == (2, first.label)
     assert again.records[:6] == first.records
-    with pytest.raises(CallError, match="another one: batch was 2, is 3"):
-        search(digits, store, trainers, trials=7, batch=3, **options)
 
 
 def test_a_promoted_trial_goes_on_to_the_result_of_a_longer_run(
@@ -384,7 +385,7 @@ def test_loops_and_conditions_of_kerastuner(trainers: Any, store: Store, tmp_pat
         "            changes['training.optimizer.momentum'] = hp.Float('momentum', 0, 0.9)\n"
         "    return override(base, changes)",
     )
-    whole = search(space, store, trainers, trials=6, name="loops")
+    whole = search(space, store, trainers, trials=6)
     for record in whole.records:
         values = record.hyperparameters
         assert ("momentum" in values) == (values["optimizer"] == "sgd")
@@ -419,7 +420,7 @@ def test_diverged_and_failed_trials_are_results_with_a_reason(
         "'training.optimizer.learning_rate': rate, 'model.dense': [width]})",
     )
     trials = 7 if oracle == "bayesian" else None
-    result = search(space, store, trainers, oracle=oracle, trials=trials, name=f"nan-{oracle}")
+    result = search(space, store, trainers, oracle=oracle, trials=trials)
     assert len(result.records) >= 6
     reasons = {"diverged": r"a figure of epoch \d is not finite", "failed": ".*ValueError: no five"}
     for record in result.records:
@@ -433,7 +434,7 @@ def test_diverged_and_failed_trials_are_results_with_a_reason(
 
 
 def test_a_trial_whose_process_dies_is_a_failed_row_and_stays_one(
-    digits: str, trainers: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+    other_digits: str, trainers: Any, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(experiments: Any, *arguments: Any, **options: Any) -> Any:
         if any(e.model.dense == (8,) and e.seed == 0 for e in experiments):
@@ -441,14 +442,14 @@ def test_a_trial_whose_process_dies_is_a_failed_row_and_stays_one(
         return run_many(experiments, *arguments, **options)
 
     monkeypatch.setattr(searching, "run_many", train)
-    result = search(digits, store, trainers, trials=4, name="dies", oracle="grid")
+    result = search(other_digits, store, trainers, trials=4, oracle="grid")
     assert [record.status for record in result.records] == [
         "completed" if record.hyperparameters["width"] == 4 else "failed"
         for record in result.records
     ]
     assert len({record.status for record in result.records}) == 2
     monkeypatch.setattr(searching, "run_many", run_many)
-    again = search(digits, store, trainers, trials=4, name="dies", oracle="grid")
+    again = search(other_digits, store, trainers, trials=4, oracle="grid")
     assert again.records == result.records
 
 
@@ -459,13 +460,15 @@ def test_failures_for_one_cause_end_the_search(trainers: Any, store: Store, tmp_
         "    return override(base, {'model.kind': 'convnet', 'model.filters': [n] * n})",
     )
     with pytest.raises(KerascwError) as raised:
-        search(space, store, trainers, trials=20, batch=6, name="fails")
+        search(space, store, trainers, trials=20, batch=6)
     assert re.fullmatch(
-        "search fails ended: 5 trials in a row failed, all for one cause: "
+        "search my-random-quick-seed0-[0-9a-f]{6} ended: 5 trials in a row failed, all for one "
+        "cause: "
         r"model.kernels: conv layer \d \(3x3, padding valid\) leaves no pixel of \dx\d",
         str(raised.value),
     )
-    records = read_search(searches_folder(store.folder) / "fails").records
+    label = planned_search(space, trials=20, batch=6).label
+    records = read_search(searches_folder(store.folder) / label).records
     assert len(records) < 20
     assert [record.status for record in records[-5:]] == ["failed"] * 5
 
@@ -473,44 +476,19 @@ def test_failures_for_one_cause_end_the_search(trainers: Any, store: Store, tmp_
 # --- the same search, or another ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("edit", "options", "said"),
-    [
-        (("1e-3, 0.1", "1e-3, 0.2"), {}, "hyperparameters.rate.max_value was 0.1, is 0.2"),
-        (('"width"', '"units"'), {}, "hyperparameters.width was {"),
-        (('"epochs": 3', '"epochs": 4'), {}, "base.training.epochs was 3, is 4"),
-        (("[width]", "[width, width]"), {}, "in trial 0000, experiment.model.dense was "),
-        (('"validation_loss"\nBUDGETS', '"validation_accuracy"\nBUDGETS'), {},
-         "objective was \"validation_loss\", is \"validation_accuracy\""),
-        (("", ""), {"seed": 1}, "seed was 0, is 1"),
-        (("", ""), {"oracle": "grid"}, "oracle was \"random\", is \"grid\""),
-        (("# of digits", ""), {}, ""),
-    ],
-)  # fmt: skip
-def test_another_search_under_a_kept_name_is_refused(
-    edit: tuple[str, str],
-    options: dict[str, Any],
-    said: str,
-    trainers: Any,
-    store: Store,
-    tmp_path: Path,
-    digits: str,
-) -> None:
-    """Anything that changes its trials; not a comment."""
-    search(digits, store, trainers, trials=1, name="kept")
-    path = tmp_path / "digits.py"
-    path.write_text(f"# of digits\n{DIGITS}".replace(*edit) if edit[0] else DIGITS)
-    if not said:
-        told = Told()
-        search(str(path), store, trainers, told, trials=1, name="kept")
-        assert (told.recalled, told.ended_here) == (["0000"], [])
-        return
-    with pytest.raises(CallError) as raised:
-        search(str(path), store, trainers, trials=1, name="kept", **options)
-    line = str(raised.value)
-    assert line.startswith(f"search kept is kept, and this is another one: {said}")
-    assert line.endswith("; start the new one with --name NEW")
-    assert "\n" not in line
+def test_another_search_has_another_folder(digits: str, other_digits: str) -> None:
+    """Whatever decides its trials; how many there are may grow."""
+
+    def label(space: str = digits, **options: Any) -> str:
+        return planned_search(space, **options).label
+
+    assert label() == label(trials=30, finalists=2) == label(batch=16)
+    changed: list[dict[str, Any]] = [
+        {"seed": 1}, {"oracle": "grid"}, {"batch": 2}, {"budget": "full"}, {"space": other_digits},
+        {"settings": {"training.batch_size": 64}},
+    ]  # fmt: skip
+    labels = {label(**options) for options in changed} | {label()}
+    assert len(labels) == len(changed) + 1
 
 
 # --- processes ------------------------------------------------------------------------------
@@ -542,10 +520,10 @@ def test_a_search_killed_while_it_trains_comes_to_the_same_table(
     runs = tmp_path / "runs"
     command = [
         *(sys.executable, "-m", "kerascw", "tune", digits, "--oracle", "hyperband", "--jobs", "2"),
-        *("--finalists", "1", "--name", "whole-hyperband", "--runs", str(runs)),
+        *("--finalists", "1", "--runs", str(runs)),
         *("--models", str(tmp_path / "models")),
     ]
-    folder = runs / "searches" / "whole-hyperband"
+    folder = runs / "searches" / planned_search(digits, oracle="hyperband").label
     ends = {
         signal.SIGKILL: lambda: list(runs.glob(".unfinished/*/checkpoint.npz")),
         signal.SIGINT: lambda: any('"completed"' in path.read_text() for path in

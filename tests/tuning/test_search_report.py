@@ -166,27 +166,12 @@ def test_positions_are_kerastuners() -> None:
     assert Axis("switch", choices=(False, True)).position(True) == 0.75
 
 
-def test_what_the_space_does_not_describe_has_the_range_that_was_seen() -> None:
-    seen = [{"a": 3, "b": "x", "c": True}, {"a": 0.5, "b": "y", "d": 1}]
-    axes = axes_of((), seen)
-    assert [(a.name, a.low, a.high, a.choices) for a in axes] == [
-        ("a", 0.5, 3, ()),
-        ("b", 0.0, 1.0, ("x", "y")),
-        ("c", 0.0, 1.0, (False, True)),
-        ("d", 1, 1, ()),
-    ]
-
-
-def test_values_outside_of_what_is_described_have_a_place() -> None:
-    (wide,) = axes_of([HYPERPARAMETERS[3]], [{"layers": 7}])
-    assert (wide.low, wide.high) == (2, 7)
-    (more,) = axes_of([HYPERPARAMETERS[1]], [{"optimizer": "lion"}])
-    assert more.choices == ("adam", "sgd", "lion")
+def test_one_name_under_two_conditions_is_one_axis() -> None:
     one_name_twice = [
         HYPERPARAMETERS[2],
         HYPERPARAMETERS[2] | {"max_value": 0.99, "conditions": [{"name": "o", "values": ["x"]}]},
     ]
-    (both,) = axes_of(one_name_twice, [])
+    (both,) = axes_of(one_name_twice)
     assert (both.low, both.high, both.condition) == (0.0, 0.99, "in some trials")
 
 
@@ -384,7 +369,7 @@ def searched(
 ) -> tuple[tuple[Axis, ...], list[dict[str, Any]], list[float]]:
     """Return random trials, the score of which is decided by the rate's logarithm."""
     random = np.random.default_rng(0)
-    axes = axes_of(HYPERPARAMETERS, [])
+    axes = axes_of(HYPERPARAMETERS)
     drawn, scores = [], []
     for _ in range(trials):
         values = {
