@@ -102,13 +102,14 @@ def _study_page(
             f"`python -m kerascw results {study.name} --into docs/results.md`."
         )
     for label, entry in entries.items():
-        blocks += [_measured(entry), *_answers(entry)]
+        blocks.append(_measured(entry))
         draw_values(entry, folder / f"{label}.svg")
         blocks.append(
             f"```{{image}} {label}.svg\n:alt: the same figures, drawn\n:width: 100%\n```\n\n"
             "A dot is a run, a bar the mean with its 95 % confidence interval, and a ring the "
             "published figure (corrected, where the report has a slip)."
         )
+        blocks += _answers(entry)
     module = study.variants.__module__
     blocks.append(f"The study's file is `{module.replace('.', '/')}.py`.")
     return "\n\n".join(blocks) + "\n"
@@ -191,7 +192,7 @@ def draw(results: dict[str, Entry], file: Path) -> None:
 
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axes = figure.subplots()
-    looks = itertools.product("os^D", COLOURS)
+    looks = zip(itertools.cycle("os^Dv"), itertools.cycle(COLOURS), strict=False)
     ends: list[float] = []
     for (marker, colour), (label, entry) in zip(looks, results.items(), strict=False):
         points = list(_points(entry))
