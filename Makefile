@@ -14,7 +14,7 @@ PACKAGE_DATA = /usr/share/datasets/fashion-mnist
 
 help:
 	@echo "make run             train, test and export the flagship (4 to 8 minutes on 2 cores)"
-	@echo "make test            run the tests"
+	@echo "make test            run the tests, and say which rooms they cover least"
 	@echo "make lint            check style, types and which room imports which"
 	@echo "make docs            build the documentation as a site, in docs/_build/"
 	@echo "make bench           measure speed beside plain Keras and PyTorch"
@@ -25,7 +25,8 @@ run: .venv/ready data
 	.venv/bin/python -m kerascw run fashion --or-sample $(ARGS)
 
 test: .venv/ready data
-	.venv/bin/python -m pytest -n 2 --dist worksteal
+	.venv/bin/python -m pytest -n 2 --dist worksteal --cov --cov-report=
+	.venv/bin/python .ci/coverage_by_room.py
 
 lint: .venv/ready
 	.venv/bin/ruff check .
@@ -63,4 +64,4 @@ data:
 	fi
 
 clean:
-	rm -rf .venv runs build dist docs/_build *.egg-info
+	rm -rf .venv runs build dist docs/_build .coverage *.egg-info

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from sphinx.pycode import ModuleAnalyzer
 
-from kerascw.commands.fidelity import Setting, read_settings
+from kerascw.commands.fidelity import Setting, read_settings, shown
 from kerascw.data import CATALOG
 from kerascw.errors import counted
 from kerascw.experiment import spec
@@ -58,9 +58,10 @@ def _gallery_index(results: dict[str, Entry]) -> str:
         "what we do differently, and what was measured.\n",
         "```{image} published.svg\n:alt: each published test figure against ours, with its 95 % "
         "confidence interval\n:width: 100%\n```\n",
-        "Each point is a row of [the table of results](../results.md) over three seeds or more: "
-        "the published error rate (1 - accuracy) against our mean with its 95 % confidence "
-        "interval. On the dotted line they are equal.\n",
+        "Each point is an accuracy or error of [the table of results](../results.md), on "
+        "validation or test images: the published error rate (1 - accuracy) against our mean with "
+        "its 95 % confidence interval, or against one run (white). On the dotted line they are "
+        "equal.\n",
         "| study | question | dataset | measured at full budget |",
         "| --- | --- | --- | --- |",
     ]
@@ -102,13 +103,14 @@ def _study_page(
             f"`python -m kerascw results {study.name} --into docs/results.md`."
         )
     for label, entry in entries.items():
-        blocks += [_measured(entry), *_answers(entry)]
-        if _points(entry):
-            figure = f"{label}.svg"
-            draw({label: entry}, folder / figure)
-            blocks.append(
-                f"```{{image}} {figure}\n:alt: published figures against ours\n:width: 28rem\n```"
-            )
+        blocks.append(_measured(entry))
+        draw_values(entry, folder / f"{label}.svg")
+        blocks.append(
+            f"```{{image}} {label}.svg\n:alt: the same figures, drawn\n:width: 100%\n```\n\n"
+            "A dot is a run, a bar the mean with its 95 % confidence interval, and a ring the "
+            "published figure (corrected, where the report has a slip)."
+        )
+        blocks += _answers(entry)
     module = study.variants.__module__
     blocks.append(f"The study's file is `{module.replace('.', '/')}.py`.")
     return "\n\n".join(blocks) + "\n"
@@ -125,14 +127,20 @@ def _commands(study: Study) -> str:
 def _protocol(rows: list[Setting]) -> str:
     where = " and ".join(dict.fromkeys(f"{row.report}, {row.section}" for row in rows))
     away = [row for row in rows if row.why]
-    text = (
+    blocks = [
         f"Report {where}, prints {len(rows)} settings; {len(rows) - len(away)} are followed "
-        "([all of them](../fidelity.md))."
-    )
-    if not away:
-        return text
-    listed = "\n".join(f"| {_plain(row.setting)} | {_plain(row.why)} |" for row in away)
-    return f"{text}\n\n| not followed | why |\n| --- | --- |\n{listed}"
+        "([which field of ours each is](../fidelity.md))."
+    ]
+    if away:
+        listed = "\n".join(f"| {_plain(row.setting)} | {_plain(row.why)} |" for row in away)
+        blocks.append(f"| not followed | why |\n| --- | --- |\n{listed}")
+    listed = "\n".join(f"| {_plain(row.setting)} | {_plain(shown(row.printed))} |" for row in rows)
+    blocks += [
+        f"<details><summary>All {len(rows)} settings as printed</summary>",
+        f"| setting | printed |\n| --- | --- |\n{listed}",
+        "</details>",
+    ]
+    return "\n\n".join(blocks)
 
 
 def _measured(entry: Entry) -> str:
@@ -157,61 +165,100 @@ def _answers(entry: Entry) -> Iterator[str]:
         yield f"**{answer['question']}** {answer['answer']}"
 
 
-# --- the picture ----------------------------------------------------------------------------
+# --- pictures -------------------------------------------------------------------------------
 
 
-def _points(entry: Entry) -> list[tuple[float, float, list[float]]]:
-    """Return published error rate, ours and its interval, of rows with an interval.
+def _points(entry: Entry) -> Iterator[tuple[float, float, list[float]]]:
+    """Yield published error rate, ours and its interval, or none of one run.
 
     Accuracies become error rates, which a logarithmic scale keeps apart near 1 too.
     """
-    points = []
     for row in entry["rows"]:
         name = row["figure"]
-        if not row["interval_95"] or not row["published"] or name.startswith("train."):
+        if not row["published"] or "train" in name or not name.endswith(("accuracy", "error")):
             continue
         published, mean = float(row["published"].split()[-1]), row["mean"]
-        interval = row["interval_95"]
+        interval = row["interval_95"] or []
         if name.endswith("accuracy"):
             published, mean, interval = 1 - published, 1 - mean, [1 - x for x in interval[::-1]]
-        elif not name.endswith("error"):
-            continue
-        if min(published, interval[0]) > 0:
-            points.append((published, mean, interval))
-    return points
+        if min([published, mean, *interval]) > 0:
+            yield published, mean, interval
 
 
 def draw(results: dict[str, Entry], file: Path) -> None:
     """Draw published error rates against ours, with 95 % intervals and the line of equals."""
-    import matplotlib
     from matplotlib.figure import Figure
 
     from kerascw.report.chart_parts import COLOURS
 
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axes = figure.subplots()
-    looks = itertools.product("os^D", COLOURS)
+    looks = zip(itertools.cycle("os^Dv"), itertools.cycle(COLOURS), strict=False)
     ends: list[float] = []
     for (marker, colour), (label, entry) in zip(looks, results.items(), strict=False):
-        if not (points := _points(entry)):
-            continue
-        published, means, intervals = zip(*points, strict=True)
-        low = [mean - each[0] for mean, each in zip(means, intervals, strict=True)]
-        high = [each[1] - mean for mean, each in zip(means, intervals, strict=True)]
-        axes.errorbar(published, means, [low, high], fmt=marker, color=colour, capsize=3,
-                      label=label.split("-full")[0])  # fmt: skip
-        ends += [*published, *itertools.chain(*intervals)]
-    if ends:
-        span = [min(ends), max(ends)]
-        axes.plot(span, span, color="#767676", linestyle=":", zorder=0)
+        points = list(_points(entry))
+        look: dict[str, Any] = {"fmt": marker, "color": colour, "capsize": 3}
+        name = label.split("-full")[0]  # in the legend once
+        for published, mean, interval in points:
+            error = [[mean - interval[0]], [interval[1] - mean]] if interval else None
+            fill = colour if interval else "white"
+            axes.errorbar(published, mean, error, label=name, markerfacecolor=fill, **look)
+            name = ""
+            ends += [published, mean, *interval]
+    span = [min(ends), max(ends)]
+    axes.plot(span, span, color="#767676", linestyle=":", zorder=0)
     axes.set(xlabel="published (corrected, where the report has a slip)", ylabel="ours",
              xscale="log", yscale="log", title="error rate, validation and test")  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:.1%}")
         axis.set_minor_formatter("")
     axes.grid(alpha=0.25, which="both")
-    if len(results) > 1:
-        axes.legend(frameon=False)
+    axes.legend(frameon=False)
+    _save(figure, file)
+
+
+def draw_values(entry: Entry, file: Path) -> None:
+    """Draw every run's value, the means with their intervals, and the published figures.
+
+    A panel for each figure, a line for each variant.
+    """
+    from matplotlib.figure import Figure
+
+    from kerascw.report.chart_parts import BLUE, ORANGE
+
+    names = list(dict.fromkeys(row["figure"] for row in entry["rows"]))
+    variants = list(dict.fromkeys(row["variant"] for row in entry["rows"]))
+    across = min(3, len(names))
+    down = -(-len(names) // across)
+    size = (2 + 2.6 * across, down * (0.9 + 0.28 * len(variants)))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
+    for panel, name in itertools.zip_longest(panels, names):
+        if name is None:
+            panel.remove()
+            continue
+        for row in (row for row in entry["rows"] if row["figure"] == name):
+            at = variants.index(row["variant"])
+            panel.plot(row["values"], [at] * len(row["values"]), "o", color=BLUE, alpha=0.35)
+            if row["interval_95"]:
+                low, high = row["interval_95"]
+                panel.plot([low, high], [at, at], color=BLUE, linewidth=2)
+                panel.plot(row["mean"], at, "|", color=BLUE, markersize=14, markeredgewidth=2)
+            if row["published"]:
+                published = float(row["published"].split()[-1])
+                panel.plot(published, at, "o", color=ORANGE, markerfacecolor="none",
+                           markersize=9, markeredgewidth=2)  # fmt: skip
+        panel.set_title(plainly(name), fontsize=10)
+        panel.set_yticks(range(len(variants)), variants)
+        panel.set_ylim(len(variants) - 0.5, -0.5)
+        panel.locator_params(axis="x", nbins=4)
+        panel.grid(alpha=0.25)
+    _save(figure, file)
+
+
+def _save(figure: Any, file: Path) -> None:
+    import matplotlib
+
     file.parent.mkdir(exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "kerascw"}):
         figure.savefig(file, format="svg", metadata={"Date": None})

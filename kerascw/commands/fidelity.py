@@ -120,15 +120,16 @@ def _line(setting: Setting) -> str:
     where = f"`{setting.field or setting.place}`{of}"
     status = f"deviates: {setting.why}" if setting.why else "followed"
     note = f" ({setting.note})" if setting.note else ""
-    cells = [setting.setting, _text(setting.printed), _text(setting.expected), where, status + note]
+    cells = [setting.setting, shown(setting.printed), shown(setting.expected), where, status + note]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
-def _text(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Write a printed value as the tables have it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(f"({_text(v)})" if isinstance(v, list) else _text(v) for v in value) or "-"
+        return ", ".join(f"({shown(v)})" if isinstance(v, list) else shown(v) for v in value) or "-"
     return str(value)
 
 
@@ -148,8 +149,8 @@ def command(into: Path | None) -> None:
         for name, value, stated in values(setting) if setting.field else ():
             if value != stated:
                 raise CallError(
-                    f"{FILE}: {setting.study}, {name}: {setting.field} is {_text(value)}, "
-                    f"stated: {_text(stated)} ({setting.setting})"
+                    f"{FILE}: {setting.study}, {name}: {setting.field} is {shown(value)}, "
+                    f"stated: {shown(stated)} ({setting.setting})"
                 )
     page = markdown(settings)
     if into is None:

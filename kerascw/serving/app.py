@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from kerascw.data.image_files import FORMATS, Picture, Unreadable, pillow_filters, read_pictures
 from kerascw.errors import CallError, printable
+from kerascw.evaluation.explain import grad_cam, occlusion
 from kerascw.export.runtimes import TITLES
 from kerascw.report.page import filled, style
 from kerascw.serving import tensorflow_serving as tfs
@@ -58,6 +59,8 @@ class Server:
         self.metrics = Metrics()
         # one: Pillow's warnings are the whole process', and one large image is memory enough
         self._decoder = ThreadPoolExecutor(1, "pictures")
+        # one: a map of a live model exchanges a layer's call meanwhile
+        self._explainer = ThreadPoolExecutor(1, "maps")
         predict = self._limited(":predict", self._predict)
         model, version = "/v1/models/{name}", "/v1/models/{name}/versions/{version}"
         self.app = Starlette(
@@ -79,7 +82,8 @@ class Server:
         following = asyncio.create_task(self.shelf.follow(self._every, self._say))
         yield
         following.cancel()
-        self._decoder.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._decoder, self._explainer):
+            threads.shutdown(wait=False, cancel_futures=True)
         self.shelf.current.retire()
 
     # --- limits -----------------------------------------------------------------------------
@@ -173,7 +177,8 @@ class Server:
     async def _predict_file(self, request: Request, served: Served, body: bytes) -> Any:
         """Answer an image file: all classes, the most probable first.
 
-        With ``?image=1`` also the image as the model sees it; ``?invert=`` as ``predict`` has it.
+        With ``?image=1`` also the image as the model sees it, with ``?map=1`` where it looked;
+        ``?invert=`` as ``predict`` has it.
         """
         file = await _file_in(request, body)
         invert = request.query_params.get("invert", "auto")
@@ -190,6 +195,11 @@ class Server:
         ]
         if request.query_params.get("image") == "1":
             answer["image"] = _data_url(images[0])
+        if request.query_params.get("map") == "1":
+            loop, best = asyncio.get_running_loop(), answer["predictions"][0]["class_id"]
+            deadline = time.monotonic() + self.limits.seconds
+            work = partial(_looked_at, served, images, best, loop, deadline)
+            answer["map"] = _data_url(await loop.run_in_executor(self._explainer, work))
         return answer
 
     async def _decoded(self, files: tuple[bytes, ...], served: Served, invert: str) -> np.ndarray:
@@ -322,6 +332,39 @@ def _pixels(file: bytes) -> int:
         return 2**31
     except Exception:  # Pillow has many for damaged files; read_pictures says which
         return 0
+
+
+# --- in the explainer's thread --------------------------------------------------------------
+
+
+def _looked_at(
+    served: Served,
+    images: np.ndarray,
+    best: int,
+    loop: asyncio.AbstractEventLoop,
+    deadline: float,
+) -> np.ndarray:
+    """Return one image, ``[1, h, w, c]``, with the evidence for a class in orange.
+
+    By gradients where there is a live model, else by occlusion, whose some hundred predictions
+    wait their turn among those of other requests.
+    """
+    from kerascw.report.explained import GREY
+    from kerascw.report.figures import overlaid  # imports Matplotlib
+
+    def predict(covered: np.ndarray) -> np.ndarray:
+        answer = asyncio.run_coroutine_threadsafe(served.batcher.answer(covered), loop)
+        return answer.result(max(0, deadline - time.monotonic()))["probabilities"]
+
+    if served.live is not None:
+        (evidence,) = grad_cam(served.live, images, [best], by_place=True)
+    else:
+        fill = 0 if served.model.light_on_dark else GREY
+        (evidence,) = occlusion(predict, images, [best], fill)
+    return overlaid(images[0], evidence)
+
+
+# --- answers --------------------------------------------------------------------------------
 
 
 def _data_url(pixels: np.ndarray) -> str:

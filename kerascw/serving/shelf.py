@@ -6,10 +6,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kerascw.errors import DataError, KerascwError
+from kerascw.errors import CallError, DataError, KerascwError
+from kerascw.evaluation.explain import feature_layer
 from kerascw.export.load import (
     DOCUMENT,
     EXTRA_FILE,
@@ -34,6 +36,7 @@ class Served:
     model: LoadedModel
     heads: dict[str, int]  # classes by output name
     batcher: Batcher
+    live: Any  # a Keras model with a convolution, to look into; None where there is none
     requests: int = 0  # that have begun and not ended
     retired: bool = False
 
@@ -134,7 +137,17 @@ class Shelf:
             model,
             {output: values.shape[1] for output, values in model.outputs(black).items()},
             Batcher(model.outputs, batching=self._batching),
+            _live(model),
         )
+
+
+def _live(model: LoadedModel) -> Any:
+    if model.form == "keras":
+        live = model.live()  # not the one that answers, which another thread calls
+        with suppress(CallError):
+            feature_layer(live)
+            return live
+    return None
 
 
 def _quickest(folder: Path, version: Path) -> Path:

@@ -34,9 +34,8 @@ def commands(page: str) -> list[str]:
     return [match[1] for match in found if match]
 
 
-PAGES = ("README.md", "docs/index.md", "docs/guide.md", "docs/serving.md", *(
-    f"docs/learn/{name}.md" for name in ("difference", "search", "deploy")
-))  # fmt: skip
+LEARN = (page.relative_to(ROOT).as_posix() for page in sorted(ROOT.glob("docs/learn/*.md")))
+PAGES = ("README.md", "docs/index.md", "docs/guide.md", "docs/serving.md", *LEARN)
 EVERY = list(dict.fromkeys(line for page in PAGES for line in commands(page)))
 
 

@@ -18,6 +18,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
+    # the version is that of the tag
+    subprocess.run(["git", "-C", str(source), "tag", "v9.8.7"], check=True)
     words = ["-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(source)]
     made = subprocess.run([sys.executable, *words], capture_output=True, text=True)
     if "No matching distribution found for setuptools" in made.stderr:
@@ -42,6 +44,7 @@ def test_a_study_runs_and_its_model_predicts(installed: Path, tmp_path: Path) ->
     place = subprocess.run(where, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(installed)},
                            capture_output=True, text=True).stdout  # fmt: skip
     assert str(installed) in place
+    assert call("--version").split() == ["python", "-m", "kerascw,", "version", "9.8.7"]
     assert "fashion" in call("list")
     assert "SavedModel: models/digits-" in call("run", "digits", "--seeds", "1", "--epochs", "2")
     (model,) = (tmp_path / "models").iterdir()

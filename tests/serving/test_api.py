@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerascw.experiment.spec import ConvNet
+from kerascw.evaluation.explain import grad_cam, occlusion
+from kerascw.experiment.spec import ConvNet, DenseNet
 from kerascw.export.load import LoadedModel
 from kerascw.export.runtimes import keras_outputs
 from kerascw.models import build_model
+from kerascw.report.figures import overlaid
 from kerascw.serving.refusal import Refusal
 from kerascw.serving.tensorflow_serving import _quickly, asked
 
@@ -305,3 +308,50 @@ def test_auxiliary_heads_answer_too(
     assert rows[0].keys() == own.keys() | {"class_id", "label"}
     for name, values in own.items():
         np.testing.assert_allclose([row[name] for row in rows], values, atol=1e-6)
+
+
+def picture_in(answer: Any, name: str) -> np.ndarray:
+    _, _, content = answer.json()[name].partition("base64,")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content)))).astype(int)
+
+
+def test_where_a_saved_model_looked_is_what_covering_costs(
+    running: Any, mnist: LoadedModel, digits: np.ndarray, file_of: Callable[..., bytes]
+) -> None:
+    answer = running.client.post("/predict?map=1", content=file_of(digits[3]))
+    best = answer.json()["predictions"][0]["class_id"]
+    (evidence,) = occlusion(lambda x: mnist.predict(x).probabilities, digits[3:4], [best])
+    expected = overlaid(digits[3], evidence)
+    np.testing.assert_allclose(picture_in(answer, "map"), expected, atol=1)
+    assert "when a patch is covered" in running.client.get("/").text
+    answer = running.client.post("/predict", content=file_of(digits[3]))
+    assert "map" not in answer.json()
+
+
+@pytest.mark.parametrize("convolves", [True, False])
+def test_where_a_keras_model_looked_follows_its_gradients(
+    serving: Any,
+    mnist: LoadedModel,
+    digits: np.ndarray,
+    file_of: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    convolves: bool,
+) -> None:
+    """One without a convolution is covered patch by patch."""
+    spec = ConvNet(filters=(4,), pool_after=(1,)) if convolves else DenseNet(dense=(8,))
+    model = build_model(spec, seed=3)
+    loaded = replace(mnist, form="keras", outputs=keras_outputs(model))
+    monkeypatch.setattr("kerascw.serving.shelf.load_model", lambda _: loaded)
+    monkeypatch.setattr(LoadedModel, "live", lambda _: model)
+    with serving(mnist.path) as server:
+        answer = server.client.post("/predict?map=1", content=file_of(digits[3]))
+        page = server.client.get("/").text
+    best = answer.json()["predictions"][0]["class_id"]
+    if convolves:
+        (evidence,) = grad_cam(model, digits[3:4], [best], by_place=True)
+    else:
+        (evidence,) = occlusion(lambda x: loaded.predict(x).probabilities, digits[3:4], [best])
+    expected = overlaid(digits[3], evidence)
+    assert evidence.max() > 0
+    np.testing.assert_allclose(picture_in(answer, "map"), expected, atol=1)
+    assert ("HiResCAM" in page) == convolves

@@ -88,8 +88,15 @@ def test_a_drawn_one_is_a_one(page: Any, kind: str) -> None:
     assert [name for name, *_ in rows] == list("0123456789")
     assert rows[1][1] == f"{share:.1f} %"
     assert max(rows, key=lambda row: row[2])[0] == "1"
+    looked = until(
+        page,
+        "const [shown, map] = ['looked', 'map'].map(id => document.getElementById(id));"
+        "return !shown.hidden && map.naturalWidth === 28 && shown",
+    )
+    assert "when a patch is covered" in looked.text
     page.find_element("css selector", "#clear").click()
     assert page.execute_script(BARS) == []
+    assert not looked.is_displayed()
     draw(page, SEVEN, kind)
     until(page, ANSWER.replace("{}", "7"))
 
