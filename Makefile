@@ -25,7 +25,7 @@ run: .venv/ready data
 	.venv/bin/python -m kerascw run fashion --or-sample $(ARGS)
 
 test: .venv/ready data
-	.venv/bin/python -m pytest -n 2 --dist worksteal --cov --cov-report=
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	.venv/bin/python .ci/coverage_by_room.py
 
 lint: .venv/ready

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # scikit-learn's, of each of the `-n` processes
 
 from click.testing import CliRunner
+from filelock import FileLock
 
 from kerascw.commands.main import main
 from kerascw.data import Dataset, load_data
@@ -30,7 +32,7 @@ from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import have_threads
-from kerascw.runs.many import RUNS_PER_PROCESS, open_trainers, threads_each, train_in_worker
+from kerascw.runs.many import open_trainers, train_in_worker
 from kerascw.runs.processes import Task, Trainers
 from kerascw.runs.store import Run, Store
 from kerascw.training.watcher import Silent
@@ -40,24 +42,41 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+THE_LONGEST = (
+    "test_learn.py", "test_wheel.py", "test_adding.py", "test_readme.py", "test_many.py",
+    "test_cluster.py", "test_search.py", "test_notebook.py", "test_smallest.py", "test_studies.py",
+    "test_backbone.py", "test_crossval.py", "test_browser.py", "test_training.py",
+)  # fmt: skip
+"""Files that begin, so that no worker is left alone with them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in THE_LONGEST)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _threads() -> None:
-    """Before a test starts TensorFlow: what is trained here then equals what a worker trains."""
+def _threads() -> Iterator[None]:
+    """Train in one thread in every process here: what a worker trains is then equal, and `-n`
+    processes leave one another their cores. Commands that a test starts have all cores."""
     import_tensorflow()
-    have_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("kerascw.runs.many", "kerascw.runs.environment"):
+            patch.setattr(f"{place}.cores", lambda: 1)
+        have_threads()
+        yield
 
 
 class Shared(Trainers):
-    """Worker processes that the tests of a session share: each imports TensorFlow once."""
+    """A worker process that the tests of a session share: it imports TensorFlow once."""
 
     def __exit__(self, *_: object) -> None:
-        """Leave them to the next test; ``close`` ends them."""
+        """Leave it to the next test; ``close`` ends it."""
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _workers() -> Iterator[dict[int, Shared]]:
-    """Share worker processes between tests; see :func:`own_workers`."""
-    pools: dict[int, Shared] = {}
+def _workers() -> Iterator[Shared]:
+    """Train in one other process, whatever ``--jobs`` says; see :func:`own_workers`."""
+    pool = Shared(train_in_worker, jobs=1, threads=1, runs_per_process=60)
 
     def opened(jobs: int) -> Shared:
         environment, folder = dict(os.environ), str(Path.cwd())
@@ -69,16 +88,14 @@ def _workers() -> Iterator[dict[int, Shared]]:
             os.chdir(folder)
             return train_in_worker(task)
 
-        pool = pools.setdefault(jobs, Shared(train, jobs, threads_each(jobs), RUNS_PER_PROCESS))
         pool._train = train
         return pool
 
     with pytest.MonkeyPatch.context() as patch:
         for place in ("kerascw.runs.many", "tuning.search"):
             patch.setattr(f"{place}.open_trainers", opened)
-        yield pools
-    for pool in pools.values():
-        pool.close()
+        yield pool
+    pool.close()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -109,16 +126,38 @@ def _prover() -> Iterator[list[Any]]:
 
 
 @pytest.fixture(scope="module")
-def own_workers(_workers: dict[int, Shared], _prover: list[Any]) -> Iterator[None]:
+def own_workers(_workers: Shared, _prover: list[Any]) -> Iterator[None]:
     """Start workers as the command does: for tests of these processes themselves."""
-    for pool in _workers.values():
-        pool.close()
+    _workers.close()
     while _prover:
         _prover.pop().shutdown(kill_workers=True)
     with pytest.MonkeyPatch.context() as patch:
         for place in ("kerascw.runs.many", "tuning.search"):
             patch.setattr(f"{place}.open_trainers", open_trainers)
         yield
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], Path]:
+    """``once(name, make)`` is a folder that ``make`` fills once for all processes of a session.
+
+    Tests read what is in it, and change a copy.
+    """
+    place = tmp_path_factory.getbasetemp()
+    place = (place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / "once"
+    place.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], Any]) -> Path:
+        folder, done = place / name, place / f"{name}.done"
+        with FileLock(place / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -178,7 +217,7 @@ def small() -> Experiment:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(sample: Dataset) -> Any:
+def tiny_model(sample: Dataset, once: Callable[..., Path]) -> Any:
     """A live model with all that differs between training and use, trained a little."""
     spec = ConvNet(
         filters=(4, 6),
@@ -189,8 +228,13 @@ def tiny_model(sample: Dataset) -> Any:
         dense=(16,),
     )
     model = build_model(spec, seed=3)
-    model.compile("adam", "sparse_categorical_crossentropy")
-    model.fit(sample.train.images, sample.train.labels, batch_size=32, epochs=2, verbose=0)
+
+    def train(folder: Path) -> None:
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(sample.train.images, sample.train.labels, batch_size=32, epochs=2, verbose=0)
+        model.save_weights(folder / "tiny.weights.h5")
+
+    model.load_weights(once("tiny", train) / "tiny.weights.h5")
     return model
 
 
@@ -201,32 +245,39 @@ def card() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def exported(
-    tiny_model: Any,
-    card: dict[str, Any],
-    sample: Dataset,
-    tmp_path_factory: pytest.TempPathFactory,
+    tiny_model: Any, card: dict[str, Any], sample: Dataset, once: Callable[..., Path]
 ) -> Path:
     """The folder of version 1 of the tiny model, exported with that card."""
-    return export(
-        tiny_model,
-        tmp_path_factory.mktemp("saved_models") / "tiny",
-        class_names=sample.entry.class_names,
-        card=card,
-        check_images=sample.test.images[:256],
-    )
+
+    def make(folder: Path) -> None:
+        export(
+            tiny_model,
+            folder / "tiny",
+            class_names=sample.entry.class_names,
+            card=card,
+            check_images=sample.test.images[:256],
+        )
+
+    return once("exported", make) / "tiny" / "1"
 
 
 @pytest.fixture(scope="session")
-def kept_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of runs with a kept study: two models of scikit-learn's digits, two seeds each."""
-    folder = tmp_path_factory.mktemp("kept") / "runs"
-    words = ("run", "digits", "--epochs", "3", "--seeds", "2", "--runs", str(folder))
-    done = CliRunner().invoke(main, [*words, "--models", str(folder.parent / "models")])
-    assert done.exit_code == 0, done.output
-    for run in Store(folder).all():
-        drawn = CliRunner().invoke(main, ["report", run.name, "--runs", str(folder)])
-        assert drawn.exit_code == 0, drawn.output
-    return folder
+def kept_digits(once: Callable[..., Path]) -> Path:
+    """A folder of runs with a kept study: two models of scikit-learn's digits, two seeds each.
+
+    The first run of each model has a page; the exported one is in ``models`` beside it.
+    """
+
+    def make(folder: Path) -> None:
+        words = ("run", "digits", "--epochs", "3", "--seeds", "2", "--runs", str(folder / "runs"))
+        done = CliRunner().invoke(main, [*words, "--models", str(folder / "models")])
+        assert done.exit_code == 0, done.output
+        runs = {run.experiment.model.kind: run for run in reversed(Store(folder / "runs").all())}
+        for run in runs.values():
+            drawn = CliRunner().invoke(main, ["report", run.name, "--runs", str(folder / "runs")])
+            assert drawn.exit_code == 0, drawn.output
+
+    return once("digits", make) / "runs"
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -105,22 +106,23 @@ def test_what_the_system_refuses_is_one_line_and_code_1(
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_full_disk_ends_a_run_with_one_line(tmp_path: Path) -> None:
     """What is trained until then stays, and the same command goes on."""
-    words = ["run", "digits", "--epochs", "1", "--seeds", "1", "--set", "model.kind=mlp",
-             "--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]  # fmt: skip
-    code = (
-        "import resource, signal, sys; from kerascw.commands.main import main\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
-        f"main({words!r})"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert [line for line in done.stderr.splitlines() if line.startswith("kerascw: ")]
+    words = ["run", "bag-cnn", "--sample", "--fraction", "0.02", "--epochs", "1", "--seeds", "1",
+             "--set", "model.kind=mlp", "--runs", str(tmp_path / "runs")]  # fmt: skip
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # Python ignores the signal
+    try:
+        done = call(*words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert done.exit_code == 1, done.output
+    assert done.stderr.startswith("kerascw: ")
+    assert done.stderr.count("\n") == 1
     assert not Store(tmp_path / "runs").all()
+    done = call(*words)
+    assert done.exit_code == 0, done.output
+    assert len(Store(tmp_path / "runs").all()) == 1
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +154,8 @@ def test_what_only_tells_is_quick_and_imports_little(
             env=compiled, cwd=tmp_path, capture_output=True, text=True, check=True,
         )  # fmt: skip
         seconds.append(float(done.stderr))
+        if seconds[-1] < 1.2:
+            break
     # 0.4 s is the promise, measured alone; here other tests share the caches
     assert min(seconds) < 1.2
 
@@ -172,7 +176,7 @@ def test_list_tells_of_one_study() -> None:
 
 
 def test_the_main_job_from_the_command_line(tmp_path: Path) -> None:
-    words = ["run", "fashion", "--sample", "--epochs", "2", "--set", "model.filters=8,8,8,8",
+    words = ["run", "fashion", "--sample", "--epochs", "1", "--set", "model.filters=4,4,4,4",
              "--final", "--seeds", "2", "--runs", str(tmp_path / "runs"),
              "--models", str(tmp_path / "models")]  # fmt: skip
     with pytest.warns(UserWarning, match="fewer than 100 training steps in all: fashion"):

@@ -1,6 +1,7 @@
 """The table of results, measured beside published: from kept runs to a file, from it to a page."""
 
 import json
+import shutil
 from pathlib import Path
 from statistics import fmean
 
@@ -12,6 +13,7 @@ import kerascw.errors
 from kerascw.commands.main import main
 from kerascw.evaluation.statistics import FEWEST
 from kerascw.report.results import BEGIN, END, markdown, read_results, replaced
+from kerascw.runs.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,10 +23,11 @@ def call(*words: str) -> Result:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Digits over two seeds, an epoch each."""
-    folder = tmp_path_factory.mktemp("runs")
-    kerascw.run("digits", budget="full", epochs=1, seeds=2, runs=folder, models=None)
+def runs(kept_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digits over two seeds, three epochs each, of which all runs are kept."""
+    folder = Path(shutil.copytree(kept_digits, tmp_path_factory.mktemp("copy") / "runs"))
+    kerascw.run("digits", budget="full", epochs=3, seeds=2, runs=folder, models=None)
+    assert len(Store(folder).all()) == 4
     return folder
 
 
@@ -64,14 +67,14 @@ def test_a_study_goes_into_the_file_and_into_a_page(runs: Path, tmp_path: Path) 
     assert printed.exit_code == 0, printed.output
     label, entry = next(iter(read_results(file).items()))
     assert label.startswith("digits-full-")
-    assert entry["changed"] == {"training.epochs": 1}
+    assert entry["changed"] == {"training.epochs": 3}
     kept = [json.loads(f.read_text()) for f in runs.glob("digits-mlp-*/metrics.json")]
     row = next(r for r in entry["rows"] if (r["variant"], r["figure"]) == ("mlp", "test.error"))
     assert sorted(row["values"]) == sorted(run["test"]["error"] for run in kept)
     assert row["published"] == "0.0984"
     assert row["verdict"] == "not comparable"
     lines = printed.output.splitlines()
-    assert lines[2].startswith("| `digits` (training.epochs=1) | mlp | test error | ")
+    assert lines[2].startswith("| `digits` (training.epochs=3) | mlp | test error | ")
     # two seeds have no interval
     assert f" | {row['mean']:.4f} | " in lines[2]
 

@@ -23,21 +23,27 @@ def command(*words: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def both(kept_digits: Path) -> tuple[Run, Run]:
-    runs = {run.experiment.model.kind: run for run in Store(kept_digits).all()}
-    return runs["convnet"], runs["mlp"]
+def runs(kept_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, to which its pages are added."""
+    return Path(shutil.copytree(kept_digits, tmp_path_factory.mktemp("copy") / "runs"))
 
 
 @pytest.fixture(scope="module")
-def done(kept_digits: Path, both: tuple[Run, Run]) -> Result:
+def both(runs: Path) -> tuple[Run, Run]:
+    by_kind = {run.experiment.model.kind: run for run in Store(runs).all()}
+    return by_kind["convnet"], by_kind["mlp"]
+
+
+@pytest.fixture(scope="module")
+def done(runs: Path, both: tuple[Run, Run]) -> Result:
     run, baseline = both
     return command(run.name, "--baseline", baseline.name, "--strengths", "1,4", "--images", TAKEN,
-                   "--runs", kept_digits)  # fmt: skip
+                   "--runs", runs)  # fmt: skip
 
 
-def test_its_figures_are_the_models(done: Result, kept_digits: Path, both: tuple[Run, Run]) -> None:
+def test_its_figures_are_the_models(done: Result, runs: Path, both: tuple[Run, Run]) -> None:
     assert done.exit_code == 0, done.output
-    folder = kept_digits / "robustness" / both[0].name
+    folder = runs / "robustness" / both[0].name
     with (folder / "tables" / "robustness.csv").open(newline="") as file:
         rows = {(r["run"], r["corruption"], r["strength"]): r for r in csv.DictReader(file)}
     assert len(rows) == 2 * (1 + 15 * 2)
@@ -71,8 +77,8 @@ def test_its_figures_are_the_models(done: Result, kept_digits: Path, both: tuple
     assert f"relative to {both[1].name}: {relative:.3f}" in done.stdout
 
 
-def test_its_page_says_what_it_used(done: Result, kept_digits: Path, both: tuple[Run, Run]) -> None:
-    folder = kept_digits / "robustness" / both[0].name
+def test_its_page_says_what_it_used(done: Result, runs: Path, both: tuple[Run, Run]) -> None:
+    folder = runs / "robustness" / both[0].name
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "The test set is used here, for a finished run" in page
     tested = both[0].metrics["test"]["examples"]
@@ -82,7 +88,7 @@ def test_its_page_says_what_it_used(done: Result, kept_digits: Path, both: tuple
     assert done.stdout.splitlines()[-1] == f"report: {folder / 'report.html'}"
 
 
-def test_wrong_calls_are_one_line(kept_digits: Path, both: tuple[Run, Run], tmp_path: Path) -> None:
+def test_wrong_calls_are_one_line(runs: Path, both: tuple[Run, Run], tmp_path: Path) -> None:
     run, _ = both
     other = tmp_path / "elsewhere"
     shutil.copytree(run.folder, other)
@@ -96,7 +102,7 @@ def test_wrong_calls_are_one_line(kept_digits: Path, both: tuple[Run, Run], tmp_
         (("--baseline", "nothing"), "no run 'nothing' in"),
         (("--baseline", other), "was tested on other images than"),
     ):
-        result = command(run.name, *words, "--runs", kept_digits)
+        result = command(run.name, *words, "--runs", runs)
         assert result.exit_code == 2, result.output
         (line,) = result.stderr.splitlines()
         assert said in line

@@ -1,6 +1,7 @@
 """The models that are kept in git: each is reloaded by a clean process and checked by its card."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -174,7 +175,7 @@ TINY = ZooModel(
     variant="mlp",
     seeds=2,
     budget="quick",
-    settings={"training.epochs": "4"},
+    settings={"training.epochs": "3"},
     licence="a licence",
     check=Check(data="digits", parts=("test",), words="the test set"),
     limits=("None to speak of.",),
@@ -182,10 +183,11 @@ TINY = ZooModel(
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("runs"))
+def store(kept_digits, tmp_path_factory):
+    """The kept runs, and each again on everything."""
+    store = Store(shutil.copytree(kept_digits, tmp_path_factory.mktemp("copy") / "runs"))
     plan = planned(
-        study_named("digits"), budget="quick", seeds=2, settings={"training.epochs": "4"}
+        study_named("digits"), budget="quick", seeds=2, settings={"training.epochs": "3"}
     )
     result = run_study(plan, store, final=True)
     assert len(result.runs["mlp" + FINAL]) == 2
@@ -207,7 +209,7 @@ def test_make(store, tmp_path):
     assert not list((version / EXTRA_FILE.parent).glob(".*"))
     text = (tmp_path / "tiny" / CARD).read_text()
     assert text == card_text(document)
-    assert "--set 'training.epochs=4' --final" in text
+    assert "--set 'training.epochs=3' --final" in text
     before = {p: p.read_bytes() for p in (tmp_path / "tiny").rglob("*") if p.is_file()}
     assert make(TINY, store, tmp_path) == version  # nothing changes, nothing is exported again
     assert {p: p.read_bytes() for p in (tmp_path / "tiny").rglob("*") if p.is_file()} == before

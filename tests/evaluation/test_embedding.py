@@ -196,7 +196,8 @@ def test_what_is_kept_is_read_back_and_damage_is_noticed(
 
 # --- the study ------------------------------------------------------------------------------
 
-WORDS = ("--sample", "--epochs", "1", "--fraction", "0.05", "--seeds", "1")
+WORDS = ("--sample", "--epochs", "1", "--fraction", "0.05", "--seeds", "1",
+         "--set", "model.filters=2,4")  # fmt: skip
 
 
 def call(*words: object) -> Result:

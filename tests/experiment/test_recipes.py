@@ -91,17 +91,17 @@ def test_auto_is_resolved_before_anything_is_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("kerascw.experiment.arithmetic.processor_flags", lambda: WITH)
-    words = ["run", "digits", "--precision", "auto", "--epochs", "1", "--seeds", "1"]
-    done = call(*words, "--set", "data.fraction=0.1", "--runs", str(tmp_path),
-                "--models", str(tmp_path / "models"))  # fmt: skip
+    words = ["run", "bag-cnn", "--sample", "--precision", "auto", "--epochs", "1", "--seeds", "1"]
+    done = call(*words, "--fraction", "0.02", "--set", "model.kind=mlp", "--runs", str(tmp_path))
     assert done.exit_code == 0, done.output
-    for run in Store(tmp_path).all():
-        kept = json.loads((run.folder / "experiment.json").read_text())
-        assert kept["experiment"]["training"]["precision"] == "mixed_bfloat16"
-        assert kept["recipe_version"] == RECIPE_VERSION + 1
+    (run,) = Store(tmp_path).all()
+    kept = json.loads((run.folder / "experiment.json").read_text())
+    assert kept["experiment"]["training"]["precision"] == "mixed_bfloat16"
+    assert kept["recipe_version"] == RECIPE_VERSION + 1
     # and a processor without such instructions reads the same run as what it is
     monkeypatch.setattr("kerascw.experiment.arithmetic.processor_flags", frozenset)
-    assert {r.experiment.training.precision for r in Store(tmp_path).all()} == {"mixed_bfloat16"}
+    (run,) = Store(tmp_path).all()
+    assert run.experiment.training.precision == "mixed_bfloat16"
 
 
 def test_what_cannot_take_a_recipe_says_why_in_one_line() -> None:
@@ -137,17 +137,14 @@ def test_a_quick_study_stays_quick_under_a_recipe() -> None:
 
 
 def test_a_study_under_a_recipe_has_a_folder_of_its_own_and_no_verdict(tmp_path: Path) -> None:
-    small = {"model.filters": [4, 4, 4, 4, 4], "training.epochs": 1, "data.fraction": 0.2}
-    own = kerascw.run(
-        "fashion", sample=True, runs=tmp_path, models=None,
-        settings=small | {"model.filters": [4, 4, 4, 4]},
-    )  # fmt: skip
+    filters = [4] * len(recipe_named("best").model.filters)
+    settings = {"model.filters": filters, "training.epochs": 1, "data.fraction": 0.05}
+    without = settings | {"model.filters": [4] * 4}
+    own = planned(study_named("fashion"), sample=True, settings=without)
     result = kerascw.run(
-        "fashion", sample=True, recipe="best", runs=tmp_path, models=None,
-        settings={k: v for k, v in small.items() if k != "model.filters"}
-        | {"model.filters": [4] * len(recipe_named("best").model.filters)},
-    )  # fmt: skip
-    assert result.plan.label != own.plan.label
+        "fashion", sample=True, recipe="best", runs=tmp_path, models=None, settings=settings
+    )
+    assert result.plan.label != own.label
     assert "recipe=best" in result.plan.cautions[-1]
     spec, recipe = result.run.experiment, recipe_named("best")
     assert spec.training.epochs == 1  # settings go on top

@@ -55,15 +55,13 @@ def made(
     images: dict[str, np.ndarray],
     sample: Dataset,
     card: dict[str, Any],
-    tmp_path_factory: pytest.TempPathFactory,
+    once: Callable[..., Path],
 ) -> Callable[[str, str], Path]:
     """Return the version of a model in a format, exported once."""
-    done: dict[tuple[str, str], Path] = {}
-    folder = tmp_path_factory.mktemp("formats")
 
-    def make(name: str, form: str) -> Path:
-        if (name, form) not in done:
-            done[name, form] = export(
+    def version(name: str, form: str) -> Path:
+        def make(folder: Path) -> None:
+            export(
                 live[name],
                 folder / name / form,
                 class_names=COLOURS if name == "colour" else sample.entry.class_names,
@@ -71,6 +69,7 @@ def made(
                 check_images=images[name][:20],
                 form=form,
             )
-        return done[name, form]
 
-    return make
+        return once(f"{name} {form}", make) / name / form / "1"
+
+    return version

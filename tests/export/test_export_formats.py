@@ -257,9 +257,10 @@ def test_damage_is_one_line(made, form, content, tmp_path, capfd):
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_of_formats_names_them(made):
-    folder = made("tiny", "onnx").parent.parent
-    made("tiny", "litert")
+def test_a_folder_of_formats_names_them(made, tmp_path):
+    folder = tmp_path
+    for form in ("onnx", "litert"):
+        shutil.copytree(made("tiny", form).parent, folder / form)
     with pytest.raises(CallError) as error:
         load_model(folder)
     assert str(error.value).startswith(f"{folder}: no model there, neither saved_model.pb, ")

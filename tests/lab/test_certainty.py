@@ -1,5 +1,6 @@
 """How sure a study's test accuracies are: from kept predictions to sentences and ``power``."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from kerascw.lab.certainty import accuracy_of, certainty_answers, comparisons_of
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> kerascw.run:
-    """Digits over three seeds, an epoch each."""
-    folder = tmp_path_factory.mktemp("sure") / "runs"
-    return kerascw.run("digits", epochs=1, seeds=3, runs=folder, models=None)
+def product(kept_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> kerascw.run:
+    """Digits over three seeds, two of which are kept."""
+    folder = shutil.copytree(kept_digits, tmp_path_factory.mktemp("sure") / "runs")
+    return kerascw.run("digits", epochs=3, seeds=3, runs=folder, models=None)
 
 
 def call(*words: str) -> Result:
@@ -42,7 +43,6 @@ def test_a_comparison_is_that_of_the_kept_predictions(product) -> None:
 
 
 def test_variants_with_other_test_images_are_not_paired(product, tmp_path: Path) -> None:
-    import shutil
     from dataclasses import replace
 
     from kerascw.runs.store import Run
@@ -84,10 +84,8 @@ def test_power_is_a_table(product) -> None:
     assert call("power", product.plan.label, "--difference", "2", "--runs", runs).exit_code == 2
 
 
-def test_power_of_too_few_seeds_is_refused(tmp_path: Path) -> None:
-    kerascw.run("digits", epochs=1, seeds=1, runs=tmp_path, models=None)
-    (label,) = (folder.name for folder in (tmp_path / "studies").iterdir())
-    refused = call("power", label, "--runs", str(tmp_path))
+def test_power_of_too_few_seeds_is_refused(kept_digits: Path) -> None:
+    refused = call("power", "digits", "--runs", str(kept_digits))
     assert refused.exit_code == 2
     assert "run it with --seeds 3 or more" in refused.stderr
 

@@ -1,5 +1,6 @@
 """Seeds until decided: how often it is wrong, when it stops, and what it says."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,10 +98,12 @@ def test_a_study_that_compares_nothing_is_refused() -> None:
         run_until_decided(lambda count: planned(alone, seeds=count), lambda plan: None)
 
 
-def test_the_command_says_what_was_decided(tmp_path: Path) -> None:
-    words = ["run", "digits", "--epochs", "3", "--set", "training.batch_size=128",
-             "--until-decided", "--difference", "0.01", "--at-most", "5",
-             "--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]  # fmt: skip
+def test_the_command_says_what_was_decided(kept_digits: Path, tmp_path: Path) -> None:
+    """Two of its seeds are kept."""
+    shutil.copytree(kept_digits.parent, tmp_path, dirs_exist_ok=True)
+    words = ["run", "digits", "--epochs", "3", "--until-decided", "--difference", "0.01",
+             "--at-most", "4", "--runs", str(tmp_path / "runs"),
+             "--models", str(tmp_path / "models")]  # fmt: skip
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
     [file] = (tmp_path / "runs").glob(f"studies/*/{LOOKS}")

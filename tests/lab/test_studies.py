@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -287,7 +288,7 @@ def folder_of(store: Path, name: str) -> Path:
     return Store(store).study_folder(recall(name, Store(store)).plan.label)
 
 
-def assert_study(result: Result, store: Path, name: str, seeds: int = 1) -> str:
+def assert_study(result: Result, store: Path, name: str, seeds: int = 1, epochs: int = 1) -> str:
     """Check what every study leaves behind; return its page."""
     assert result.exit_code == 0, result.output
     study, folder = study_named(name), folder_of(store, name)
@@ -304,7 +305,7 @@ def assert_study(result: Result, store: Path, name: str, seeds: int = 1) -> str:
         row for row in rows if row["figure"].startswith("test.") and row["variant"] in tested
     ]
     assert {row["seeds"] for row in measured} == {str(seeds)}
-    for caution in ("quick budget: at most", "changed: ", "training.epochs=1"):
+    for caution in ("quick budget: at most", "changed: ", f"training.epochs={epochs}"):
         assert caution in page
         assert caution in result.output
     assert {row["verdict"] for row in rows if row["published_reported"]} == {"not comparable"}
@@ -352,8 +353,6 @@ def test_bag_cnn(tmp_path: Path) -> None:
     assert len(list((tmp_path / "c").glob("*.png"))) == 2
 
     # a run that is gone is a line, not a traceback
-    import shutil
-
     shutil.rmtree(runs[0].folder)
     gone = call("report", "bag-cnn", "--runs", str(store))
     assert gone.exit_code == 2
@@ -444,10 +443,15 @@ def test_bag_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(result.stderr.splitlines()) == 1
     assert "training image 3:" in (figures.parent / "report.html").read_text()  # as it was
 
+    # of a single run too
+    result = call("run", "bag-features", "--seeds", "1", *words, *pictures(layer=1, channels=7))
+    assert result.exit_code == 0, result.output
+    assert "study report: " in result.output
+    assert (folder_of(tmp_path, "bag-features") / "figures" / "feature maps, Bag.png").is_file()
 
-def test_feature_maps_of_a_single_run_are_drawn_and_options_checked_before(tmp_path: Path) -> None:
-    words = ["run", "bag-features", "--sample", "--epochs", "1", "--fraction", "0.1",
-             "--seeds", "1", "--runs", str(tmp_path)]  # fmt: skip
+
+def test_options_of_pictures_are_checked_before_training(tmp_path: Path) -> None:
+    words = ["run", "bag-features", "--sample", "--seeds", "1", "--runs", str(tmp_path)]
     for wrong, said in (
         (pictures(layer=4), "pictures.layer: 4; choose from 1 to 3"),
         (pictures(image=99999), "pictures.image: 99999; choose from 0 to "),
@@ -461,11 +465,6 @@ def test_feature_maps_of_a_single_run_are_drawn_and_options_checked_before(tmp_p
     assert result.exit_code == 2
     said = "kerascw: pictures.layer: study mnist-convnet has no pictures to set\n"
     assert result.stderr == said
-
-    result = call(*words, *pictures(layer=1, channels=7))
-    assert result.exit_code == 0, result.output
-    assert "study report: " in result.output
-    assert (folder_of(tmp_path, "bag-features") / "figures" / "feature maps, Bag.png").is_file()
 
 
 def test_a_changed_study_leaves_the_other_s_folder_alone(tmp_path: Path) -> None:
@@ -534,8 +533,6 @@ def test_fashion_variants_and_the_models_they_lead_to(tmp_path: Path) -> None:
               for name, several in runs.items()}  # fmt: skip
     assert lowest == min(losses, key=lambda name: losses[name])
     assert "0.9070" in page  # published for the final model
-    again = call("run", "fashion-variants", "--seeds", "1", *words)
-    assert "6 runs, 6 kept already, 0 to train" in again.output
 
 
 def trained(study: Study, names: list[str], sample: Dataset, store: Store, **settings: object
@@ -637,25 +634,28 @@ def test_mnist_convnet(mnist: Path, tmp_path: Path) -> None:
     assert np.isfinite(float(differences["convnet (test 1)"]))
 
 
-def test_digits_from_scikit_learn_alone(tmp_path: Path) -> None:
-    result = call("run", "digits", "--budget", "quick", "--seeds", "2", "--epochs", "1",
-                  "--runs", str(tmp_path), "--models", str(tmp_path / "s"))  # fmt: skip
-    page = assert_study(result, tmp_path, "digits", seeds=2)
+def test_digits_from_scikit_learn_alone(kept_digits: Path, tmp_path: Path) -> None:
+    """Trained and exported already: only its page is drawn."""
+    shutil.copytree(kept_digits.parent, tmp_path, dirs_exist_ok=True)
+    runs = tmp_path / "runs"
+    result = call("run", "digits", "--budget", "quick", "--seeds", "2", "--epochs", "3",
+                  "--runs", str(runs), "--models", str(tmp_path / "models"))  # fmt: skip
+    page = assert_study(result, runs, "digits", seeds=2, epochs=3)
     errors = {
-        name: [run.metrics["test"]["error"] for run in runs]
-        for name, runs in recall("digits", Store(tmp_path)).runs.items()
+        name: [run.metrics["test"]["error"] for run in several]
+        for name, several in recall("digits", Store(runs)).runs.items()
     }
     gained = np.subtract(errors["convnet"], errors["mlp"]).mean()
     assert f"paired by seed, is {gained:+.4f} (2 seeds, no interval)" in page.replace("&#43;", "+")
-    rows = table_of(folder_of(tmp_path, "digits"))
+    rows = table_of(folder_of(runs, "digits"))
     tenth = [row for row in rows if row["figure"] == "epoch_10.validation_error"]
     assert [row["published_reported"] for row in tenth] == ["0.1171", "0.0343"]
     assert [row["mean"] for row in tenth] == ["", ""]  # there was no tenth epoch
     for question in (1, 2, 3, 4):
         assert f"Question {question}: " in page
-    pictures = {path.stem for path in (folder_of(tmp_path, "digits") / "figures").iterdir()}
+    pictures = {path.stem for path in (folder_of(runs, "digits") / "figures").iterdir()}
     assert {"mlp, loss and error", "convnet, loss and error"} <= pictures
-    (model,) = (tmp_path / "s").glob("digits-quick-*")
+    (model,) = (tmp_path / "models").glob("digits-quick-*")
     assert (model / "1" / "saved_model.pb").is_file()
 
 

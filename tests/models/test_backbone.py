@@ -174,9 +174,27 @@ def test_a_backbone_is_advised_where_a_model_overfits(weights: Path) -> None:
 
 
 def test_features_of_a_frozen_backbone_are_computed_once(
-    arrays: tuple[np.ndarray, np.ndarray], weights: Path, tmp_path: Path
+    arrays: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The history is that of the whole model, which the product also is."""
+    """The history is that of the whole model, which the product also is.
+
+    With a network of a few layers in the place of one of two hundred.
+    """
+
+    def few_layers(weights: str | None, input_shape: tuple[int, ...], **_: Any) -> Any:
+        kl = keras.layers
+        made = keras.Sequential(
+            [keras.Input(input_shape), kl.Rescaling(1 / 127.5, -1), kl.Conv2D(8, 3, strides=2),
+             kl.BatchNormalization(), kl.ReLU(), kl.GlobalAveragePooling2D()]
+        )  # fmt: skip
+        if weights:
+            made.load_weights(weights)
+        return made
+
+    keras.utils.set_random_seed(5)
+    weights = tmp_path / "few.weights.h5"
+    few_layers(None, (SIDE, SIDE, 3)).save_weights(weights)
+    monkeypatch.setattr(keras.applications, "MobileNetV3Small", few_layers)
     spec = Backbone(weights=str(weights), side=SIDE, dropout=0)
     experiment = Experiment(
         data=DataSpec(name="digits", holdout=Holdout(count=20)),

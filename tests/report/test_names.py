@@ -29,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             image = np.random.default_rng(20 * number + at).integers(0, 256, (8, 8), np.uint8)
             Image.fromarray(image).save(folder / "images" / name / f"{at}.png")
     words = ("run", "digits", "--data", f"folder:{folder / 'images'}", "--epochs", "1", "--seeds",
-             "1", "--runs", str(folder / "runs"))  # fmt: skip
+             "1", "--set", "model.kind=mlp", "--runs", str(folder / "runs"))  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)  # a model may be exported there
         done = CliRunner().invoke(main, words)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,8 +23,9 @@ from kerascw.runs.store import Run, Store
 
 
 @pytest.fixture(scope="module")
-def runs(kept_digits: Path) -> Path:
-    return kept_digits
+def runs(kept_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, in which pages are drawn again."""
+    return Path(shutil.copytree(kept_digits, tmp_path_factory.mktemp("copy") / "runs"))
 
 
 @pytest.fixture(scope="module")
@@ -194,9 +196,9 @@ def test_a_run_names_the_studies_that_have_it(run: Run, runs: Path) -> None:
             assert (run.folder / "tables" / f"{table}.{suffix}").stat().st_size > 40
 
 
-def command(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def process(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "kerascw", *words], capture_output=True, text=True, check=False,
+        [sys.executable, *words], capture_output=True, text=True, check=False,
         env=os.environ | environment,
     )  # fmt: skip
 
@@ -205,30 +207,28 @@ def test_report_opens_the_page(run: Run, runs: Path, tmp_path: Path) -> None:
     opened, viewer = tmp_path / "opened", tmp_path / "viewer"
     viewer.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     viewer.chmod(0o755)
-    done = command("report", run.name, "--open", "--runs", str(runs), BROWSER=f"{viewer} %s")
+    words = ("-m", "kerascw", "report", run.name, "--open", "--runs", str(runs))
+    done = process(*words, BROWSER=f"{viewer} %s")
     assert (done.returncode, done.stderr) == (0, "")
     assert opened.read_text().strip() == (run.folder / "report.html").resolve().as_uri()
 
 
-def test_where_there_is_no_browser_one_line_says_so(run: Run, runs: Path, tmp_path: Path) -> None:
-    empty = {"PATH": str(tmp_path), "BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
-    done = command("report", run.name, "--open", "--runs", str(runs), **empty)
-    assert done.returncode == 0
-    page_ = run.folder / "report.html"
-    assert done.stderr == (
-        f"kerascw: no browser to open {page_} with; copy it to where there is one\n"
-    )
-
-
-def test_a_report_needs_no_tensorflow(run: Run, runs: Path) -> None:
+def test_a_report_needs_no_tensorflow_and_where_there_is_no_browser_one_line_says_so(
+    run: Run, runs: Path, tmp_path: Path
+) -> None:
     code = (
-        "import sys; from kerascw.commands.report import draw;"
-        "from kerascw.runs.store import Store;"
-        f"[draw(name, Store({str(runs)!r})) for name in ('digits', {run.name!r})];"
+        "import sys; from kerascw.commands.main import main\n"
+        "for words in (['digits'], [sys.argv[1], '--open']):\n"
+        "    main(['report', *words, '--runs', sys.argv[2]], standalone_mode=False)\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    empty = {"PATH": str(tmp_path), "BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    done = process("-c", code, run.name, str(runs), **empty)
+    assert (done.returncode, done.stderr) == (
+        0,
+        f"kerascw: no browser to open {run.folder / 'report.html'} with; copy it to where there "
+        "is one\n",
+    )
 
 
 # --- grids of images ------------------------------------------------------------------------

@@ -1,15 +1,18 @@
 import json
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kerascw.data import Dataset
+from kerascw.data import Dataset, load_data
 from kerascw.errors import CallError
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
+from kerascw.quiet import import_tensorflow
 from kerascw.runs.run import run_experiment, run_name
 from kerascw.runs.store import Run, Store, find_fault
+from kerascw.training.watcher import Silent
 
 FILES = {
     "experiment.json", "environment.json", "history.csv", "metrics.json", "predictions.npz",
@@ -91,37 +94,40 @@ def test_a_damaged_run_is_set_aside_and_trained_again(
     assert [path.name for path in (tmp_path / ".damaged").iterdir()] == [f"{kept.name}.1"]
 
 
-def _train(experiment: str, runs: str, results: "multiprocessing.Queue[tuple[int, str]]") -> None:
-    from kerascw.data import load_data
+class Count(Silent):
+    def __init__(self) -> None:
+        self.epochs = 0
 
-    class Count:
-        epochs = 0
+    def epoch(self, row: dict[str, float]) -> None:
+        self.epochs += 1
 
-        def started(self, *_: object) -> None: ...
-        def images(self, *_: object) -> None: ...
-        def epoch(self, row: dict[str, float]) -> None:
-            self.epochs += 1
 
-    count = Count()
-    data = load_data("fashion_mnist", sample=True)
+def _train(experiment: str, runs: str, ready: Any, results: Any) -> None:
+    count, data = Count(), load_data("fashion_mnist", sample=True)
+    import_tensorflow()
+    ready.set()
     run = run_experiment(Experiment.model_validate_json(experiment), data, Store(runs), count)
     results.put((count.epochs, run.name))
 
 
-def test_two_processes_do_not_train_the_same_run_twice(kept: Run, tmp_path: Path) -> None:
-    experiment = override(kept.experiment, {"training.epochs": 3}).canonical_json()
+def test_two_processes_do_not_train_the_same_run_twice(
+    kept: Run, sample: Dataset, tmp_path: Path
+) -> None:
+    """Another one and this one."""
+    experiment = override(kept.experiment, {"training.epochs": 3})
     context = multiprocessing.get_context("spawn")
-    results: multiprocessing.Queue[tuple[int, str]] = context.Queue()
-    workers = [
-        context.Process(target=_train, args=(experiment, str(tmp_path), results)) for _ in range(2)
-    ]
-    for worker in workers:
-        worker.start()
-    said = [results.get(timeout=120) for _ in workers]
-    for worker in workers:
-        worker.join()
-    assert sorted(epochs for epochs, _ in said) == [0, 3]
-    assert said[0][1] == said[1][1]
+    ready, results = context.Event(), context.Queue()
+    other = context.Process(
+        target=_train, args=(experiment.canonical_json(), str(tmp_path), ready, results)
+    )
+    other.start()
+    assert ready.wait(timeout=240)
+    count = Count()
+    run = run_experiment(experiment, sample, Store(tmp_path), count)
+    epochs, name = results.get(timeout=120)
+    other.join()
+    assert sorted((epochs, count.epochs)) == [0, 3]
+    assert name == run.name
     assert len(Store(tmp_path).all()) == 1
 
 

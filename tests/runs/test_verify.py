@@ -28,7 +28,7 @@ def experiment(seed: int) -> Experiment:
         {
             "data": {"name": "fashion_mnist", "sample": True, "fraction": 0.05,
                      "holdout": {"count": 200}},
-            "model": {"kind": "convnet", "filters": [4], "pool_after": [1], "dense": [8]},
+            "model": {"kind": "mlp", "dense": [8]},
             "training": {"epochs": 2, "batch_size": 32},
             "seed": seed,
         }

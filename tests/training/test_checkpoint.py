@@ -2,18 +2,18 @@
 
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from kerascw.commands.main import main
 from kerascw.data import Dataset
 from kerascw.experiment.settings import override
-from kerascw.experiment.spec import Experiment
+from kerascw.experiment.spec import DenseNet, Experiment
 from kerascw.runs.run import CHECKPOINT, run_experiment, run_name, train_until
 from kerascw.runs.store import Store, find_fault
 from kerascw.training.checkpoint import DamagedCheckpoint, Progress, read_history, restore, save
@@ -106,7 +106,8 @@ def test_a_checkpoint_of_another_version_is_not_gone_on_from(
 def test_a_run_with_a_damaged_checkpoint_begins_anew_and_comes_to_the_same_end(
     sample: Dataset, small: Experiment, tmp_path: Path, assert_same_run: Any
 ) -> None:
-    experiment = override(small, {"training.epochs": 2})
+    dense = small.model_copy(update={"model": DenseNet(dense=(16,))})
+    experiment = override(dense, {"training.epochs": 2})
     store, name = Store(tmp_path / "damaged"), run_name(experiment, sample)
     assert train_until(1, experiment, sample, store) is None
     path = store.unfinished(name) / CHECKPOINT
@@ -120,21 +121,24 @@ def test_a_run_with_a_damaged_checkpoint_begins_anew_and_comes_to_the_same_end(
     assert not list(run.folder.glob(".*"))
 
 
-def test_the_command_says_it_in_one_line(kept_digits: Path, tmp_path: Path) -> None:
+def test_the_command_says_it_in_one_line(
+    own_workers: None, kept_digits: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a worker process writes, the terminal shows."""
+    shutil.copytree(kept_digits.parent, tmp_path, dirs_exist_ok=True)
     folder = tmp_path / "runs"
-    shutil.copytree(kept_digits, folder)
-    damaged = Store(folder).all()[:2]
+    damaged = [run for run in Store(folder).all() if run.experiment.model.kind == "mlp"]
     figures = [run.metrics for run in damaged]
     for run in damaged:
         unfinished = Store(folder).unfinished(run.name)
         shutil.rmtree(run.folder)
         unfinished.mkdir(parents=True)
         (unfinished / CHECKPOINT).write_bytes(b"PK not the rest of it")
-    words = [sys.executable, "-m", "kerascw", "run", "digits", "--epochs", "3", "--seeds", "2"]
+    words = ["run", "digits", "--epochs", "3", "--seeds", "2", "--jobs", "2"]
     words += ["--runs", str(folder), "--models", str(tmp_path / "models")]
-    again = subprocess.run(words, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    lines = [line for line in again.stderr.splitlines() if "checkpoint" in line]
+    again = CliRunner().invoke(main, words)
+    assert again.exit_code == 0, again.output
+    lines = [line for line in capfd.readouterr().err.splitlines() if "checkpoint" in line]
     assert len(lines) == 2
     for line in lines:
         assert line.startswith("kerascw: ")

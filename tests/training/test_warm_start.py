@@ -19,6 +19,7 @@ from kerascw.experiment.spec import (
     Adam,
     ConvNet,
     DataSpec,
+    DenseNet,
     Experiment,
     Holdout,
     TrainingSpec,
@@ -159,8 +160,16 @@ def test_the_source_is_trained_once_and_for_whom_it_is_asked(tmp_path: Path) -> 
         def finished(self, run: Run) -> None:
             self.names.append(run.name)
 
+    def dense(**more: object) -> Experiment:
+        """Dense networks: what they are does not matter here."""
+        model = {"model": DenseNet(dense=(12,))}
+        experiment = started(("dense_1",), **more)
+        assert experiment.start is not None
+        start = experiment.start.model_copy(update={"source": SOURCE.model_copy(update=model)})
+        return experiment.model_copy(update=model | {"start": start})
+
     store, notes = Store(tmp_path), Notes()
-    experiments = [started(), started(frozen=True), with_seed(started(), 1)]
+    experiments = [dense(), dense(frozen=True), with_seed(dense(), 1)]
     runs = run_many(experiments, store, jobs=2, watcher=notes)
     assert notes.plans == [(2, 0), (3, 0)]
     assert len(notes.names) == len(set(notes.names)) == 5

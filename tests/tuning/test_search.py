@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from io import StringIO
@@ -26,7 +26,7 @@ from kerascw.commands.tune import SearchProgress
 from kerascw.console import console
 from kerascw.errors import CallError, KerascwError
 from kerascw.experiment.spec import DataSpec, Experiment
-from kerascw.runs.many import open_trainers, run_many
+from kerascw.runs.many import run_many
 from kerascw.runs.processes import Died
 from kerascw.runs.run import history_so_far
 from kerascw.runs.store import Store
@@ -74,11 +74,10 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="module")
-def trainers() -> Iterator[Any]:
-    """As many processes, with as many threads each, as ``--jobs 2`` has."""
-    with open_trainers(2) as made:
-        yield made
+@pytest.fixture
+def trainers() -> Any:
+    """Those of the session, which train in one thread."""
+    return searching.open_trainers(1)
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +112,14 @@ def search(
 
 
 @pytest.fixture(scope="module")
-def searched(digits: str, store: Store, trainers: Any) -> Callable[[Oracle], SearchResult]:
+def searched(digits: str, store: Store) -> Callable[[Oracle], SearchResult]:
     """Return an oracle's search that nothing interrupted."""
     kept: dict[str, SearchResult] = {}
 
     def of(oracle: Oracle) -> SearchResult:
         if oracle not in kept:
             trials = None if oracle == "hyperband" else COUNTS[oracle]
+            trainers = searching.open_trainers(1)
             kept[oracle] = search(digits, store, trainers, oracle=oracle, trials=trials)
         return kept[oracle]
 
@@ -514,40 +514,39 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 
 def test_a_search_killed_while_it_trains_comes_to_the_same_table(
-    digits: str, tmp_path: Path, searched: Callable[[Oracle], SearchResult]
+    digits: str,
+    tmp_path: Path,
+    searched: Callable[[Oracle], SearchResult],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Hyperband: killed with all its processes in its first rung, interrupted in its finalists."""
+    """Hyperband: killed with all its processes in its first rung, interrupted after a trial."""
     runs = tmp_path / "runs"
-    command = [
-        *(sys.executable, "-m", "kerascw", "tune", digits, "--oracle", "hyperband", "--jobs", "2"),
-        *("--finalists", "1", "--runs", str(runs)),
-        *("--models", str(tmp_path / "models")),
-    ]
+    words = [
+        *("tune", digits, "--oracle", "hyperband", "--finalists", "1"),
+        *("--jobs", str(os.cpu_count()), "--runs", str(runs), "--models", str(tmp_path / "models")),
+    ]  # with a thread each, as whole searches have here
+    process = subprocess.Popen([sys.executable, "-m", "kerascw", *words], start_new_session=True)
+    try:
+        until(lambda: list(runs.glob(".unfinished/*/checkpoint.npz")) or process.poll(), "begun")
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    finally:
+        for other in living(process.pid):
+            other.kill()
     folder = runs / "searches" / planned_search(digits, oracle="hyperband").label
-    ends = {
-        signal.SIGKILL: lambda: list(runs.glob(".unfinished/*/checkpoint.npz")),
-        signal.SIGINT: lambda: any('"completed"' in path.read_text() for path in
-                                   folder.glob("trial_*/record.json")),
-        None: lambda: False,
-    }  # fmt: skip
-    for end, comes in ends.items():
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            if end is not None:
-                until(lambda: comes() or process.poll() is not None, f"{end}")  # noqa: B023
-                os.killpg(process.pid, end)  # as a terminal does: to all of them
-            _, said = process.communicate(timeout=PATIENCE)
-            if end == signal.SIGINT:
-                assert said == "kerascw: stopped; the same command goes on from there\n"
-                assert process.returncode == 130
-                until(lambda: not living(process.pid), "processes ended")  # noqa: B023
-        finally:
-            for other in living(process.pid):
-                other.kill()
-    assert process.returncode == 0, said
+    assert not any(record.score for record in read_search(folder).records)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SearchProgress, "ended", interrupt)
+        stopped = CliRunner().invoke(main, words)
+    assert (stopped.exit_code, stopped.stderr) == (
+        130, "kerascw: stopped; the same command goes on from there\n",
+    )  # fmt: skip
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
     whole, again = searched("hyperband"), read_search(folder)
     # how long it took is not the same
     assert [replace(record, seconds=None) for record in again.records] == [
