@@ -15,8 +15,12 @@ from kerascw.commands.main import main
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^ *```(python|sh)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"# (\w+\.py)\n")
-NEEDS_IMAGES = ("predict saved_models/digits images/", "predict saved_models/digits labelled/",
-                "run digits --until-decided")  # fmt: skip
+NEEDS_IMAGES = (
+    "predict models/pictures",
+    "predict saved_models/digits images/",
+    "predict saved_models/digits labelled/",
+    "run digits --until-decided",
+)
 """Commands on a reader's own images, and one that trains for minutes."""
 
 

@@ -297,7 +297,7 @@ def test_auxiliary_heads_answer_too(
     spec = ConvNet(filters=(2, 2), pool_after=(1, 2), dense=(4,), auxiliary=(1,))
     outputs = keras_outputs(build_model(spec, (28, 28, 1), 3, seed=0))
     loaded = LoadedModel(
-        tmp_path / "heads" / "1", "heads", ("a", "b", "c"), (28, 28, 1), "keras", {}, outputs
+        tmp_path / "heads" / "1", "heads", ("a", "b", "c"), (28, 28, 1), "saved_model", {}, outputs
     )
     monkeypatch.setattr("kerascw.serving.shelf.load_model", lambda _: loaded)
     with serving(tmp_path / "heads" / "1") as heads:
