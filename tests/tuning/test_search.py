@@ -556,7 +556,6 @@ def test_a_search_killed_while_it_trains_comes_to_the_same_table(
         for other in living(process.pid):
             other.kill()
     folder = runs / "searches" / "whole-hyperband"
-    assert not any(record.score for record in read_search(folder).records)
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
