@@ -42,16 +42,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-THE_LONGEST = (
-    "test_learn.py", "test_wheel.py", "test_adding.py", "test_readme.py", "test_many.py",
-    "test_cluster.py", "test_search.py", "test_notebook.py", "test_smallest.py", "test_studies.py",
-    "test_backbone.py", "test_crossval.py", "test_browser.py", "test_training.py",
+LONG = (
+    "test_studies", "test_many", "test_search", "test_learn", "test_browser", "test_cluster",
+    "test_readme", "test_adding", "test_wheel", "test_backbone", "test_crossval", "test_smallest",
+    "test_notebook", "test_training", "test_cli", "test_heads", "test_autoencoder", "test_devices",
 )  # fmt: skip
-"""Files that begin, so that no worker is left alone with them at the end."""
+"""Files that begin, the longest first: none is left to one process at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in THE_LONGEST)
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -71,22 +71,29 @@ def test_a_model_shows_what_it_takes_and_gives(exported: Path) -> None:
 
 def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cell after cell in IPython, which is what a notebook's kernel runs them with."""
-    shells = pytest.importorskip("IPython.core.interactiveshell")
+    pytest.importorskip("IPython")
+    from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
     from traitlets.config import Config
 
     cells = json.loads((ROOT / "examples" / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
     assert not any(cell.get("outputs") for cell in cells)  # they are not kept
     monkeypatch.chdir(tmp_path)
-    shell = shells.InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+
+    class Shell(InteractiveShell):
+        def enable_gui(self, gui: str | None = None) -> None:
+            """Leave it out."""
+
+    shell = Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     shell.enable_matplotlib("inline")
     outputs, printed = [], ""
     for cell in cells:
         if cell["cell_type"] == "code":
-            with capture_output() as said:
+            with shell.display_trap, capture_output() as said:
                 shell.run_cell("".join(cell["source"])).raise_error()
             outputs += [output.data for output in said.outputs]
             printed += said.stdout
+    Shell.clear_instance()
     drawn = [data["text/html"] for data in outputs if "text/html" in data]
     assert len(drawn) == 3  # a run, a study, a model
     assert sum(len(pictures(html)) for html in drawn) == 4

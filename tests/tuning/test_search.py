@@ -533,7 +533,6 @@ def test_a_search_killed_while_it_trains_comes_to_the_same_table(
         for other in living(process.pid):
             other.kill()
     folder = runs / "searches" / planned_search(digits, oracle="hyperband").label
-    assert not any(record.score for record in read_search(folder).records)
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
