@@ -276,10 +276,10 @@ class Store:
         return self._runs(os.listdir(self.folder) if self.folder.is_dir() else [])
 
     def _runs(self, names: Iterable[str]) -> list[Run]:
-        """Return the whole runs of these names, newest last."""
-        folders = [self.folder / name for name in names]
-        whole = [folder for folder in folders if (folder / MANIFEST).is_file()]
-        return [Run(folder) for folder in sorted(whole, key=lambda f: f.stat().st_mtime)]
+        """Return the whole runs of these names, newest last; drawing a page makes none newer."""
+        manifests = (self.folder / name / MANIFEST for name in names)
+        whole = [manifest for manifest in manifests if manifest.is_file()]
+        return [Run(m.parent) for m in sorted(whole, key=lambda m: m.stat().st_mtime)]
 
     def study_folder(self, label: str) -> Path:
         """Return where the report, tables and figures of a study go, as it was run."""
