@@ -101,10 +101,10 @@ def test_deviations_are_those_of_the_values() -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    words = ["variance", "digits", "--seeds", "2", "--epochs", "1", "--runs", str(tmp_path)]
+    words = ["variance", "digits", "--seeds", "3", "--epochs", "1", "--runs", str(tmp_path)]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
-    assert len(Store(tmp_path).all()) == 8
+    assert len(Store(tmp_path).all()) == 12
     assert "Which source of randomness moves the test accuracy most?" in done.output
     folder = next((tmp_path / "studies").iterdir())
     page = (folder / "report.html").read_text(encoding="utf-8")
