@@ -31,7 +31,7 @@ from kerascw.export.runtimes import Format
 from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.quiet import import_tensorflow
-from kerascw.runs.environment import have_threads
+from kerascw.runs.environment import set_threads
 from kerascw.runs.many import open_trainers, train_in_worker
 from kerascw.runs.processes import Task, Trainers
 from kerascw.runs.store import Run, Store
@@ -61,9 +61,8 @@ def _threads() -> Iterator[None]:
     processes leave one another their cores. Commands that a test starts have all cores."""
     import_tensorflow()
     with pytest.MonkeyPatch.context() as patch:
-        for place in ("kerascw.runs.many", "kerascw.runs.environment"):
-            patch.setattr(f"{place}.cores", lambda: 1)
-        have_threads()
+        patch.setattr("kerascw.runs.many.cores", lambda: 1)
+        set_threads(1)
         yield
 
 

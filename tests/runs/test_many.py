@@ -359,7 +359,7 @@ def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on(tmp_path: Path) 
     command = [
         *(sys.executable, "-m", "kerascw", "run", "bag-cnn", "--sample", "--jobs", "2"),
         *("--seeds", "4", "--epochs", "60", "--fraction", "0.05", "--runs", str(tmp_path)),
-        *("--set", "model.kind=mlp"),
+        *("--set", "model.kind=mlp", "--batch-size", "16"),
     ]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
