@@ -10,16 +10,19 @@ from typing import Any
 import keras
 
 from kerascw.data import Part, Splits, mean_and_deviation
-from kerascw.data.pipeline import batch_sizes, training_batches
+from kerascw.data.pipeline import batch_sizes, steps_of, training_batches
 from kerascw.errors import Interrupted
 from kerascw.experiment.spec import (
     MAIN_HEAD,
     Autoencoder,
     Backbone,
+    Cosine,
     Custom,
     DataSpec,
     Experiment,
+    OneCycle,
     Output,
+    WarmUp,
 )
 from kerascw.models import Scaling, build_model
 from kerascw.training import checkpoint
@@ -121,7 +124,9 @@ def fit(
         model, trained = compiled(experiment, network, device, len(splits.train))
     ready = Ready(Trainer(model, device), Product(build, trained))
     if traced is not None and frozen is None:
-        ready = traced.ready(experiment, (shape, classes, scaling, len(splits.train)), ready)
+        by_step = isinstance(experiment.training.schedule, OneCycle | Cosine | WarmUp)
+        steps = steps_of(len(splits.train), experiment.training.batch_size) if by_step else None
+        ready = traced.ready(experiment, (shape, classes, scaling, steps), ready)
     model, product = ready.trainer.model, ready.product
     progress = checkpoint.restore(checkpoint_path, model) or Progress()
     keeper = Keeper(

@@ -57,7 +57,7 @@ class ShardedModel(keras.Model):
         (oneDNN's batch normalisation takes no empty one). ``idle`` are outputs whose loss has
         weight 0: nothing is propagated back through them.
         """
-        self._shards = max(1, min(shards, max(batch_sizes) // SMALLEST, min(batch_sizes)))
+        self.shards = max(1, min(shards, max(batch_sizes) // SMALLEST, min(batch_sizes)))
         self._idle = idle
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class ShardedModel(keras.Model):
         """
         ends = {id(output) for output in self.outputs}
         (given,) = self.inputs
-        tensors: dict[int, Shards] = {id(given): _split(images, self._shards)}
+        tensors: dict[int, Shards] = {id(given): _split(images, self.shards)}
         outputs: dict[str, tf.Tensor] = {}
         for layer in self.layers:
             if isinstance(layer, keras.layers.InputLayer):
