@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -147,6 +148,8 @@ def begin(parent: int, temporary: str) -> None:
     deletes it when the process exits, which a killed process does not.
     """
     os.environ["TMPDIR"] = tempfile.tempdir = temporary
+    # what Python ignores as a process is ended would stand half-written in the command's output
+    sys.unraisablehook = lambda _: None
     # a warning is one line, as in the command
     warnings.formatwarning = lambda message, *_, **__: f"kerascw: {message}\n"
 
