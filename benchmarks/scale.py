@@ -11,6 +11,7 @@ trains, in one process, in two, and by two workers of a Dask cluster on this mac
 
 import hashlib
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from kerascw.runs.summary import SUMMARY, write_summary
 
 SMALL = 100
 TIMES = 20
+LINKS = 50_000
+"""To one file: ext4 allows 65,000."""
 
 
 def experiments(count: int) -> list[Experiment]:
@@ -42,9 +45,11 @@ def experiments(count: int) -> list[Experiment]:
 
 def copied(run: Run, folder: Path, count: int) -> None:
     """Fill a store with copies of a run under other keys."""
-    files = [file for file in run.folder.iterdir() if file.name != SUMMARY]
     begin = run.name.rpartition("-")[0]
     for number in range(count):
+        if number % LINKS == 0:
+            source = shutil.copytree(run.folder, folder.with_name(f"{folder.name}-from-{number}"))
+            files = [file for file in source.iterdir() if file.name != SUMMARY]
         name = f"{begin}-{hashlib.sha256(str(number).encode()).hexdigest()[:16]}"
         copy = folder / name
         copy.mkdir(parents=True)
