@@ -96,7 +96,7 @@ def ours(
     from kerascw.models import build_model
     from kerascw.runs.environment import have_threads
     from kerascw.training.fit import compiled
-    from kerascw.training.loop import Trainer, Unwatched
+    from kerascw.training.loop import Epochs, Trainer
     from kerascw.training.prepare import device_for
 
     have_threads()
@@ -115,7 +115,7 @@ def ours(
             seed=0,
             epochs=numbers,
         )
-        trainer.train(batches, numbers, len(images), spec.batch_size, Unwatched())
+        trainer.train(batches, numbers, len(images), spec.batch_size, Epochs())
 
     return epochs
 

@@ -13,6 +13,7 @@ from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, Experiment
 from kerascw.training import checkpoint
 from kerascw.training.checkpoint import Progress
 from kerascw.training.events import RunEvents
+from kerascw.training.loop import Epochs
 from kerascw.training.optimizer import rate_of_next_epoch
 from kerascw.training.predictor import Product
 from kerascw.training.watcher import Watcher
@@ -28,7 +29,7 @@ def column_prefix(head: str) -> str:
 
 
 @dataclass(eq=False)
-class Keeper:
+class Keeper(Epochs):
     """Keep what training reaches: history, best weights, checkpoint.
 
     Whether training has ended, and which epoch is best, follow from the history alone, so that a

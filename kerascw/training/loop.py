@@ -5,7 +5,7 @@ four nested functions. The step itself is Keras': ``train_step`` of a compiled m
 """
 
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,8 +14,8 @@ from kerascw.data.pipeline import steps_of
 from kerascw.training.prepare import Device
 
 
-class Epochs(Protocol):
-    """What is done between epochs, which are counted from 0."""
+class Epochs:
+    """What is done between epochs, which are counted from 0: nothing, unless a subclass says."""
 
     def begin(self, epoch: int) -> None:
         """Prepare an epoch."""
@@ -25,18 +25,6 @@ class Epochs(Protocol):
 
     def end(self, epoch: int, figures: dict[str, float]) -> bool:
         """Take the epoch's metrics by their names in Keras; return whether training is over."""
-
-
-class Unwatched:
-    """Nothing is done between epochs."""
-
-    def begin(self, epoch: int) -> None:
-        pass
-
-    def images(self, epoch: int, count: int) -> None:
-        pass
-
-    def end(self, epoch: int, figures: dict[str, float]) -> bool:
         return False
 
 

@@ -15,14 +15,14 @@ from kerascw.experiment.spec import MAIN_HEAD, Autoencoder, Experiment
 from kerascw.models import build_model
 from kerascw.training.fit import compiled, fit
 from kerascw.training.fused import FUSED
-from kerascw.training.loop import Trainer, Unwatched
+from kerascw.training.loop import Epochs, Trainer
 from kerascw.training.optimizer import build_optimizer
 from kerascw.training.predictor import Predictor
 from kerascw.training.prepare import Device, Processor
 from kerascw.training.shards import batch_norm
 
 
-class Last(Unwatched):
+class Last(Epochs):
     """Keeps the metrics of the last epoch."""
 
     def end(self, epoch: int, figures: dict[str, float]) -> bool:
