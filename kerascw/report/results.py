@@ -17,7 +17,7 @@ from kerascw.lab.conclusion import conclusion
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.table import published_text, rows_of
 from kerascw.report.page import plainly
-from kerascw.runs.store import write_json
+from kerascw.runs.store import Run, write_json
 from kerascw.runs.verify import (
     ELSEWHERE,
     FAILED,
@@ -76,9 +76,24 @@ def entry_of(result: StudyResult) -> dict[str, Any]:
         "commits": sorted({str(run.environment["commit"])[:12] for run in runs}),
         "processor": environment["processor"],
         "seconds": round(sum(run.environment["training_seconds"] for run in runs)),
+        "runs": {variant: [_run(run) for run in own] for variant, own in result.runs.items()},
         "conclusion": conclusion(result, answers),
         "answers": [asdict(answer) for answer in answers],
         "rows": rows,
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    """Return what is kept of one run beside its figures, which are in the rows in its order."""
+    environment, metrics = run.environment, run.metrics
+    return {
+        "name": run.name,  # its last part is the key
+        "seed": run.experiment.seed,
+        "fold": run.experiment.fold,
+        "epochs": metrics["epochs_trained"],
+        "seconds": round(environment["training_seconds"], 1),
+        "commit": str(environment["commit"])[:12],
+        "processor": environment["processor"],
     }
 
 

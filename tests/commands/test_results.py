@@ -12,8 +12,10 @@ import kerascw
 import kerascw.errors
 from kerascw.commands.main import main
 from kerascw.evaluation.statistics import FEWEST
+from kerascw.lab.plan import planned
 from kerascw.report.results import BEGIN, END, markdown, read_results, replaced
 from kerascw.runs.store import Store
+from kerascw.studies import study_named
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,6 +63,26 @@ def test_kept_results_are_means_of_their_values_and_name_no_place() -> None:
     assert "/" not in "".join(str(e["changed"]) for e in read_results(file).values())
 
 
+def test_kept_results_are_of_the_settings_of_today() -> None:
+    checked = 0
+    for entry in read_results(ROOT / "docs" / "results.json").values():
+        changed = dict(entry["changed"])
+        if "data" in changed:  # that data is not everywhere
+            continue
+        plan = planned(
+            study_named(entry["study"]), budget=entry["budget"], sample=entry["sample"],
+            recipe=changed.pop("recipe", None), folds=changed.pop("folds", None),
+            settings=changed, seeds=max(len(own) for own in entry["runs"].values()),
+        )  # fmt: skip
+        for variant, experiments in plan.experiments.items():
+            for experiment, run in zip(experiments, entry["runs"][variant], strict=True):
+                if experiment.start is None:
+                    key = experiment.key(entry["data"]["fingerprint"])
+                    assert run["name"].endswith(f"-{key}"), (entry["study"], variant)
+                    checked += 1
+    assert checked > 10
+
+
 def test_a_study_goes_into_the_file_and_into_a_page(runs: Path, tmp_path: Path) -> None:
     file, page = tmp_path / "results.json", tmp_path / "page.md"
     printed = call("results", "digits", "--runs", str(runs), "--file", str(file))
@@ -71,6 +93,10 @@ def test_a_study_goes_into_the_file_and_into_a_page(runs: Path, tmp_path: Path) 
     kept = [json.loads(f.read_text()) for f in runs.glob("digits-mlp-*/metrics.json")]
     row = next(r for r in entry["rows"] if (r["variant"], r["figure"]) == ("mlp", "test.error"))
     assert sorted(row["values"]) == sorted(run["test"]["error"] for run in kept)
+    assert [run["seed"] for run in entry["runs"]["mlp"]] == [0, 1]
+    assert {run["name"] for own in entry["runs"].values() for run in own} == {
+        run.name for run in Store(runs).all()
+    }
     assert row["published"] == "0.0984"
     assert row["verdict"] == "not comparable"
     lines = printed.output.splitlines()
