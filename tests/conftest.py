@@ -78,7 +78,7 @@ def _workers() -> Iterator[Shared]:
     """Train in one other process, whatever ``--jobs`` says; see :func:`own_workers`."""
     pool = Shared(train_in_worker, jobs=1, threads=1, runs_per_process=60)
 
-    def opened(jobs: int) -> Shared:
+    def opened(jobs: int, threads: int | None = None) -> Shared:
         environment, folder = dict(os.environ), str(Path.cwd())
 
         def train(task: Task) -> str:  # defined here: workers cannot import this file

@@ -12,7 +12,7 @@ from kerascw.experiment.spec import Experiment
 from kerascw.lab.plan import planned
 from kerascw.lab.study import Study
 from kerascw.lab.verdict import figure_of
-from kerascw.runs.many import run_many
+from kerascw.runs import many
 from kerascw.runs.store import Store
 from kerascw.runs.verify import Verification
 
@@ -25,10 +25,15 @@ class Claim:
     figure: str
     experiment: Experiment
     values: tuple[float, ...]
+    threads: int | None  # that it was trained with; None where that was not kept
 
     def judged(self, store: Store, data_dir: str | Path | None) -> Verification:
-        """Train the row's first seed anew in ``store``, and compare as ``verify`` does."""
-        (run,) = run_many([self.experiment], store, data_dir=data_dir)
+        """Train the row's first seed anew in ``store``, and compare as ``verify`` does.
+
+        Another number of threads than it was trained with would give other last digits.
+        """
+        with many.open_trainers(1, self.threads) as trainers:
+            (run,) = many.run_many([self.experiment], store, data_dir=data_dir, trainers=trainers)
         then, *others = self.values
         now, reach = figure_of(run, self.figure), difference_reach(others)
         if now is None:
@@ -70,7 +75,10 @@ def claims_of(
                 if there != entry["data"]["fingerprint"]:
                     raise KerascwError("the data here is not the same")
                 name = f"{label}, {row['variant']}, {row['figure'].replace('.', ' ')}"
-                claims.append(Claim(name, row["figure"], first, tuple(row["values"])))
+                own = entry.get("runs", {}).get(row["variant"]) or [{}]
+                claims.append(
+                    Claim(name, row["figure"], first, tuple(row["values"]), own[0].get("threads"))
+                )
         except KerascwError as error:
             reasons[label] = str(error)
         except KeyError as error:

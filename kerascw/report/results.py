@@ -92,6 +92,7 @@ def _run(run: Run) -> dict[str, Any]:
         "fold": run.experiment.fold,
         "epochs": metrics["epochs_trained"],
         "seconds": round(environment["training_seconds"], 1),
+        "threads": environment.get("threads"),  # older runs do not say
         "commit": str(environment["commit"])[:12],
         "processor": environment["processor"],
     }

@@ -203,9 +203,12 @@ def threads_each(jobs: int) -> int:
     return max(1, cores() // jobs)
 
 
-def open_trainers(jobs: int) -> Trainers:
-    """Start processes that train runs until they are closed, and divide the cores among them."""
-    return Trainers(train_in_worker, jobs, threads_each(jobs), RUNS_PER_PROCESS)
+def open_trainers(jobs: int, threads: int | None = None) -> Trainers:
+    """Start processes that train runs until they are closed.
+
+    Each has so many threads; None: the cores are divided among them.
+    """
+    return Trainers(train_in_worker, jobs, threads or threads_each(jobs), RUNS_PER_PROCESS)
 
 
 Train = Callable[[dict[str, Task]], Generator[str]]
