@@ -92,17 +92,17 @@ def _with_source(experiment: Experiment, change: Callable[[Experiment], Experime
 def on_other_data(experiment: Experiment, data: DataSpec, dataset: Dataset) -> Experiment:
     """Replace the experiment's dataset by another, with all its classes.
 
-    The holdout stays as it is if it leaves four fifths to train on. If not, and for a folder, whose
-    images are in the order of their classes, it becomes the dataset's own validation set, or a
-    stratified tenth of the training set. Folds stay folds of the training set; the dataset's own
-    validation set is then not used.
+    The holdout becomes the dataset's own validation set if it has one. Else it stays as it is if it
+    leaves four fifths to train on; if not, it becomes a stratified tenth of the training set. The
+    first images of a folder, which are in the order of their classes, become a stratified part of
+    it. Folds stay folds of the training set; the dataset's own validation set is then not used.
     """
     holdout, n = experiment.data.holdout, len(dataset.train)
     if holdout is not None and holdout.how != "fold":
         fits = holdout.count <= n // 5
         if dataset.validation is not None:
             holdout = Holdout(how="own")
-        elif data.folder or not fits:
+        elif not fits or (data.folder and holdout.how == "first"):
             holdout = Holdout(how="stratified", count=holdout.count if fits else max(1, n // 10))
     return with_data(
         experiment,

@@ -13,7 +13,8 @@ from PIL import Image
 from kerascw.commands.main import main
 from kerascw.data import data_named, load_data, load_for
 from kerascw.errors import CallError
-from kerascw.lab.derive import on_other_data
+from kerascw.experiment.spec import Folder, Holdout
+from kerascw.lab.derive import on_other_data, with_data
 from kerascw.lab.plan import planned
 from kerascw.runs.run import file_name, run_name
 from kerascw.runs.store import Store
@@ -75,6 +76,14 @@ def test_what_is_held_out_of_another_dataset() -> None:
     assert moved.data.holdout is not None
     assert (moved.data.holdout.how, moved.data.holdout.count) == ("stratified", 135)
     assert moved.training == recipe.training
+    # a folder's images are in the order of their classes; a split that is drawn does not mind
+    folder = digits.model_copy(update={"folder": Folder(path="x", height=8, width=8)})
+    small = Holdout(how="first", count=100)
+    for how, becomes in (("first", "stratified"), ("sklearn", "sklearn"), ("random", "random")):
+        drawn = with_data(recipe, holdout=small.model_copy(update={"how": how}))
+        moved = on_other_data(drawn, folder, load_for(digits))
+        assert moved.data.holdout is not None
+        assert (moved.data.holdout.how, moved.data.holdout.count) == (becomes, 100)
     classes = on_other_data(bag.cnn()["bag-cnn"], digits, load_for(digits))
     assert classes.data.classes is None
     assert classes.data.scaling == "raw"
