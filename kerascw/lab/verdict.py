@@ -113,6 +113,4 @@ def verdict(
     if abs(gap) <= reach + 0.5 * 10**-published.digits:
         return Verdict("agrees", f"within the prediction interval{over}, ±{reach:.4f}")
     word = "better" if (gap > 0) == higher_is_better(name) else "worse"
-    return Verdict(
-        word, f"by {abs(gap):.4f}, outside the prediction interval{over}, ±{reach:.4f}"
-    )
+    return Verdict(word, f"by {abs(gap):.4f}, outside the prediction interval{over}, ±{reach:.4f}")

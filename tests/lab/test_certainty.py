@@ -74,8 +74,8 @@ def test_a_verdict_says_which_noise_it_counted(product) -> None:
 
     said = {}
     for name in ("test.error", "validation.accuracy", "test.loss", "epoch_3.validation_error"):
-        study = replace(product.study, published=lambda name=name: {"mlp": {name: Published(0, "")}},
-                        figures=(name,))  # fmt: skip
+        printed = {"mlp": {name: Published(0, "a report")}}
+        study = replace(product.study, published=lambda it=printed: it, figures=(name,))
         plan = replace(product.plan, study=study, budget="full", changed={})
         (cell,) = rows_of(replace(product, plan=plan))[0].cells
         said[name] = cell.verdict.reason
