@@ -88,9 +88,11 @@ def command(
     page = write_robustness(found, test, runs / "robustness" / models.title.split()[-1])
     tables = robustness_tables(found)
     shown = [] if len(models.variants) > 1 else ["corruptions"]
-    for each in (*shown, "variants", "published"):
-        if each in tables:
-            print_table(tables[each], terminal)
+    for each in (*shown, "variants"):
+        print_table(tables[each], terminal)
+    if corrupted is not None:
+        terminal.print(corrupted.title)
+        print_table(tables["published"], terminal)
     for variant, fault in models.left_out.items():
         terminal.print(f"{variant} is left out: {fault}", style="yellow")
     terminal.print(f"{len(test):,} test images of finished runs: not for choosing a model")
@@ -98,14 +100,21 @@ def command(
 
 
 def _models(name: str, baseline: str | None, store: "Store") -> "Models":
-    from kerascw.report.robustness import models_of_runs, models_of_study
+    from kerascw.report.robustness import models_of
     from kerascw.studies import is_study, recall
 
-    if not is_study(name, store):
-        return models_of_runs(store.find(name), None if baseline is None else store.find(baseline))
-    if baseline is not None:
-        raise CallError(f"--baseline {baseline}: only of a run; {name} is a study, with its own")
-    return models_of_study(recall(name, store))
+    if is_study(name, store):
+        if baseline is not None:
+            raise CallError(
+                f"--baseline {baseline}: only of a run; {name} is a study, with its own"
+            )
+        result = recall(name, store)
+        return models_of(f"study {result.plan.label}", result.runs, result.study.base_of)
+    runs = [store.find(each) for each in (name, baseline) if each is not None]
+    first, last = runs[0].name, runs[-1].name
+    bases = {first: last} if last != first else {}
+    own = {run.name: [run] for run in runs}
+    return models_of(f"run {first}", own, bases.get, every=True)
 
 
 def _levels(text: str) -> tuple[int, ...]:

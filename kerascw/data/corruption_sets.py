@@ -4,6 +4,7 @@ MNIST-C: Mu and Gilmer (2019); Fashion-MNIST-C: Weiss and Tonella (2022); CIFAR-
 Dietterich (2019).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ _STRENGTHS = 5  # of CIFAR-10-C, one after the other in a file
 
 @dataclass(frozen=True)
 class CorruptedSet:
-    """A published set: its parts are corruption, strength (0: not told), images and labels.
+    """A published set: its parts are corruption, strength (None: not told), images and labels.
 
     Images are uint8 ``[n, height, width, channels]``, of the shape and classes of ``entry``, and
     stay on disk until they are used.
@@ -31,7 +32,7 @@ class CorruptedSet:
 
     title: str
     entry: CatalogEntry
-    parts: tuple[tuple[str, int, np.ndarray, np.ndarray], ...]
+    parts: Sequence[tuple[str, int | None, np.ndarray, np.ndarray]]
 
 
 def read_corrupted(folder: Path) -> CorruptedSet:
@@ -41,31 +42,30 @@ def read_corrupted(folder: Path) -> CorruptedSet:
     not what the set has there.
     """
     mixed, labels = folder / "fmnist-c-test.npy", folder / "labels.npy"
+    parts: list[tuple[str, int | None, np.ndarray, np.ndarray]] = []
     if mixed.is_file():
         entry = CATALOG["fashion_mnist"]
-        part = ("mixed", 0, *_pair(mixed, folder / "fmnist-c-test-labels.npy", entry))
-        return CorruptedSet("Fashion-MNIST-C", entry, (part,))
-    if kinds := sorted(folder.glob("*/test_images.npy")):
+        parts = [("mixed", None, *_pair(mixed, folder / "fmnist-c-test-labels.npy", entry))]
+    elif kinds := sorted(folder.glob("*/test_images.npy")):
         entry = CATALOG["mnist"]
-        parts = [
-            (file.parent.name, 0, *_pair(file, file.with_name("test_labels.npy"), entry))
-            for file in kinds
-        ]
+        for file in kinds:
+            pair = _pair(file, file.with_name("test_labels.npy"), entry)
+            parts.append((_kind(file.parent.name), None, *pair))
     elif labels.is_file() and (kinds := sorted(set(folder.glob("*.npy")) - {labels})):
-        entry, parts = CATALOG["cifar10"], []
+        entry = CATALOG["cifar10"]
         for file in kinds:
             images, truth = _pair(file, labels, entry)
-            each = len(truth) // _STRENGTHS
             if len(truth) % _STRENGTHS:
                 raise DataError(f"{file}: {len(truth)} images cannot be {_STRENGTHS} strengths")
-            parts += [
-                (file.stem, at + 1, images[at * each :][:each], truth[at * each :][:each])
-                for at in range(_STRENGTHS)
-            ]
+            several = zip(np.split(images, _STRENGTHS), np.split(truth, _STRENGTHS), strict=True)
+            parts += [(_kind(file.stem), at, *each) for at, each in enumerate(several, 1)]
     else:
         raise CallError(f"--published: {folder} holds none of {LAYOUTS}")
-    named = [(printable(kind).replace("_", " "), *rest) for kind, *rest in parts]
-    return CorruptedSet(f"{entry.title}-C", entry, tuple(named))
+    return CorruptedSet(f"{entry.title}-C", entry, parts)
+
+
+def _kind(name: str) -> str:
+    return printable(name).replace("_", " ")
 
 
 def _pair(file: Path, labels: Path, entry: CatalogEntry) -> tuple[np.ndarray, np.ndarray]:

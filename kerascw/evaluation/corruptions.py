@@ -213,8 +213,8 @@ def corrupted(
     return np.concatenate(parts)
 
 
-Corrupted = tuple[str, int, np.ndarray, np.ndarray]
-"""Corruption, strength (0: without one), images, uint8 ``[n, height, width, channels]``, labels."""
+Corrupted = tuple[str, int | None, np.ndarray, np.ndarray]
+"""Corruption, strength (0: as it was, None: not told), images ``[n, ...]`` and labels ``[n]``."""
 
 
 def every_corruption(
@@ -236,7 +236,7 @@ class Counted:
     """How many images of a corruption and strength each model classifies correctly, by its name."""
 
     kind: str
-    strength: int
+    strength: int | None
     images: int
     right: Mapping[str, int]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,11 +31,13 @@ from kerascw.evaluation.corruptions import (
 from kerascw.evaluation.metrics import wilson_interval
 from kerascw.evaluation.statistics import Spread, over_seeds, paired_difference
 from kerascw.export.card import card_of
-from kerascw.lab.plan import StudyResult
 from kerascw.lab.table import difference_text, spread_text
 from kerascw.report.page import page, replace_text
 from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
 from kerascw.runs.store import Run, write_json
+
+if TYPE_CHECKING:
+    from kerascw.training.predictor import Predictor
 
 PANEL = 150
 """Pixels of a curve's height."""
@@ -56,36 +58,32 @@ class Models:
         return next(iter(self.variants.values()))[0]
 
 
-def models_of_runs(run: Run, baseline: Run | None = None) -> Models:
-    """Return a run, and one that it is compared with, as variants of one seed.
+def models_of(
+    title: str,
+    variants: Mapping[str, Sequence[Run]],
+    base_of: Callable[[str], str | None],
+    *,
+    every: bool = False,
+) -> Models:
+    """Return the classifiers that were tested, each variant's over its seeds.
 
-    Raises CallError: one of them has no test accuracy, or they were tested on other images.
+    Raises CallError: there is none, or with ``every`` not all are; or not on the same images.
     """
-    runs = {each.name: [each] for each in (run, baseline) if each is not None}
-    for name, own in runs.items():
-        if fault := _fault(own):
-            raise CallError(f"run {name}: {fault}")
-    bases = {} if baseline is None else {run.name: baseline.name}
-    return _alike(Models(f"run {run.name}", runs, bases))
-
-
-def models_of_study(result: StudyResult) -> Models:
-    """Return the classifiers of a study, each variant's over its seeds.
-
-    Raises CallError: there is none with a test accuracy, or they were tested on other images.
-    """
-    title, base_of = f"study {result.plan.label}", result.study.base_of
-    faults = {name: fault for name, own in result.runs.items() if (fault := _fault(own))}
-    variants = {
-        name: [run for run in own if "test" in run.metrics]
-        for name, own in result.runs.items()
+    faults = {name: fault for name, runs in variants.items() if (fault := _fault(runs))}
+    if faults and (every or len(faults) == len(variants)):
+        name, fault = next(iter(faults.items()))
+        raise CallError(f"{title}: {name} cannot be scored: {fault}")
+    tested = {
+        name: [run for run in runs if "test" in run.metrics]
+        for name, runs in variants.items()
         if name not in faults
     }
-    if not variants:
-        name, fault = next(iter(faults.items()))
-        raise CallError(f"{title}: nothing to score; {name}: {fault}")
-    bases = {name: base for name in variants if (base := base_of(name)) in variants}
-    return _alike(Models(title, variants, bases, faults))
+    bases = {name: base for name in tested if (base := base_of(name)) in tested}
+    models = Models(title, tested, bases, faults)
+    for name, runs in tested.items():
+        if any(_images_of(run) != _images_of(models.first) for run in runs):
+            raise CallError(f"{title}: {name} was tested on other images than {models.first.name}")
+    return models
 
 
 def _fault(runs: Sequence[Run]) -> str:
@@ -99,18 +97,11 @@ def _fault(runs: Sequence[Run]) -> str:
     return ""
 
 
-def _alike(models: Models) -> Models:
-    def tested(run: Run) -> tuple[Any, ...]:
-        metrics = run.metrics
-        data = run.environment["data"]["fingerprint"]
-        return data, metrics["class_names"], metrics["test"]["examples"]
-
-    for name, runs in models.variants.items():
-        if any(tested(run) != tested(models.first) for run in runs):
-            raise CallError(
-                f"{models.title}: {name} was tested on other images than {models.first.name}"
-            )
-    return models
+def _images_of(run: Run) -> tuple[Any, ...]:
+    """Return what is the same for runs that were tested on the same images."""
+    metrics = run.metrics
+    data = run.environment["data"]["fingerprint"]
+    return data, metrics["class_names"], metrics["test"]["examples"]
 
 
 def check_takes(models: Models, test: Part, found: CorruptedSet) -> None:
@@ -128,6 +119,20 @@ def check_takes(models: Models, test: Part, found: CorruptedSet) -> None:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """A variant's figures, and how they stand to those of its baseline, where it has one."""
+
+    variant: str
+    runs: tuple[str, ...]
+    mean_corruption_error: Spread
+    by_seed: Mapping[int, float]
+    accuracy: Spread  # without corruption
+    baseline: str | None
+    difference: Spread | None  # of the mean corruption errors, paired by seed
+    relative: float | None
+
+
+@dataclass(frozen=True)
 class Robustness:
     """What the models classify correctly: of corrupted test images, and of a published set."""
 
@@ -141,46 +146,40 @@ class Robustness:
     def images(self) -> int:
         return self.counted[0].images
 
-    def errors(self, run: Run) -> np.ndarray:
-        """Return the shares of mistakes, float ``[kinds, strengths]``."""
-        wrong = [1 - each.right[run.name] / each.images for each in self.counted[1:]]
-        return np.reshape(wrong, (len(CORRUPTIONS), len(self.strengths)))
-
-    def mean_errors(self, variant: str) -> np.ndarray:
-        """Return the shares of mistakes, means over the seeds: float ``[kinds, strengths]``."""
-        errors: np.ndarray = np.mean(
-            [self.errors(r) for r in self.models.variants[variant]], axis=0
-        )
-        return errors
-
-    def by_seed(self, variant: str) -> dict[int, float]:
-        """Return the mean corruption error of each seed."""
-        return {
-            run.experiment.seed: float(self.errors(run).mean())
-            for run in self.models.variants[variant]
-        }
-
-    def mean_error(self, variant: str) -> Spread:
-        """Return the mean corruption error over the seeds."""
-        return over_seeds([*self.by_seed(variant).values()], (0, 1))
-
-    def difference(self, variant: str) -> Spread | None:
-        """Return the mean corruption error minus the baseline's, paired by seed."""
-        base = self.models.bases.get(variant)
-        if base is None:
-            return None
-        mine, theirs = list(self.by_seed(variant).items()), self.by_seed(base)
-        if len(mine) == len(theirs) == 1:  # two runs, of whatever seeds
-            return paired_difference([mine[0][1]], [*theirs.values()])
-        pairs = [(error, theirs[seed]) for seed, error in mine if seed in theirs]
-        return paired_difference(*zip(*pairs, strict=True)) if pairs else None
+    def errors(self, variant: str) -> np.ndarray:
+        """Return the shares of mistakes, float ``[seeds, kinds, strengths]``."""
+        runs = self.models.variants[variant]
+        wrong = [[1 - e.right[run.name] / e.images for e in self.counted[1:]] for run in runs]
+        return np.reshape(wrong, (len(runs), len(CORRUPTIONS), len(self.strengths)))
 
     def relative(self, variant: str) -> np.ndarray | None:
         """Return each corruption's error relative to the baseline's, float ``[kinds]``."""
         base = self.models.bases.get(variant)
         if base is None:
             return None
-        return relative_error(self.mean_errors(variant), self.mean_errors(base))
+        return relative_error(self.errors(variant).mean(axis=0), self.errors(base).mean(axis=0))
+
+    def summary(self, variant: str) -> Summary:
+        """Return a variant's figures in short."""
+        base, ratios = self.models.bases.get(variant), self.relative(variant)
+        mine, theirs = self._by_seed(variant), self._by_seed(base) if base else {}
+        pairs = [(error, theirs[seed]) for seed, error in mine.items() if seed in theirs]
+        if len(mine) == len(theirs) == 1:  # two runs, of whatever seeds
+            pairs = [*zip(mine.values(), theirs.values(), strict=True)]
+        return Summary(
+            variant,
+            tuple(run.name for run in self.models.variants[variant]),
+            over_seeds([*mine.values()], (0, 1)),
+            mine,
+            self.accuracy(variant, self.counted[0]),
+            base,
+            paired_difference(*zip(*pairs, strict=True)) if pairs else None,
+            None if ratios is None else float(ratios.mean()),
+        )
+
+    def _by_seed(self, variant: str) -> dict[int, float]:
+        seeds = [run.experiment.seed for run in self.models.variants[variant]]
+        return dict(zip(seeds, self.errors(variant).mean(axis=(1, 2)).tolist(), strict=True))
 
     def accuracy(self, variant: str, counted: Counted) -> Spread:
         """Return a variant's accuracy on what was counted, with its interval."""
@@ -240,13 +239,12 @@ def _predictors(models: Models) -> Iterator[tuple[str, Callable[[np.ndarray], np
         predict = Predictor(model)
         for run in runs:
             weights = run.model().get_weights()
-            yield run.name, partial(_predict_with, model, predict, weights)
+            yield run.name, partial(_predicted, model, predict, weights)
 
 
-def _predict_with(model: Any, predict: Any, weights: Any, images: np.ndarray) -> np.ndarray:
+def _predicted(model: Any, predict: "Predictor", weights: Any, images: np.ndarray) -> np.ndarray:
     model.set_weights(weights)
-    probabilities: np.ndarray = predict(images)
-    return probabilities
+    return predict(images)
 
 
 # --- tables ---------------------------------------------------------------------------------
@@ -257,22 +255,24 @@ def robustness_tables(found: Robustness) -> dict[str, Table]:
     models, several = found.models, len(found.models.variants) > 1
     against = bool(models.bases)
     rows: list[list[Cell]] = []
-    for variant, runs in models.variants.items():
-        clean, errors = found.accuracy(variant, found.counted[0]), found.mean_error(variant)
-        row = [Cell(variant), Cell(spread_text(errors), errors.mean)]
-        if against:
-            difference, ratios = found.difference(variant), found.relative(variant)
-            row += [Cell(difference_text(difference), difference and difference.mean),
-                    number(None if ratios is None else float(ratios.mean()), ".3f")]  # fmt: skip
-        rows.append([*row, Cell(spread_text(clean), clean.mean), count(len(runs))])
+    for it in map(found.summary, models.variants):
+        errors, clean, apart = it.mean_corruption_error, it.accuracy, it.difference
+        own = [
+            Cell(difference_text(apart), apart.mean if apart else None),
+            number(it.relative, ".3f"),
+        ]
+        rows.append([Cell(it.variant), Cell(spread_text(errors), errors.mean),
+                     *(own if against else []), Cell(spread_text(clean), clean.mean),
+                     count(len(it.runs))])  # fmt: skip
     compared = ("difference to baseline", "relative to baseline") if against else ()
     columns = ("variant", "mean corruption error", *compared, "accuracy without it", "seeds")
     summary = Table("variants", columns, rows)
-    leading = found.mean_errors(next(iter(models.variants))).mean(axis=1)
+    leading = found.errors(next(iter(models.variants))).mean(axis=(0, 2))
 
     def lines(name: str, at: Sequence[int]) -> Iterator[list[Cell]]:
         for variant in models.variants:
-            errors, ratios = found.mean_errors(variant)[at].mean(axis=0), found.relative(variant)
+            errors = found.errors(variant)[:, at].mean(axis=(0, 1))
+            ratios = found.relative(variant)
             ratio = None if ratios is None else float(ratios[at].mean())
             shares = [percent(float(share)) for share in (*(1 - errors), errors.mean())]
             own = [Cell(variant)] if several else []
@@ -288,11 +288,11 @@ def robustness_tables(found: Robustness) -> dict[str, Table]:
     tables = {"variants": summary, "corruptions": kinds,
               "robustness": _scored("robustness", found, found.counted)}  # fmt: skip
     if found.published:
-        tables["published"] = _scored("published", found, found.published, found.published_title)
+        tables["published"] = _scored("published", found, found.published)
     return tables
 
 
-def _scored(name: str, found: Robustness, counted: Sequence[Counted], caption: str = "") -> Table:
+def _scored(name: str, found: Robustness, counted: Sequence[Counted]) -> Table:
     """Return a row for each variant and each corruption and strength that was scored."""
     rows = [
         (Cell(variant), Cell(each.kind), count(each.strength), count(each.images),
@@ -303,7 +303,7 @@ def _scored(name: str, found: Robustness, counted: Sequence[Counted], caption: s
     ]  # fmt: skip
     columns = ("variant", "corruption", "strength", "images", "seeds", "accuracy", "95 % CI, low",
                "95 % CI, high")  # fmt: skip
-    return Table(name, columns, rows, text=(0, 1), caption=caption)
+    return Table(name, columns, rows, text=(0, 1))
 
 
 # --- the page -------------------------------------------------------------------------------
@@ -333,7 +333,14 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
     )  # fmt: skip
     tables = robustness_tables(found)
     write_tables(tables.values(), folder / "tables")
-    numbers = _numbers(found)
+    numbers = {
+        "of": found.models.title,
+        "test_images": found.images,
+        "variants": [asdict(found.summary(variant)) for variant in found.models.variants],
+        "left_out": dict(found.models.left_out),
+        "published": found.published_title or None,
+        "published_right": [asdict(each) for each in found.published],
+    }
     write_json(folder / "robustness.json", numbers)
     text = page(
         "robustness.html", shown, run=run, found=found, numbers=numbers, tables=tables,
@@ -341,35 +348,6 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
         many=any(len(runs) > 1 for runs in found.models.variants.values()),
     )  # fmt: skip
     return replace_text(folder / "report.html", text)
-
-
-def _numbers(found: Robustness) -> dict[str, Any]:
-    models, variants = found.models, []
-    for variant, runs in models.variants.items():
-        errors, clean = found.by_seed(variant), found.accuracy(variant, found.counted[0])
-        spread, difference = found.mean_error(variant), found.difference(variant)
-        ratios = found.relative(variant)
-        variants.append({
-            "variant": variant,
-            "runs": [run.name for run in runs],
-            "accuracy": clean.mean,
-            "accuracy_interval_95": clean.interval,
-            "mean_corruption_error": spread.mean,
-            "mean_corruption_error_interval_95": spread.interval,
-            "mean_corruption_error_by_seed": errors,
-            "baseline": models.bases.get(variant),
-            "difference": difference and difference.mean,
-            "difference_interval_95": difference and difference.interval,
-            "relative_mean_corruption_error": None if ratios is None else float(ratios.mean()),
-        })  # fmt: skip
-    return {
-        "of": models.title,
-        "test_images": found.images,
-        "variants": variants,
-        "left_out": dict(models.left_out),
-        "published": found.published_title or None,
-        "published_right": [asdict(each) for each in found.published],
-    }
 
 
 def _bands(found: Robustness) -> str:

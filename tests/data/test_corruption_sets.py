@@ -37,7 +37,7 @@ def test_mnist_c_is_a_folder_for_each_corruption(tmp_path: Path) -> None:
     found = read_corrupted(mnist_c(tmp_path))
     assert (found.title, found.entry.name) == ("MNIST-C", "mnist")
     assert [(kind, strength) for kind, strength, _, _ in found.parts] == [
-        ("fog", 0), ("shot noise", 0)
+        ("fog", None), ("shot noise", None)
     ]  # fmt: skip
     for (_, _, images, labels), expected in zip(found.parts, (GREY, 255 - GREY), strict=True):
         np.testing.assert_array_equal(images, expected)
@@ -49,7 +49,7 @@ def test_fashion_mnist_c_is_one_file_of_grey_images(tmp_path: Path) -> None:
     found = read_corrupted(tmp_path)
     ((kind, strength, images, labels),) = found.parts
     assert (found.title, found.entry.name) == ("Fashion-MNIST-C", "fashion_mnist")
-    assert (kind, strength) == ("mixed", 0)
+    assert (kind, strength) == ("mixed", None)
     np.testing.assert_array_equal(images, GREY)
     np.testing.assert_array_equal(labels, LABELS)
 
