@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--published",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="A folder with MNIST-C, Fashion-MNIST-C or CIFAR-10-C, to score as well.",
 )
 @data_dir_option

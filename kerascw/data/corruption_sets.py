@@ -60,7 +60,8 @@ def read_corrupted(folder: Path) -> CorruptedSet:
             several = zip(np.split(images, _STRENGTHS), np.split(truth, _STRENGTHS), strict=True)
             parts += [(_kind(file.stem), at, *each) for at, each in enumerate(several, 1)]
     else:
-        raise CallError(f"--published: {folder} holds none of {LAYOUTS}")
+        has = "holds none of" if folder.is_dir() else "is no folder with"
+        raise CallError(f"--published: {folder} {has} {LAYOUTS}")
     return CorruptedSet(f"{entry.title}-C", entry, parts)
 
 

@@ -237,7 +237,7 @@ def test_wrong_calls_are_one_line(runs: Path, both: tuple[Run, Run], tmp_path: P
         (("--baseline", "nothing"), "no run 'nothing' in"),
         (("--baseline", other), "was tested on other images than"),
         (("--published", tmp_path), "holds none of MNIST-C (a folder for each corruption with"),
-        (("--published", tmp_path / "gone"), "Invalid value for '--published'"),
+        (("--published", tmp_path / "gone"), "is no folder with MNIST-C"),
         (("digits", "--baseline", second.name), "digits is a study, with its own"),
     ):
         named = () if "digits" in words else (run.name,)
