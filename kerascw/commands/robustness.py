@@ -1,16 +1,23 @@
-"""``python -m kerascw robustness``: a run's accuracy on corrupted test images."""
+"""``python -m kerascw robustness``: accuracy of a run, or of a study, on corrupted images."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kerascw.commands.options import data_dir_option, runs_option
 from kerascw.errors import CallError
 
+if TYPE_CHECKING:
+    from kerascw.report.robustness import Models
+    from kerascw.runs.store import Store
+
 
 @click.command()
-@click.argument("run_name", metavar="RUN")
-@click.option("--baseline", metavar="RUN", help="A run to compare with, on the same images.")
+@click.argument("name", metavar="RUN|STUDY")
+@click.option(
+    "--baseline", metavar="RUN", help="Of a run: one to compare with, on the same images."
+)
 @click.option("--strengths", default="1,2,3,4,5", help="Of 1 (weak) to 5.")
 @click.option(
     "--images",
@@ -18,36 +25,42 @@ from kerascw.errors import CallError
     default=2000,
     help="At most so many test images, drawn at random.",
 )
+@click.option(
+    "--published",
+    type=click.Path(path_type=Path),
+    help="A folder with MNIST-C, Fashion-MNIST-C or CIFAR-10-C, to score as well.",
+)
 @data_dir_option
 @runs_option
 def command(
-    run_name: str,
+    name: str,
     baseline: str | None,
     strengths: str,
     images: int,
+    published: Path | None,
     data_dir: Path | None,
     runs: Path,
 ) -> None:
-    """Score RUN on test images under fifteen corruptions, from noise to an occluding patch.
+    """Score RUN, or every classifier of a kept STUDY, on test images under fifteen corruptions.
 
-    The mean corruption error is the mean over corruptions and strengths; with --baseline it is
-    also given relative to that run's. The same call gives the same images. The page, with a curve
-    for each corruption, and the figures as CSV go to RUNS/robustness/.
+    The corruptions are from noise to an occluding patch; the mean corruption error is the mean over
+    them and their strengths, of a study over its seeds, with the difference to its baseline paired
+    by seed. The same call gives the same images, made once for all models. The page, with a curve
+    for each corruption, and the figures as CSV and JSON go to RUNS/robustness/.
 
-    This uses the test set of a finished run: do not choose a model by it.
+    This uses the test set of finished runs: do not choose a model by it.
     """
     levels = _levels(strengths)
-    import numpy as np
-
     from kerascw.console import console
     from kerascw.data import split
+    from kerascw.data.corruption_sets import read_corrupted
     from kerascw.data.load import dataset_for
     from kerascw.errors import KerascwError
-    from kerascw.evaluation.corruptions import SEED
     from kerascw.lab.pictures import data_dir_of
     from kerascw.quiet import import_tensorflow
     from kerascw.report.robustness import (
-        check_tested,
+        check_takes,
+        drawn,
         measure,
         robustness_tables,
         write_robustness,
@@ -58,32 +71,50 @@ def command(
 
     store, terminal = Store(runs), console()
     check_writable(runs, "--runs")
-    run = store.find(run_name)
-    other = None if baseline is None else store.find(baseline)
-    check_tested(run, other)
-    data = run.experiment.data
-    dataset = dataset_for(data, data_dir_of(run, data_dir))
+    models = _models(name, baseline, store)
+    corrupted = None if published is None else read_corrupted(published)
+    run = models.first
+    dataset = dataset_for(run.experiment.data, data_dir_of(run, data_dir))
     if dataset.fingerprint != run.environment["data"]["fingerprint"]:
         raise KerascwError(f"{dataset.location}: its images have changed since run {run.name}")
-    test = split(dataset, data).test
-    chosen = np.random.default_rng(SEED).permutation(len(test))[:images]
-    test = test.take(np.sort(chosen))
+    test = split(dataset, run.experiment.data).test
+    if corrupted is not None:
+        check_takes(models, test, corrupted)
+    test = test.take(drawn(len(test), images))
     import_tensorflow()
     have_threads()
-    with console().status("corrupting and predicting") as status:
-        found = measure(run, test, levels, other, status.update)
-    page = write_robustness(found, run, test, runs / "robustness" / run.name)
-    print_table(robustness_tables(found)["corruptions"], terminal)
-    terminal.print(
-        f"mean corruption error {found.errors[0].mean():.4f}, error without corruption "
-        f"{1 - found.clean[0] / len(test):.4f} ({len(test):,} test images of a finished run: not "
-        "for choosing a model)"
-    )
-    if found.relative is not None:
-        terminal.print(
-            f"relative to {found.names[1]}: {found.relative.mean():.3f}; below 1 is more robust"
-        )
+    with terminal.status("corrupting and predicting") as status:
+        found = measure(models, test, levels, corrupted, images, status.update)
+    page = write_robustness(found, test, runs / "robustness" / models.title.split()[-1])
+    tables = robustness_tables(found)
+    shown = [] if len(models.variants) > 1 else ["corruptions"]
+    for each in (*shown, "variants"):
+        print_table(tables[each], terminal)
+    if corrupted is not None:
+        terminal.print(corrupted.title)
+        print_table(tables["published"], terminal)
+    for variant, fault in models.left_out.items():
+        terminal.print(f"{variant} is left out: {fault}", style="yellow")
+    terminal.print(f"{len(test):,} test images of finished runs: not for choosing a model")
     terminal.print(f"report: {page}")
+
+
+def _models(name: str, baseline: str | None, store: "Store") -> "Models":
+    from kerascw.report.robustness import models_of
+    from kerascw.studies import is_study, recall
+
+    if is_study(name, store):
+        if baseline is not None:
+            raise CallError(
+                f"--baseline {baseline}: only of a run; {name} is a study, with its own"
+            )
+        result = recall(name, store)
+        return models_of(f"study {result.plan.label}", result.runs, result.study.base_of)
+    runs = [store.find(each) for each in (name, baseline) if each is not None]
+    first, last = runs[0].name, runs[-1].name
+    bases = {first: last} if last != first else {}
+    own = {run.name: [run] for run in runs}
+    return models_of(f"run {first}", own, bases.get, every=True)
 
 
 def _levels(text: str) -> tuple[int, ...]:

@@ -3,11 +3,11 @@
 After Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
 Perturbations" (2019), and Mu and Gilmer, "MNIST-C" (2019): the kinds that make sense of small grey
 and colour images. The strengths are chosen here, lengths as shares of the image, so the figures do
-not compare with those of these sets.
+not compare with those of these sets, which :mod:`kerascw.data.corruption_sets` reads.
 """
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from kerascw.errors import CallError, choices
 
 STRENGTHS = (1, 2, 3, 4, 5)
 SEED = 0
+NONE = "none"
 
 _BATCH = 500  # images that are corrupted at a time, as floats
 
@@ -212,30 +213,47 @@ def corrupted(
     return np.concatenate(parts)
 
 
-def right_under_corruption(
-    predictors: Mapping[str, Callable[[np.ndarray], np.ndarray]],
+Corrupted = tuple[str, int | None, np.ndarray, np.ndarray]
+"""Corruption, strength (0: as it was, None: not told), images ``[n, ...]`` and labels ``[n]``."""
+
+
+def every_corruption(
     images: np.ndarray,
     labels: np.ndarray,
     strengths: tuple[int, ...] = STRENGTHS,
     *,
     light_on_dark: bool = False,
-) -> Iterator[tuple[str, int, dict[str, int]]]:
-    """Yield corruption, strength and by model how many images it classifies correctly.
-
-    Each model sees the same images. ``predictors`` are from uint8 ``[n, height, width, channels]``
-    to probabilities ``[n, classes]``.
-    """
+) -> Iterator[Corrupted]:
+    """Yield the images as they are, then under each corruption in each strength, made when due."""
+    yield NONE, 0, images, labels
     for kind in CORRUPTIONS:
-        for strength in strengths:
-            changed = corrupted(images, kind, strength, light_on_dark=light_on_dark)
-            yield (
-                kind,
-                strength,
-                {
-                    name: int((predict(changed).argmax(axis=1) == labels).sum())
-                    for name, predict in predictors.items()
-                },
-            )
+        for level in strengths:
+            yield kind, level, corrupted(images, kind, level, light_on_dark=light_on_dark), labels
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many images of a corruption and strength each model classifies correctly, by its name."""
+
+    kind: str
+    strength: int | None
+    images: int
+    right: Mapping[str, int]
+
+
+def counted_right(
+    predictors: Mapping[str, Callable[[np.ndarray], np.ndarray]], parts: Iterable[Corrupted]
+) -> Iterator[Counted]:
+    """Count for each part what each model classifies correctly; all see the same images.
+
+    ``predictors`` are from images, as a part has them, to probabilities ``[n, classes]``.
+    """
+    for kind, strength, images, labels in parts:
+        right = {
+            name: int((predict(images).argmax(axis=1) == labels).sum())
+            for name, predict in predictors.items()
+        }
+        yield Counted(kind, strength, len(labels), right)
 
 
 def relative_error(errors: np.ndarray, baseline: np.ndarray) -> np.ndarray:

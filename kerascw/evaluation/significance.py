@@ -59,23 +59,15 @@ def joint_spread(scores: np.ndarray, bounds: tuple[float, float] = (-math.inf, m
 
     table = np.asarray(scores, np.float64)
     seeds, images = table.shape
-    if seeds < 2 or images < 2:
-        raise ValueError(f"scores: {seeds} seeds by {images} images; expected at least 2 by 2")
     mean, of_seed, of_image = float(table.mean()), table.mean(axis=1), table.mean(axis=0)
-    squares_seed = images * float(np.square(of_seed - mean).sum())
-    squares_image = seeds * float(np.square(of_image - mean).sum())
-    squares_rest = float(np.square(table - mean).sum()) - squares_seed - squares_image
-    freedom = np.array([seeds - 1, images - 1, (seeds - 1) * (images - 1)], np.float64)
-    parts = np.array([squares_seed, squares_image, -max(squares_rest, 0.0)])
-    parts /= freedom * seeds * images
+    parts, freedom = _parts(table)
     variance = max(float(parts.sum()), parts[0], parts[1])
 
     def around(variance: float, freedom: float) -> tuple[float, float]:
         reach = float(t.ppf(0.975, freedom)) * math.sqrt(variance) if variance > 0 else 0.0
         return max(mean - reach, bounds[0]), min(mean + reach, bounds[1])
 
-    spread = float(np.square(parts) @ (1 / freedom))
-    of_both = variance**2 / spread if spread > 0 else float(images - 1)
+    of_both = _freedom(variance, parts, freedom)
     if variance > 0:
         p_value = 2 * float(t.sf(abs(mean) / math.sqrt(variance), of_both))
     else:
@@ -89,6 +81,46 @@ def joint_spread(scores: np.ndarray, bounds: tuple[float, float] = (-math.inf, m
         around(float(np.var(of_image, ddof=1)) / images, images - 1),
         p_value,
     )
+
+
+def joint_reach(scores: np.ndarray, mean_of: int = 1) -> float:
+    """Return half the 95 % prediction interval for m more seeds on a new test set of this size.
+
+    The mean of our S seeds and that of theirs are on I images each, drawn apart, so the variance of
+    their difference is ``(a + e / I) (1/S + 1/m) + 2 b / I``, with the variances a of seeds, b of
+    images and e of the rest: the parts of :func:`joint_spread` times ``1 + S/m``, 2 and 2. On the
+    same images b cancels, and :func:`kerascw.evaluation.statistics.prediction_reach` is what is
+    left; the reach is never less than that one.
+
+    Raises ValueError: fewer than two seeds or two images.
+    """
+    from scipy.stats import t
+
+    parts, freedom = _parts(np.asarray(scores, np.float64))
+    parts *= np.array([1 + len(scores) / mean_of, 2, 2])
+    variance = max(float(parts.sum()), parts[0])
+    both = float(t.ppf(0.975, _freedom(variance, parts, freedom))) * math.sqrt(variance)
+    return max(both, float(t.ppf(0.975, freedom[0])) * math.sqrt(parts[0]))
+
+
+def _parts(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean squares of seeds, images and rest, by S I, the last negative; their freedoms."""
+    seeds, images = table.shape
+    if seeds < 2 or images < 2:
+        raise ValueError(f"scores: {seeds} seeds by {images} images; expected at least 2 by 2")
+    mean = table.mean()
+    squares_seed = images * float(np.square(table.mean(axis=1) - mean).sum())
+    squares_image = seeds * float(np.square(table.mean(axis=0) - mean).sum())
+    squares_rest = float(np.square(table - mean).sum()) - squares_seed - squares_image
+    freedom = np.array([seeds - 1, images - 1, (seeds - 1) * (images - 1)], np.float64)
+    parts = np.array([squares_seed, squares_image, -max(squares_rest, 0.0)])
+    return parts / (freedom * seeds * images), freedom
+
+
+def _freedom(variance: float, parts: np.ndarray, freedom: np.ndarray) -> float:
+    """Return Satterthwaite's degrees of freedom of a sum of parts; ``images - 1`` of no spread."""
+    spread = float(np.square(parts) @ (1 / freedom))
+    return variance**2 / spread if spread > 0 else float(freedom[1])
 
 
 def sign_flip_test(differences: Sequence[float]) -> float:

@@ -4,7 +4,7 @@ Noise of seeds and of test images is counted together
 (:func:`kerascw.evaluation.significance.joint_spread`), from each run's kept predictions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from kerascw.evaluation.significance import (
 from kerascw.evaluation.statistics import FEWEST
 from kerascw.lab.decide import decision_answers
 from kerascw.lab.plan import StudyResult
+from kerascw.lab.repeats import scored_of
 from kerascw.lab.study import Answer
 from kerascw.runs.store import Run
 
@@ -55,7 +56,7 @@ class Comparison:
 
 def accuracy_of(runs: Sequence[Run]) -> Joint | None:
     """Return a variant's test accuracy with its intervals; None of a single seed, or of folds."""
-    right = _right(runs)
+    right = scored_of(runs)
     if len(right) < 2:
         return None
     return joint_spread(np.stack([each.hits for each in right.values()]), (0.0, 1.0))
@@ -67,7 +68,7 @@ def comparisons_of(result: StudyResult) -> list[Comparison]:
     Variants that came out identical, as where only a number of epochs differs that neither reached,
     are no comparison.
     """
-    right = {name: _right(runs) for name, runs in result.runs.items()}
+    right = {name: scored_of(runs) for name, runs in result.runs.items()}
     found = []
     for name, mine in right.items():
         baseline = result.study.base_of(name)
@@ -99,27 +100,6 @@ def comparisons_of(result: StudyResult) -> list[Comparison]:
         )
         for (name, baseline, joint, by_seed, pairs), p in zip(found, adjusted, strict=True)
     ]
-
-
-@dataclass(frozen=True, eq=False)
-class _Scored:
-    """A classifier on the test set: its true labels, int ``[images]``, and where it is right."""
-
-    labels: np.ndarray
-    hits: np.ndarray  # bool [images]
-
-
-def _right(runs: Sequence[Run]) -> Mapping[int, _Scored]:
-    """Return, by seed, which test images each classifier is right about."""
-    found: dict[int, _Scored] = {}
-    for run in runs:
-        if run.experiment.fold is not None or "confusion" not in run.metrics.get("test", {}):
-            continue
-        with np.load(run.folder / "predictions.npz") as file:
-            labels = file["test_labels"]
-            hits = file["test_probabilities"].argmax(axis=1) == labels
-        found[run.experiment.seed] = _Scored(labels, hits)
-    return found
 
 
 # --- in words -------------------------------------------------------------------------------

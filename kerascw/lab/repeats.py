@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
+
 from kerascw.errors import counted as numbered
 from kerascw.evaluation.statistics import Spread, paired_difference
 from kerascw.experiment.spec import Experiment
@@ -79,6 +81,46 @@ def difference_of(runs: Sequence[Run], baseline: Sequence[Run], figure: str) -> 
     """Return the paired difference over the seeds or folds that both have; None without any."""
     pairs = paired_values(runs, baseline, figure)
     return paired_difference(*zip(*pairs, strict=True)) if pairs else None
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A classifier on a set of images: true labels, int ``[images]``, and where it is right."""
+
+    labels: np.ndarray
+    hits: np.ndarray  # bool [images]
+
+
+def scored_of(runs: Sequence[Run], part: str = "test") -> dict[int, Scored]:
+    """Return, by seed, which images each classifier is right about; folds are left out.
+
+    ``part`` is ``test`` or ``validation``, whose predictions are kept.
+    """
+    found: dict[int, Scored] = {}
+    for run in runs:
+        e = run.experiment
+        if e.reconstructs or e.fold is not None or part not in run.metrics:
+            continue
+        with np.load(run.folder / "predictions.npz") as file:
+            labels = file[f"{part}_labels"]
+            hits = file[f"{part}_probabilities"].argmax(axis=1) == labels
+        found[e.seed] = Scored(labels, hits)
+    return found
+
+
+def hits_of(runs: Sequence[Run], figure: str) -> np.ndarray | None:
+    """Return where the seeds are right, bool ``[seeds, images]``, if the figure counts just that.
+
+    None of any other figure (a loss, one of another epoch or of the training set), and where the
+    seeds have validation sets of their own.
+    """
+    part, _, kind = figure.partition(".")
+    if part not in ("test", "validation") or kind not in ("accuracy", "error"):
+        return None
+    if any(run.experiment.data != runs[0].experiment.data for run in runs):
+        return None
+    hits = [each.hits for each in scored_of(runs, part).values()]
+    return np.stack(hits) if len(hits) > 1 else None
 
 
 Place = tuple[int | None, int]

@@ -9,7 +9,14 @@ from kerascw.experiment.spec import Autoencoder
 from kerascw.lab.folds import figures_shown
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.published import Published
-from kerascw.lab.repeats import Repeats, difference_of, repeat_text, repeats_of, values_of
+from kerascw.lab.repeats import (
+    Repeats,
+    difference_of,
+    hits_of,
+    repeat_text,
+    repeats_of,
+    values_of,
+)
 from kerascw.lab.sheet import sheet
 from kerascw.lab.verdict import Verdict, bounds_of, verdict
 from kerascw.runs.store import Run
@@ -67,7 +74,8 @@ def _cell(result: StudyResult, variant: str, name: str) -> Cell:
     printed, judged = study.published().get(variant, {}).get(name), None
     if printed is not None:
         obstacles = [*result.plan.cautions, *filter(None, [printed.not_comparable])]
-        judged = verdict(values, printed, name, obstacles, repeats_of(runs).unit)
+        hits = None if obstacles else hits_of(runs, name)
+        judged = verdict(values, printed, name, obstacles, repeats_of(runs).unit, hits)
     difference = _difference(runs, baseline, name)
     return Cell(name, tuple(values), spread, printed, judged, difference)
 

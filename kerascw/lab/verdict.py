@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kerascw.evaluation.significance import joint_reach
 from kerascw.evaluation.statistics import FEWEST, UNBOUNDED, prediction_reach
 from kerascw.lab.published import Published
 from kerascw.runs.store import Run
@@ -84,12 +85,15 @@ def verdict(
     name: str,
     obstacles: Sequence[str] = (),
     unit: str = "seed",
+    hits: np.ndarray | None = None,
 ) -> Verdict:
     """Judge whether the published run could be one more of our seeds (or folds: ``unit``).
 
     It agrees if it lies in the 95 % prediction interval for one more seed (mean plus or minus
     t s sqrt(1 + 1/n)), or for the mean of as many runs as were published, widened by half a unit of
-    its last printed decimal. Anything in ``obstacles`` makes the figures not comparable.
+    its last printed decimal. With ``hits``, bool ``[seeds, images]``, the interval is for a test
+    set drawn anew as well (:func:`kerascw.evaluation.significance.joint_reach`). Anything in
+    ``obstacles`` makes the figures not comparable.
     """
     if obstacles:
         return Verdict("not comparable", "; ".join(obstacles))
@@ -97,13 +101,16 @@ def verdict(
     if n < FEWEST:
         count = f"{n or 'no'} {unit}{'s' if n > 1 else ''}"
         return Verdict("not comparable", f"{count}: too few to estimate the spread")
-    reach = prediction_reach(values, published.mean_of)
-    of_mean = "" if published.mean_of == 1 else f" for a mean of {published.mean_of}"
+    over = f" over {n} {unit}s"
+    if hits is None:
+        reach = prediction_reach(values, published.mean_of)
+    else:
+        reach = joint_reach(hits, published.mean_of)
+        over += f" and {hits.shape[1]:,} {name.partition('.')[0]} images"
+    if published.mean_of > 1:
+        over += f", for a mean of {published.mean_of}"
     gap = float(np.mean(values)) - published.best_reading
     if abs(gap) <= reach + 0.5 * 10**-published.digits:
-        within = f"within the prediction interval of {n} {unit}s{of_mean}, ±{reach:.4f}"
-        return Verdict("agrees", within)
+        return Verdict("agrees", f"within the prediction interval{over}, ±{reach:.4f}")
     word = "better" if (gap > 0) == higher_is_better(name) else "worse"
-    return Verdict(
-        word, f"by {abs(gap):.4f}, outside the prediction interval{of_mean} of ±{reach:.4f}"
-    )
+    return Verdict(word, f"by {abs(gap):.4f}, outside the prediction interval{over}, ±{reach:.4f}")

@@ -1,142 +1,321 @@
-"""How a run stands corrupted images: its numbers, and a page of a curve for each corruption."""
+"""How models stand corrupted images: numbers over seeds, and a page of a curve a corruption.
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+A run is a study of one variant and one seed. Intervals are over the seeds; of a single model they
+are Wilson's over the images.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerascw.data import Part
+from kerascw.data.corruption_sets import CorruptedSet
 from kerascw.errors import CallError
 from kerascw.evaluation.corruptions import (
     CORRUPTIONS,
+    NONE,
+    SEED,
     STRENGTHS,
+    Corrupted,
+    Counted,
     corrupted,
+    counted_right,
+    every_corruption,
     relative_error,
-    right_under_corruption,
 )
 from kerascw.evaluation.metrics import wilson_interval
+from kerascw.evaluation.statistics import Spread, over_seeds, paired_difference
 from kerascw.export.card import card_of
+from kerascw.lab.table import difference_text, spread_text
 from kerascw.report.page import page, replace_text
 from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
 from kerascw.runs.store import Run, write_json
+
+if TYPE_CHECKING:
+    from kerascw.training.predictor import Predictor
 
 PANEL = 150
 """Pixels of a curve's height."""
 
 
 @dataclass(frozen=True)
-class Robustness:
-    """How many of the same test images models classify correctly, run first, then its baseline."""
+class Models:
+    """Classifiers that were tested on the same images: runs by variant, one a seed."""
 
-    names: tuple[str, ...]
-    images: int
-    strengths: tuple[int, ...]
-    clean: np.ndarray  # int [models]
-    right: np.ndarray  # int [models, kinds, strengths]
-
-    @property
-    def errors(self) -> np.ndarray:
-        """Shares of mistakes, float ``[models, kinds, strengths]``."""
-        shares: np.ndarray = 1 - self.right / self.images
-        return shares
+    title: str  # run NAME or study NAME
+    variants: Mapping[str, Sequence[Run]]
+    bases: Mapping[str, str]  # of a variant, the one that it is compared with
+    left_out: Mapping[str, str] = field(default_factory=dict)  # variant to reason
 
     @property
-    def relative(self) -> np.ndarray | None:
-        """Each corruption's error relative to the baseline's, float ``[kinds]``."""
-        return relative_error(*self.errors) if len(self.names) == 2 else None
+    def first(self) -> Run:
+        """The run whose test set is used: it is that of all."""
+        return next(iter(self.variants.values()))[0]
 
 
-def check_tested(run: Run, baseline: Run | None) -> None:
-    """Raise a :class:`CallError` where there is no test set to corrupt, or not the same one."""
-    if run.experiment.reconstructs:
-        raise CallError(f"run {run.name}: an autoencoder has no accuracy; choose a classifier")
-    if "test" not in run.metrics:
-        raise CallError(
-            f"run {run.name} has no test figures: it diverged, or trained on its test set"
-        )
-    if baseline is None:
+def models_of(
+    title: str,
+    variants: Mapping[str, Sequence[Run]],
+    base_of: Callable[[str], str | None],
+    *,
+    every: bool = False,
+) -> Models:
+    """Return the classifiers that were tested, each variant's over its seeds.
+
+    Raises CallError: there is none, or with ``every`` not all are; or not on the same images.
+    """
+    faults = {name: fault for name, runs in variants.items() if (fault := _fault(runs))}
+    if faults and (every or len(faults) == len(variants)):
+        name, fault = next(iter(faults.items()))
+        raise CallError(f"{title}: {name} cannot be scored: {fault}")
+    tested = {
+        name: [run for run in runs if "test" in run.metrics]
+        for name, runs in variants.items()
+        if name not in faults
+    }
+    bases = {name: base for name in tested if (base := base_of(name)) in tested}
+    models = Models(title, tested, bases, faults)
+    for name, runs in tested.items():
+        if any(_images_of(run) != _images_of(models.first) for run in runs):
+            raise CallError(f"{title}: {name} was tested on other images than {models.first.name}")
+    return models
+
+
+def _fault(runs: Sequence[Run]) -> str:
+    """Say why a variant has no test accuracy over seeds; empty if it has."""
+    if runs[0].experiment.reconstructs:
+        return "an autoencoder has no accuracy; choose a classifier"
+    if len({run.experiment.fold for run in runs}) > 1:
+        return "its runs are folds, trained on other images each; name one of them"
+    if not any("test" in run.metrics for run in runs):
+        return "no test figures: it diverged, or trained on its test set"
+    return ""
+
+
+def _images_of(run: Run) -> tuple[Any, ...]:
+    """Return what is the same for runs that were tested on the same images."""
+    metrics = run.metrics
+    data = run.environment["data"]["fingerprint"]
+    return data, metrics["class_names"], metrics["test"]["examples"]
+
+
+def check_takes(models: Models, test: Part, found: CorruptedSet) -> None:
+    """Raise a :class:`CallError` where the models cannot classify a published set's images."""
+    names = models.first.metrics["class_names"]
+    if test.shape == found.entry.shape and [*names] == [*found.entry.class_names]:
         return
-    check_tested(baseline, None)
-    alike = [
-        (
-            each.environment["data"]["fingerprint"],
-            each.metrics["class_names"],
-            each.metrics["test"]["examples"],
+    theirs, ours = (" x ".join(map(str, shape)) for shape in (found.entry.shape, test.shape))
+    few = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    raise CallError(
+        f"--published: {found.title} has images of {theirs} and the classes of "
+        f"{found.entry.title}; {models.title} takes images of {ours} and {len(names)} classes "
+        f"({few})"
+    )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A variant's figures, and how they stand to those of its baseline, where it has one."""
+
+    variant: str
+    runs: tuple[str, ...]
+    mean_corruption_error: Spread
+    by_seed: Mapping[int, float]
+    accuracy: Spread  # without corruption
+    baseline: str | None
+    difference: Spread | None  # of the mean corruption errors, paired by seed
+    relative: float | None
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """What the models classify correctly: of corrupted test images, and of a published set."""
+
+    models: Models
+    strengths: tuple[int, ...]
+    counted: tuple[Counted, ...]  # without corruption first, then kind by kind
+    published: tuple[Counted, ...] = ()
+    published_title: str = ""
+
+    @property
+    def images(self) -> int:
+        return self.counted[0].images
+
+    def errors(self, variant: str) -> np.ndarray:
+        """Return the shares of mistakes, float ``[seeds, kinds, strengths]``."""
+        runs = self.models.variants[variant]
+        wrong = [[1 - e.right[run.name] / e.images for e in self.counted[1:]] for run in runs]
+        return np.reshape(wrong, (len(runs), len(CORRUPTIONS), len(self.strengths)))
+
+    def relative(self, variant: str) -> np.ndarray | None:
+        """Return each corruption's error relative to the baseline's, float ``[kinds]``."""
+        base = self.models.bases.get(variant)
+        if base is None:
+            return None
+        return relative_error(self.errors(variant).mean(axis=0), self.errors(base).mean(axis=0))
+
+    def summary(self, variant: str) -> Summary:
+        """Return a variant's figures in short."""
+        base, ratios = self.models.bases.get(variant), self.relative(variant)
+        mine, theirs = self._by_seed(variant), self._by_seed(base) if base else {}
+        pairs = [(error, theirs[seed]) for seed, error in mine.items() if seed in theirs]
+        if len(mine) == len(theirs) == 1:  # two runs, of whatever seeds
+            pairs = [*zip(mine.values(), theirs.values(), strict=True)]
+        return Summary(
+            variant,
+            tuple(run.name for run in self.models.variants[variant]),
+            over_seeds([*mine.values()], (0, 1)),
+            mine,
+            self.accuracy(variant, self.counted[0]),
+            base,
+            paired_difference(*zip(*pairs, strict=True)) if pairs else None,
+            None if ratios is None else float(ratios.mean()),
         )
-        for each in (run, baseline)
-    ]
-    if alike[0] != alike[1]:
-        raise CallError(
-            f"--baseline: run {baseline.name} was tested on other images than {run.name}"
-        )
+
+    def _by_seed(self, variant: str) -> dict[int, float]:
+        seeds = [run.experiment.seed for run in self.models.variants[variant]]
+        return dict(zip(seeds, self.errors(variant).mean(axis=(1, 2)).tolist(), strict=True))
+
+    def accuracy(self, variant: str, counted: Counted) -> Spread:
+        """Return a variant's accuracy on what was counted, with its interval."""
+        right = [counted.right[run.name] for run in self.models.variants[variant]]
+        shares = [n / counted.images for n in right]
+        if len(right) > 1:
+            return over_seeds(shares, (0, 1))
+        (share,) = shares
+        interval = wilson_interval(right[0], counted.images)
+        return Spread(1, share, math.nan, (share, share), interval)
+
+
+def drawn(length: int, most: int) -> np.ndarray:
+    """Return positions of at most so many of as many images, drawn at random, in their order."""
+    return np.sort(np.random.default_rng(SEED).permutation(length)[:most])
 
 
 def measure(
-    run: Run,
+    models: Models,
     test: Part,
     strengths: tuple[int, ...] = STRENGTHS,
-    baseline: Run | None = None,
+    published: CorruptedSet | None = None,
+    most: int = 2000,
     told: Callable[[str], Any] = str,
 ) -> Robustness:
-    """Score a run, and a baseline's, on corrupted test images; ``told`` hears of each step."""
+    """Score models on at most so many images under each corruption; ``told`` hears of each step."""
+    predictors = dict(_predictors(models))
+
+    def counted(parts: Iterable[Corrupted]) -> tuple[Counted, ...]:
+        found = []
+        for each in counted_right(predictors, parts):
+            told(f"{each.kind}, strength {each.strength}" if each.strength else each.kind)
+            found.append(each)
+        return tuple(found)
+
+    images, light = np.asarray(test.images), card_of(models.first)["light_on_dark"]
+    generated = counted(every_corruption(images, test.labels, strengths, light_on_dark=light))
+    if published is None:
+        return Robustness(models, strengths, generated)
+    chosen = (
+        (kind, strength, pictures[at], labels[at])
+        for kind, strength, pictures, labels in published.parts
+        for at in [drawn(len(labels), most)]
+    )
+    return Robustness(models, strengths, generated, counted(chosen), published.title)
+
+
+def _predictors(models: Models) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
+    """Yield each run's forward pass: one model a variant, which takes each seed's weights in turn.
+
+    So a study of many seeds costs a graph for each variant, not for each run.
+    """
     from kerascw.training.predictor import Predictor
 
-    runs = [run] if baseline is None else [run, baseline]
-    predictors = {each.name: Predictor(each.model()) for each in runs}
-    images, labels = np.asarray(test.images), test.labels
-    clean = [int((p(images).argmax(axis=1) == labels).sum()) for p in predictors.values()]
-    right: dict[tuple[str, int], list[int]] = {}
-    for kind, strength, counts in right_under_corruption(
-        predictors, images, labels, strengths, light_on_dark=card_of(run)["light_on_dark"]
-    ):
-        told(f"{kind}, strength {strength}")
-        right[kind, strength] = list(counts.values())
-    table = np.array([[right[kind, strength] for strength in strengths] for kind in CORRUPTIONS])
-    names = tuple(predictors)
-    return Robustness(names, len(test), strengths, np.array(clean), np.moveaxis(table, 2, 0))
+    for runs in models.variants.values():
+        model = runs[0].model()
+        predict = Predictor(model)
+        for run in runs:
+            weights = run.model().get_weights()
+            yield run.name, partial(_predicted, model, predict, weights)
+
+
+def _predicted(model: Any, predict: "Predictor", weights: Any, images: np.ndarray) -> np.ndarray:
+    model.set_weights(weights)
+    return predict(images)
+
+
+# --- tables ---------------------------------------------------------------------------------
 
 
 def robustness_tables(found: Robustness) -> dict[str, Table]:
-    """Return a row for each corruption, the worst first; and one for each that was measured."""
-    accuracy, relative = 1 - found.errors[0], found.relative
+    """Return a row a variant; a row a corruption, the worst first; and one for each strength."""
+    models, several = found.models, len(found.models.variants) > 1
+    against = bool(models.bases)
+    rows: list[list[Cell]] = []
+    for it in map(found.summary, models.variants):
+        errors, clean, apart = it.mean_corruption_error, it.accuracy, it.difference
+        own = [
+            Cell(difference_text(apart), apart.mean if apart else None),
+            number(it.relative, ".3f"),
+        ]
+        rows.append([Cell(it.variant), Cell(spread_text(errors), errors.mean),
+                     *(own if against else []), Cell(spread_text(clean), clean.mean),
+                     count(len(it.runs))])  # fmt: skip
+    compared = ("difference to baseline", "relative to baseline") if against else ()
+    columns = ("variant", "mean corruption error", *compared, "accuracy without it", "seeds")
+    summary = Table("variants", columns, rows)
+    leading = found.errors(next(iter(models.variants))).mean(axis=(0, 2))
 
-    def row(name: str, shares: np.ndarray, ratio: float | None) -> list[Cell]:
-        cells = [percent(float(share)) for share in (*shares, 1 - shares.mean())]
-        return [Cell(name), *cells, *([] if ratio is None else [number(float(ratio), ".3f")])]
+    def lines(name: str, at: Sequence[int]) -> Iterator[list[Cell]]:
+        for variant in models.variants:
+            errors = found.errors(variant)[:, at].mean(axis=(0, 1))
+            ratios = found.relative(variant)
+            ratio = None if ratios is None else float(ratios[at].mean())
+            shares = [percent(float(share)) for share in (*(1 - errors), errors.mean())]
+            own = [Cell(variant)] if several else []
+            yield [Cell(name), *own, *shares, *([number(ratio, ".3f")] if against else [])]
 
+    worst = np.argsort(-leading, kind="stable")
+    columns = ("corruption", *(["variant"] if several else []),
+               *(f"accuracy at {each}" for each in found.strengths), "mean error", *compared[1:],
+               )  # fmt: skip
+    rows = [row for at in worst for row in lines(CORRUPTIONS[at], [at])]
+    kinds = Table("corruptions", columns, rows, (0, 1) if several else (0,),
+                  foot=[*lines("all", [*worst])])  # fmt: skip
+    tables = {"variants": summary, "corruptions": kinds,
+              "robustness": _scored("robustness", found, found.counted)}  # fmt: skip
+    if found.published:
+        tables["published"] = _scored("published", found, found.published)
+    return tables
+
+
+def _scored(name: str, found: Robustness, counted: Sequence[Counted]) -> Table:
+    """Return a row for each variant and each corruption and strength that was scored."""
     rows = [
-        row(CORRUPTIONS[at], accuracy[at], None if relative is None else relative[at])
-        for at in np.argsort(accuracy.mean(axis=1), kind="stable")
-    ]
-    every_kind = row("all", accuracy.mean(axis=0), None if relative is None else relative.mean())
-    columns = ("corruption", *(f"accuracy at {each}" for each in found.strengths), "mean error",
-               *([] if relative is None else ["relative to baseline"]))  # fmt: skip
-    measured = [("none", 0, found.clean)] + [
-        (kind, strength, found.right[:, at, level])
-        for at, kind in enumerate(CORRUPTIONS)
-        for level, strength in enumerate(found.strengths)
-    ]
-    every: list[tuple[str | Cell, ...]] = [
-        (name, kind, count(strength), number(right / found.images),
-         *map(number, wilson_interval(int(right), found.images)))
-        for kind, strength, counts in measured
-        for name, right in zip(found.names, counts, strict=True)
+        (Cell(variant), Cell(each.kind), count(each.strength), count(each.images),
+         count(spread.n), number(spread.mean), *map(number, spread.interval or (None, None)))
+        for each in counted
+        for variant in found.models.variants
+        for spread in [found.accuracy(variant, each)]
     ]  # fmt: skip
-    names = ("run", "corruption", "strength", "accuracy", "95 % CI, low", "95 % CI, high")
-    return {
-        "corruptions": Table("corruptions", columns, rows, foot=[every_kind]),
-        "robustness": Table("robustness", names, every, text=(0, 1)),
-    }
+    columns = ("variant", "corruption", "strength", "images", "seeds", "accuracy", "95 % CI, low",
+               "95 % CI, high")  # fmt: skip
+    return Table(name, columns, rows, text=(0, 1))
 
 
-def write_robustness(found: Robustness, run: Run, test: Part, folder: Path) -> Path:
+# --- the page -------------------------------------------------------------------------------
+
+
+def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
     """Write report.html, figures, tables and robustness.json into ``folder``; return the page."""
     from kerascw.report.figure_files import write_figures
     from kerascw.report.figures import Tile, grid
 
     folder.mkdir(parents=True, exist_ok=True)
+    run = found.models.first
     light = card_of(run)["light_on_dark"]
     rows = []
     for kind in CORRUPTIONS:
@@ -146,7 +325,7 @@ def write_robustness(found: Robustness, run: Run, test: Part, folder: Path) -> P
     shown = write_figures(
         {
             "curves": (_curves(found), "accuracy against the strength of each corruption; 0 is "
-                       "without, bands are 95 % Wilson intervals"),
+                       f"without, bands are {_bands(found)}"),
             "examples": (grid(rows, CORRUPTIONS, side=0.7),
                          "a test image without corruption, and in each strength"),
         },
@@ -154,38 +333,42 @@ def write_robustness(found: Robustness, run: Run, test: Part, folder: Path) -> P
     )  # fmt: skip
     tables = robustness_tables(found)
     write_tables(tables.values(), folder / "tables")
-    errors, relative = found.errors, found.relative
     numbers = {
-        "run": run.name,
-        "baseline": found.names[1] if len(found.names) == 2 else None,
+        "of": found.models.title,
         "test_images": found.images,
-        "accuracy": float(found.clean[0] / found.images),
-        "accuracy_interval_95": wilson_interval(int(found.clean[0]), found.images),
-        "mean_corruption_error": float(errors[0].mean()),
-        "baseline_mean_corruption_error": float(errors[-1].mean()) if len(errors) == 2 else None,
-        "relative_mean_corruption_error": None if relative is None else float(relative.mean()),
+        "variants": [asdict(found.summary(variant)) for variant in found.models.variants],
+        "left_out": dict(found.models.left_out),
+        "published": found.published_title or None,
+        "published_right": [asdict(each) for each in found.published],
     }
     write_json(folder / "robustness.json", numbers)
     text = page(
         "robustness.html", shown, run=run, found=found, numbers=numbers, tables=tables,
         data=run.environment["data"],
+        many=any(len(runs) > 1 for runs in found.models.variants.values()),
     )  # fmt: skip
     return replace_text(folder / "report.html", text)
+
+
+def _bands(found: Robustness) -> str:
+    alone = all(len(runs) == 1 for runs in found.models.variants.values())
+    return "95 % Wilson intervals" if alone else "95 % CIs over the seeds"
 
 
 def _curves(found: Robustness) -> Any:
     from kerascw.report.charts import Line, line_panels, series
 
-    names = ("this run", "baseline")[: len(found.names)]
     panels: list[tuple[list[Line], dict[str, Any]]] = []
-    for kind, title in enumerate(CORRUPTIONS):
+    for kind in CORRUPTIONS:
         lines = []
-        for model, name in enumerate(names):
-            counts = [int(found.clean[model]), *map(int, found.right[model, kind])]
-            low, high = zip(*(wilson_interval(n, found.images) for n in counts), strict=True)
-            shares = [n / found.images for n in counts]
-            lines.append(Line(name, (0, *found.strengths), shares, low, high))
-        panels.append((lines, {"title": title}))
-    lowest = float(found.right.min() / found.images)
+        for variant in found.models.variants:
+            spreads = [
+                found.accuracy(variant, each) for each in found.counted if each.kind in (NONE, kind)
+            ]
+            shares = [spread.mean for spread in spreads]
+            low, high = zip(*(s.interval or (math.nan, math.nan) for s in spreads), strict=True)
+            lines.append(Line(variant, (0, *found.strengths), shares, low, high))
+        panels.append((lines, {"title": kind}))
+    lowest = min(min(each.right.values()) / each.images for each in found.counted)
     alike: dict[str, Any] = {"x": "strength", "y": "accuracy", "bottom": lowest, "pixels": PANEL}
-    return replace(line_panels(panels, series(names), **alike), file_width=220)
+    return replace(line_panels(panels, series(found.models.variants), **alike), file_width=220)

@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import kerascw
 from kerascw.commands.main import main
 from kerascw.data.load import splits_for
-from kerascw.evaluation.corruptions import SEED, corrupted
+from kerascw.errors import CallError
+from kerascw.evaluation.corruptions import SEED, Counted, corrupted
 from kerascw.evaluation.metrics import wilson_interval
+from kerascw.evaluation.statistics import over_seeds, paired_difference
+from kerascw.experiment.spec import Experiment
+from kerascw.lab.table import difference_text, spread_text
+from kerascw.report.robustness import Models, Robustness, models_of
+from kerascw.runs.many import run_many
 from kerascw.runs.store import Run, Store
 
 TAKEN = 80
@@ -44,43 +51,171 @@ def done(runs: Path, both: tuple[Run, Run]) -> Result:
 def test_its_figures_are_the_models(done: Result, runs: Path, both: tuple[Run, Run]) -> None:
     assert done.exit_code == 0, done.output
     folder = runs / "robustness" / both[0].name
-    with (folder / "tables" / "robustness.csv").open(newline="") as file:
-        rows = {(r["run"], r["corruption"], r["strength"]): r for r in csv.DictReader(file)}
+    rows = scored(folder)
     assert len(rows) == 2 * (1 + 15 * 2)
-    test = splits_for(both[0].experiment.data).test
-    test = test.take(np.sort(np.random.default_rng(SEED).permutation(len(test))[:TAKEN]))
     for run in both:
-        model = run.model()
         for kind, strength in (("none", 0), ("blur", 4), ("contrast", 1)):
-            images = test.images
-            if strength:
-                images = corrupted(images, kind, strength, light_on_dark=True)
-            right = int((np.asarray(model(images)).argmax(axis=1) == test.labels).sum())
+            right = right_by_hand(run, kind, strength)
             row = rows[run.name, kind, str(strength)]
             assert float(row["accuracy"]) == pytest.approx(right / TAKEN)
             low, high = wilson_interval(right, TAKEN)
             assert float(row["95 % CI, low"]) == pytest.approx(low)
             assert float(row["95 % CI, high"]) == pytest.approx(high)
-    errors = {
-        run.name: np.array(
-            [1 - float(row["accuracy"]) for (name, kind, _), row in rows.items()
-             if name == run.name and kind != "none"]
-        ).reshape(15, 2)
-        for run in both
-    }  # fmt: skip
-    own, other = (errors[run.name] for run in both)
-    numbers = json.loads((folder / "robustness.json").read_text())
-    assert numbers["mean_corruption_error"] == pytest.approx(own.mean())
+    own, other = (errors_of(rows, run.name) for run in both)
+    numbers, baseline = json.loads((folder / "robustness.json").read_text())["variants"]
+    assert numbers["mean_corruption_error"]["mean"] == pytest.approx(own.mean())
+    assert baseline["mean_corruption_error"]["mean"] == pytest.approx(other.mean())
+    assert numbers["difference"]["mean"] == pytest.approx(own.mean() - other.mean())
+    assert numbers["difference"]["interval"] is None  # of one seed
     relative = (own.sum(axis=1) / other.sum(axis=1)).mean()
-    assert numbers["relative_mean_corruption_error"] == pytest.approx(relative)
-    assert f"mean corruption error {own.mean():.4f}" in done.stdout
-    assert f"relative to {both[1].name}: {relative:.3f}" in done.stdout
+    assert numbers["relative"] == pytest.approx(relative)
+    assert f"{own.mean():.4f}" in done.stdout
+    assert f"{relative:.3f}" in done.stdout
+
+
+def scored(folder: Path) -> dict[tuple[str, str, str], dict[str, str]]:
+    with (folder / "tables" / "robustness.csv").open(newline="") as file:
+        return {(r["variant"], r["corruption"], r["strength"]): r for r in csv.DictReader(file)}
+
+
+def errors_of(rows: dict[tuple[str, str, str], dict[str, str]], variant: str) -> np.ndarray:
+    errors = [1 - float(row["accuracy"]) for (name, kind, _), row in rows.items()
+              if name == variant and kind != "none"]  # fmt: skip
+    return np.array(errors).reshape(15, -1)
+
+
+def right_by_hand(run: Run, kind: str, strength: int) -> int:
+    test = splits_for(run.experiment.data).test
+    test = test.take(np.sort(np.random.default_rng(SEED).permutation(len(test))[:TAKEN]))
+    images = test.images
+    if strength:
+        images = corrupted(images, kind, strength, light_on_dark=True)
+    return int((np.asarray(run.model()(images)).argmax(axis=1) == test.labels).sum())
+
+
+@pytest.fixture(scope="module")
+def study(runs: Path) -> kerascw.run:
+    """Digits over three seeds, two of which are kept."""
+    return kerascw.run("digits", epochs=3, seeds=3, runs=runs, models=None)
+
+
+def test_a_study_is_scored_over_its_seeds(study: kerascw.run, runs: Path) -> None:
+    done = command(study.plan.label, "--strengths", "4", "--images", TAKEN, "--runs", runs)
+    assert done.exit_code == 0, done.output
+    folder = runs / "robustness" / study.plan.label
+    rows = scored(folder)
+    for variant, own in study.runs.items():
+        spread = over_seeds([right_by_hand(run, "rotation", 4) / TAKEN for run in own], (0, 1))
+        row = rows[variant, "rotation", "4"]
+        assert row["seeds"] == "3"
+        assert float(row["accuracy"]) == pytest.approx(spread.mean)
+        ends = float(row["95 % CI, low"]), float(row["95 % CI, high"])
+        assert ends == pytest.approx(spread.interval)
+    found = json.loads((folder / "robustness.json").read_text())["variants"]
+    by_name = {each["variant"]: each for each in found}
+    mlp, convnet = ([*by_name[name]["by_seed"].values()] for name in ("mlp", "convnet"))
+    assert np.mean(mlp) == pytest.approx(errors_of(rows, "mlp").mean())
+    assert len({*mlp, *convnet}) > 2  # each seed's own weights
+    assert by_name["mlp"]["baseline"] is None
+    assert by_name["convnet"]["baseline"] == "mlp"
+    expected = paired_difference(convnet, mlp)
+    assert by_name["convnet"]["difference"]["mean"] == pytest.approx(expected.mean)
+    assert by_name["convnet"]["difference"]["interval"] == pytest.approx(expected.interval)
+    assert difference_text(expected) in done.stdout
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "95 % CIs over the seeds" in page
+    assert spread_text(over_seeds(mlp, (0, 1))) in page
+
+
+def test_a_study_says_what_it_cannot_score(study: kerascw.run) -> None:
+    """An autoencoder and a variant without test figures are left out; of folds there is nothing."""
+    mlp, convnet = study.runs["mlp"], study.runs["convnet"]
+
+    def untested(run: Run) -> Run:
+        other = Run(run.folder)
+        other.__dict__["metrics"] = {k: v for k, v in run.metrics.items() if k != "test"}
+        return other
+
+    def of(variants: dict[str, list[Run]]) -> Models:
+        return models_of("study digits", variants, study.study.base_of)
+
+    models = of({"mlp": [untested(mlp[0]), *mlp[1:]], "convnet": [*map(untested, convnet)]})
+    assert models.variants == {"mlp": mlp[1:]}
+    assert models.bases == {}
+    assert models.left_out["convnet"].startswith("no test figures: it diverged")
+    with pytest.raises(CallError, match=r"^study digits: mlp cannot be scored: no test figures"):
+        of({"mlp": [untested(mlp[0])]})
+
+    folds = [Run(run.folder) for run in mlp[:2]]
+    for at, run in enumerate(folds):
+        data = run.experiment.data
+        held = data.holdout.model_copy(update={"how": "fold", "fold": at, "folds": 2})
+        data = data.model_copy(update={"holdout": held})
+        run.__dict__["experiment"] = run.experiment.model_copy(update={"data": data})
+    with pytest.raises(CallError, match="its runs are folds"):
+        of({"mlp": folds})
+
+    other = Run(convnet[0].folder)
+    data = {**other.environment["data"], "fingerprint": "of other images"}
+    other.__dict__["environment"] = {**other.environment, "data": data}
+    with pytest.raises(CallError, match="convnet was tested on other images than"):
+        of({"mlp": mlp, "convnet": [other]})
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_figures_of_few_seeds(study: kerascw.run, seeds: int) -> None:
+    """One seed has Wilson's interval over the images; two have none."""
+    counted = Counted("blur", 1, 100, {run.name: 90 for run in study.every_run})
+    models = Models("run x", {"mlp": study.runs["mlp"][:seeds]}, {})
+    spread = Robustness(models, (1,), (counted,)).accuracy("mlp", counted)
+    assert spread.mean == 0.9
+    assert spread.interval == (wilson_interval(90, 100) if seeds == 1 else None)
+
+
+def test_a_published_set_is_scored_as_it_is(tmp_path: Path, small: Experiment) -> None:
+    """A file in the layout of Fashion-MNIST-C, which this test writes."""
+    training = small.training.model_copy(update={"epochs": 1})
+    experiment = small.model_copy(update={"training": training})
+    store = Store(tmp_path / "runs")
+    (run,) = run_many([experiment], store)
+    test = splits_for(experiment.data).test.take(np.arange(0, 1000, 20))
+    images = corrupted(test.images, "blur", 2, light_on_dark=True)
+    folder = tmp_path / "published"
+    folder.mkdir()
+    np.save(folder / "fmnist-c-test.npy", images[..., 0])
+    np.save(folder / "fmnist-c-test-labels.npy", test.labels.astype(np.uint8))
+    words = (run.name, "--strengths", "1", "--images", "50", "--runs", store.folder, "--published")
+    done = command(*words, folder)
+    assert done.exit_code == 0, done.output
+    right = int((np.asarray(run.model()(images)).argmax(axis=1) == test.labels).sum())
+    low, high = wilson_interval(right, 50)
+    (line,) = [line for line in done.stdout.splitlines() if " mixed " in line]
+    assert line.split()[-3:] == [f"{right / 50:.4f}", f"{low:.4f}", f"{high:.4f}"]
+    page = (store.folder / "robustness" / run.name / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Fashion-MNIST-C</h2>" in page
+
+    (folder / "fmnist-c-test.npy").rename(folder / "labels.npy")
+    refused = command(*words, folder)
+    assert refused.exit_code == 1
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_model_of_other_images_is_told_what_it_takes(
+    runs: Path, both: tuple[Run, Run], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "fmnist-c-test.npy", np.zeros((4, 28, 28), np.uint8))
+    np.save(tmp_path / "fmnist-c-test-labels.npy", np.arange(4))
+    refused = command(both[0].name, "--published", tmp_path, "--runs", runs)
+    assert refused.exit_code == 2
+    (line,) = refused.stderr.splitlines()
+    assert "has images of 28 x 28 x 1 and the classes of Fashion-MNIST" in line
+    assert "takes images of 8 x 8 x 1 and 10 classes (0, 1, 2, ...)" in line
 
 
 def test_its_page_says_what_it_used(done: Result, runs: Path, both: tuple[Run, Run]) -> None:
     folder = runs / "robustness" / both[0].name
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert "The test set is used here, for a finished run" in page
+    assert "The test set is used here, for finished runs" in page
     tested = both[0].metrics["test"]["examples"]
     assert f"{TAKEN} of {tested:,} test images, drawn at random" in page
     for name in ("curves", "examples"):
@@ -89,7 +224,7 @@ def test_its_page_says_what_it_used(done: Result, runs: Path, both: tuple[Run, R
 
 
 def test_wrong_calls_are_one_line(runs: Path, both: tuple[Run, Run], tmp_path: Path) -> None:
-    run, _ = both
+    run, second = both
     other = tmp_path / "elsewhere"
     shutil.copytree(run.folder, other)
     environment = json.loads((other / "environment.json").read_text())
@@ -101,8 +236,12 @@ def test_wrong_calls_are_one_line(runs: Path, both: tuple[Run, Run], tmp_path: P
         (("--images", "0"), "Invalid value for '--images'"),
         (("--baseline", "nothing"), "no run 'nothing' in"),
         (("--baseline", other), "was tested on other images than"),
+        (("--published", tmp_path), "holds none of MNIST-C (a folder for each corruption with"),
+        (("--published", tmp_path / "gone"), "is no folder with MNIST-C"),
+        (("digits", "--baseline", second.name), "digits is a study, with its own"),
     ):
-        result = command(run.name, *words, "--runs", runs)
+        named = () if "digits" in words else (run.name,)
+        result = command(*named, *words, "--runs", runs)
         assert result.exit_code == 2, result.output
         (line,) = result.stderr.splitlines()
         assert said in line

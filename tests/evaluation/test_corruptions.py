@@ -8,7 +8,8 @@ from kerascw.evaluation.corruptions import (
     CORRUPTIONS,
     STRENGTHS,
     corrupted,
-    right_under_corruption,
+    counted_right,
+    every_corruption,
 )
 
 
@@ -118,13 +119,12 @@ def test_models_see_the_same_images_and_are_counted() -> None:
 
     images = np.full((10, 28, 28, 1), 100, np.uint8)
     labels = np.array([0] * 8 + [1] * 2)
-    counted = {
-        (kind, strength): counts
-        for kind, strength, counts in right_under_corruption(
-            {name: predictor(name) for name in seen}, images, labels, (1, 5)
-        )
-    }
-    assert set(counted) == {(kind, strength) for kind in CORRUPTIONS for strength in (1, 5)}
+    parts = every_corruption(images, labels, (1, 5))
+    found = list(counted_right({name: predictor(name) for name in seen}, parts))
+    counted = {(each.kind, each.strength): each.right for each in found}
+    assert [*counted] == [("none", 0), *((k, level) for k in CORRUPTIONS for level in (1, 5))]
+    assert {each.images for each in found} == {10}
+    assert seen["bright"][0] == images.tobytes()
     assert seen["bright"] == seen["other"]
     # 100 + 25.5 is still dark, 100 + 127.5 is light
     assert counted["brightness", 1] == {"bright": 8, "other": 8}

@@ -11,12 +11,16 @@ from kerascw.evaluation.significance import (
     decision,
     holm,
     interval_at_look,
+    joint_reach,
     joint_spread,
     power_of,
     seeds_needed,
     sign_flip_test,
     smallest_difference,
 )
+from kerascw.evaluation.statistics import prediction_reach
+from kerascw.lab.published import Published
+from kerascw.lab.verdict import verdict
 
 
 def simulated_scores(
@@ -45,6 +49,45 @@ def test_the_joint_interval_holds_the_true_accuracy_19_times_of_20(
         low, high = joint_spread(scores, (0, 1)).interval
         held += low <= true <= high
     assert 0.925 < held / 600 < 0.98
+
+
+@pytest.mark.parametrize(("mean_of", "deviation"), [(1, 0.001), (1, 0.01), (3, 0.003)])
+def test_a_published_run_on_its_own_images_agrees_19_times_of_20(
+    mean_of: int, deviation: float
+) -> None:
+    """Five seeds of ours, and a published mean of other seeds on other images; seeds alone fail."""
+    random = np.random.default_rng(0)
+    agreed = dict.fromkeys(("joint", "seeds"), 0)
+    for _ in range(2000):
+        ours, _ = simulated_scores(random, 5, 500, deviation)
+        theirs, _ = simulated_scores(random, mean_of, 500, deviation)
+        published = Published(float(theirs.mean()), "a report", mean_of=mean_of, digits=9)
+        values = ours.mean(axis=1).tolist()
+        for name, hits in (("joint", ours), ("seeds", None)):
+            said = verdict(values, published, "test.accuracy", hits=hits)
+            agreed[name] += said.word == "agrees"
+    assert 0.93 < agreed["joint"] / 2000 < 0.97
+    assert agreed["seeds"] / 2000 < 0.93
+
+
+def test_the_joint_reach_on_a_worked_example() -> None:
+    """Without a seed-by-image interaction the variances are those of the two margins."""
+    of_seed, of_image = np.array([0.0, 0.1, 0.2]), np.array([0.1, 0.3, 0.5, 0.7])
+    a, b = of_seed.var(ddof=1), of_image.var(ddof=1)
+    for m in (1, 4):
+        parts = np.array([a * (1 / 3 + 1 / m), 2 * b / 4])
+        freedom = parts.sum() ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 3)
+        expected = stats.t.ppf(0.975, freedom) * np.sqrt(parts.sum())
+        assert joint_reach(of_seed[:, None] + of_image, m) == pytest.approx(expected)
+
+
+def test_the_joint_reach_is_at_least_that_of_seeds() -> None:
+    """Images that are all alike add nothing, even where more degrees of freedom would shrink it."""
+    alike = np.repeat(np.array([[0.90], [0.91], [0.93]]), 50, axis=1)
+    for scores in (alike, simulated_scores(np.random.default_rng(1), 3, 400, 0.01)[0]):
+        seeds = prediction_reach(scores.mean(axis=1).tolist(), 2)
+        assert joint_reach(scores, 2) >= seeds * (1 - 1e-9)
+    assert joint_reach(alike) == pytest.approx(prediction_reach([0.90, 0.91, 0.93]))
 
 
 def test_the_joint_interval_is_at_least_either_source_alone() -> None:

@@ -9,8 +9,12 @@ from click.testing import CliRunner, Result
 
 import kerascw
 from kerascw.commands.main import main
-from kerascw.evaluation.significance import joint_spread, seeds_needed
+from kerascw.evaluation.significance import joint_reach, joint_spread, seeds_needed
 from kerascw.lab.certainty import accuracy_of, certainty_answers, comparisons_of
+from kerascw.lab.published import Published
+from kerascw.lab.repeats import hits_of
+from kerascw.lab.table import rows_of
+from kerascw.runs.store import Run
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +49,6 @@ def test_a_comparison_is_that_of_the_kept_predictions(product) -> None:
 def test_variants_with_other_test_images_are_not_paired(product, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from kerascw.runs.store import Run
-
     others = []
     for run in product.runs["mlp"]:
         folder = shutil.copytree(run.folder, tmp_path / run.name)
@@ -64,6 +66,37 @@ def test_a_variants_interval_is_within_the_bounds(product) -> None:
     assert joint.mean == pytest.approx(np.mean(accuracies))
     assert 0 <= joint.interval[0] < joint.mean < joint.interval[1] <= 1
     assert accuracy_of(product.runs["mlp"][:1]) is None
+
+
+def test_a_verdict_says_which_noise_it_counted(product) -> None:
+    """Errors of test and validation set over both; a loss, an epoch's figure over seeds alone."""
+    from dataclasses import replace
+
+    said = {}
+    for name in ("test.error", "validation.accuracy", "test.loss", "epoch_3.validation_error"):
+        printed = {"mlp": {name: Published(0, "a report")}}
+        study = replace(product.study, published=lambda it=printed: it, figures=(name,))
+        plan = replace(product.plan, study=study, budget="full", changed={})
+        (cell,) = rows_of(replace(product, plan=plan))[0].cells
+        said[name] = cell.verdict.reason
+    hits = np.stack([right(run) for run in product.runs["mlp"]])
+    assert said["test.error"].endswith(
+        f"interval over 3 seeds and 447 test images, ±{joint_reach(hits):.4f}"
+    )
+    held = len(np.load(product.runs["mlp"][0].folder / "predictions.npz")["validation_labels"])
+    assert f"over 3 seeds and {held} validation images, ±" in said["validation.accuracy"]
+    for name in ("test.loss", "epoch_3.validation_error"):
+        assert "over 3 seeds, ±" in said[name]
+
+
+def test_seeds_with_validation_sets_of_their_own_have_no_table(product) -> None:
+    runs = product.runs["mlp"]
+    assert hits_of(runs, "validation.error").shape[0] == 3
+    data = runs[0].experiment.data
+    other = Run(runs[0].folder)
+    held = data.model_copy(update={"holdout": data.holdout.model_copy(update={"seed": 77})})
+    other.__dict__["experiment"] = runs[0].experiment.model_copy(update={"data": held})
+    assert hits_of([other, *runs[1:]], "validation.error") is None
 
 
 def test_pages_and_terminal_say_it(product) -> None:

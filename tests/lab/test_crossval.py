@@ -440,11 +440,12 @@ def test_a_published_mean_is_judged_as_a_mean() -> None:
     between = 0.911 + (one + five) / 2
     published = Published(between, "a report", digits=6)
     assert verdict(values, published, "test.accuracy", unit="fold").reason == (
-        f"within the prediction interval of 5 folds, ±{one:.4f}"
+        f"within the prediction interval over 5 folds, ±{one:.4f}"
     )
     said = verdict(values, replace(published, mean_of=5), "test.accuracy", unit="fold")
     assert said.word == "worse"
-    assert said.reason.endswith(f"outside the prediction interval for a mean of 5 of ±{five:.4f}")
+    over = "over 5 folds, for a mean of 5"
+    assert said.reason.endswith(f"outside the prediction interval {over}, ±{five:.4f}")
     assert verdict([0.9], published, "test.accuracy", unit="fold").reason.startswith(
         "1 fold: too few"
     )
