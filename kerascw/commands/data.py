@@ -249,12 +249,10 @@ def _standing(dataset: Dataset) -> tuple[bool, str]:
         more = f" and {len(left_out) - 10:,} more" if len(left_out) > 10 else ""
         named = f"{len(left_out):,} left out: {', '.join(left_out[:10])}{more}"
         return True, f"your own images{f'; {named}' if left_out else ', none left out'}"
+    if not expected and dataset.official_files:
+        return True, f"the published {title}, by the MD5 of its files"
     if not expected:
-        return {
-            True: (True, f"the published {title}, by the MD5 of its files"),
-            False: (False, f"not the published {title}, by the MD5 of its files"),
-            None: (True, f"whole; no published hashes of {title} are known to compare these with"),
-        }[dataset.official_files]
+        return True, f"whole; no published hashes of {title} are known to compare these with"
     what = f"published {title}"
     if dataset.source == "sample":
         what = f"bundled sample of {title}"
