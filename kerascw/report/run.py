@@ -10,7 +10,6 @@ from kerascw.lab.run import kept_studies
 from kerascw.report.calibration import calibration_chart, calibration_tables, trust_of
 from kerascw.report.evaluation import evaluation_tables
 from kerascw.report.explained import explained_mistakes
-from kerascw.report.notebook import write_run_fragment
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
 from kerascw.runs.store import Run, Store
@@ -37,7 +36,6 @@ def draw_run(run: Run, splits: Splits) -> Path:
     figures = write_figures(drawn, run.folder / "figures")
     tables = run_tables(run) | {"samples": _samples(splits)}
     write_tables(tables.values(), run.folder / "tables")
-    write_run_fragment(run, figures)
     text = page(
         "run.html",
         figures,

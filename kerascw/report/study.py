@@ -15,7 +15,6 @@ from kerascw.lab.plan import Plan, StudyResult
 from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Study
 from kerascw.lab.verdict import figure_of
-from kerascw.report.notebook import write_study_fragment
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell as Entry
 from kerascw.report.tables import Table, count, number, write_tables
@@ -209,8 +208,6 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     tables, runs = figure_tables(rows, study, plan.cautions), _runs_table(result)
     of_folds = fold_tables(result)
     write_tables([*tables.values(), *of_folds, runs], folder / "tables")
-    table = tables.get(compared) or next(iter(tables.values()))
-    write_study_fragment(result, folder, answer, table, figures)
     checked = checklist(result)
     write_json(folder / "checklist.json", checked)
     published = [cell.published for row in rows for cell in row.cells if cell.published]
