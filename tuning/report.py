@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerascw.errors import counted
+from kerascw.evaluation.hyperparameters import Axis, axes_of, value_text
 from kerascw.lab.table import spread_text
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, print_table, write_tables
 from kerascw.runs.store import Store
-from tuning import text as words
 from tuning.records import SearchResult
-from tuning.text import Axis, spread_of, value_text
+from tuning.text import answers, cautions, counts, data_text, outcome_text, spread_of, tested
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,7 @@ SHOWN = 10
 
 def space_axes(result: SearchResult) -> tuple[Axis, ...]:
     """Return an axis for every hyperparameter of the search."""
-    return words.axes_of(result.spec.hyperparameters)
+    return axes_of(result.spec.hyperparameters)
 
 
 def write_search(result: SearchResult, folder: Path, command: str | None = None) -> Path:
@@ -49,16 +49,16 @@ def write_search(result: SearchResult, folder: Path, command: str | None = None)
         shown,
         result=result,
         spec=spec,
-        data=words.data_text(result),
-        counts=words.counts(result),
-        cautions=words.cautions(result),
-        answers=words.answers(result),
+        data=data_text(result),
+        counts=counts(result),
+        cautions=cautions(result),
+        answers=answers(result),
         trials=trials,
         finalists=finalists,
         specification=pretty(chosen.experiment) if chosen else "",
         options=[(plainly(n), v) for n, v in asdict(spec).items() if n not in hidden],
         conditions=[(plainly(a.name), a.condition) for a in axes if a.condition],
-        runs=words.tested(result),
+        runs=tested(result),
         environment=[
             *((name, environment[name]) for name in FACTS if name in environment),
             *environment.get("packages", {}).items(),
@@ -89,7 +89,7 @@ def trials_table(result: SearchResult, axes: Sequence[Axis]) -> Table:
     for trial in [*result.ranked, *(r for r in result.records if r.status != "completed")]:
         line = [Cell(trial.trial_id), number(trial.score)]
         line += [_setting(trial.hyperparameters, axis.name) for axis in axes]
-        line += [count(trial.epochs), number(trial.seconds, ".1f"), Cell(words.outcome_text(trial))]
+        line += [count(trial.epochs), number(trial.seconds, ".1f"), Cell(outcome_text(trial))]
         rows.append(line)
     caption = f"Trials, the best {plainly(result.spec.objective)} first"
     return Table("trials", columns, rows, (0, len(columns) - 1), caption)
@@ -126,14 +126,14 @@ def show_search(result: SearchResult, terminal: "Console") -> None:
     """Print the best trials and the answers; where there is no winner yet, how to go on."""
     spec = result.spec
     terminal.print(spec.question or f"Search {spec.space}", style="bold")
-    for caution in words.cautions(result):
+    for caution in cautions(result):
         terminal.print(caution, style="yellow")
     table = trials_table(result, space_axes(result))
     print_table(table, terminal, SHOWN)
     left = len(table.rows) - SHOWN
     more = f"; {left} more in {result.folder / 'tables' / 'trials.csv'}" if left > 0 else ""
-    terminal.print(f"{counted(len(table.rows), 'trial')}: {words.counts(result)}{more}")
-    for answer in words.answers(result):
+    terminal.print(f"{counted(len(table.rows), 'trial')}: {counts(result)}{more}")
+    for answer in answers(result):
         terminal.print(f"{answer.question} {answer.answer}")
     if result.winner is None and spec.command:
         terminal.print(f"next: {spec.command}")

@@ -103,7 +103,7 @@ def command(
 
 def _figure(found: Any) -> tuple[Any, str]:
     from kerascw.report import charts
-    from kerascw.report.charts import Line, Rule
+    from kerascw.report.chart_parts import Line, Rule
 
     lines = [
         Line("each batch", found.rates, found.losses),

@@ -9,6 +9,7 @@ from kerascw.lab import table as lab_table
 from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.checklist import checklist, in_words
 from kerascw.lab.conclusion import conclusion
+from kerascw.lab.folds import figures_shown, notes
 from kerascw.lab.pictures import EmbeddingMap, FeatureMaps
 from kerascw.lab.plan import Plan, StudyResult
 from kerascw.lab.repeats import values_of
@@ -125,7 +126,7 @@ def _deviation(spread: Spread | None) -> float | None:
 
 def fold_tables(result: StudyResult) -> list[Table]:
     """Make a table for each variant that has folds: figures fold by fold, mean and deviation."""
-    figures, tables = lab_table.figures_shown(result), []
+    figures, tables = figures_shown(result), []
     columns = ("fold", "trained on", "held out", *map(plainly, figures))
     for variant, own in result.runs.items():
         by_fold: dict[int, list[Run]] = {}
@@ -231,7 +232,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         tables=tables,
         folds=of_folds,
         runs=runs,
-        notes=lab_table.notes(result),
+        notes=notes(result),
         curves=list(curves),
         checklist=in_words(checked),
         environments=_environments(result),

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from kerascw.commands.main import main
+from kerascw.evaluation.hyperparameters import Axis, axes_of, value_text
 from kerascw.runs.store import MANIFEST, write_json
 from tuning import figures
 from tuning.records import (
@@ -29,7 +30,7 @@ from tuning.records import (
     write_record,
 )
 from tuning.report import show_search, space_axes, write_search
-from tuning.text import Axis, answers, axes_of, cautions, counts, value_text
+from tuning.text import answers, cautions, counts
 
 HYPERPARAMETERS: tuple[dict[str, Any], ...] = (
     {
