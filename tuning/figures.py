@@ -1,4 +1,4 @@
-"""Interactive figures of a search, by Altair: history and hyperparameters."""
+"""Interactive figures of a search, by Altair: history, hyperparameters and importance."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 
 from kerascw.evaluation.hyperparameters import Axis, value_text
+from kerascw.evaluation.importance import Importance
 from kerascw.report import chart_parts, charts
 from kerascw.report.page import plainly
 from tuning.records import SearchResult
@@ -24,7 +25,9 @@ _KEYS = (
 )
 
 
-def drawn(result: SearchResult, axes: Sequence[Axis]) -> dict[str, tuple[Any, str]]:
+def drawn(
+    result: SearchResult, axes: Sequence[Axis], estimate: Importance | str
+) -> dict[str, tuple[chart_parts.Chart, str]]:
     """Return the search's figures by name, with a phrase of what each shows."""
     figures = {}
     if result.ranked:
@@ -33,6 +36,9 @@ def drawn(result: SearchResult, axes: Sequence[Axis]) -> dict[str, tuple[Any, st
     if result.ranked and axes:
         says = "every trial's score against each hyperparameter, on the scale it is drawn from"
         figures["hyperparameters"] = hyperparameters(result, axes), says
+    if not isinstance(estimate, str):
+        says = "how much worse scores are predicted when one hyperparameter is shuffled"
+        figures["importance"] = importance_bars(estimate), says
     return figures
 
 
@@ -92,12 +98,11 @@ def hyperparameters(result: SearchResult, axes: Sequence[Axis]) -> chart_parts.C
     for at, axis in enumerate(axes):
         used = [row for row in rows if row[f"h{at}"] != NOT_USED]
         title, x = plainly(axis.name), f"x{at}:Q"
-        if axis.choices:
-            values = (row[f"h{at}"] for row in used)  # of another kind under another condition
-            order = list(dict.fromkeys((*map(value_text, axis.choices), *values)))
+        if axis.is_choice:
+            order = [value_text(choice) for choice in axis.choices]
             across = alt.X(f"h{at}:N", title=title, sort=order, scale=alt.Scale(domain=order))
         else:
-            across = alt.X(x, title=title, scale=_scale(8, is_log=axis.is_log))
+            across = alt.X(x, title=title, scale=_scale(8, is_log=axis.scale == "log"))
         look = {"color": charts.colour_of(keys), "tooltip": _tooltips(result, axes)}
         panel = _marks(used).encode(x=across, y=_height(result), **look)
         panels.append(panel.properties(height=180))
@@ -105,6 +110,16 @@ def hyperparameters(result: SearchResult, axes: Sequence[Axis]) -> chart_parts.C
     return chart_parts.Chart(
         tuple(panels), tuple(keys), f"{len(rows)} trials by {names}", file_width=240
     )
+
+
+def importance_bars(estimate: Importance) -> chart_parts.Chart:
+    """Draw each hyperparameter's importance with its range over forests and shufflings."""
+    dots = [chart_parts.Dot(plainly(share.name), share.mean, share.low, share.high)
+            for share in estimate.shares]  # fmt: skip
+    return charts.dots(
+        dots, x="rise of the squared error, in variances of the score", zero=True,
+        value="mean over forests and shufflings, 5th to 95th percentile",
+    )  # fmt: skip
 
 
 def _rows(result: SearchResult, axes: Sequence[Axis]) -> list[dict[str, Any]]:
@@ -122,7 +137,7 @@ def _rows(result: SearchResult, axes: Sequence[Axis]) -> list[dict[str, Any]]:
         for at, axis in enumerate(axes):
             used, value = axis.name in record.hyperparameters, record.hyperparameters.get(axis.name)
             row[f"h{at}"] = value_text(value) if used else NOT_USED
-            if used and not axis.choices:
+            if used and not axis.is_choice:
                 row[f"x{at}"] = value
         rows.append(row | {"score": score})
     return rows

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerascw.errors import counted
 from kerascw.evaluation.hyperparameters import Axis, axes_of, value_text
+from kerascw.evaluation.importance import Importance, importance
 from kerascw.lab.table import spread_text
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, print_table, write_tables
@@ -29,6 +30,23 @@ def space_axes(result: SearchResult) -> tuple[Axis, ...]:
     return axes_of(result.spec.hyperparameters)
 
 
+def importance_of(result: SearchResult) -> Importance | str:
+    """Return how much each hyperparameter matters, or why that cannot be estimated.
+
+    Repeated trials count once. Where trials were trained for different numbers of epochs, as
+    Hyperband's are, the number is a further hyperparameter.
+    """
+    scored = [trial for trial in result.ranked if trial.duplicate_of is None]
+    trials = [dict(trial.hyperparameters) for trial in scored]
+    axes = list(space_axes(result))
+    epochs = {trial.epochs for trial in scored if trial.epochs is not None}
+    if any(trial.rung is not None for trial in scored) and len(epochs) > 1:
+        for values, trial in zip(trials, scored, strict=True):
+            values["epochs trained"] = trial.epochs
+        axes.append(Axis("epochs trained", min(epochs), max(epochs), default=min(epochs)))
+    return importance(axes, trials, [trial.score for trial in scored if trial.score is not None])
+
+
 def write_search(result: SearchResult, folder: Path, command: str | None = None) -> Path:
     """Write figures, tables and report.html of a search.
 
@@ -37,8 +55,8 @@ def write_search(result: SearchResult, folder: Path, command: str | None = None)
     from kerascw.report.figure_files import write_figures
     from tuning import figures
 
-    axes = space_axes(result)
-    shown = write_figures(figures.drawn(result, axes), folder / "figures")
+    axes, estimate = space_axes(result), importance_of(result)
+    shown = write_figures(figures.drawn(result, axes, estimate), folder / "figures")
     trials, finalists = trials_table(result, axes), finalists_table(result)
     write_tables([trials, *([finalists] if finalists else [])], folder / "tables")
     winner = None if result.winner is None else result.record(result.winner.trial_id)
@@ -59,6 +77,8 @@ def write_search(result: SearchResult, folder: Path, command: str | None = None)
         options=[(plainly(n), v) for n, v in asdict(spec).items() if n not in hidden],
         conditions=[(plainly(a.name), a.condition) for a in axes if a.condition],
         runs=tested(result),
+        estimate=estimate,
+        no_estimate=estimate if isinstance(estimate, str) else "",
         environment=[
             *((name, environment[name]) for name in FACTS if name in environment),
             *environment.get("packages", {}).items(),

@@ -1,21 +1,50 @@
-"""Hyperparameters of a search as axes of figures: scales and choices. No KerasTuner needed."""
+"""Hyperparameters of a search as axes of figures: ranges, scales, choices. No KerasTuner needed."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
+
+Scale = Literal["linear", "log", "reverse_log"]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One hyperparameter: numbers, or choices in their order.
+    """One hyperparameter: a range of numbers, or choices in their order.
 
     ``condition`` tells when it is used, empty where it always is.
     """
 
     name: str
-    is_log: bool = False  # whether the search draws it from a logarithmic scale
-    choices: tuple[Any, ...] = ()  # empty: it is a number
+    low: float = 0.0
+    high: float = 1.0
+    scale: Scale = "linear"
+    choices: tuple[Any, ...] = ()  # empty: it is a range
+    default: Any = None
     condition: str = ""
+
+    @property
+    def is_choice(self) -> bool:
+        return bool(self.choices)
+
+    def position(self, value: Any) -> float:
+        """Return where the value lies, 0 to 1, on the scale that the search draws from.
+
+        >>> Axis("rate", 1e-4, 1e-2, "log").position(1e-3)
+        0.5
+        >>> Axis("optimizer", choices=("adam", "sgd")).position("sgd")
+        0.75
+        """
+        if self.choices:
+            return (self.choices.index(value) + 0.5) / len(self.choices)
+        if self.high == self.low:
+            return 0.5
+        if self.scale == "log":
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        if self.scale == "reverse_log":  # as KerasTuner has it: fine near the upper end
+            mirrored = (self.high + self.low - value) / self.low
+            return 1 - math.log(mirrored) / math.log(self.high / self.low)
+        return (float(value) - self.low) / (self.high - self.low)
 
 
 def axes_of(described: Iterable[Mapping[str, Any]]) -> tuple[Axis, ...]:
@@ -42,20 +71,26 @@ def value_text(value: Any) -> str:
 
 
 def _described(hp: Mapping[str, Any]) -> Axis:
-    name, condition = hp["name"], _condition(hp.get("conditions") or ())
+    name, default, condition = hp["name"], hp.get("default"), _condition(hp.get("conditions") or ())
     if hp["kind"] in ("Float", "Int"):
-        return Axis(name, hp.get("sampling") == "log", (), condition)
+        low, high = hp["min_value"], hp["max_value"]
+        default = low if default is None else default
+        return Axis(name, low, high, hp.get("sampling") or "linear", (), default, condition)
     choices = (False, True) if hp["kind"] == "Boolean" else tuple(hp["values"])
-    return Axis(name, choices=choices, condition=condition)
+    default = choices[0] if default is None else default
+    return Axis(name, choices=choices, default=default, condition=condition)
 
 
 def _joined(one: Axis, other: Axis) -> Axis:
-    """Return the first axis, with the other's choices."""
+    """Return the first axis, widened so that the other's values have a place on it."""
     condition = one.condition
     if other.condition and other.condition != condition:
         condition = condition and "in some trials"
-    choices = tuple(dict.fromkeys((*one.choices, *other.choices)))
-    return replace(one, choices=choices, condition=condition)
+    if one.is_choice or other.is_choice:
+        values = [v for axis in (one, other) for v in (axis.choices or (axis.low, axis.high))]
+        return replace(one, choices=tuple(dict.fromkeys(values)), condition=condition)
+    low, high = min(one.low, other.low), max(one.high, other.high)
+    return replace(one, low=low, high=high, condition=condition)
 
 
 def _condition(conditions: Iterable[Mapping[str, Any]]) -> str:

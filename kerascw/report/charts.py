@@ -182,6 +182,7 @@ def dots(
     x: str,
     value: str = "mean, 95 % CI",
     each: str = "each seed",
+    zero: bool = False,
     rule: Rule | None = None,
 ) -> Chart:
     """Draw a row for each name: its values, their mean with its interval, the published figure.
@@ -209,7 +210,7 @@ def dots(
     axis = alt.Axis(title=None, grid=False, ticks=False, domain=False, labelLimit=260)
     down = alt.Y("name:N", sort=names, axis=axis, scale=alt.Scale(domain=names))
     numbers = alt.Axis(format="~g", tickCount=8)
-    place = alt.X("value:Q", title=x, scale=alt.Scale(zero=False), axis=numbers)
+    place = alt.X("value:Q", title=x, scale=alt.Scale(zero=zero), axis=numbers)
     keys = tuple(kinds[kind] for kind in (value, each, PUBLISHED) if rows[kind])
     look = {"y": down, "color": colour_of(keys, symbol="circle")}
     told = [alt.Tooltip("name:N", title="of"), alt.Tooltip("line:N", title="what"),

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import re
 import subprocess
 import sys
@@ -11,12 +12,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
 from kerascw.commands.main import main
 from kerascw.evaluation.hyperparameters import Axis, axes_of, value_text
+from kerascw.evaluation.importance import Importance, Share, importance
 from kerascw.runs.store import MANIFEST, write_json
 from tuning import figures
 from tuning.records import (
@@ -29,7 +32,7 @@ from tuning.records import (
     read_search,
     write_record,
 )
-from tuning.report import show_search, space_axes, write_search
+from tuning.report import importance_of, show_search, space_axes, write_search
 from tuning.text import answers, cautions, counts
 
 HYPERPARAMETERS: tuple[dict[str, Any], ...] = (
@@ -138,13 +141,29 @@ def keep_run(result: SearchResult, name: str, accuracy: float) -> None:
 # --- hyperparameters as axes ----------------------------------------------------------------
 
 
-def test_axes_have_the_choices_and_scales_of_the_space(mixed: SearchResult) -> None:
+def test_axes_have_the_ranges_and_scales_of_the_space(mixed: SearchResult) -> None:
     axes = {axis.name: axis for axis in space_axes(mixed)}
     assert list(axes) == ["learning_rate", "optimizer", "momentum", "layers", "batch_norm"]
-    assert axes["learning_rate"] == Axis("learning_rate", is_log=True)
+    assert axes["learning_rate"] == Axis("learning_rate", 1e-4, 1e-1, "log", default=1e-4)
     assert axes["optimizer"].choices == ("adam", "sgd")
     assert axes["momentum"].condition == "where optimizer is sgd"
-    assert axes["batch_norm"] == Axis("batch_norm", choices=(False, True))
+    assert axes["batch_norm"] == Axis("batch_norm", choices=(False, True), default=False)
+    assert (axes["layers"].low, axes["layers"].high) == (2, 5)
+
+
+def test_positions_are_kerastuners() -> None:
+    """Where it draws a continuous value from: reverse_log is the one that is easily got wrong."""
+    import keras_tuner
+
+    hp = keras_tuner.HyperParameters()
+    for sampling in ("linear", "log", "reverse_log"):
+        hp.Float(sampling, 1.0, 100.0, sampling=sampling)
+    for known in hp.space:
+        axis = Axis(known.name, 1.0, 100.0, known.sampling)
+        for share in (0.1, 0.5, 0.9):
+            assert axis.position(known.prob_to_value(share)) == pytest.approx(share)
+    assert Axis("one value", 3, 3).position(3) == 0.5
+    assert Axis("switch", choices=(False, True)).position(True) == 0.75
 
 
 def test_one_name_under_two_conditions_is_one_axis() -> None:
@@ -153,7 +172,7 @@ def test_one_name_under_two_conditions_is_one_axis() -> None:
         HYPERPARAMETERS[2] | {"max_value": 0.99, "conditions": [{"name": "o", "values": ["x"]}]},
     ]
     (both,) = axes_of(one_name_twice)
-    assert both.condition == "in some trials"
+    assert (both.low, both.high, both.condition) == (0.0, 0.99, "in some trials")
 
 
 # --- words ----------------------------------------------------------------------------------
@@ -340,3 +359,84 @@ def test_views_of_a_search_need_no_tensorflow_and_no_kerastuner() -> None:
         "assert not {'tensorflow', 'keras', 'keras_tuner', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- importance -----------------------------------------------------------------------------
+
+
+def searched(
+    trials: int, noise: float
+) -> tuple[tuple[Axis, ...], list[dict[str, Any]], list[float]]:
+    """Return random trials, the score of which is decided by the rate's logarithm."""
+    random = np.random.default_rng(0)
+    axes = axes_of(HYPERPARAMETERS)
+    drawn, scores = [], []
+    for _ in range(trials):
+        values = {
+            "learning_rate": 10 ** random.uniform(-4, -1),
+            "optimizer": ["adam", "sgd"][random.integers(2)],
+            "layers": int(random.integers(2, 6)),
+            "batch_norm": bool(random.integers(2)),
+        }
+        if values["optimizer"] == "sgd":
+            values["momentum"] = random.uniform(0, 0.95)
+        drawn.append(values)
+        peak = -abs(math.log10(values["learning_rate"]) + 3.5)
+        scores.append((1 - noise) * peak + noise * random.normal())
+    return axes, drawn, scores
+
+
+def test_importance_finds_what_decides_near_the_low_end_of_a_log_range() -> None:
+    found = importance(*searched(60, noise=0.05))
+    assert isinstance(found, Importance)
+    assert found.shares[0].name == "learning_rate"
+    assert found.shares[0].low > found.shares[1].high
+    assert {share.name for share in found.shares} == {
+        "learning_rate", "optimizer", "momentum", "layers", "batch_norm",
+    }  # fmt: skip
+    assert all(s.low <= s.mean <= s.high for s in found.shares)
+    assert found.r_squared > 0.7
+    assert found.caution is None
+    assert found == importance(*searched(60, noise=0.05))
+
+
+def test_importance_of_noise_says_that_it_is() -> None:
+    found = importance(*searched(25, noise=1.0))
+    assert isinstance(found, Importance)
+    assert found.r_squared <= 0
+    assert found.caution is not None
+    assert found.caution.endswith("these figures are noise.")
+
+
+def test_few_trials_are_told_and_fewer_give_none() -> None:
+    few = Importance((Share("a", 0.5, 0.1, 0.9), Share("b", 0.1, 0, 0.3)), 12, 0.4)
+    assert few.caution == (
+        "12 trials are few for 2 hyperparameters: read the ranges, not the means "
+        "(R² on unseen trials 0.40)."
+    )
+    axes, drawn, scores = searched(6, noise=0.1)
+    assert importance(axes, drawn, scores) == (
+        "6 trials with a score are too few to rank 5 hyperparameters; at least 10 are needed."
+    )
+    axes, drawn, _ = searched(10, noise=0.1)
+    assert importance(axes, drawn, [0.5] * 10) == "All scores are equal."
+    assert importance((Axis("a", 1, 1),), [{"a": 1}] * 12, list(range(12))) == (
+        "No hyperparameter differs between trials."
+    )
+    assert importance((Axis("a", 0, 1),), [{"a": 0.5}] * 12, list(range(12))) == (
+        "a is the only hyperparameter: it or chance makes all differences."
+    )
+
+
+def test_epochs_of_hyperbands_rungs_are_a_hyperparameter(tmp_path: Path) -> None:
+    axes, drawn, scores = searched(24, noise=0.3)
+    records = tuple(
+        trial(
+            at + 1, score + 5 * (at % 3), hyperparameters=values, epochs=3 ** (at % 3), rung=at % 3
+        )
+        for at, (values, score) in enumerate(zip(drawn, scores, strict=True))
+    )
+    found = importance_of(SearchResult(tmp_path, spec(), records))
+    assert isinstance(found, Importance)
+    assert found.shares[0].name == "epochs trained"
+    assert len(found.shares) == len(axes) + 1
