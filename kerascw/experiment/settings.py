@@ -175,12 +175,12 @@ LISTS: dict[str, tuple[kinds.AugmentationSpec, ...]] = {
 def augmentation_named(text: str) -> tuple[kinds.AugmentationSpec, ...]:
     """Read the operations that ``text`` lists, separated by commas, in order.
 
-    Each is a kind with its values after colons, in the order of its fields; a field that is left
-    out has its default. ``none``, ``lenet`` and ``all`` stand for lists.
+    Each is a kind with its values after colons, in the order of its fields or named; a field that
+    is left out has its default. ``none``, ``lenet`` and ``all`` stand for lists.
 
-    Raises CallError: a kind that does not exist, or a wrong value.
+    Raises CallError: a kind or field that does not exist, or a wrong value.
 
-    >>> augmentation_named("flip:0.25,erase:0.1")[0]
+    >>> augmentation_named("flip:0.25,erase:fill=black")[0]
     Flip(kind='flip', probability=0.25)
     >>> augmentation_named("solarize:0.2:15") == augmentation_named("solarize")
     True
@@ -203,8 +203,21 @@ def augmentation_named(text: str) -> tuple[kinds.AugmentationSpec, ...]:
 
 def _one(kind: str, values: list[str]) -> kinds.AugmentationSpec:
     fields = [name for name in KINDS[kind].model_fields if name != "kind"]
-    if len(values) > len(fields):
-        raise CallError(f"augmentation {kind}: {len(values)} values; it takes {':'.join(fields)}")
-    given = dict(zip(fields, map(str.strip, values), strict=False))
+    given: dict[str, str] = {}
+    for number, value in enumerate(values):
+        name, equals, own = (word.strip() for word in value.partition("="))
+        if not equals:
+            if number >= len(fields):
+                raise CallError(
+                    f"augmentation {kind}: {len(values)} values; it takes {':'.join(fields)}"
+                )
+            name, own = fields[number], name
+        if name not in fields:
+            raise CallError(
+                f"augmentation {kind}: no field {name!r}; choose {choices(fields, name)}"
+            )
+        if name in given:
+            raise CallError(f"augmentation {kind}: {name} is given twice")
+        given[name] = own
     spec: kinds.AugmentationSpec = validated(KINDS[kind], given, f"augmentation {kind}: ")
     return spec

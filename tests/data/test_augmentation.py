@@ -405,7 +405,8 @@ def test_a_batch_of_one_has_nothing_to_mix() -> None:
         ("flip", (Flip(),)),
         ("flip:0.25, brightness:0.3", (Flip(probability=0.25), Brightness(amount=0.3))),
         ("solarize:0.4:20", (Solarize(probability=0.4, threshold=20),)),
-        ("erase:0.1:0.02:0.4:0.3:black", (Erase(probability=0.1, fill="black"),)),
+        ("solarize:threshold=20", (Solarize(threshold=20),)),
+        ("erase:0.1:fill=black", (Erase(probability=0.1, fill="black"),)),
         ("none", ()),
         ("lenet,shift", (*LENET, Shift())),
         ("all", EVERY),
@@ -430,9 +431,10 @@ WRONG = [
      "(received '2')"),
     ("flip:half", "augmentation flip: probability: Input should be a valid number"),
     ("flip:0.1:0.2", "augmentation flip: 2 values; it takes probability"),
-    ("shift:far", "augmentation shift: pixels: Input should be a valid integer"),
+    ("shift:far=3", "augmentation shift: no field 'far'; choose pixels"),
+    ("solarize:0.1:probability=0.2", "augmentation solarize: probability is given twice"),
     ("zoom:2:1", "augmentation zoom: low 2.0 is above high 1.0"),
-    ("erase:0.1:0.02:0.4:0.3:red", "augmentation erase: fill: Input should be 'noise' or 'black'"),
+    ("erase:fill=red", "augmentation erase: fill: Input should be 'noise' or 'black'"),
     ("all:1", "augmentation 'all:1': all is a list and takes no value"),
 ]  # fmt: skip
 
@@ -456,7 +458,7 @@ def test_commands_end_a_wrong_augmentation_with_one_line(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = call(*words, "--augment", "shift:0")
+    result = call(*words, "--augment", "shift:pixels=0")
     assert result.exit_code == 2
     assert result.stderr == (
         "kerascw: augmentation shift: pixels: Input should be greater than or equal to 1 "
