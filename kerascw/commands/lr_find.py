@@ -5,8 +5,16 @@ from typing import Any
 
 import click
 
-from kerascw.commands import options as shared
+from kerascw.commands.options import (
+    data_option,
+    dataset_options,
+    runs_option,
+    settings_option,
+)
 from kerascw.errors import CallError, choices, counted
+
+ROWS = 12
+"""Rates that the terminal shows."""
 
 
 @click.command("lr-find")
@@ -16,10 +24,10 @@ from kerascw.errors import CallError, choices, counted
 @click.option("--highest", type=click.FloatRange(0, min_open=True), default=1.0)
 @click.option("--steps", type=click.IntRange(min=20), default=200)
 @click.option("--seed", type=click.IntRange(min=0), default=0)
-@shared.settings_option
-@shared.data_option
-@shared.dataset_options
-@shared.runs_option
+@settings_option
+@data_option
+@dataset_options
+@runs_option
 def command(
     study: str,
     variant: str | None,
@@ -34,7 +42,7 @@ def command(
     data_dir: Path | None,
     runs: Path,
 ) -> None:
-    """Train STUDY's model for some steps while the learning rate rises, and draw the loss.
+    """Train STUDY's model for some steps while the learning rate rises, and print the loss.
 
     Where the loss is lowest the rate is already too high; a tenth of it is a good first choice. The
     test trains once, from one seed, and keeps no run: it narrows what to try, and the validation
@@ -48,6 +56,7 @@ def command(
     from kerascw.lab.sheet import sheet
     from kerascw.quiet import import_tensorflow
     from kerascw.report.figure_files import file_name, write_figures
+    from kerascw.report.tables import Table, number, print_table
     from kerascw.runs.environment import have_threads
     from kerascw.runs.store import check_writable
     from kerascw.studies import study_named
@@ -82,11 +91,16 @@ def command(
     text = sheet([("learning_rate", "loss", "smoothed_loss"), *rows])
     (folder / "loss.csv").write_text(text, encoding="utf-8")
     terminal = console()
-    terminal.print(
-        f"{plan.study.name}, {chosen}, on {dataset.title}: learning rates from {lowest:g} to "
-        f"{highest:g} in {counted(steps, 'step')} of {experiment.training.batch_size} images at "
-        f"most, one seed ({seed})"
+    shown = range(0, len(found.rates), max(1, len(found.rates) // ROWS))
+    table = Table(
+        "rates",
+        ("learning rate", "training loss, smoothed"),
+        [(number(found.rates[at], ".2e"), number(found.smoothed[at])) for at in shown],
+        text=(),
+        caption=f"{plan.study.name}, {chosen}, on {dataset.title}: {counted(steps, 'step')} of "
+        f"{experiment.training.batch_size} images at most, one seed ({seed})",
     )
+    print_table(table, terminal)
     if len(found.rates) < steps:
         terminal.print(f"stopped at {found.rates[-1]:.2g}, where the loss left all bounds")
     terminal.print(f"curve: {folder / 'loss.png'}")

@@ -38,17 +38,18 @@ def command(study: str, difference: float, runs: Path) -> None:
                 f"{each.adjusted:.3f}",
                 f"{each.sign_flip:.3f}",
                 f"{each.deviation:.4f}",
+                f"{each.correlation:.2f}",
                 f"{each.difference.seeds}",
                 f"{each.smallest:.4f}" if each.smallest < 1 else "none",
                 "over 10,000" if needed is None else f"{needed:,}",
             )
         )
     columns = (
-        "comparison", "difference", "p, Holm", "p, sign flip", "deviation", "seeds",
-        "smallest found", f"seeds for {difference:g}",
+        "comparison", "difference", "p, Holm", "p, sign flip", "deviation", "correlation",
+        "seeds", "smallest found", f"seeds for {difference:g}",
     )  # fmt: skip
     caption = (
         "Test accuracy, paired by seed. p, Holm: over seeds and test images, adjusted for all "
-        "comparisons; deviation: over seeds; power 80 %."
+        "comparisons; deviation and correlation: over seeds; power 80 %."
     )
     print_table(Table("power", columns, rows, text=(0,), caption=caption), console())

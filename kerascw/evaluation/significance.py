@@ -222,3 +222,16 @@ def decision(interval: tuple[float, float] | None, difference: float | None = No
     if difference is not None and -difference <= low and high <= difference:
         return "equivalent"
     return "different" if low > 0 or high < 0 else "undecided"
+
+
+def correlation_of(pairs: Sequence[tuple[float, float]]) -> float:
+    """Return the correlation of two variants' figures over their common seeds; NaN of fewer than 3.
+
+    The higher it is, the fewer seeds a paired comparison needs.
+    """
+    if len(pairs) < FEWEST:
+        return math.nan
+    first, second = np.asarray(pairs, np.float64).T
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return math.nan
+    return float(np.corrcoef(first, second)[0, 1])

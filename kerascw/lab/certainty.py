@@ -5,12 +5,20 @@ Noise of seeds and of test images is counted together
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from kerascw.errors import CallError, counted
-from kerascw.evaluation import significance
+from kerascw.evaluation.significance import (
+    Joint,
+    correlation_of,
+    holm,
+    joint_spread,
+    seeds_needed,
+    sign_flip_test,
+    smallest_difference,
+)
 from kerascw.evaluation.statistics import FEWEST
 from kerascw.lab.decide import decision_answers
 from kerascw.lab.plan import StudyResult
@@ -29,27 +37,28 @@ class Comparison:
 
     variant: str
     baseline: str
-    difference: significance.Joint
+    difference: Joint
     adjusted: float  # p-value, by Holm's method over all comparisons of the study
     sign_flip: float  # exact p-value over the seeds alone
     deviation: float  # standard deviation of the differences over the seeds
+    correlation: float  # of the two accuracies over the seeds; NaN where one is constant
 
     @property
     def smallest(self) -> float:
         """The smallest true difference that these seeds show with a power of 80 %."""
-        return significance.smallest_difference(self.difference.seeds, self.deviation)
+        return smallest_difference(self.difference.seeds, self.deviation)
 
     def seeds(self, difference: float) -> int | None:
         """Return how many seeds show this difference with a power of 80 %; None: over 10,000."""
-        return significance.seeds_needed(difference, self.deviation)
+        return seeds_needed(difference, self.deviation)
 
 
-def accuracy_of(runs: Sequence[Run]) -> significance.Joint | None:
+def accuracy_of(runs: Sequence[Run]) -> Joint | None:
     """Return a variant's test accuracy with its intervals; None of a single seed, or of folds."""
     right = _right(runs)
     if len(right) < 2:
         return None
-    return significance.joint_spread(np.stack([each.hits for each in right.values()]), (0.0, 1.0))
+    return joint_spread(np.stack([each.hits for each in right.values()]), (0.0, 1.0))
 
 
 def comparisons_of(result: StudyResult) -> list[Comparison]:
@@ -74,12 +83,22 @@ def comparisons_of(result: StudyResult) -> list[Comparison]:
         apart = tables[:, 0] - tables[:, 1]
         if not apart.any():
             continue
-        by_seed = [float(value) for value in apart.mean(axis=1)]
-        joint = significance.joint_spread(apart, (-1.0, 1.0))
-        by_signs, deviation = significance.sign_flip_test(by_seed), float(np.std(by_seed, ddof=1))
-        found.append(Comparison(name, baseline, joint, joint.p_value, by_signs, deviation))
-    adjusted = significance.holm([each.adjusted for each in found])
-    return [replace(each, adjusted=p) for each, p in zip(found, adjusted, strict=True)]
+        by_seed = apart.mean(axis=1)
+        pairs = [(float(a), float(b)) for a, b in tables.mean(axis=2)]
+        found.append((name, baseline, joint_spread(apart, (-1.0, 1.0)), by_seed, pairs))
+    adjusted = holm([joint.p_value for _, _, joint, _, _ in found])
+    return [
+        Comparison(
+            name,
+            baseline,
+            joint,
+            p,
+            sign_flip_test([float(value) for value in by_seed]),
+            float(np.std(by_seed, ddof=1)),
+            correlation_of(pairs),
+        )
+        for (name, baseline, joint, by_seed, pairs), p in zip(found, adjusted, strict=True)
+    ]
 
 
 @dataclass(frozen=True, eq=False)

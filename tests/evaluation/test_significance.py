@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from kerascw.evaluation.significance import (
+    correlation_of,
     decision,
     holm,
     interval_at_look,
@@ -122,3 +123,9 @@ def test_a_real_difference_is_decided_and_none_is_found_equivalent() -> None:
     assert decided[-1] == "different"
     none = random.normal(0, 0.0005, 12).tolist()
     assert decision(interval_at_look(none, 10), difference=0.002) == "equivalent"
+
+
+def test_correlation_needs_three_pairs_and_a_spread() -> None:
+    assert correlation_of([(1, 2), (2, 4), (3, 6)]) == pytest.approx(1)
+    assert math.isnan(correlation_of([(1, 2), (2, 4)]))
+    assert math.isnan(correlation_of([(1, 2), (1, 4), (1, 5)]))
