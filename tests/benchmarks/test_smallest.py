@@ -16,6 +16,7 @@ PYTORCH = pytest.mark.skipif(
     reason="PyTorch, which it compares with, is not installed: pip install 'kerascw[bench]'",
 )
 SMALLEST = {
+    "coverage": "--studies 2 --seeds 3",
     "epoch_overhead": "--images 200 --epochs 2 --results .",
     "growth": "--jobs 1 --runs 1 --sample --results .",
     "scale": "--runs 120 --experiments 2 --results .",
@@ -26,6 +27,7 @@ SMALLEST = {
 """The words of each."""
 
 SAID = {
+    "coverage": ("seeds and images", "0.010"),
     "epoch_overhead": ("200 images, as it is", "autotune on", "goal: under 3%"),
     "growth": ("| 1 | ", "seconds for 1 runs", "1 short runs"),
     "scale": ("120 runs", "show", "Dask, 2 workers"),
