@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 from sphinx.application import Sphinx
-from sphinx.util import logging
 
 import kerascw
 
@@ -27,16 +26,10 @@ html_show_sphinx = False
 
 
 def setup(app: Sphinx) -> None:
-    """Before Sphinx reads any page, write those made from code and results; after, check links."""
+    """Write the pages made from code and results before Sphinx reads any."""
     import generate
-    from links import dead_in_site
-
-    def refuse_dead_links(built: Sphinx, error: Exception | None) -> None:
-        for link in () if error else dead_in_site(Path(built.outdir)):
-            logging.getLogger(__name__).warning("dead link: %s", link)
 
     app.connect("builder-inited", lambda built: generate.write(Path(built.srcdir)))
-    app.connect("build-finished", refuse_dead_links)
 
 
 assert kerascw.__doc__

@@ -35,7 +35,7 @@ from kerascw.runs.environment import set_threads
 from kerascw.runs.many import open_trainers, train_in_worker
 from kerascw.runs.processes import Task, Trainers
 from kerascw.runs.store import Run, Store
-from kerascw.training.watcher import Silent
+from kerascw.training.watcher import Watcher
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell's background job ignores it, and so would the commands that tests interrupt
@@ -165,7 +165,7 @@ def sample() -> Dataset:
     return load_data("fashion_mnist", sample=True)
 
 
-class StopAfter(Silent):
+class StopAfter(Watcher):
     """Stops a run after so many epochs, as Ctrl-C does."""
 
     def __init__(self, epochs: int) -> None:

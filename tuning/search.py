@@ -23,25 +23,13 @@ from kerascw.errors import CallError, KerascwError
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import with_seed
 from kerascw.quiet import import_tensorflow
-from kerascw.runs.many import open_trainers, prepare, run_many, train_all_until
+from kerascw.runs.many import StudyWatcher, open_trainers, prepare, run_many, train_all_until
 from kerascw.runs.processes import Died
 from kerascw.runs.run import history_so_far
 from kerascw.runs.store import Run, Store, write_json
 from kerascw.runs.summary import write_summary
-from kerascw.training.watcher import Silent
+from tuning import records
 from tuning.plan import Plan
-from tuning.records import (
-    FINALISTS,
-    SEARCH,
-    Finalist,
-    SearchResult,
-    SearchSpec,
-    TrialRecord,
-    read_record,
-    read_search,
-    searches_folder,
-    write_record,
-)
 from tuning.text import summary_of_search
 
 FRESH_SEEDS = 3
@@ -54,20 +42,14 @@ ORACLE = ".oracle"
 """Where KerasTuner writes in a search's folder while it goes on."""
 
 
-class SearchWatcher(Silent):
+class SearchWatcher(StudyWatcher):
     """Sees the trials of a search and then the finalists' runs; shows nothing by itself."""
 
-    def searching(self, spec: SearchSpec, jobs: int) -> None:
+    def searching(self, spec: records.SearchSpec, jobs: int) -> None:
         """The search begins, or goes on."""
 
-    def ended(self, record: TrialRecord, recalled: bool) -> None:
+    def ended(self, record: records.TrialRecord, recalled: bool) -> None:
         """A trial ended; ``recalled`` where it had ended in an earlier sitting."""
-
-    def planned(self, runs: int, kept: int, jobs: int) -> None:
-        """``runs`` runs of finalists are wanted; ``kept`` of them are there already."""
-
-    def finished(self, run: Run) -> None:
-        """A finalist's run was trained."""
 
 
 def run_search(
@@ -79,7 +61,7 @@ def run_search(
     data_dir: str | Path | None = None,
     watcher: SearchWatcher | None = None,
     trainers: Any = None,
-) -> SearchResult:
+) -> records.SearchResult:
     """Search, train the finalists over fresh seeds, and return the result.
 
     Called again after a stop or a kill, it goes on; no trial is trained twice, lost or doubled.
@@ -90,7 +72,7 @@ def run_search(
     """
     import_tensorflow()
     watcher = watcher or SearchWatcher()
-    folder = searches_folder(store.folder) / plan.label
+    folder = records.searches_folder(store.folder) / plan.label
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = FileLock(folder / ".lock").acquire(timeout=0)
@@ -104,7 +86,7 @@ def run_search(
             _Search(plan, store, where, folder, watcher).run()
         finally:
             shutil.rmtree(folder / ORACLE, ignore_errors=True)
-        result = choose(plan, read_search(folder), store, where, watcher)
+        result = choose(plan, records.read_search(folder), store, where, watcher)
     write_summary(folder, summary_of_search(folder))
     return result
 
@@ -114,7 +96,7 @@ class _Trial:
     """A trial between the asking and the telling."""
 
     asked: Any  # KerasTuner's own trial
-    record: TrialRecord
+    record: records.TrialRecord
     experiment: Experiment | None = None  # None: failed
     recalled: bool = False  # it ended in an earlier sitting
 
@@ -137,7 +119,7 @@ class _Search(SearchWatcher):
             plan.space, plan.spec, plan.experiment, plan.most_epochs(), folder / ORACLE
         )
         self._write_spec()
-        self._records: dict[str, TrialRecord] = {}  # of this sitting, in the order asked
+        self._records: dict[str, records.TrialRecord] = {}  # of this sitting, in the order asked
         self._first: dict[tuple[str, int | None], str] = {}  # experiment and epochs: first trial
         self._batch: list[_Trial] = []
 
@@ -154,7 +136,7 @@ class _Search(SearchWatcher):
     def _write_spec(self) -> None:
         """Write search.json, with the hyperparameters that trials have turned out to have."""
         self._spec = replace(self._plan.spec, hyperparameters=self._asker.described)
-        write_json(self._folder / SEARCH, asdict(self._spec))
+        write_json(self._folder / records.SEARCH, asdict(self._spec))
 
     # --- ask
 
@@ -176,7 +158,7 @@ class _Search(SearchWatcher):
 
         values = asked.hyperparameters.values
         source = values.get("tuner/trial_id")
-        record = TrialRecord(
+        record = records.TrialRecord(
             asked.trial_id,
             len(self._records) + 1,
             own_values(values),
@@ -214,9 +196,9 @@ class _Search(SearchWatcher):
 
     def _recall(self, trial: _Trial) -> None:
         """Look up how the trial ended in an earlier sitting, where there was one."""
-        kept = read_record(self._folder, trial.record.trial_id)
+        kept = records.read_record(self._folder, trial.record.trial_id)
         if kept is None:
-            write_record(self._folder, trial.record)
+            records.write_record(self._folder, trial.record)
             return
         trial.recalled = kept.status != "running"
         if kept.status == "failed":  # and is not tried again: its process may have died
@@ -254,10 +236,10 @@ class _Search(SearchWatcher):
         if trial.experiment is not None:
             trial.record = self._scored(trial.record, trial.experiment)
         self._records[trial.record.trial_id] = trial.record
-        write_record(self._folder, trial.record)
+        records.write_record(self._folder, trial.record)
         self._watcher.ended(trial.record, trial.recalled)
 
-    def _scored(self, record: TrialRecord, experiment: Experiment) -> TrialRecord:
+    def _scored(self, record: records.TrialRecord, experiment: Experiment) -> records.TrialRecord:
         """Return the record with the objective at the epoch whose weights are kept."""
         history = history_so_far(record.run, self._store)[: record.epochs]
         score = kept_figure(history, experiment.training.keep, self._spec.objective)
@@ -302,13 +284,17 @@ def kept_figure(history: list[dict[str, float]], keep: str, objective: str) -> f
 
 
 def choose(
-    plan: Plan, result: SearchResult, store: Store, where: dict[str, Any], watcher: SearchWatcher
-) -> SearchResult:
+    plan: Plan,
+    result: records.SearchResult,
+    store: Store,
+    where: dict[str, Any],
+    watcher: SearchWatcher,
+) -> records.SearchResult:
     """Train the best trials over seeds that the search has not used; return them with the result.
 
     Raises KerascwError: no trial was completed, or every finalist diverged.
     """
-    best: dict[str, TrialRecord] = {}
+    best: dict[str, records.TrialRecord] = {}
     for record in result.ranked:
         best.setdefault(json.dumps(record.experiment, sort_keys=True), record)
     if not best:
@@ -328,7 +314,7 @@ def choose(
     for record in chosen:
         own = list(islice(runs, FRESH_SEEDS))
         finalists.append(
-            Finalist(
+            records.Finalist(
                 record.trial_id,
                 seeds=tuple(run.experiment.seed for run in own),
                 runs=tuple(run.name for run in own),
@@ -338,14 +324,14 @@ def choose(
                 ),
             )
         )
-    write_json(result.folder / FINALISTS, [asdict(finalist) for finalist in finalists])
+    write_json(result.folder / records.FINALISTS, [asdict(finalist) for finalist in finalists])
     result = replace(result, finalists=tuple(finalists))
     if result.winner is None:
         raise KerascwError(f"search {plan.label}: every finalist diverged over fresh seeds")
     return result
 
 
-def winning_run(result: SearchResult, store: Store) -> Run:
+def winning_run(result: records.SearchResult, store: Store) -> Run:
     """Return the winner's best run over fresh seeds, by its validation figure."""
     winner = result.winner
     assert winner is not None, "a search without a winner has ended with an error"

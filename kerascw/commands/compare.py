@@ -13,6 +13,10 @@ from kerascw.errors import CallError, KerascwError
 if TYPE_CHECKING:
     from kerascw.runs.store import Run, Store
 
+_FIGURES = tuple(
+    f"{split}.{name}" for split in ("train", "validation", "test") for name in ("loss", "accuracy")
+)
+
 
 @click.command("compare")
 @click.argument("names", metavar="RUN|STUDY...", nargs=-1, required=True)
@@ -21,12 +25,32 @@ if TYPE_CHECKING:
 def command(names: tuple[str, ...], output: Path, runs: Path) -> None:
     """Compare runs, or all runs of studies: table and overlaid curves."""
     from kerascw.console import console, next_step
-    from kerascw.report.compare import compare_runs
+    from kerascw.lab.verdict import figure_of
+    from kerascw.report.curves import every_curve
+    from kerascw.report.figure_files import write_figures
+    from kerascw.report.tables import Cell, Table, count, number, print_table
     from kerascw.runs.store import Store, check_writable
 
     store, terminal = Store(runs), console()
     check_writable(output, "--output")
-    compare_runs(gather(names, store), output, terminal)
+    compared = gather(names, store)
+    folded = any(run.experiment.fold is not None for own in compared.values() for run in own)
+    columns = ("run", *(["fold"] if folded else []), "seed", "epochs", "parameters", *_FIGURES)
+    rows = [
+        [
+            Cell(label),
+            *([count(run.experiment.fold)] if folded else []),
+            number(run.experiment.seed, "d"),
+            number(run.metrics["epochs_trained"], "d"),
+            count(run.metrics["parameters"]),
+            *(number(figure_of(run, name)) for name in _FIGURES),
+        ]
+        for label, own in compared.items()
+        for run in own
+    ]
+    print_table(Table("compared", columns, rows), terminal)
+    for name in write_figures(every_curve(compared), output, clear=False):
+        terminal.print(f"curves: {output / name}.png, {name}.svg")
     next_step(terminal, f"report {shlex.quote(names[0])} --open", runs)
 
 

@@ -10,13 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from kerascw.commands.options import (
-    AUGMENT_HELP,
-    AUGMENT_SYNTAX,
-    data_dir_option,
-    dataset_options,
-    runs_option,
-)
+from kerascw.commands import options as shared
 from kerascw.console import console, next_step
 from kerascw.data import (
     CATALOG,
@@ -40,7 +34,7 @@ def data() -> None:
 
 
 @data.command("list")
-@data_dir_option
+@shared.data_dir_option
 def list_datasets(data_dir: Path | None) -> None:
     """List the known datasets and where copies of them are; the first one serves.
 
@@ -72,7 +66,7 @@ _name_argument = click.argument("name", metavar="NAME|PATH|tfds:NAME")
 
 @data.command()
 @_name_argument
-@dataset_options
+@shared.dataset_options
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -85,8 +79,8 @@ _name_argument = click.argument("name", metavar="NAME|PATH|tfds:NAME")
 )
 @click.option(
     "--augment",
-    metavar=AUGMENT_SYNTAX,
-    help=f"Draw augmented images too, beside the grid; {AUGMENT_HELP}",
+    metavar=shared.AUGMENT_SYNTAX,
+    help=f"Draw augmented images too, beside the grid; {shared.AUGMENT_HELP}",
 )
 def show(
     name: str, output: Path | None, image: int | None, augment: str | None, **options: Any
@@ -146,13 +140,13 @@ def _tables(dataset: Dataset) -> tuple[Table, Table, Table]:
 
 @data.command()
 @_name_argument
-@dataset_options
+@shared.dataset_options
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder of the page and of findings.csv.  [default: runs/data/NAME-check]",
 )
-@runs_option
+@shared.runs_option
 def check(name: str, output: Path | None, runs: Path, **options: Any) -> None:
     """Compare a dataset with the published one, and look for images that should not be in it.
 
@@ -249,12 +243,10 @@ def _standing(dataset: Dataset) -> tuple[bool, str]:
         more = f" and {len(left_out) - 10:,} more" if len(left_out) > 10 else ""
         named = f"{len(left_out):,} left out: {', '.join(left_out[:10])}{more}"
         return True, f"your own images{f'; {named}' if left_out else ', none left out'}"
+    if not expected and dataset.official_files:
+        return True, f"the published {title}, by the MD5 of its files"
     if not expected:
-        return {
-            True: (True, f"the published {title}, by the MD5 of its files"),
-            False: (False, f"not the published {title}, by the MD5 of its files"),
-            None: (True, f"whole; no published hashes of {title} are known to compare these with"),
-        }[dataset.official_files]
+        return True, f"whole; no published hashes of {title} are known to compare these with"
     what = f"published {title}"
     if dataset.source == "sample":
         what = f"bundled sample of {title}"

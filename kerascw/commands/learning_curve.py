@@ -8,15 +8,7 @@ from typing import Any
 
 import click
 
-from kerascw.commands.options import (
-    dataset_options,
-    epochs_option,
-    interruptible,
-    jobs_option,
-    runs_option,
-    settings_option,
-    share,
-)
+from kerascw.commands import options as shared
 from kerascw.errors import CallError
 
 _RESERVED = {"data.fraction": "--fractions", "seed": "--seeds", "start": "--init"}
@@ -45,11 +37,11 @@ _RESERVED = {"data.fraction": "--fractions", "seed": "--seeds", "start": "--init
 )
 @click.option("--freeze", is_flag=True, help="Do not train the layers that are taken over.")
 @click.option("--seeds", type=click.IntRange(min=1), default=5)
-@jobs_option
-@epochs_option
-@settings_option
-@dataset_options
-@runs_option
+@shared.jobs_option
+@shared.epochs_option
+@shared.settings_option
+@shared.dataset_options
+@shared.runs_option
 def command(
     dataset: str,
     fractions: str,
@@ -88,7 +80,7 @@ def command(
     terminal, store, studies = console(), Store(runs), all_studies()
     plan = planned_curve(call, studies, store, data_dir, changes)
     progress = StudyProgress(terminal, sample=plan.sample)
-    with interruptible(progress):
+    with shared.interruptible(progress):
         result = run_study(plan, store, data_dir=data_dir, jobs=jobs, watcher=progress)
     product = Product(plan, result.runs, data_dir)
     product.report()
@@ -101,4 +93,4 @@ def fractions_of(text: str) -> list[float]:
     >>> fractions_of("100%, 0.05,2.5%")
     [0.025, 0.05, 1.0]
     """
-    return sorted({share(part, "--fractions") for part in text.split(",")})
+    return sorted({shared.share(part, "--fractions") for part in text.split(",")})

@@ -3,6 +3,14 @@
 from typing import Any
 
 import click
+from rich.table import Table
+
+from kerascw.console import console, next_step
+from kerascw.errors import counted
+from kerascw.experiment.recipes import RECIPES
+from kerascw.lab.pictures import PICTURES
+from kerascw.lab.study import BUDGETS
+from kerascw.studies import all_studies, study_named
 
 
 @click.command("list")
@@ -10,8 +18,6 @@ import click
 @click.option("--recipes", is_flag=True, help="List the recipes that run --recipe takes.")
 def command(study: str | None, recipes: bool) -> None:
     """List the studies, or say more about STUDY: variants, cost, what can be set."""
-    from kerascw.console import console, next_step
-
     terminal = console()
     if recipes:
         _recipes(terminal)
@@ -23,9 +29,6 @@ def command(study: str | None, recipes: bool) -> None:
 
 
 def _recipes(terminal: Any) -> None:
-    from rich.table import Table
-
-    from kerascw.experiment.recipes import RECIPES
 
     table = Table("recipe", "for", "model", "epochs", "measured", box=None)
     for recipe in RECIPES.values():
@@ -36,10 +39,6 @@ def _recipes(terminal: Any) -> None:
 
 
 def _studies(terminal: Any) -> None:
-    from rich.table import Table
-
-    from kerascw.lab.study import BUDGETS
-    from kerascw.studies import all_studies
 
     table = Table(
         "study", "question", "dataset", "runs a seed", "budget", "seeds", "time", box=None
@@ -62,13 +61,6 @@ def _studies(terminal: Any) -> None:
 
 
 def _study(name: str, terminal: Any) -> None:
-    from rich.table import Table
-
-    from kerascw.console import next_step
-    from kerascw.errors import counted
-    from kerascw.lab.pictures import PICTURES
-    from kerascw.lab.study import BUDGETS
-    from kerascw.studies import study_named
 
     study = study_named(name)
     terminal.print(study.question, style="bold")

@@ -8,6 +8,10 @@ import click
 
 from kerascw.commands.options import models_option, runs_option, saved_models_option
 from kerascw.errors import KerascwError, counted
+from kerascw.export.load import DOCUMENT, read_document
+from kerascw.lab.run import kept_studies
+from kerascw.runs.store import Store, find_fault
+from tuning.records import read_search, searches_folder
 
 
 @click.command()
@@ -21,9 +25,6 @@ def command(yes: bool, models: Path, saved_models: Path, runs: Path) -> None:
     --yes deletes them. Runs whose weights another kept run began with stay, and so do unfinished
     runs: the command that began them goes on from there.
     """
-    from kerascw.lab.run import kept_studies
-    from kerascw.runs.store import Store, find_fault
-
     store = Store(runs)
     studies = dict(kept_studies(store))
     for file in store.folder.glob("studies/*/study.json"):
@@ -72,8 +73,6 @@ def command(yes: bool, models: Path, saved_models: Path, runs: Path) -> None:
 
 def _exported(folders: list[Path]) -> Iterator[str]:
     """Name the runs that exported models were made from."""
-    from kerascw.export.load import DOCUMENT, read_document
-
     for folder in folders:
         for path in folder.rglob(DOCUMENT):
             name = read_document(path).get("card", {}).get("run")
@@ -83,8 +82,6 @@ def _exported(folders: list[Path]) -> Iterator[str]:
 
 def _searched(runs: Path) -> Iterator[str]:
     """Name the runs of searches: of their trials, and of their finalists."""
-    from tuning.records import read_search, searches_folder
-
     for path in searches_folder(runs).glob("*/search.json"):
         result = read_search(path.parent)
         yield from (record.run for record in result.records)

@@ -6,20 +6,7 @@ from typing import Any
 
 import click
 
-from kerascw.commands.options import (
-    augment_option,
-    data_option,
-    dataset_options,
-    epochs_option,
-    exclude_option,
-    final_option,
-    interruptible,
-    jobs_option,
-    models_option,
-    runs_option,
-    settings_option,
-    share,
-)
+from kerascw.commands import options as shared
 from kerascw.errors import CallError
 from kerascw.training.devices import VARIABLE as DEVICES
 
@@ -57,9 +44,9 @@ from kerascw.training.devices import VARIABLE as DEVICES
     default=30,
     help="How many seeds at most (with --until-decided).",
 )
-@jobs_option
+@shared.jobs_option
 @click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
-@epochs_option
+@shared.epochs_option
 @click.option("--batch-size", type=int, help="training.batch_size")
 @click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
 @click.option(
@@ -68,14 +55,14 @@ from kerascw.training.devices import VARIABLE as DEVICES
 @click.option(
     "--recipe", metavar="NAME", help="Train by this recipe (list --recipes), not the study's."
 )
-@augment_option
+@shared.augment_option
 @click.option(
     "--precision",
     type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16", "auto"]),
     help="training.precision: what layers compute in; auto: bfloat16 where the processor has "
     "instructions for it. [default: float32, or the recipe's]",
 )
-@settings_option
+@shared.settings_option
 @click.option(
     "--devices",
     type=click.Choice(["one", "all"]),
@@ -83,15 +70,15 @@ from kerascw.training.devices import VARIABLE as DEVICES
     envvar=DEVICES,
     help=f"all: a part of every batch on each GPU (also: {DEVICES}).",
 )
-@final_option
-@exclude_option
-@data_option
-@dataset_options
+@shared.final_option
+@shared.exclude_option
+@shared.data_option
+@shared.dataset_options
 @click.option(
     "--or-sample", is_flag=True, help="Use the bundled sample if no source has the dataset."
 )
-@models_option
-@runs_option
+@shared.models_option
+@shared.runs_option
 def command(
     study: str,
     devices: str,
@@ -124,7 +111,7 @@ def command(
         name: value for name, value in options.items() if value is not None or name not in SHORTCUTS
     }
     if "fraction" in options:
-        options["fraction"] = share(options["fraction"], "--fraction")
+        options["fraction"] = shared.share(options["fraction"], "--fraction")
     if or_sample and not options["sample"]:
         options["sample"] = _is_nowhere(chosen, options["data_dir"], terminal)
     if data is not None:
@@ -132,7 +119,7 @@ def command(
 
         options["data"] = data_named(data, **reading)
     progress = StudyProgress(terminal, sample=options["sample"])
-    with interruptible(progress):
+    with shared.interruptible(progress):
         result = kerascw.run(chosen, watcher=progress, **options)
     show_product(result, terminal, final=options["final"], runs=options["runs"])
 

@@ -9,19 +9,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from kerascw.errors import counted
 from kerascw.evaluation.statistics import FEWEST
 from kerascw.experiment.spec import Experiment
+from kerascw.lab import table
 from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.folds import notes
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.repeats import repeat_text
-from kerascw.lab.table import (
-    difference_text,
-    measured_over,
-    published_text,
-    row_name,
-    rows_of,
-    spread_text,
-)
 from kerascw.report.tables import Table, count, number, print_table
+from kerascw.runs.many import StudyWatcher
 from kerascw.runs.store import Run
 from kerascw.runs.verify import badge_of
 
@@ -29,7 +23,7 @@ LINE_SECONDS = 10
 """Where there is no bar, a line comes at least this often, while steps go on."""
 
 
-class TrainingProgress:
+class TrainingProgress(StudyWatcher):
     """A bar with the time left, and a line for every epoch; lines alone where piped."""
 
     def __init__(self, console: Console) -> None:
@@ -216,8 +210,8 @@ def show_study(result: StudyResult, console: Console) -> None:
     console.print(study.question, style="bold")
     for caution in result.plan.cautions:
         console.print(f"Not comparable with published figures: {caution}.", style="yellow")
-    rows = rows_of(result)
-    over = measured_over(rows)
+    rows = table.rows_of(result)
+    over = table.measured_over(rows)
     columns = ["variant", "figure", f"measured over {over}" if over else "measured"]
     columns += ["published", "verdict"]
     columns += [f"difference to {study.baseline}"] if study.baseline else []
@@ -225,13 +219,13 @@ def show_study(result: StudyResult, console: Console) -> None:
     for row in rows:
         for at, cell in enumerate(row.cells):
             line = [
-                row_name(row, rows) if at == 0 else "",
+                table.row_name(row, rows) if at == 0 else "",
                 cell.name,
-                spread_text(cell.spread),
-                published_text(cell.published),
+                table.spread_text(cell.spread),
+                table.published_text(cell.published),
                 cell.verdict.word if cell.verdict else "",
             ]
-            difference = difference_text(cell.difference, row.repeats.unit)
+            difference = table.difference_text(cell.difference, row.repeats.unit)
             lines.append([*line, *([difference] if study.baseline else [])])
         lines += [["", "diverged", reason] for reason in row.diverged]
     for name, reason in study.refused().items():

@@ -4,18 +4,7 @@ from typing import Any
 
 import click
 
-from kerascw.commands.options import (
-    augment_option,
-    dataset_options,
-    epochs_option,
-    exclude_option,
-    final_option,
-    interruptible,
-    jobs_option,
-    models_option,
-    runs_option,
-    settings_option,
-)
+from kerascw.commands import options as shared
 
 
 @click.command()
@@ -43,15 +32,15 @@ from kerascw.commands.options import (
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="How many seeds.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="The (first) seed.")
-@jobs_option
-@epochs_option
-@augment_option
-@settings_option
-@final_option
-@exclude_option
-@dataset_options
-@models_option
-@runs_option
+@shared.jobs_option
+@shared.epochs_option
+@shared.augment_option
+@shared.settings_option
+@shared.final_option
+@shared.exclude_option
+@shared.dataset_options
+@shared.models_option
+@shared.runs_option
 def command(
     data: str,
     reading: dict[str, Any],
@@ -82,7 +71,7 @@ def command(
     if options["backbone"] and reading["size"] is None:
         spec = for_backbone(spec)
     progress = StudyProgress(terminal, sample=options["sample"])
-    with interruptible(progress):
+    with shared.interruptible(progress):
         product = kerascw.train(spec, settings=settings, watcher=progress, **options)
     show_product(
         product,

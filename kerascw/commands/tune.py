@@ -8,17 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from kerascw.commands.options import (
-    data_dir_option,
-    data_option,
-    fit_option,
-    interruptible,
-    jobs_option,
-    models_option,
-    runs_option,
-    sample_option,
-    settings_option,
-)
+from kerascw.commands import options as shared
 from kerascw.console import console, next_step
 from kerascw.data.image_files import Fit
 from kerascw.data.load import data_named
@@ -47,7 +37,7 @@ _EXAMPLES = (
     "--trials", type=click.IntRange(min=1), help="How many. [default: as the budget has it]"
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the oracle.")
-@jobs_option
+@shared.jobs_option
 @click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
 @click.option(
     "--batch",
@@ -67,13 +57,13 @@ _EXAMPLES = (
     default="quick",
     help="quick: fewer trials, epochs and images, as the space has it.",
 )
-@data_option
-@data_dir_option
-@fit_option
-@sample_option
-@settings_option
-@models_option
-@runs_option
+@shared.data_option
+@shared.data_dir_option
+@shared.fit_option
+@shared.sample_option
+@shared.settings_option
+@shared.models_option
+@shared.runs_option
 def tune(
     space: str | None,
     listing: bool,
@@ -114,7 +104,7 @@ def tune(
     if plan.spec.sample:
         terminal.print("bundled sample, not the dataset", style="bold yellow reverse")
     progress = SearchProgress(terminal)
-    with interruptible(progress):
+    with shared.interruptible(progress):
         result = run_search(
             plan, store, jobs=jobs, cluster=cluster, data_dir=data_dir, watcher=progress
         )

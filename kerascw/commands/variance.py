@@ -5,14 +5,7 @@ from typing import Any
 
 import click
 
-from kerascw.commands.options import (
-    data_dir_option,
-    epochs_option,
-    interruptible,
-    jobs_option,
-    runs_option,
-    settings_option,
-)
+from kerascw.commands import options as shared
 
 
 @click.command()
@@ -20,11 +13,11 @@ from kerascw.commands.options import (
 @click.option("--variant", help="Which of its variants.  [default: the first]")
 @click.option("--seeds", type=click.IntRange(min=3), default=10,
               help="How many of each source.")  # fmt: skip
-@epochs_option
-@data_dir_option
-@jobs_option
-@settings_option
-@runs_option
+@shared.epochs_option
+@shared.data_dir_option
+@shared.jobs_option
+@shared.settings_option
+@shared.runs_option
 def command(
     study: str,
     variant: str | None,
@@ -52,7 +45,7 @@ def command(
     if epochs is not None:
         settings["training.epochs"] = epochs
     progress = StudyProgress(terminal)
-    with interruptible(progress):
+    with shared.interruptible(progress):
         product = kerascw.run(
             variance(study_named(study), variant),
             seeds=seeds,

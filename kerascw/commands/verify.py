@@ -7,7 +7,16 @@ from pathlib import Path
 import click
 
 from kerascw.commands.options import data_dir_option, interruptible, runs_option
-from kerascw.errors import CallError
+from kerascw.commands.terminal import TrainingProgress
+from kerascw.console import console, next_step
+from kerascw.data.load import dataset_for
+from kerascw.errors import CallError, KerascwError, counted
+from kerascw.lab.claims import claims_of
+from kerascw.report.results import read_results
+from kerascw.runs.environment import set_threads
+from kerascw.runs.store import Store
+from kerascw.runs.verify import keep_verification, verify
+from kerascw.studies import study_named
 
 
 @click.command("verify")
@@ -46,13 +55,6 @@ def command(
     if run_name is None:
         _verify_results(file, sample, data_dir)
         return
-    from kerascw.commands.terminal import TrainingProgress
-    from kerascw.console import console, next_step
-    from kerascw.data.load import dataset_for
-    from kerascw.errors import KerascwError
-    from kerascw.runs.environment import set_threads
-    from kerascw.runs.store import Store
-    from kerascw.runs.verify import keep_verification, verify
     from kerascw.training.devices import cores
 
     store = Store(runs)
@@ -74,13 +76,6 @@ def command(
 
 
 def _verify_results(file: Path, sample: int | None, data_dir: Path | None) -> None:
-    from kerascw.console import console
-    from kerascw.errors import KerascwError, counted
-    from kerascw.lab.claims import claims_of
-    from kerascw.report.results import read_results
-    from kerascw.runs.store import Store
-    from kerascw.studies import study_named
-
     entries = read_results(file)
     if not entries:
         raise CallError(f"{file}: holds no results")

@@ -21,20 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerascw.experiment.spec import (
-    AugmentationSpec,
-    Autocontrast,
-    Brightness,
-    Contrast,
-    CutMix,
-    Erase,
-    Flip,
-    Mixup,
-    Rotate,
-    Shift,
-    Solarize,
-    Zoom,
-)
+from kerascw.experiment import spec as kinds
 
 GREY = (0.299, 0.587, 0.114)
 """What red, green and blue weigh in grey (ITU-R BT.601), as in Pillow and torchvision."""
@@ -43,7 +30,7 @@ GREY = (0.299, 0.587, 0.114)
 def augment(
     images: tf.Tensor,
     labels: tf.Tensor | None,
-    specs: tuple[AugmentationSpec, ...],
+    specs: tuple[kinds.AugmentationSpec, ...],
     seed: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
     """Return images and labels with every operation applied in turn.
@@ -58,9 +45,9 @@ def augment(
     """
     for number, spec in enumerate(specs):
         own_seed = tf.random.experimental.stateless_fold_in(seed, number)
-        if isinstance(spec, Mixup):
+        if isinstance(spec, kinds.Mixup):
             images, labels = _mixup(images, labels, spec, own_seed)
-        elif isinstance(spec, CutMix):
+        elif isinstance(spec, kinds.CutMix):
             images, labels = _cutmix(images, labels, spec, own_seed)
         else:
             images = _OPERATIONS[type(spec)](images, spec, own_seed)
@@ -88,13 +75,13 @@ def _rounded(images: tf.Tensor) -> tf.Tensor:
 # --- mirrored, moved, turned, scaled ----------------------------------------------------------
 
 
-def _flip(images: tf.Tensor, spec: Flip, seed: tf.Tensor) -> tf.Tensor:
+def _flip(images: tf.Tensor, spec: kinds.Flip, seed: tf.Tensor) -> tf.Tensor:
     draw = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed)
     # a slice with a step of -1 is the same and takes five times as long
     return tf.where(draw < spec.probability, tf.reverse(images, [2]), images)
 
 
-def _shift(images: tf.Tensor, spec: Shift, seed: tf.Tensor) -> tf.Tensor:
+def _shift(images: tf.Tensor, spec: kinds.Shift, seed: tf.Tensor) -> tf.Tensor:
     n, height, width, _ = tf.unstack(tf.shape(images))
     around = [spec.pixels, spec.pixels]
     padded = tf.pad(images, [[0, 0], around, around, [0, 0]])
@@ -105,12 +92,12 @@ def _shift(images: tf.Tensor, spec: Shift, seed: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(moved, images.shape)
 
 
-def _rotate(images: tf.Tensor, spec: Rotate, seed: tf.Tensor) -> tf.Tensor:
+def _rotate(images: tf.Tensor, spec: kinds.Rotate, seed: tf.Tensor) -> tf.Tensor:
     (draw,) = _draw(images, seed)
     return rotated(images, _between(draw[:, 0, 0, 0], -spec.degrees, spec.degrees))
 
 
-def _zoom(images: tf.Tensor, spec: Zoom, seed: tf.Tensor) -> tf.Tensor:
+def _zoom(images: tf.Tensor, spec: kinds.Zoom, seed: tf.Tensor) -> tf.Tensor:
     (draw,) = _draw(images, seed)
     return zoomed(images, _between(draw[:, 0, 0, 0], spec.low, spec.high))
 
@@ -162,12 +149,12 @@ def _mapped(images: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor) -> tf.Tensor:
 # --- pixel by pixel -------------------------------------------------------------------------
 
 
-def _brightness(images: tf.Tensor, spec: Brightness, seed: tf.Tensor) -> tf.Tensor:
+def _brightness(images: tf.Tensor, spec: kinds.Brightness, seed: tf.Tensor) -> tf.Tensor:
     (draw,) = _draw(images, seed)
     return brightened(images, _between(draw, 1 - spec.amount, 1 + spec.amount))
 
 
-def _contrast(images: tf.Tensor, spec: Contrast, seed: tf.Tensor) -> tf.Tensor:
+def _contrast(images: tf.Tensor, spec: kinds.Contrast, seed: tf.Tensor) -> tf.Tensor:
     (draw,) = _draw(images, seed)
     return contrasted(images, _between(draw, 1 - spec.amount, 1 + spec.amount))
 
@@ -191,13 +178,13 @@ def _keras_autocontrast() -> keras.layers.Layer:
     return keras.layers.AutoContrast(value_range=(0, 255), dtype="float32")
 
 
-def _autocontrast(images: tf.Tensor, spec: Autocontrast, seed: tf.Tensor) -> tf.Tensor:
+def _autocontrast(images: tf.Tensor, spec: kinds.Autocontrast, seed: tf.Tensor) -> tf.Tensor:
     (draw,) = _draw(images, seed)
     stretched = _rounded(_keras_autocontrast().transform_images(images, None))
     return tf.where(draw < spec.probability, stretched, images)
 
 
-def _solarize(images: tf.Tensor, spec: Solarize, seed: tf.Tensor) -> tf.Tensor:
+def _solarize(images: tf.Tensor, spec: kinds.Solarize, seed: tf.Tensor) -> tf.Tensor:
     (draw,) = _draw(images, seed)
     # a threshold above all pixels leaves a image as it is: one comparison, and no selection
     threshold = tf.where(draw < spec.probability, float(spec.threshold), 256.0)
@@ -219,7 +206,7 @@ def _box(
     return in_rows * in_columns  # a product: a logical "and" of the two takes three times as long
 
 
-def _erase(images: tf.Tensor, spec: Erase, seed: tf.Tensor) -> tf.Tensor:
+def _erase(images: tf.Tensor, spec: kinds.Erase, seed: tf.Tensor) -> tf.Tensor:
     box_seed, noise_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
     drawn, share, ratio, top, left = _draw(images, box_seed, 5)
     height, width = images.shape[1:3]
@@ -262,7 +249,7 @@ def _mixed_labels(
 
 
 def _mixup(
-    images: tf.Tensor, labels: tf.Tensor | None, spec: Mixup, seed: tf.Tensor
+    images: tf.Tensor, labels: tf.Tensor | None, spec: kinds.Mixup, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
     partners = _partners(images, seeds[0])
@@ -274,7 +261,7 @@ def _mixup(
 
 
 def _cutmix(
-    images: tf.Tensor, labels: tf.Tensor | None, spec: CutMix, seed: tf.Tensor
+    images: tf.Tensor, labels: tf.Tensor | None, spec: kinds.CutMix, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
     partners = _partners(images, seeds[0])
@@ -296,13 +283,13 @@ def _cutmix(
 
 
 _OPERATIONS: dict[type, Callable[[tf.Tensor, Any, tf.Tensor], tf.Tensor]] = {
-    Flip: _flip,
-    Brightness: _brightness,
-    Contrast: _contrast,
-    Autocontrast: _autocontrast,
-    Solarize: _solarize,
-    Shift: _shift,
-    Rotate: _rotate,
-    Zoom: _zoom,
-    Erase: _erase,
+    kinds.Flip: _flip,
+    kinds.Brightness: _brightness,
+    kinds.Contrast: _contrast,
+    kinds.Autocontrast: _autocontrast,
+    kinds.Solarize: _solarize,
+    kinds.Shift: _shift,
+    kinds.Rotate: _rotate,
+    kinds.Zoom: _zoom,
+    kinds.Erase: _erase,
 }

@@ -54,10 +54,10 @@ def _dataset(
 
 
 def _read_folder(kind: str, folder: Path, entry: CatalogEntry) -> Dataset:
-    """Read and check the dataset's files of one folder, and compare their MD5 where it is known.
+    """Read and check the dataset's files of one folder; a file whose MD5 is known must have it.
 
-    Raises NotHere: None of them is there; DataError: some are there but not all, or one is damaged,
-    or they do not fit together.
+    Raises NotHere: None of them is there; DataError: some are there but not all, or one is damaged
+    or altered, or they do not fit together.
     """
     layout = _layout(entry)
     files, missing = layout.look(folder, entry)
@@ -67,15 +67,22 @@ def _read_folder(kind: str, folder: Path, entry: CatalogEntry) -> Dataset:
         raise DataError(
             f"{folder}: {missing[0]} is missing, other {layout.title} are there; put it beside them"
         )
-    arrays = checked(*layout.read(files, entry), entry)
     stated = [path for path in files if path.name in entry.md5]
-    official = all(_md5(path) == entry.md5[path.name] for path in stated) if stated else None
-    return _dataset(entry, arrays, kind, str(folder), official)
+    for path in stated:
+        if _md5(path) != entry.md5[path.name]:
+            raise DataError(
+                f"{path}: not the file that was published, by its MD5; fetch the file again"
+            )
+    arrays = checked(*layout.read(files, entry), entry)
+    return _dataset(entry, arrays, kind, str(folder), official_files=True if stated else None)
 
 
 def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _folders(directory: Path, entry: CatalogEntry) -> list[Path]:

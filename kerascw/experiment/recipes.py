@@ -5,29 +5,21 @@
 
 A recipe sets those fields of ``training`` that it names, for every variant of the study, and its
 model takes the place of every variant's where it has one. The data stay the study's: what is held
-out, the classes, the scaling of the pixels. Settings (``--set``) go on top of the recipe.
+out, the classes, the scaling of the pixels. Settings (``--set``) go on top of the recipe. Each is
+in ``recipes.toml``.
 """
 
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kerascw.errors import CallError, choices
+from kerascw.experiment import spec
 from kerascw.experiment.settings import override
-from kerascw.experiment.spec import (
-    AdamW,
-    Autoencoder,
-    ConvNet,
-    DenseNet,
-    Dropout,
-    Experiment,
-    Flip,
-    OneCycle,
-)
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(spec.Spec):
     """A way to train.
 
     ``training`` has the fields of :class:`~kerascw.experiment.spec.TrainingSpec` that it sets; the
@@ -37,14 +29,14 @@ class Recipe:
     name: str
     purpose: str
     measured: str
-    training: Mapping[str, Any]
-    model: ConvNet | DenseNet | None = None
+    training: dict[str, Any]
+    model: spec.ConvNet | None = None
 
-    def check(self, study: str, variants: Mapping[str, Experiment]) -> None:
+    def check(self, study: str, variants: Mapping[str, spec.Experiment]) -> None:
         """Raise a :class:`CallError` where the variants of ``study`` cannot take this recipe."""
         where = f"--recipe {self.name}: study {study}"
         for name, experiment in variants.items():
-            if isinstance(experiment.model, Autoencoder):
+            if isinstance(experiment.model, spec.Autoencoder):
                 raise CallError(f"{where} has an autoencoder ({name}); recipes are for classifiers")
         if self.model is None:
             return
@@ -56,7 +48,7 @@ class Recipe:
                 f"has a model of its own; choose one without: {without}"
             )
 
-    def of(self, experiment: Experiment) -> Experiment:
+    def of(self, experiment: spec.Experiment) -> spec.Experiment:
         """Return the experiment with this recipe in place of its own training, and model.
 
         Raises CallError: the two do not go together, with the field that does not.
@@ -77,92 +69,31 @@ def recipe_named(name: str) -> Recipe:
 
 # --- the recipes ----------------------------------------------------------------------------
 
-# docs/speed.md says what each part earned
-
 _TRAINING: dict[str, Any] = {
-    "schedule": OneCycle(warmup=0.25),
+    "schedule": {"kind": "one_cycle", "warmup": 0.25},
     "l2": 0.0,
     "keep": "last",  # the rate has come down by then
     "patience": None,
 }
 """What all recipes share."""
 
-_WITH_MODEL: dict[str, Any] = _TRAINING | {
+_WITH_MODEL: dict[str, Any] = {
     # the fastest arithmetic of the processor; studies, which reproduce reports, stay in float32
     "precision": "auto",
     "label_smoothing": 0.05,
-    "augmentation": (Flip(probability=0.5),),
+    "augmentation": [{"kind": "flip", "probability": 0.5}],
 }
 """What the recipes with a model of their own share."""
 
-BEST = Recipe(
-    name="best",
-    purpose="the highest accuracy in minutes, of images that mean the same in a mirror",
-    measured="Fashion-MNIST, 1 seed: test 0.9441 (0.9394 to 0.9484)",
-    model=ConvNet(
-        filters=(32, 96, 96, 192, 192),
-        padding="same",
-        pool_after=(1, 3, 5),
-        batch_norm=True,
-        batch_norm_momentum=0.9,
-        norm_after_pool=True,
-        dropout=(Dropout(after="flatten", rate=0.2),),
-        mirror_average=True,
-    ),
-    training=_WITH_MODEL
-    | {
-        "epochs": 12,
-        "batch_size": 128,
-        "optimizer": AdamW(learning_rate=5e-3, weight_decay=0.02),
-        "weight_average": 0.998,
-    },
-)
 
-_FAST_MODEL = ConvNet(
-    filters=(16, 32, 64, 64),
-    padding="same",
-    pool_after=(1, 2, 3),
-    batch_norm=True,
-    batch_norm_momentum=0.9,
-    norm_after_pool=True,
-)
+def _recipe(name: str, facts: dict[str, Any]) -> Recipe:
+    shared = _TRAINING | (_WITH_MODEL if "model" in facts else {})
+    return Recipe(name=name, **facts | {"training": shared | facts["training"]})
 
-FAST = Recipe(
-    name="fast",
-    purpose="a good accuracy in a minute, of images that mean the same in a mirror",
-    measured="Fashion-MNIST on all 60,000, 3 seeds: test 0.9310",
-    model=_FAST_MODEL.model_copy(update={"mirror_average": True}),
-    training=_WITH_MODEL
-    | {
-        "epochs": 8,
-        "batch_size": 128,
-        "optimizer": AdamW(learning_rate=8e-3, weight_decay=0.02),
-    },
-)
 
-FASTEST = Recipe(
-    name="fastest",
-    purpose="a good accuracy in seconds; also of signs, which a mirror changes",
-    measured="3 seeds: Fashion-MNIST test 0.9200; MNIST, 1 epoch, 0.9930",
-    model=_FAST_MODEL,
-    training=_WITH_MODEL
-    | {
-        "epochs": 3,
-        "batch_size": 64,
-        "optimizer": AdamW(learning_rate=8e-3, weight_decay=0.02),
-        "augmentation": (),
-    },
-)
-
-ONE_CYCLE = Recipe(
-    name="one-cycle",
-    purpose="the study's own models and epochs, trained as the others are",
-    measured="bag-cnn, 10 epochs, 1 seed: validation 0.9885, by its own 0.9875",
-    training=_TRAINING
-    | {
-        "optimizer": AdamW(learning_rate=3e-3, weight_decay=0.02),
-        "batch_size": 128,
-    },
-)
-
-RECIPES = {recipe.name: recipe for recipe in (BEST, FAST, FASTEST, ONE_CYCLE)}
+RECIPES = {
+    name: _recipe(name, facts)
+    for name, facts in tomllib.loads(
+        Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+    ).items()
+}

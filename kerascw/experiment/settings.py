@@ -8,21 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from kerascw.errors import CallError, choices
-from kerascw.experiment.spec import (
-    AUGMENTATIONS,
-    AugmentationSpec,
-    Autocontrast,
-    Brightness,
-    Contrast,
-    Experiment,
-    Flip,
-    ModelSpec,
-    OptimizerSpec,
-    ScheduleSpec,
-    Solarize,
-    Spec,
-    kinds_of,
-)
+from kerascw.experiment import spec as kinds
 
 
 def one_line(error: ValidationError, prefix: str = "") -> str:
@@ -39,20 +25,20 @@ def one_line(error: ValidationError, prefix: str = "") -> str:
     return f"{prefix}{path}: {message}{received}" if path else f"{prefix}{message}"
 
 
-_CHOICES: dict[str, tuple[type[Spec], ...]] = {
-    "model": kinds_of(ModelSpec),
-    "training.optimizer": kinds_of(OptimizerSpec),
-    "training.schedule": kinds_of(ScheduleSpec),
-    "training.augmentation": AUGMENTATIONS,
+_CHOICES: dict[str, tuple[type[kinds.Spec], ...]] = {
+    "model": kinds.kinds_of(kinds.ModelSpec),
+    "training.optimizer": kinds.kinds_of(kinds.OptimizerSpec),
+    "training.schedule": kinds.kinds_of(kinds.ScheduleSpec),
+    "training.augmentation": kinds.AUGMENTATIONS,
 }
 """The kinds of each part that has more than one."""
 
-_KINDS: dict[str, type[Spec]] = {
+_KINDS: dict[str, type[kinds.Spec]] = {
     spec.model_fields["kind"].default: spec for specs in _CHOICES.values() for spec in specs
 }
 """Every spec that has a kind, by it."""
 
-S = TypeVar("S", bound=Spec)
+S = TypeVar("S", bound=kinds.Spec)
 
 
 def override(spec: S, settings: Mapping[str, Any], prefix: str = "") -> S:
@@ -146,7 +132,7 @@ def _with_kind(tree: dict[str, Any], parents: list[str], kind: Any) -> dict[str,
     return tree
 
 
-def read_experiment(path: str | Path) -> Experiment:
+def read_experiment(path: str | Path) -> kinds.Experiment:
     """Read an experiment from a JSON file: a kept run's experiment.json, or one written by hand.
 
     Raises CallError: a file that cannot be read, or a wrong field.
@@ -161,32 +147,32 @@ def read_experiment(path: str | Path) -> Experiment:
         tree = tree["experiment"]  # as a run's folder has it
     if not isinstance(tree, dict):
         raise CallError(f"{path}: no experiment; expected its fields data, model, training, seed")
-    experiment: Experiment = validated(Experiment, tree, f"{path}: ")
+    experiment: kinds.Experiment = validated(kinds.Experiment, tree, f"{path}: ")
     return experiment
 
 
 # --- augmentation as text -------------------------------------------------------------------
 
-KINDS: dict[str, Any] = {spec.model_fields["kind"].default: spec for spec in AUGMENTATIONS}
+KINDS: dict[str, Any] = {spec.model_fields["kind"].default: spec for spec in kinds.AUGMENTATIONS}
 """Every kind by its name, in the order that ``all`` applies them in."""
 
-LENET: tuple[AugmentationSpec, ...] = (
-    Flip(probability=0.25),
-    Brightness(amount=0.2),
-    Contrast(amount=0.2),
-    Autocontrast(probability=0.2),
-    Solarize(probability=0.2, threshold=15),
+LENET: tuple[kinds.AugmentationSpec, ...] = (
+    kinds.Flip(probability=0.25),
+    kinds.Brightness(amount=0.2),
+    kinds.Contrast(amount=0.2),
+    kinds.Autocontrast(probability=0.2),
+    kinds.Solarize(probability=0.2, threshold=15),
 )
 """The augmentations of the report on LeNet's variants."""
 
-LISTS: dict[str, tuple[AugmentationSpec, ...]] = {
+LISTS: dict[str, tuple[kinds.AugmentationSpec, ...]] = {
     "none": (),
     "lenet": LENET,
     "all": tuple(spec() for spec in KINDS.values()),
 }
 
 
-def augmentation_named(text: str) -> tuple[AugmentationSpec, ...]:
+def augmentation_named(text: str) -> tuple[kinds.AugmentationSpec, ...]:
     """Read the operations that ``text`` lists, separated by commas, in order.
 
     Each is a kind with its values after colons, in the order of its fields or named; a field that
@@ -199,7 +185,7 @@ def augmentation_named(text: str) -> tuple[AugmentationSpec, ...]:
     >>> augmentation_named("solarize:0.2:15") == augmentation_named("solarize")
     True
     """
-    found: list[AugmentationSpec] = []
+    found: list[kinds.AugmentationSpec] = []
     for part in text.split(","):
         name, *values = part.strip().split(":")
         if name in LISTS and not values:
@@ -215,7 +201,7 @@ def augmentation_named(text: str) -> tuple[AugmentationSpec, ...]:
     return tuple(found)
 
 
-def _one(kind: str, values: list[str]) -> AugmentationSpec:
+def _one(kind: str, values: list[str]) -> kinds.AugmentationSpec:
     fields = [name for name in KINDS[kind].model_fields if name != "kind"]
     given: dict[str, str] = {}
     for number, value in enumerate(values):
@@ -233,5 +219,5 @@ def _one(kind: str, values: list[str]) -> AugmentationSpec:
         if name in given:
             raise CallError(f"augmentation {kind}: {name} is given twice")
         given[name] = own
-    spec: AugmentationSpec = validated(KINDS[kind], given, f"augmentation {kind}: ")
+    spec: kinds.AugmentationSpec = validated(KINDS[kind], given, f"augmentation {kind}: ")
     return spec

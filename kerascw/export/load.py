@@ -163,7 +163,7 @@ class LoadedModel:
         ]
         if test := self.card.get("test"):
             rows.append(("test accuracy", f"{test['accuracy']:.2%}"))
-        return fragment(None, self.title, rows)
+        return fragment(self.title, rows)
 
 
 def load_model(path: str | Path) -> LoadedModel:

@@ -203,7 +203,9 @@ class StudyResult:
             for variant, runs in self.runs.items()
             for run in runs
         ]
-        return fragment(self.folder, self.study.question, rows)
+        figures = self.folder / "figures"
+        names = [figures / f"{name}.png" for name in ("comparison", "loss")]
+        return fragment(self.study.question, rows, names)
 
 
 def _figures(metrics: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:

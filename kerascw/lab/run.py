@@ -1,6 +1,9 @@
 """Run a planned study, keep which runs it consists of, and read that back."""
 
+import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,8 @@ from kerascw.runs.many import StudyWatcher, run_many
 from kerascw.runs.store import MANIFEST, Run, Store, write_json
 from kerascw.runs.summary import Summary, read_json, write_summary
 
-PLANNED = "planned.json"
-"""In a study's folder, before anything is trained: variant to run name to seed or fold."""
+LINKS = "tensorboard"
+"""In a study's folder, before anything is trained: a link to each run's events, by variant."""
 
 KEPT = "study.json"
 """Which runs a study consists of, and how it was run: in the study's folder."""
@@ -52,7 +55,7 @@ def run_study(
         def link(names: Sequence[str]) -> None:
             left = iter(names)
             named = {v: [(e, next(left)) for e in own] for v, own in experiments.items()}
-            announce(folder, named, more=experiments is not plan.experiments)
+            link_events(folder, store, named, more=experiments is not plan.experiments)
 
         every = [experiment for own in experiments.values() for experiment in own]
         done = iter(
@@ -80,18 +83,29 @@ def run_study(
     return result
 
 
-def announce(
-    folder: Path, named: Mapping[str, Iterable[tuple[Experiment, str]]], *, more: bool = False
+def link_events(
+    folder: Path,
+    store: Store,
+    named: Mapping[str, Iterable[tuple[Experiment, str]]],
+    *,
+    more: bool = False,
 ) -> None:
-    """Write which runs a study is about to train, so that they can be watched by name.
+    """Link the events of runs that a study is about to train, so that they are watched by name.
 
     ``named`` has every variant's experiments with the names of their runs; ``more`` adds to before.
     """
-    planned = {variant: {run: repeat_text(e) for e, run in own} for variant, own in named.items()}
-    if more and (folder / PLANNED).is_file():
-        planned = read_json(folder / PLANNED) | planned
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / PLANNED, planned)
+    links = folder / LINKS
+    with suppress(OSError):  # where there can be none TensorBoard shows runs by their own names
+        if not more:
+            shutil.rmtree(links, ignore_errors=True)
+        for variant, own in named.items():
+            place = links / (variant.replace("/", "-").strip(". ") or "variant")
+            place.mkdir(parents=True, exist_ok=True)
+            for experiment, run in own:
+                events, link = store.events_folder(run), place / repeat_text(experiment)
+                events.mkdir(parents=True, exist_ok=True)  # a link to nothing makes it complain
+                link.unlink(missing_ok=True)
+                link.symlink_to(os.path.relpath(events.resolve(), place.resolve()))
 
 
 def _remember(result: StudyResult, store: Store) -> None:

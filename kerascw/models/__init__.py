@@ -5,15 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kerascw.experiment.spec import (
-    MAIN_HEAD,
-    Autoencoder,
-    Backbone,
-    ConvNet,
-    Custom,
-    DenseNet,
-    ModelSpec,
-)
+from kerascw.experiment import spec as kinds
 from kerascw.models import autoencoder, backbone, convnet, custom, mlp
 from kerascw.quiet import import_tensorflow
 
@@ -32,27 +24,29 @@ class Scaling:
 
 
 # one module a kind of model
-_BUILDERS = {ConvNet: convnet, DenseNet: mlp, Autoencoder: autoencoder}
+_BUILDERS = {kinds.ConvNet: convnet, kinds.DenseNet: mlp, kinds.Autoencoder: autoencoder}
 
 
-def check_model(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int = 10) -> None:
+def check_model(
+    spec: kinds.ModelSpec, input_shape: tuple[int, int, int], classes: int = 10
+) -> None:
     """Raise a :class:`CallError` that names the layer where ``spec`` cannot be built.
 
     ``input_shape`` is height, width, channels. Nothing is built and TensorFlow not imported, but
     for a model of one's own, of which only building it says what it is, and for weights of a
     backbone, which may not fit.
     """
-    if isinstance(spec, Custom):
+    if isinstance(spec, kinds.Custom):
         custom.check(spec, input_shape, classes)
         return
-    if isinstance(spec, Backbone):
+    if isinstance(spec, kinds.Backbone):
         backbone.check(spec)
         return
     _BUILDERS[type(spec)].check(spec, input_shape)
 
 
 def build_model(
-    spec: ModelSpec,
+    spec: kinds.ModelSpec,
     input_shape: tuple[int, int, int] = (28, 28, 1),
     classes: int = 10,
     *,
@@ -88,7 +82,7 @@ def build_model(
 
     from kerascw.models.parts import draw_torch_biases
 
-    if isinstance(spec, Custom | Backbone):
+    if isinstance(spec, kinds.Custom | kinds.Backbone):
         # Keras numbers unnamed layers by how many the process has made: begin anew each time
         keras.utils.clear_session(free_memory=False)
     if seed is not None:
@@ -99,13 +93,13 @@ def build_model(
         model = _built(spec, input_shape, classes, scaling or Scaling(), for_training)
     finally:
         keras.config.set_dtype_policy(before)
-    if not isinstance(spec, Custom | Backbone) and spec.initializer == "torch":
+    if not isinstance(spec, kinds.Custom | kinds.Backbone) and spec.initializer == "torch":
         draw_torch_biases(model, seed or 0)
     return model
 
 
 def _built(
-    spec: ModelSpec,
+    spec: kinds.ModelSpec,
     input_shape: tuple[int, int, int],
     classes: int,
     scaling: Scaling,
@@ -117,21 +111,21 @@ def _built(
 
     images = keras.Input(input_shape, dtype="uint8", name="images")
     scale = keras.layers.Rescaling(scaling.scale, scaling.offset, name="scale_pixels")
-    mirrors = isinstance(spec, ConvNet) and spec.mirror_average and not for_training
-    if isinstance(spec, ConvNet) and (spec.auxiliary or mirrors):
+    mirrors = isinstance(spec, kinds.ConvNet) and spec.mirror_average and not for_training
+    if isinstance(spec, kinds.ConvNet) and (spec.auxiliary or mirrors):
         heads = convnet.heads(spec, classes)
         outputs = heads(scale(images))
         if mirrors:
             outputs = convnet.both_ways(outputs, heads(scale(keras.ops.flip(images, axis=2))))
         return keras.Model(
-            images, outputs if spec.auxiliary else outputs[MAIN_HEAD], name=spec.kind
+            images, outputs if spec.auxiliary else outputs[kinds.MAIN_HEAD], name=spec.kind
         )
-    if isinstance(spec, Custom):
+    if isinstance(spec, kinds.Custom):
         stack = custom.layers(spec, input_shape, classes)
-    elif isinstance(spec, Backbone):
+    elif isinstance(spec, kinds.Backbone):
         stack = backbone.layers(spec, input_shape)
         stack.append(output(classes, "glorot_uniform", spec.output))
-    elif isinstance(spec, Autoencoder):
+    elif isinstance(spec, kinds.Autoencoder):
         stack = autoencoder.layers(spec, input_shape[-1])
     else:
         stack = _BUILDERS[type(spec)].layers(spec)
@@ -141,4 +135,4 @@ def _built(
 
 def by_head(outputs: Any) -> dict[str, Any]:
     """Return a model's outputs by the name of the head, also where it has but one."""
-    return outputs if isinstance(outputs, dict) else {MAIN_HEAD: outputs}
+    return outputs if isinstance(outputs, dict) else {kinds.MAIN_HEAD: outputs}

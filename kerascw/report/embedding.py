@@ -9,16 +9,7 @@ import numpy as np
 from kerascw.data import split
 from kerascw.data.load import dataset_for
 from kerascw.errors import CallError
-from kerascw.evaluation.embedding import (
-    NEIGHBOURS,
-    SEED,
-    Embedding,
-    embed,
-    largest,
-    largest_perplexity,
-    pairs,
-    penultimate,
-)
+from kerascw.evaluation import embedding as tsne
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.pictures import EmbeddingMap, splits_of
@@ -52,7 +43,7 @@ def check_embedding(options: EmbeddingMap, study: Study, experiment: Experiment)
         )
     if points is not None and not FEWEST <= points <= there:
         raise CallError(f"pictures.points: {points}; choose from {FEWEST} to {there}")
-    most = largest_perplexity(points or there)
+    most = tsne.largest_perplexity(points or there)
     if perplexity is not None and not 1 <= perplexity <= most:
         raise CallError(
             f"pictures.perplexity: {perplexity:g}; choose from 1 to {int(most)}, a third of the "
@@ -60,14 +51,14 @@ def check_embedding(options: EmbeddingMap, study: Study, experiment: Experiment)
         )
 
 
-def embedding_of(run: Run, options: EmbeddingMap | None) -> Embedding:
+def embedding_of(run: Run, options: EmbeddingMap | None) -> tsne.Embedding:
     """Return the embedding of the run's test images, computed only if it is not kept.
 
     Without options it is the one that was computed last. It follows from the run's result and is
     not part of it, so it is not in the manifest.
     """
     there = run.metrics["test"]["examples"]
-    kept = Embedding.load(run.folder / FILE)
+    kept = tsne.Embedding.load(run.folder / FILE)
     if options is None and kept is not None:
         return kept
     options = options or EmbeddingMap()
@@ -76,8 +67,8 @@ def embedding_of(run: Run, options: EmbeddingMap | None) -> Embedding:
         # one as large as a class would let the points of a class collapse
         "perplexity": options.perplexity or min(30.0, points / 10),
         "points": points,
-        "seed": SEED,
-        "neighbours": NEIGHBOURS,
+        "seed": tsne.SEED,
+        "neighbours": tsne.NEIGHBOURS,
         "scikit-learn": version("scikit-learn"),
     }
     if kept is not None and kept.settings == settings:
@@ -86,8 +77,8 @@ def embedding_of(run: Run, options: EmbeddingMap | None) -> Embedding:
     # of fewer than all, every class with its share: evenly spaced in the order of the classes
     order = np.argsort(test.labels, kind="stable")
     positions = np.sort(order[np.linspace(0, there - 1, points).round().astype(int)])
-    activations = penultimate(run.model(), test.images[positions])
-    computed = embed(activations, test.labels[positions], classes, positions, settings)
+    activations = tsne.penultimate(run.model(), test.images[positions])
+    computed = tsne.embed(activations, test.labels[positions], classes, positions, settings)
     computed.save(run.folder / FILE)
     return computed
 
@@ -112,10 +103,10 @@ def embedding_answers(runs: Sequence[Run]) -> list[Answer]:
     ]
 
 
-def _near_and_confused(runs: Sequence[Run], embeddings: Sequence[Embedding]) -> Answer:
+def _near_and_confused(runs: Sequence[Run], embeddings: Sequence[tsne.Embedding]) -> Answer:
     confusions = [np.array(run.metrics["test"]["confusion"]) for run in runs]
-    in_plane = [pairs(e.shares, c) for e, c in zip(embeddings, confusions, strict=True)]
-    in_layer = [pairs(e.layer_shares, c) for e, c in zip(embeddings, confusions, strict=True)]
+    in_plane = [tsne.pairs(e.shares, c) for e, c in zip(embeddings, confusions, strict=True)]
+    in_layer = [tsne.pairs(e.layer_shares, c) for e, c in zip(embeddings, confusions, strict=True)]
     plane, layer = (
         [rho for several in of_runs if (rho := several.rank_correlation) is not None]
         for of_runs in (in_plane, in_layer)
@@ -132,7 +123,7 @@ def _near_and_confused(runs: Sequence[Run], embeddings: Sequence[Embedding]) -> 
             f"plane, {spread_text(over_seeds(layer))} in the layer itself ({seeds})."
         )
     names = [" and ".join(class_names[k] for k in pair) for pair in first.classes]
-    near, wrong = largest(first.nearness, PAIRS), largest(first.confusion, PAIRS)
+    near, wrong = tsne.largest(first.nearness, PAIRS), tsne.largest(first.confusion, PAIRS)
     listed_near = ", ".join(f"{names[at]} ({first.nearness[at]:.1%})" for at in near)
     listed_wrong = ", ".join(f"{names[at]} ({first.mistakes[at]:,})" for at in wrong)
     return Answer(
@@ -143,7 +134,7 @@ def _near_and_confused(runs: Sequence[Run], embeddings: Sequence[Embedding]) -> 
     )
 
 
-def _described(run: Run, embedding: Embedding) -> str:
+def _described(run: Run, embedding: tsne.Embedding) -> str:
     settings = embedding.settings
     of_all = "all " if settings["points"] == run.metrics["test"]["examples"] else ""
     return (

@@ -7,10 +7,9 @@ import numpy as np
 
 from kerascw.data import Splits
 from kerascw.lab.run import kept_studies
-from kerascw.report.calibration import calibration_tables, trust_of
+from kerascw.report.calibration import calibration_chart, calibration_tables, trust_of
 from kerascw.report.evaluation import evaluation_tables
 from kerascw.report.explained import explained_mistakes
-from kerascw.report.notebook import write_run_fragment
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
 from kerascw.runs.store import Run, Store
@@ -26,7 +25,6 @@ def draw_run(run: Run, splits: Splits) -> Path:
     The page is written last, under a temporary name, so a report that is there is whole.
     """
     from kerascw.report.figure_files import write_figures
-    from kerascw.report.run_charts import run_charts
 
     drawn, unexplained = run_charts(run) | _grids(run, splits), ""
     if "mistakes" in drawn:
@@ -38,7 +36,6 @@ def draw_run(run: Run, splits: Splits) -> Path:
     figures = write_figures(drawn, run.folder / "figures")
     tables = run_tables(run) | {"samples": _samples(splits)}
     write_tables(tables.values(), run.folder / "tables")
-    write_run_fragment(run, figures)
     text = page(
         "run.html",
         figures,
@@ -55,6 +52,37 @@ def draw_run(run: Run, splits: Splits) -> Path:
         studies=_studies_of(run),
     )
     return replace_text(run.folder / "report.html", text)
+
+
+def run_charts(run: Run) -> dict[str, tuple[Any, str]]:
+    """Draw the charts of a kept run: by name, with what each shows."""
+    from kerascw.report import charts
+    from kerascw.report.curves import loss_label, run_curves
+
+    metrics, reconstructs = run.metrics, run.experiment.reconstructs
+    of = loss_label(reconstructs=True) if reconstructs else "loss and accuracy"
+    kept = f"; epoch {metrics['kept_epoch']} is kept" if metrics["kept_epoch"] else ""
+    says = f"{of} against epochs, training and validation{kept}"
+    drawn = {"curves": (run_curves(run), says)}
+    test = metrics.get("test")
+    if test is None:
+        return drawn
+    if reconstructs:
+        dots = [charts.Dot(row["class"], row["loss"]) for row in test["per_class"]]
+        every = charts.Rule("x", test["loss"], f"all: {test['loss']:.4f}")
+        drawn["errors_per_class"] = (
+            charts.dots(dots, x=of, value="mean squared error", rule=every),
+            "mean squared error per pixel of each class on the test set, "
+            f"{test['loss']:.5f} over all",
+        )
+        return drawn
+    drawn["confusion"] = (
+        charts.confusion(np.array(test["confusion"]), metrics["class_names"]),
+        f"confusion matrix of the test set, {test['correct']} of {test['examples']} on the "
+        "diagonal",
+    )
+    drawn["calibration"] = calibration_chart(trust_of(run))
+    return drawn
 
 
 def _grids(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
@@ -108,10 +136,8 @@ def _reconstructions(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
 
 def reconstruction_pictures(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
     """Draw an autoencoder's reconstructions of test images, and the error of each class."""
-    from kerascw.report.run_charts import run_charts
-
-    charts = run_charts(run)
-    return _reconstructions(run, splits) | {"errors_per_class": charts["errors_per_class"]}
+    drawn = run_charts(run)
+    return _reconstructions(run, splits) | {"errors_per_class": drawn["errors_per_class"]}
 
 
 def _studies_of(run: Run) -> list[str]:

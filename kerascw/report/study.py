@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascw.evaluation.statistics import Spread, over_seeds
+from kerascw.lab import table as lab_table
 from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.checklist import checklist, in_words
 from kerascw.lab.conclusion import conclusion
@@ -13,27 +14,14 @@ from kerascw.lab.pictures import EmbeddingMap, FeatureMaps
 from kerascw.lab.plan import Plan, StudyResult
 from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Study
-from kerascw.lab.table import (
-    Cell,
-    Row,
-    csv_text,
-    difference_text,
-    measured_over,
-    published_text,
-    row_name,
-    rows_of,
-    spread_text,
-    unit_of,
-)
 from kerascw.lab.verdict import figure_of
-from kerascw.report.notebook import write_study_fragment
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell as Entry
 from kerascw.report.tables import Table, count, number, write_tables
 from kerascw.runs.store import Run, write_json
 
 
-def compared_figure(result: StudyResult, rows: Sequence[Row]) -> str:
+def compared_figure(result: StudyResult, rows: Sequence[lab_table.Row]) -> str:
     """Choose the figure of the test set by which the study's variants are compared.
 
     If anything is cross-validated, it is the figure of the held-out fold.
@@ -47,12 +35,12 @@ def compared_figure(result: StudyResult, rows: Sequence[Row]) -> str:
     return compared
 
 
-def comparable(rows: Sequence[Row]) -> list[Row]:
+def comparable(rows: Sequence[lab_table.Row]) -> list[lab_table.Row]:
     """Select the classifiers' rows, which an autoencoder's cannot be compared with, or all."""
     return [row for row in rows if not row.reconstructs] or list(rows)
 
 
-def headline(result: StudyResult, rows: Sequence[Row]) -> str:
+def headline(result: StudyResult, rows: Sequence[lab_table.Row]) -> str:
     """Say what was measured of the variant that validation chooses, with its uncertainty.
 
     Choosing by the test set would flatter it.
@@ -63,17 +51,17 @@ def headline(result: StudyResult, rows: Sequence[Row]) -> str:
     cell = next((cell for cell in row.cells if cell.name == name), None)
     if cell is None or cell.spread is None:
         return ""
-    text = f"{variant}: {plainly(name)} {spread_text(cell.spread)} ({_over(cell, row)})"
+    text = f"{variant}: {plainly(name)} {lab_table.spread_text(cell.spread)} ({_over(cell, row)})"
     if len(rows) > 1 and "validation" in chosen.metrics:
         text = f"Validation chooses {text}"
     if cell.published is not None:
-        text += f"; published {published_text(cell.published)}"
+        text += f"; published {lab_table.published_text(cell.published)}"
         if cell.verdict is not None and cell.verdict.word != "not comparable":
             text += f", {cell.verdict.word}: {cell.verdict.reason}"
     return text + "."
 
 
-def _over(cell: Cell, row: Row) -> str:
+def _over(cell: lab_table.Cell, row: lab_table.Row) -> str:
     n, unit = len(cell.values), row.repeats.unit
     if n == 1:
         return f"one {unit}, no interval"
@@ -83,7 +71,7 @@ def _over(cell: Cell, row: Row) -> str:
 
 
 def figure_tables(
-    rows: Sequence[Row], study: Study, cautions: Sequence[str] = ()
+    rows: Sequence[lab_table.Row], study: Study, cautions: Sequence[str] = ()
 ) -> dict[str, Table]:
     """Make a table for each of the study's figures, a row a variant.
 
@@ -98,21 +86,21 @@ def figure_tables(
             spread, difference, judged = cell.spread, cell.difference, cell.verdict
             mean = spread.mean if spread else None
             line = {
-                "variant": Entry(row_name(row, rows)),
+                "variant": Entry(lab_table.row_name(row, rows)),
                 "measured": Entry(_measured(cell, row), mean),
             }
             if printed:
                 best = cell.published.best_reading if cell.published else None
-                line["published"] = Entry(published_text(cell.published), best)
+                line["published"] = Entry(lab_table.published_text(cell.published), best)
                 reason = f": {judged.reason}" if judged and not cautions else ""
                 line["verdict"] = Entry(f"{judged.word}{reason}" if judged else "")
             if study.baseline:
-                text = difference_text(difference, row.repeats.unit)
+                text = lab_table.difference_text(difference, row.repeats.unit)
                 mean = difference.mean if difference else None
                 line[f"difference to {study.baseline}"] = Entry(text, mean)
             line |= {
                 "standard deviation": number(_deviation(spread)),
-                unit_of(rows, "s"): count(len(cell.values)),
+                lab_table.unit_of(rows, "s"): count(len(cell.values)),
                 "parameters": count(row.parameters),
             }
             lines.append(line)
@@ -124,10 +112,12 @@ def figure_tables(
     return tables
 
 
-def _measured(cell: Cell, row: Row) -> str:
+def _measured(cell: lab_table.Cell, row: lab_table.Row) -> str:
     """Return the mean with its interval, and the number of values if some runs diverged."""
     n = len(cell.values)
-    return spread_text(cell.spread) + (f" (of {n})" if n not in (0, row.repeats.count) else "")
+    return lab_table.spread_text(cell.spread) + (
+        f" (of {n})" if n not in (0, row.repeats.count) else ""
+    )
 
 
 def _deviation(spread: Spread | None) -> float | None:
@@ -202,7 +192,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     from kerascw.report.curves import every_curve
     from kerascw.report.figure_files import write_figures
 
-    rows, study, plan = rows_of(result), result.study, result.plan
+    rows, study, plan = lab_table.rows_of(result), result.study, result.plan
     compared, measured = compared_figure(result, rows), headline(result, rows)
     curves = every_curve(result.runs)
     own = study.pictures(result.runs, plan.pictures) if study.pictures else {}
@@ -214,12 +204,10 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     if leading == "comparison":
         drawn = _comparison(rows, compared) | drawn
     figures = write_figures(drawn, folder / "figures")
-    (folder / "table.csv").write_text(csv_text(rows), encoding="utf-8")
+    (folder / "table.csv").write_text(lab_table.csv_text(rows), encoding="utf-8")
     tables, runs = figure_tables(rows, study, plan.cautions), _runs_table(result)
     of_folds = fold_tables(result)
     write_tables([*tables.values(), *of_folds, runs], folder / "tables")
-    table = tables.get(compared) or next(iter(tables.values()))
-    write_study_fragment(result, folder, answer, table, figures)
     checked = checklist(result)
     write_json(folder / "checklist.json", checked)
     published = [cell.published for row in rows for cell in row.cells if cell.published]
@@ -237,10 +225,10 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         answers=answers,
         refused=study.refused(),
         cautions=plan.cautions,
-        over=measured_over(rows),
+        over=lab_table.measured_over(rows),
         repeats=max((row.repeats for row in rows), key=lambda repeats: repeats.count),
-        unit=unit_of(rows),
-        units=unit_of(rows, "s"),
+        unit=lab_table.unit_of(rows),
+        units=lab_table.unit_of(rows, "s"),
         tables=tables,
         folds=of_folds,
         runs=runs,
@@ -257,7 +245,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     return replace_text(folder / "report.html", text)
 
 
-def _comparison(rows: Sequence[Row], name: str) -> dict[str, tuple[Any, str]]:
+def _comparison(rows: Sequence[lab_table.Row], name: str) -> dict[str, tuple[Any, str]]:
     """Draw one figure of all variants: every seed or fold, mean with interval, published."""
     from kerascw.report.charts import Dot, dots
 
@@ -271,8 +259,8 @@ def _comparison(rows: Sequence[Row], name: str) -> dict[str, tuple[Any, str]]:
     if not drawn:
         return {}
     published = ", with the published one" if any(dot.published for dot in drawn) else ""
-    says = f"{plainly(name)} of every variant over {unit_of(alike, 's')}{published}"
-    chart = dots(drawn, x=plainly(name), each=f"each {unit_of(rows)}")
+    says = f"{plainly(name)} of every variant over {lab_table.unit_of(alike, 's')}{published}"
+    chart = dots(drawn, x=plainly(name), each=f"each {lab_table.unit_of(rows)}")
     return {"comparison": (chart, says)}
 
 

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from kerascw.data.load import dataset_for, splits_for
 from kerascw.errors import DataError, KerascwError
@@ -37,7 +37,7 @@ PATIENCE = 10
 """Seconds that a scheduler may take to answer, and then to have a worker."""
 
 
-class StudyWatcher(Watcher, Protocol):
+class StudyWatcher(Watcher):
     """Sees the runs of a study begin and end."""
 
     def planned(self, runs: int, kept: int, jobs: int) -> None:

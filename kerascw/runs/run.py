@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerascw.data import Dataset, Part, Splits, split
-from kerascw.experiment.spec import (
-    MAIN_HEAD,
-    Autoencoder,
-    DataSpec,
-    Experiment,
-    Output,
-)
+from kerascw.experiment import spec
 from kerascw.models import check_model
 from kerascw.models.summary import layer_table
 from kerascw.runs.environment import Energy, describe, have_threads
@@ -30,7 +24,7 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.npz"
 
 
-def run_name(experiment: Experiment, dataset: Dataset, source: str | None = None) -> str:
+def run_name(experiment: spec.Experiment, dataset: Dataset, source: str | None = None) -> str:
     """Name the run's folder; the last part of the name is the experiment's key.
 
     ``source`` is the name of the run that a warm start begins with, which stands for its data.
@@ -40,10 +34,10 @@ def run_name(experiment: Experiment, dataset: Dataset, source: str | None = None
     return f"{file_name(experiment.data)}-{experiment.model.kind}-{key}"
 
 
-def file_name(data: DataSpec) -> str:
+def file_name(data: spec.DataSpec) -> str:
     """Return the dataset's name in a form that files and folders can have.
 
-    >>> file_name(DataSpec(name="fashion_mnist"))
+    >>> file_name(spec.DataSpec(name="fashion_mnist"))
     'fashion_mnist'
     """
     name = data.name if data.folder is None else Path(data.folder.path).name
@@ -52,7 +46,7 @@ def file_name(data: DataSpec) -> str:
 
 
 def run_experiment(
-    experiment: Experiment,
+    experiment: spec.Experiment,
     dataset: Dataset,
     store: Store,
     watcher: Watcher | None = None,
@@ -76,7 +70,7 @@ def run_experiment(
 
 def train_until(
     epochs: int,
-    experiment: Experiment,
+    experiment: spec.Experiment,
     dataset: Dataset,
     store: Store,
     watcher: Watcher | None = None,
@@ -140,7 +134,7 @@ def history_so_far(name: str, store: Store) -> list[dict[str, float]]:
 
 def _write(
     fitted: "Fitted",
-    experiment: Experiment,
+    experiment: spec.Experiment,
     dataset: Dataset,
     splits: Splits,
     working: Path,
@@ -176,7 +170,7 @@ def _write(
 
 
 def _evaluate(
-    fitted: "Fitted", splits: Splits, working: Path, experiment: Experiment
+    fitted: "Fitted", splits: Splits, working: Path, experiment: spec.Experiment
 ) -> dict[str, Any]:
     """Score the kept weights: the parts that selection saw, then the test set, once.
 
@@ -204,7 +198,7 @@ def _evaluate(
         parts = splits.parts()
         if experiment.data.test_in_training:
             del parts["test"]
-        if isinstance(model, Autoencoder):
+        if isinstance(model, spec.Autoencoder):
             figures, predictions = _score_pictures(predict, splits)
         else:
             figures, predictions = _score_classes(predict, parts, splits.class_names, model.output)
@@ -219,7 +213,7 @@ Scores = tuple[dict[str, Any], dict[str, np.ndarray]]
 
 
 def _score_classes(
-    predict: "Predictor", parts: dict[str, Part], class_names: tuple[str, ...], output: Output
+    predict: "Predictor", parts: dict[str, Part], class_names: tuple[str, ...], output: spec.Output
 ) -> Scores:
     from kerascw.evaluation.metrics import agreement, full_report, summary
 
@@ -228,7 +222,7 @@ def _score_classes(
     predictions: dict[str, np.ndarray] = {}
     for name, part in parts.items():
         every = predict.every_head(part.images)
-        main = every.pop(MAIN_HEAD)
+        main = every.pop(spec.MAIN_HEAD)
         for head, probabilities in every.items():
             heads.setdefault(head, {})[name] = {
                 **summary(probabilities, part.labels, output),

@@ -22,15 +22,7 @@ from kerascw.errors import CallError, KerascwError, choices, counted
 from kerascw.experiment.settings import one_line
 from kerascw.experiment.spec import Custom, Experiment
 from kerascw.models.custom import custom_objects
-from kerascw.runs.summary import (
-    FRAGMENT,
-    SUMMARY,
-    Summary,
-    fragment,
-    read_json,
-    read_summary,
-    write_summary,
-)
+from kerascw.runs.summary import SUMMARY, Summary, fragment, read_json, read_summary, write_summary
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -161,7 +153,9 @@ class Run:
             "epochs": summary.budget,
             "folder": self.folder,
         }
-        return fragment(self.folder, self.name, rows.items())
+        figures = self.folder / "figures"
+        names = [figures / f"{name}.png" for name in ("curves", "confusion")]
+        return fragment(self.name, rows.items(), names)
 
 
 def pandas() -> Any:
@@ -384,7 +378,7 @@ def _finite(content: Any) -> Any:
 
 def _result_files(folder: Path, scratch: str) -> list[str]:
     names = {path.name for path in folder.iterdir() if path.is_file()}
-    return sorted(names - {"report.html", FRAGMENT, SUMMARY, scratch, MANIFEST})
+    return sorted(names - {"report.html", SUMMARY, scratch, MANIFEST})
 
 
 def _free_name(folder: Path, name: str) -> Path:

@@ -4,6 +4,7 @@ Every run, study and search writes ``summary.json`` when it ends. The index and
 ``show`` read these files alone, so they need to know nothing about the rooms that wrote them.
 """
 
+import base64
 import html
 import json
 from collections.abc import Iterable
@@ -15,8 +16,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kerascw.errors import KerascwError
 
 SUMMARY = "summary.json"
-FRAGMENT = "fragment.html"
-"""What a notebook shows of a run or a study; its report writes it."""
 
 Kind = Literal["run", "study", "search"]
 
@@ -70,16 +69,24 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def fragment(folder: Path | None, title: str, rows: Iterable[tuple[str, Any]]) -> str:
-    """Return HTML for a notebook: what the report wrote into ``folder``, else a plain table."""
-    if folder is not None and (folder / FRAGMENT).is_file():
-        return (folder / FRAGMENT).read_text(encoding="utf-8")
+def fragment(title: str, rows: Iterable[tuple[str, Any]], figures: Iterable[Path] = ()) -> str:
+    """Return HTML for a notebook: a plain table, and those of the figures (PNG) that are there.
+
+    Without a script or a style sheet: a notebook is read where neither works.
+    """
     lines = "\n".join(
         f'<tr><td style="text-align: left">{html.escape(name)}</td>'
         f'<td style="text-align: left">{html.escape(str(value))}</td></tr>'
         for name, value in rows
     )
+    images = "".join(
+        f'<p><img src="data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}" '
+        f'alt="{html.escape(file.stem)}" style="max-width: min(100%, 760px); background: #fff">'
+        "</p>\n"
+        for file in figures
+        if file.is_file()
+    )
     return (
         f'<div class="kerascw">\n<p><strong>{html.escape(title)}</strong></p>\n'
-        f"<table><tbody>\n{lines}\n</tbody></table>\n</div>"
+        f"<table><tbody>\n{lines}\n</tbody></table>\n{images}</div>"
     )

@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -16,31 +17,18 @@ from kerascw.lab.plan import StudyResult
 from kerascw.lab.study import Study
 from kerascw.runs.store import Store
 
+NOTEBOOKS = (
+    *("fashion", "bag", "bag_learning", "convnet_lab", "image_techniques", "digits_svhn", "lenet"),
+    *("lenet_embedding", "lenet_augmentation", "lenet_crossval"),
+)
+"""The modules here that have studies, in the order of the list."""
+
 
 def all_studies() -> dict[str, Study]:
     """Return every study by its name."""
-    from kerascw.studies import (
-        bag,
-        bag_learning,
-        convnet_lab,
-        digits_svhn,
-        fashion,
-        image_techniques,
-        lenet,
-        lenet_augmentation,
-        lenet_crossval,
-        lenet_embedding,
-    )
-
-    reports = (bag, bag_learning, convnet_lab, image_techniques, digits_svhn, lenet)
-    every = (
-        fashion.STUDY,
-        *(study for module in reports for study in module.STUDIES),
-        lenet_embedding.STUDY,
-        lenet_augmentation.LENET_AUGMENTATION,
-        lenet_crossval.CROSSVAL,
-    )
-    studies = {study.name: study for study in every}
+    modules = (import_module(f"kerascw.studies.{name}") for name in NOTEBOOKS)
+    every = (study for module in modules for study in vars(module).values())
+    studies = {study.name: study for study in every if isinstance(study, Study)}
     for study in _of_packages():
         if study.name in studies:
             warnings.warn(f"study {study.name} of {study.origin} is left out: that name is taken",

@@ -21,18 +21,7 @@ import numpy as np
 
 from kerascw.errors import counted as numbered
 from kerascw.evaluation.statistics import is_shown, over_seeds, paired_difference
-from kerascw.experiment.spec import (
-    SGD,
-    Adam,
-    ConvNet,
-    DataSpec,
-    Dropout,
-    Experiment,
-    Holdout,
-    OptimizerSpec,
-    RMSprop,
-    TrainingSpec,
-)
+from kerascw.experiment import spec
 from kerascw.lab.effects import answers_to, effect_text, listed, with_weights, yes_or_no
 from kerascw.lab.pictures import FeatureMaps, splits_of
 from kerascw.lab.published import report
@@ -41,39 +30,39 @@ from kerascw.lab.study import Answer, Drawn, Runs, Study, fields_of
 from kerascw.lab.table import difference_text
 from kerascw.runs.store import Run
 
-_DATA = DataSpec(
+_DATA = spec.DataSpec(
     name="fashion_mnist",
     classes=(0, 1, 4, 5, 8),
-    holdout=Holdout(how="last", count=10_000),
+    holdout=spec.Holdout(how="last", count=10_000),
     scaling="raw",
 )
 """Fashion-MNIST-1 as parts 1 to 3 use it."""
 
 
-def optimizer_of(name: str, rate: float, momentum: float = 0.0) -> OptimizerSpec:
+def optimizer_of(name: str, rate: float, momentum: float = 0.0) -> spec.OptimizerSpec:
     """Return an optimiser as the report names it, with PyTorch's constants."""
     match name:
         case "adam":
-            return Adam(learning_rate=rate, epsilon=1e-8)
+            return spec.Adam(learning_rate=rate, epsilon=1e-8)
         case "rmsprop":
-            return RMSprop(
+            return spec.RMSprop(
                 learning_rate=rate, momentum=momentum, rho=0.99, epsilon=1e-8, epsilon_in_root=False
             )
         case _:
-            return SGD(learning_rate=rate, momentum=momentum)
+            return spec.SGD(learning_rate=rate, momentum=momentum)
 
 
 # --- part 1 ---------------------------------------------------------------------------------
 
 
-def cnn() -> dict[str, Experiment]:
+def cnn() -> dict[str, spec.Experiment]:
     """Conv 10 and 20, dense 50; Adam 1e-3, batch 128, 31 epochs."""
-    model = ConvNet(
+    model = spec.ConvNet(
         filters=(10, 20), padding="same", pool_after=(1, 2), dense=(50,), initializer="torch"
     )
     adam = optimizer_of("adam", 1e-3)
-    training = TrainingSpec(epochs=31, batch_size=128, optimizer=adam, keep="last")
-    return {"bag-cnn": Experiment(data=_DATA, model=model, training=training)}
+    training = spec.TrainingSpec(epochs=31, batch_size=128, optimizer=adam, keep="last")
+    return {"bag-cnn": spec.Experiment(data=_DATA, model=model, training=training)}
 
 
 def cnn_answers(runs: Runs) -> list[Answer]:
@@ -160,14 +149,14 @@ _LAYERS: dict[int, dict[str, Any]] = {
 _DROPOUT_AFTER: dict[int, tuple[int, ...]] = {2: (1,), 3: (1, 2), 5: (1, 2, 3, 4, 5)}
 
 
-def convnet(layers: int, dropout: float) -> ConvNet:
+def convnet(layers: int, dropout: float) -> spec.ConvNet:
     """Return the convnet of 2, 3 or 5 layers, with spatial dropout after its pools."""
-    place = Dropout(after="pool", rate=dropout, kind="spatial", layers=_DROPOUT_AFTER[layers])
+    place = spec.Dropout(after="pool", rate=dropout, kind="spatial", layers=_DROPOUT_AFTER[layers])
     places = (place,) if dropout else ()
-    return ConvNet(dense=(50,), dropout=places, initializer="torch", **_LAYERS[layers])
+    return spec.ConvNet(dense=(50,), dropout=places, initializer="torch", **_LAYERS[layers])
 
 
-def variants() -> dict[str, Experiment]:
+def variants() -> dict[str, spec.Experiment]:
     """The 21 rows of part 2, batch 256; rows 5 and 8 are one and the same experiment.
 
     Each is trained for an epoch more than its row says: the report's loop is ``range(epochs + 1)``.
@@ -175,10 +164,10 @@ def variants() -> dict[str, Experiment]:
     experiments = {}
     for row in report("convolutional_bag")["part_2"]["rows"]:
         number, name, layers, dropout, optimizer, momentum, l2, rate, epochs = row[:9]
-        experiments[f"{number} {name}"] = Experiment(
+        experiments[f"{number} {name}"] = spec.Experiment(
             data=_DATA,
             model=convnet(layers, dropout),
-            training=TrainingSpec(
+            training=spec.TrainingSpec(
                 epochs=epochs + 1,
                 batch_size=256,
                 optimizer=optimizer_of(optimizer, rate, momentum),
@@ -291,11 +280,11 @@ BAG_VARIANTS = Study(
 # --- part 3 ---------------------------------------------------------------------------------
 
 
-def features() -> dict[str, Experiment]:
+def features() -> dict[str, spec.Experiment]:
     """Conv 10-50-20, spatial dropout 0.5, Adam 1e-4, 201 epochs."""
     adam = optimizer_of("adam", 1e-4)
-    training = TrainingSpec(epochs=201, batch_size=256, optimizer=adam, keep="last")
-    return {"bag-features": Experiment(data=_DATA, model=convnet(3, 0.5), training=training)}
+    training = spec.TrainingSpec(epochs=201, batch_size=256, optimizer=adam, keep="last")
+    return {"bag-features": spec.Experiment(data=_DATA, model=convnet(3, 0.5), training=training)}
 
 
 def _feature_pictures(runs: Runs, options: Any) -> Drawn:
@@ -359,5 +348,3 @@ BAG_FEATURES = Study(
     answers=_feature_answers,
     led_by="Do channels go",
 )
-
-STUDIES = (BAG_CNN, BAG_VARIANTS, BAG_FEATURES)

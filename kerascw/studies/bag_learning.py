@@ -18,20 +18,7 @@ from typing import Any
 
 from kerascw.errors import counted
 from kerascw.evaluation.statistics import over_seeds
-from kerascw.experiment.spec import (
-    SGD,
-    Adam,
-    Also,
-    Autoencoder,
-    ConvNet,
-    DataSpec,
-    Dropout,
-    Experiment,
-    Holdout,
-    OptimizerSpec,
-    TrainingSpec,
-    WarmStart,
-)
+from kerascw.experiment import spec
 from kerascw.lab.curves import (
     CurveFigures,
     by_initialisation,
@@ -61,18 +48,20 @@ _ACCURACIES = {
 }
 
 
-def data(classes: tuple[int, ...], fraction: float = 1.0, **fields: Any) -> DataSpec:
+def data(classes: tuple[int, ...], fraction: float = 1.0, **fields: Any) -> spec.DataSpec:
     """Return one of the two halves of Fashion-MNIST, as pixels of 0..255."""
     given: dict[str, Any] = {
-        "holdout": Holdout(how="last", count=10_000),
+        "holdout": spec.Holdout(how="last", count=10_000),
         "scaling": "raw",
         "subset": "first",
     }
-    return DataSpec(name="fashion_mnist", classes=classes, fraction=fraction, **(given | fields))
+    return spec.DataSpec(
+        name="fashion_mnist", classes=classes, fraction=fraction, **(given | fields)
+    )
 
 
-def _adam(rate: float) -> Adam:
-    return Adam(learning_rate=rate, epsilon=1e-8)
+def _adam(rate: float) -> spec.Adam:
+    return spec.Adam(learning_rate=rate, epsilon=1e-8)
 
 
 # --- answers of both parts --------------------------------------------
@@ -114,36 +103,38 @@ def _answers(runs: Runs, reading: str) -> list[Answer]:
 _AUTOENCODER = "the autoencoder"
 
 
-def autoencoder(epochs: int) -> Experiment:
+def autoencoder(epochs: int) -> spec.Experiment:
     """Return the autoencoder, on all of Fashion-MNIST-2 and Fashion-MNIST-1's training set."""
-    everything = Also(classes=FASHION_2, parts=("train", "validation", "test"))
-    return Experiment(
+    everything = spec.Also(classes=FASHION_2, parts=("train", "validation", "test"))
+    return spec.Experiment(
         data=data(FASHION_1, also=(everything,), scaling="unit", subset="stratified"),
-        model=Autoencoder(filters=(10, 20), kernels=(5,), initializer="torch"),
-        training=TrainingSpec(epochs=epochs, batch_size=128, optimizer=_adam(1e-3), keep="last"),
+        model=spec.Autoencoder(filters=(10, 20), kernels=(5,), initializer="torch"),
+        training=spec.TrainingSpec(
+            epochs=epochs, batch_size=128, optimizer=_adam(1e-3), keep="last"
+        ),
     )
 
 
 def _pretraining(
     fractions: Sequence[float], epochs: int, autoencoder_epochs: int
-) -> dict[str, Experiment]:
-    base = Experiment(
+) -> dict[str, spec.Experiment]:
+    base = spec.Experiment(
         # ten outputs: the report's labels of part 4 are not renumbered
         data=data(FASHION_1, relabel=False),
-        model=ConvNet(
+        model=spec.ConvNet(
             filters=(10, 20), kernels=(5,), pool_after=(1, 2), dense=(50,), initializer="torch"
         ),
-        training=TrainingSpec(
+        training=spec.TrainingSpec(
             epochs=epochs, batch_size=128, optimizer=_adam(1e-3), keep="validation_loss"
         ),
     )
     source = autoencoder(autoencoder_epochs)
-    start = WarmStart(source=source, layers=("conv_1", "conv_2"), takes="kernels")
+    start = spec.WarmStart(source=source, layers=("conv_1", "conv_2"), takes="kernels")
     starts = {RANDOM: None, "autoencoder": start}
     return {_AUTOENCODER: source} | curve_variants(base, starts, fractions)
 
 
-def pretraining() -> dict[str, Experiment]:
+def pretraining() -> dict[str, spec.Experiment]:
     """Both initialisations on 5 %, 10 %, ..., 100 %, and the autoencoder."""
     return _pretraining(FRACTIONS, epochs=20, autoencoder_epochs=20)
 
@@ -183,23 +174,23 @@ GRID_RATES, GRID_OPTIMIZERS, GRID_DROPOUTS = (0.001, 0.01), ("adam", "sgd"), (0.
 
 def cell(
     optimizer: str, rate: float, dropout: float, epochs: int = GRID_EPOCHS, fraction: float = 1.0
-) -> Experiment:
+) -> spec.Experiment:
     """Return one cell of the grid on Fashion-MNIST-2; SGD has a momentum of 0.9.
 
     The model is conv 28, pool, conv 20, dense 500, 100 and 5, with spatial dropout after both
     convs and dropout after the first dense layer.
     """
-    own: OptimizerSpec = (
-        _adam(rate) if optimizer == "adam" else SGD(learning_rate=rate, momentum=0.9)
+    own: spec.OptimizerSpec = (
+        _adam(rate) if optimizer == "adam" else spec.SGD(learning_rate=rate, momentum=0.9)
     )
     places = (
-        Dropout(after="pool", rate=dropout, kind="spatial"),
-        Dropout(after="conv", rate=dropout, kind="spatial", layers=(2,)),
-        Dropout(after="dense", rate=dropout, layers=(1,)),
+        spec.Dropout(after="pool", rate=dropout, kind="spatial"),
+        spec.Dropout(after="conv", rate=dropout, kind="spatial", layers=(2,)),
+        spec.Dropout(after="dense", rate=dropout, layers=(1,)),
     )
-    return Experiment(
+    return spec.Experiment(
         data=data(FASHION_2, fraction),
-        model=ConvNet(
+        model=spec.ConvNet(
             filters=(28, 20),
             kernels=(5, 3),
             pool_after=(1,),
@@ -207,11 +198,11 @@ def cell(
             dropout=places if dropout else (),
             initializer="torch",
         ),
-        training=TrainingSpec(epochs=epochs, batch_size=128, optimizer=own, keep="last"),
+        training=spec.TrainingSpec(epochs=epochs, batch_size=128, optimizer=own, keep="last"),
     )
 
 
-def transfer_grid(epochs: int = GRID_EPOCHS, fraction: float = 1.0) -> dict[str, Experiment]:
+def transfer_grid(epochs: int = GRID_EPOCHS, fraction: float = 1.0) -> dict[str, spec.Experiment]:
     """The twelve cells on Fashion-MNIST-2."""
     return {
         f"{_GRID}{name} {rate:g} dropout {dropout:g}": cell(name, rate, dropout, epochs, fraction)
@@ -227,7 +218,7 @@ def best_of_grid(runs: Runs) -> str | None:
     return best_by(runs, "validation.loss", cells)  # of the kept weights: those of the last epoch
 
 
-def transfer_sweep(runs: Runs) -> dict[str, Experiment]:
+def transfer_sweep(runs: Runs) -> dict[str, spec.Experiment]:
     """Fashion-MNIST-1 from random weights, from the best cell's, and from these frozen."""
     best = best_of_grid(runs)
     if best is None:
@@ -238,8 +229,8 @@ def transfer_sweep(runs: Runs) -> dict[str, Experiment]:
     base = with_data(base, classes=FASHION_1)
     starts = {
         RANDOM: None,
-        "transferred": WarmStart(source=source, layers=_TRANSFERRED, takes="kernels"),
-        "frozen": WarmStart(source=source, layers=_TRANSFERRED, frozen=True),
+        "transferred": spec.WarmStart(source=source, layers=_TRANSFERRED, takes="kernels"),
+        "frozen": spec.WarmStart(source=source, layers=_TRANSFERRED, frozen=True),
     }
     fractions = FRACTIONS if source.data.fraction == 1 else QUICK_FRACTIONS
     return curve_variants(base, starts, fractions)
@@ -271,5 +262,3 @@ TRANSFER = curve_study(
     then=transfer_sweep,
     answers=transfer_answers,
 )
-
-STUDIES = (PRETRAINING, TRANSFER)

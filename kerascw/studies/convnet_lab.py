@@ -12,16 +12,7 @@ from statistics import fmean
 
 from kerascw.errors import CallError
 from kerascw.evaluation.statistics import over_seeds
-from kerascw.experiment.spec import (
-    ConvNet,
-    DataSpec,
-    DenseNet,
-    Dropout,
-    Experiment,
-    Holdout,
-    RMSprop,
-    TrainingSpec,
-)
+from kerascw.experiment import spec
 from kerascw.lab.derive import retrained_on_everything
 from kerascw.lab.effects import answers_to, effect_text, listed
 from kerascw.lab.published import report
@@ -31,9 +22,12 @@ from kerascw.lab.table import difference_text
 from kerascw.models import check_model
 
 
-def _training(epochs: int, batch_size: int = 64) -> TrainingSpec:
-    return TrainingSpec(
-        epochs=epochs, batch_size=batch_size, optimizer=RMSprop(learning_rate=1e-3), keep="last"
+def _training(epochs: int, batch_size: int = 64) -> spec.TrainingSpec:
+    return spec.TrainingSpec(
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=spec.RMSprop(learning_rate=1e-3),
+        keep="last",
     )
 
 
@@ -46,12 +40,12 @@ def _times(runs: Runs, variant: str, baseline: str) -> float:
 # --- MNIST ----------------------------------------------------------------------------------
 
 
-def mnist_variants() -> dict[str, Experiment]:
+def mnist_variants() -> dict[str, spec.Experiment]:
     """Tests 1, 2, 4, 5 and 6, 5 epochs each."""
     return {
-        f"test {number}": Experiment(
-            data=DataSpec(name="mnist", holdout=Holdout(how="last", count=5000)),
-            model=ConvNet(filters=filters, kernels=kernels, pool_after=pools, dense=dense),
+        f"test {number}": spec.Experiment(
+            data=spec.DataSpec(name="mnist", holdout=spec.Holdout(how="last", count=5000)),
+            model=spec.ConvNet(filters=filters, kernels=kernels, pool_after=pools, dense=dense),
             training=_training(epochs=5),
         )
         for number, filters, kernels, pools, dense, _ in report("convnet_lab")["mnist"]["rows"]
@@ -61,9 +55,9 @@ def mnist_variants() -> dict[str, Experiment]:
 def mnist_refused() -> dict[str, str]:
     """Why test 3 has no figures."""
     facts = report("convnet_lab")["mnist"]["unfit"]
-    spec = ConvNet(filters=facts["filters"], pool_after=facts["pool_after"], head=None)
+    unfit = spec.ConvNet(filters=facts["filters"], pool_after=facts["pool_after"], head=None)
     try:
-        check_model(spec, (28, 28, 1))
+        check_model(unfit, (28, 28, 1))
     except CallError as error:
         return {f"test {facts['test']}": str(error)}
     raise AssertionError("test 3 of the convnet lab has no head and cannot be fitted")
@@ -101,13 +95,15 @@ MNIST_VARIANTS = Study(
 _CONVNET, _DENSE = "convnet (test 1)", "dense only"
 
 
-def mnist_convnet() -> dict[str, Experiment]:
+def mnist_convnet() -> dict[str, spec.Experiment]:
     """Test 1 and a dense-only network, on all 60,000 images."""
-    convnet = ConvNet(filters=(32, 64, 64), pool_after=(1, 2), dense=(64,))
-    data = DataSpec(name="mnist")
+    convnet = spec.ConvNet(filters=(32, 64, 64), pool_after=(1, 2), dense=(64,))
+    data = spec.DataSpec(name="mnist")
     return {
-        _CONVNET: Experiment(data=data, model=convnet, training=_training(5)),
-        _DENSE: Experiment(data=data, model=DenseNet(dense=(512,)), training=_training(5, 128)),
+        _CONVNET: spec.Experiment(data=data, model=convnet, training=_training(5)),
+        _DENSE: spec.Experiment(
+            data=data, model=spec.DenseNet(dense=(512,)), training=_training(5, 128)
+        ),
     }
 
 
@@ -128,8 +124,8 @@ MNIST_CONVNET = Study(
 
 _DROPOUT = {
     "none": (),
-    "pool": (Dropout(after="pool", rate=0.3),),
-    "flatten": (Dropout(after="flatten", rate=0.3),),
+    "pool": (spec.Dropout(after="pool", rate=0.3),),
+    "flatten": (spec.Dropout(after="flatten", rate=0.3),),
 }
 
 _PRINTED = "final as printed"
@@ -138,16 +134,16 @@ _PRINTED = "final as printed"
 _FINAL = "final (test 7 without dropout)"
 
 
-def fashion_variants() -> dict[str, Experiment]:
+def fashion_variants() -> dict[str, spec.Experiment]:
     """Tests 7 to 9.1, 20 epochs each, and the final model as printed, 15 epochs.
 
     The first 5,000 images are held out.
     """
     facts = report("convnet_lab")["fashion"]
     tests = {
-        f"test {number}": Experiment(
-            data=DataSpec(name="fashion_mnist", holdout=Holdout(how="first", count=5000)),
-            model=ConvNet(
+        f"test {number}": spec.Experiment(
+            data=spec.DataSpec(name="fashion_mnist", holdout=spec.Holdout(how="first", count=5000)),
+            model=spec.ConvNet(
                 filters=filters, pool_after=pools, dense=dense, dropout=_DROPOUT[dropout]
             ),
             training=_training(epochs=20),
@@ -186,7 +182,7 @@ def lowest_validation_loss(runs: Runs) -> str | None:
     return min(lowest, key=lambda name: lowest[name]) if lowest else None
 
 
-def fashion_final(runs: Runs) -> dict[str, Experiment]:
+def fashion_final(runs: Runs) -> dict[str, spec.Experiment]:
     """Fresh models on the whole training set, for the epochs that validation found best.
 
     One is the report's choice, test 7 (its dropout went to another model object); the other is
@@ -273,5 +269,3 @@ FASHION_VARIANTS = Study(
     then=fashion_final,
     answers=fashion_answers,
 )
-
-STUDIES = (MNIST_VARIANTS, MNIST_CONVNET, FASHION_VARIANTS)

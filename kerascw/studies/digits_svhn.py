@@ -18,15 +18,7 @@ import numpy as np
 
 from kerascw.errors import counted as numbered
 from kerascw.evaluation.statistics import over_seeds
-from kerascw.experiment.spec import (
-    Adamax,
-    ConvNet,
-    DataSpec,
-    DenseNet,
-    Experiment,
-    Holdout,
-    TrainingSpec,
-)
+from kerascw.experiment import spec
 from kerascw.lab.effects import (
     answers_to,
     column,
@@ -49,22 +41,22 @@ _BOTH = ("loss", "error")
 # --- digits ---------------------------------------------------------------------------------
 
 
-def digits() -> dict[str, Experiment]:
+def digits() -> dict[str, spec.Experiment]:
     """The dense network and the convnet: 1,000 images train, 350 validate, 447 test, in order."""
-    data = DataSpec(name="digits", holdout=Holdout(how="last", count=350), scaling="raw")
+    data = spec.DataSpec(name="digits", holdout=spec.Holdout(how="last", count=350), scaling="raw")
     # the report stops when its count is above 20
     training = _training(epochs=1000, batch_size=64, patience=21)
-    dense = DenseNet(dense=(128, 64, 64, 32), initializer="torch")
+    dense = spec.DenseNet(dense=(128, 64, 64, 32), initializer="torch")
     convnet = _convnet((16, 64), dense=(128,))
     return {
-        "mlp": Experiment(data=data, model=dense, training=training),
-        "convnet": Experiment(data=data, model=convnet, training=training),
+        "mlp": spec.Experiment(data=data, model=dense, training=training),
+        "convnet": spec.Experiment(data=data, model=convnet, training=training),
     }
 
 
-def _convnet(filters: tuple[int, ...], dense: tuple[int, ...]) -> ConvNet:
+def _convnet(filters: tuple[int, ...], dense: tuple[int, ...]) -> spec.ConvNet:
     """Return a convnet with a pool after each conv layer, and ReLU only after dense ones."""
-    return ConvNet(
+    return spec.ConvNet(
         filters=filters,
         padding="same",
         pool_after=tuple(range(1, len(filters) + 1)),
@@ -75,11 +67,11 @@ def _convnet(filters: tuple[int, ...], dense: tuple[int, ...]) -> ConvNet:
     )
 
 
-def _training(epochs: int, batch_size: int, patience: int) -> TrainingSpec:
-    return TrainingSpec(
+def _training(epochs: int, batch_size: int, patience: int) -> spec.TrainingSpec:
+    return spec.TrainingSpec(
         epochs=epochs,
         batch_size=batch_size,
-        optimizer=Adamax(learning_rate=1e-3, epsilon=1e-8),
+        optimizer=spec.Adamax(learning_rate=1e-3, epsilon=1e-8),
         l2=0.5e-5,
         keep="validation_loss",
         patience=patience,
@@ -180,20 +172,20 @@ DIGITS = Study(
 # --- SVHN -----------------------------------------------------------------------------------
 
 
-def svhn() -> dict[str, Experiment]:
+def svhn() -> dict[str, spec.Experiment]:
     """The convnet on the training images; a tenth is held out."""
     return {"svhn": _svhn("svhn", held_out=7_326)}
 
 
-def svhn_extra() -> dict[str, Experiment]:
+def svhn_extra() -> dict[str, spec.Experiment]:
     """The same on training and extra images: the report's permutation, 543,949 of them train."""
     return {"svhn": _svhn("svhn_extra", held_out=60_439)}
 
 
-def _svhn(name: str, held_out: int) -> Experiment:
-    holdout = Holdout(how="numpy", count=held_out, seed=0)
-    return Experiment(
-        data=DataSpec(name=name, holdout=holdout, scaling="raw"),
+def _svhn(name: str, held_out: int) -> spec.Experiment:
+    holdout = spec.Holdout(how="numpy", count=held_out, seed=0)
+    return spec.Experiment(
+        data=spec.DataSpec(name=name, holdout=holdout, scaling="raw"),
         model=_convnet((16, 32, 64), dense=(256, 64)),
         # the report stops when its count is above 2
         training=_training(epochs=100, batch_size=256, patience=3),
@@ -250,5 +242,3 @@ _SVHN: dict[str, Any] = {
 }
 SVHN = Study(**fields_of("digits_svhn", "svhn"), variants=svhn, **_SVHN)
 SVHN_EXTRA = Study(**fields_of("digits_svhn", "svhn-extra"), variants=svhn_extra, **_SVHN)
-
-STUDIES = (DIGITS, SVHN, SVHN_EXTRA)

@@ -19,39 +19,29 @@ So the schedule and batch norm carry it; smoothing costs calibration (expected e
 0.015 without); of flips and dropout no worth is shown by three seeds.
 """
 
-from kerascw.experiment.spec import (
-    AdamW,
-    ConvNet,
-    DataSpec,
-    Dropout,
-    Experiment,
-    Flip,
-    Holdout,
-    OneCycle,
-    TrainingSpec,
-)
+from kerascw.experiment import spec
 from kerascw.lab.study import Quick, Study
 
 
-def recipe() -> Experiment:
+def recipe() -> spec.Experiment:
     """Return the flagship recipe."""
-    return Experiment(
-        data=DataSpec(name="fashion_mnist", holdout=Holdout(how="first", count=5000)),
-        model=ConvNet(
+    return spec.Experiment(
+        data=spec.DataSpec(name="fashion_mnist", holdout=spec.Holdout(how="first", count=5000)),
+        model=spec.ConvNet(
             filters=(32, 64, 64, 64),
             padding="same",
             pool_after=(1, 3, 4),
             batch_norm=True,
             batch_norm_momentum=0.9,
-            dropout=(Dropout(after="flatten", rate=0.2),),
+            dropout=(spec.Dropout(after="flatten", rate=0.2),),
         ),
-        training=TrainingSpec(
+        training=spec.TrainingSpec(
             epochs=12,
             batch_size=128,
-            optimizer=AdamW(learning_rate=6e-3, weight_decay=0.02),
-            schedule=OneCycle(warmup=0.25),
+            optimizer=spec.AdamW(learning_rate=6e-3, weight_decay=0.02),
+            schedule=spec.OneCycle(warmup=0.25),
             label_smoothing=0.05,
-            augmentation=(Flip(probability=0.5),),
+            augmentation=(spec.Flip(probability=0.5),),
         ),
     )
 

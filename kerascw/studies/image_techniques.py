@@ -11,18 +11,7 @@ rightly stands beside it in the table, under a name of its own.
 """
 
 from kerascw.evaluation.statistics import over_seeds
-from kerascw.experiment.spec import (
-    SGD,
-    ConvNet,
-    DataSpec,
-    DenseNet,
-    Experiment,
-    Holdout,
-    InverseTime,
-    Step,
-    TrainingSpec,
-    WarmStart,
-)
+from kerascw.experiment import spec
 from kerascw.lab.effects import answers_to, effect_text
 from kerascw.lab.published import report
 from kerascw.lab.repeats import values_of
@@ -32,14 +21,14 @@ from kerascw.lab.table import spread_text
 HELD_OUT = 10_000
 
 
-def data(how: str = "sklearn") -> DataSpec:
+def data(how: str = "sklearn") -> spec.DataSpec:
     """Return CIFAR-10, 40,000 to train and 10,000 to validate.
 
     ``sklearn`` with seed 42 is the report's split, which is not stratified.
     """
     seed = 42 if how == "sklearn" else 0
-    holdout = Holdout.model_validate({"how": how, "count": HELD_OUT, "seed": seed})
-    return DataSpec(name="cifar10", holdout=holdout)
+    holdout = spec.Holdout.model_validate({"how": how, "count": HELD_OUT, "seed": seed})
+    return spec.DataSpec(name="cifar10", holdout=holdout)
 
 
 # --- question 1 -----------------------------------------------------------------------------
@@ -47,22 +36,22 @@ def data(how: str = "sklearn") -> DataSpec:
 PRINTED, APART, SOFTMAX = "as printed", "test set apart", "softmax, batch 64, test set apart"
 
 
-def mlp() -> dict[str, Experiment]:
+def mlp() -> dict[str, spec.Experiment]:
     """Both published schedules: as printed, and with validation and test set apart.
 
     As printed: an image at a time, always in the order of the files; the gradient is that of the
     sum of ten binary cross-entropies; weights begin as 0.01 times standard normal, biases at 0.
     """
-    sigmoid = DenseNet(dense=(10,), output="sigmoid", initializer="normal_0.01")
-    softmax = DenseNet(dense=(10,), initializer="torch")
-    everything = DataSpec(name="cifar10", test_in_training=True)
+    sigmoid = spec.DenseNet(dense=(10,), output="sigmoid", initializer="normal_0.01")
+    softmax = spec.DenseNet(dense=(10,), initializer="torch")
+    everything = spec.DataSpec(name="cifar10", test_in_training=True)
     experiments = {}
     for name, facts in report("image_techniques")["mlp"].items():
-        batches = TrainingSpec(
+        batches = spec.TrainingSpec(
             epochs=facts["epochs"],
             batch_size=64,
-            optimizer=SGD(learning_rate=facts["learning_rate"]),
-            schedule=InverseTime(every=facts["every"], decay=facts["decay"], epoch="last"),
+            optimizer=spec.SGD(learning_rate=facts["learning_rate"]),
+            schedule=spec.InverseTime(every=facts["every"], decay=facts["decay"], epoch="last"),
             keep="last",
         )
         singly = batches.model_copy(
@@ -73,7 +62,9 @@ def mlp() -> dict[str, Experiment]:
             (APART, data("stratified"), sigmoid, singly),
             (SOFTMAX, data("stratified"), softmax, batches),
         ):
-            experiments[f"{name}, {label}"] = Experiment(data=own, model=model, training=training)
+            experiments[f"{name}, {label}"] = spec.Experiment(
+                data=own, model=model, training=training
+            )
     return experiments
 
 
@@ -108,35 +99,39 @@ _LAYERS = ("conv_1", "conv_2", "dense_1", "probabilities")
 GOING_ON = "tuned, going on"
 
 
-def cnn() -> dict[str, Experiment]:
+def cnn() -> dict[str, spec.Experiment]:
     """The convnet with the schedule it began with, and with the best of the search.
 
     Both are also trained on a stratified split.
     """
-    model = ConvNet(
+    model = spec.ConvNet(
         filters=(16, 32), padding="same", pool_after=(1, 2), dense=(128,), initializer="torch"
     )
     experiments = {}
     for how, suffix in (("sklearn", ""), ("stratified", ", stratified")):
         for name, facts in report("image_techniques")["cnn"].items():
-            training = TrainingSpec(
+            training = spec.TrainingSpec(
                 epochs=10,
                 batch_size=32,
-                optimizer=SGD(learning_rate=facts["learning_rate"]),
-                schedule=Step(every=facts["every"], factor=facts["factor"]),
+                optimizer=spec.SGD(learning_rate=facts["learning_rate"]),
+                schedule=spec.Step(every=facts["every"], factor=facts["factor"]),
                 keep="last",
             )
-            experiments[name + suffix] = Experiment(data=data(how), model=model, training=training)
+            experiments[name + suffix] = spec.Experiment(
+                data=data(how), model=model, training=training
+            )
     return experiments
 
 
-def going_on(runs: Runs) -> dict[str, Experiment]:
+def going_on(runs: Runs) -> dict[str, spec.Experiment]:
     """The tuned schedule from the untuned model's weights, as the report trained it.
 
     ``tuned`` starts anew, as a comparison of schedules must.
     """
     untuned, tuned = (runs[name][0].experiment for name in ("untuned", "tuned"))
-    return {GOING_ON: tuned.model_copy(update={"start": WarmStart(source=untuned, layers=_LAYERS)})}
+    return {
+        GOING_ON: tuned.model_copy(update={"start": spec.WarmStart(source=untuned, layers=_LAYERS)})
+    }
 
 
 def cnn_answers(runs: Runs) -> list[Answer]:
@@ -161,5 +156,3 @@ def cnn_answers(runs: Runs) -> list[Answer]:
 CIFAR_CNN = Study(
     **fields_of("image_techniques", "cifar-cnn"), variants=cnn, then=going_on, answers=cnn_answers
 )
-
-STUDIES = (CIFAR_MLP, CIFAR_CNN)

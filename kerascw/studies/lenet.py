@@ -16,25 +16,15 @@ from statistics import fmean
 from typing import Any
 
 from kerascw.evaluation.statistics import over_seeds
+from kerascw.experiment import spec
 from kerascw.experiment.settings import LENET
-from kerascw.experiment.spec import (
-    Adam,
-    Constant,
-    ConvNet,
-    DataSpec,
-    Experiment,
-    Halving,
-    Holdout,
-    TrainingSpec,
-    WarmStart,
-)
 from kerascw.lab.derive import retrained_on_everything, with_training
 from kerascw.lab.effects import answers_to, best_by, effect_text, listed, mean_of, with_weights
 from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study, fields_of
 from kerascw.lab.table import spread_text
 
-_BASELINE = ConvNet(
+_BASELINE = spec.ConvNet(
     filters=(6, 16),
     kernels=(5,),
     padding=("same", "valid"),
@@ -55,7 +45,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def model(variant: str) -> ConvNet:
+def model(variant: str) -> spec.ConvNet:
     """Return the model of a variant: its own change and those of all before it."""
     changes: dict[str, Any] = {}
     for name, own in _CHANGES.items():
@@ -65,21 +55,21 @@ def model(variant: str) -> ConvNet:
     raise KeyError(variant)
 
 
-def experiment(variant: str) -> Experiment:
+def experiment(variant: str) -> spec.Experiment:
     """Return a variant as published: ``baseline``, or ``variant_1`` to ``variant_4``."""
-    return Experiment(
-        data=DataSpec(
+    return spec.Experiment(
+        data=spec.DataSpec(
             name="fashion_mnist",
-            holdout=Holdout(how="random", count=12_000),
+            holdout=spec.Holdout(how="random", count=12_000),
             scaling="standard",
             standard_of="training_and_validation",
         ),
         model=model(variant),
-        training=TrainingSpec(
+        training=spec.TrainingSpec(
             epochs=15,
             batch_size=32,
-            optimizer=Adam(learning_rate=1e-3, epsilon=1e-8),
-            schedule=Constant() if variant == "baseline" else Halving(every=5),
+            optimizer=spec.Adam(learning_rate=1e-3, epsilon=1e-8),
+            schedule=spec.Constant() if variant == "baseline" else spec.Halving(every=5),
             augmentation=LENET,
         ),
     )
@@ -91,7 +81,7 @@ RETRAINED = ", retrained"
 """What the best variant's name gets where it is trained on all 60,000 images."""
 
 
-def variants() -> dict[str, Experiment]:
+def variants() -> dict[str, spec.Experiment]:
     """The baseline and the four variants."""
     return {name: experiment(name) for name in _CHANGES}
 
@@ -101,7 +91,7 @@ def best_variant(runs: Runs) -> str | None:
     return best_by(runs, "validation.accuracy")
 
 
-def retrained(runs: Runs) -> dict[str, Experiment]:
+def retrained(runs: Runs) -> dict[str, spec.Experiment]:
     """The best variant on training and validation images, for the mean epochs its seeds kept."""
     best = best_variant(runs)
     if best is None:
@@ -172,14 +162,14 @@ TOGETHER = 0.3
 _AUXILIARY_QUICK = Quick(epochs=4, fraction=0.2)
 
 
-def auxiliary_of(base: Experiment) -> dict[str, Experiment]:
+def auxiliary_of(base: spec.Experiment) -> dict[str, spec.Experiment]:
     """``base`` with untrained heads, trained together, and trained on a frozen trunk.
 
     The last is a linear probe at each depth: everything but the auxiliary heads keeps the weights
     of the run whose heads are untrained.
     """
     layers = ("conv_1", "conv_2", "dense_1", "dense_2", "probabilities")
-    start = WarmStart(source=base, layers=layers, frozen=True)
+    start = spec.WarmStart(source=base, layers=layers, frozen=True)
     # the main head's validation figure does not move: keep the last epoch's probes
     probe = with_training(base, auxiliary_weights=(1.0,), keep="last")
     return {
@@ -240,5 +230,3 @@ LENET_AUXILIARY = Study(
     led_by="How often do the two",
     pictures=_auxiliary_pictures,
 )
-
-STUDIES = (LENET_VARIANTS, LENET_AUXILIARY)

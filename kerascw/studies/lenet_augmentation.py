@@ -37,9 +37,9 @@ def augmentation(base: Experiment) -> dict[str, Experiment]:
     """Return ``base`` without augmentation, with each of the report's, all of them, and ours."""
     chosen: dict[str, tuple[AugmentationSpec, ...]] = {
         NONE: (),
-        **{spec.kind: (spec,) for spec in LENET},
+        **{each.kind: (each,) for each in LENET},
         ALL: LENET,
-        **{spec.kind: (spec,) for spec in _OURS},
+        **{each.kind: (each,) for each in _OURS},
     }
     return {name: with_training(base, augmentation=specs) for name, specs in chosen.items()}
 

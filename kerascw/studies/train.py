@@ -14,17 +14,9 @@ from typing import Any
 from kerascw.data.load import data_label, dataset_for, splits_for
 from kerascw.data.own import USUAL_SIZE
 from kerascw.errors import CallError
+from kerascw.experiment import spec
 from kerascw.experiment.recipes import recipe_named
 from kerascw.experiment.settings import override, validated
-from kerascw.experiment.spec import (
-    MAIN_HEAD,
-    Adam,
-    Backbone,
-    Constant,
-    DataSpec,
-    Experiment,
-    WarmStart,
-)
 from kerascw.lab.derive import of_sample, on_other_data
 from kerascw.lab.study import Study
 from kerascw.models.backbone import LAYER
@@ -32,7 +24,7 @@ from kerascw.runs.run import file_name, run_experiment
 from kerascw.runs.store import Store, write_json
 from kerascw.runs.summary import read_json
 from kerascw.studies import fashion
-from kerascw.training.watcher import Silent
+from kerascw.training.watcher import Watcher
 
 SIGNS = ("digits", "mnist", "svhn", "svhn_extra")
 """Datasets of signs, which a mirror changes: the recipe for them has no flips."""
@@ -45,7 +37,7 @@ SMALLEST_BATCH = 8
 
 
 def training(
-    data: DataSpec,
+    data: spec.DataSpec,
     *,
     recipe: str | None = None,
     backbone: str | None = None,
@@ -86,7 +78,7 @@ def training(
     if backbone is not None:
         base = head_of(base, backbone, weights)
 
-    def asked(experiment: Experiment) -> Experiment:
+    def asked(experiment: spec.Experiment) -> spec.Experiment:
         return override(of_sample(experiment) if sample else experiment, changes)
 
     images = len(splits_for(asked(base).data, data_dir).train)
@@ -106,7 +98,9 @@ def training(
     return trained("-".join(filter(None, parts)), variants, {"train": question})
 
 
-def trained(name: str, variants: Mapping[str, Experiment], arguments: Mapping[str, Any]) -> Study:
+def trained(
+    name: str, variants: Mapping[str, spec.Experiment], arguments: Mapping[str, Any]
+) -> Study:
     """Return the study that ``train`` ran, from what is kept of it."""
     data = next(iter(variants.values())).data
     return Study(
@@ -122,7 +116,7 @@ def trained(name: str, variants: Mapping[str, Experiment], arguments: Mapping[st
     )
 
 
-def fitted(experiment: Experiment, images: int) -> Experiment:
+def fitted(experiment: spec.Experiment, images: int) -> spec.Experiment:
     """Fit batch and epochs to so many training images.
 
     A batch is at most a tenth of them, and there are at least :data:`LEAST_STEPS` steps.
@@ -142,7 +136,7 @@ HEAD, WHOLE = "output layer", "all layers"
 """The two steps: the second begins with the first one's weights."""
 
 
-def head_of(experiment: Experiment, network: str, weights: str) -> Experiment:
+def head_of(experiment: spec.Experiment, network: str, weights: str) -> spec.Experiment:
     """Replace the model by a frozen backbone below a new output layer, and how it is trained.
 
     Source of both steps: Keras' guide "Transfer learning & fine-tuning", Adam at 1e-3 for 20
@@ -150,17 +144,17 @@ def head_of(experiment: Experiment, network: str, weights: str) -> Experiment:
     """
     fields: Any = {"network": network, "weights": weights}
     tree = experiment.model_dump(mode="python")
-    tree["model"] = validated(Backbone, fields, "--backbone: ")
+    tree["model"] = validated(spec.Backbone, fields, "--backbone: ")
     changes: dict[str, Any] = {
-        "epochs": 20, "batch_size": 32, "optimizer": Adam(learning_rate=1e-3),
-        "schedule": Constant(), "keep": "validation_loss", "precision": "float32",
+        "epochs": 20, "batch_size": 32, "optimizer": spec.Adam(learning_rate=1e-3),
+        "schedule": spec.Constant(), "keep": "validation_loss", "precision": "float32",
         "label_smoothing": 0.0, "weight_average": 0.0,
     }  # fmt: skip
     tree["training"] |= changes
-    return Experiment.model_validate(tree)
+    return spec.Experiment.model_validate(tree)
 
 
-def for_backbone(data: DataSpec) -> DataSpec:
+def for_backbone(data: spec.DataSpec) -> spec.DataSpec:
     """Read images of different or large sizes larger than for a network of our own."""
     folder = data.folder
     if folder is None or (folder.height, folder.width) != USUAL_SIZE:
@@ -169,7 +163,9 @@ def for_backbone(data: DataSpec) -> DataSpec:
     return data.model_copy(update={"folder": folder.model_copy(update=larger)})
 
 
-def transferred(head: Experiment, images: int, changes: Mapping[str, Any]) -> dict[str, Experiment]:
+def transferred(
+    head: spec.Experiment, images: int, changes: Mapping[str, Any]
+) -> dict[str, spec.Experiment]:
     """Return both steps with the changes, the second fitted to so many training images too.
 
     The first step trains without augmentation: then an image's features are computed once.
@@ -180,15 +176,15 @@ def transferred(head: Experiment, images: int, changes: Mapping[str, Any]) -> di
     return after_head({HEAD: override(head, {**same, **changes}), WHOLE: override(whole, changes)})
 
 
-def after_head(variants: dict[str, Experiment]) -> dict[str, Experiment]:
+def after_head(variants: dict[str, spec.Experiment]) -> dict[str, spec.Experiment]:
     """Let the second step begin where the first ends."""
     if WHOLE not in variants:
         return variants
-    start = WarmStart(source=variants[HEAD], layers=(LAYER, MAIN_HEAD))
+    start = spec.WarmStart(source=variants[HEAD], layers=(LAYER, spec.MAIN_HEAD))
     return variants | {WHOLE: variants[WHOLE].model_copy(update={"start": start})}
 
 
-def weights_text(experiment: Experiment) -> str:
+def weights_text(experiment: spec.Experiment) -> str:
     """Name a backbone's weights."""
     weights = getattr(experiment.model, "weights", "")
     return {"imagenet": "ImageNet", "random": "random"}.get(weights, Path(weights).name)
@@ -198,7 +194,7 @@ def weights_text(experiment: Experiment) -> str:
 
 
 def epochs_within(
-    seconds: float, experiment: Experiment, store: Store, data_dir: str | Path | None = None
+    seconds: float, experiment: spec.Experiment, store: Store, data_dir: str | Path | None = None
 ) -> int:
     """Return how many epochs of the experiment fit into so many seconds, at least one.
 
@@ -220,7 +216,7 @@ MEASURED_IMAGES = 4000
 """Training images of the three epochs that are measured."""
 
 
-def _measured(experiment: Experiment, data_dir: str | Path | None) -> tuple[float, float]:
+def _measured(experiment: spec.Experiment, data_dir: str | Path | None) -> tuple[float, float]:
     """Train three epochs on a part of the data; the first has the start in it."""
     share = min(1.0, MEASURED_IMAGES / len(splits_for(experiment.data, data_dir).train))
     part = share * experiment.data.fraction
@@ -233,13 +229,13 @@ def _measured(experiment: Experiment, data_dir: str | Path | None) -> tuple[floa
     return max(0.0, first - began - epoch), epoch / share
 
 
-class _Times(Silent):
+class _Times(Watcher):
     """Notes when training began and when each epoch ended."""
 
     def __init__(self) -> None:
         self.at: list[float] = []
 
-    def started(self, experiment: Experiment, images: int, epochs_done: int) -> None:
+    def started(self, experiment: spec.Experiment, images: int, epochs_done: int) -> None:
         self.at.append(time.monotonic())
 
     def epoch(self, row: dict[str, float]) -> None:

@@ -12,18 +12,7 @@ import keras
 from kerascw.data import Part, Splits, mean_and_deviation
 from kerascw.data.pipeline import batch_sizes, steps_of, training_batches
 from kerascw.errors import Interrupted
-from kerascw.experiment.spec import (
-    MAIN_HEAD,
-    Autoencoder,
-    Backbone,
-    Cosine,
-    Custom,
-    DataSpec,
-    Experiment,
-    OneCycle,
-    Output,
-    WarmUp,
-)
+from kerascw.experiment import spec as kinds
 from kerascw.models import Scaling, build_model
 from kerascw.training import checkpoint
 from kerascw.training.checkpoint import Progress
@@ -36,7 +25,7 @@ from kerascw.training.predictor import Predictor, Product
 from kerascw.training.prepare import Device, device_for
 from kerascw.training.traced import Ready, Traced
 from kerascw.training.warm_start import warm_start
-from kerascw.training.watcher import Silent, Watcher
+from kerascw.training.watcher import Watcher
 
 
 @dataclass(frozen=True)
@@ -53,7 +42,7 @@ class Fitted:
 
 
 def scaling_of(
-    spec: DataSpec, train: Part, raw_unit: int = 1, validation: Part | None = None
+    spec: kinds.DataSpec, train: Part, raw_unit: int = 1, validation: Part | None = None
 ) -> Scaling:
     """Return the first layer's scaling; ``standard`` measures what ``standard_of`` names."""
     match spec.scaling:
@@ -71,7 +60,7 @@ def scaling_of(
 
 
 def fit(
-    experiment: Experiment,
+    experiment: kinds.Experiment,
     splits: Splits,
     checkpoint_path: Path,
     watcher: Watcher | None = None,
@@ -92,7 +81,7 @@ def fit(
     nothing but their variables are traced once; the model that is returned is then trained again
     by the next such call.
     """
-    watcher = watcher or Silent()
+    watcher = watcher or Watcher()
     shape, classes = splits.train.shape, len(splits.class_names)
     scaling = scaling_of(experiment.data, splits.train, splits.raw_unit, splits.validation)
     build: Callable[..., keras.Model] = partial(
@@ -108,7 +97,8 @@ def fit(
         frozen = Frozen(build(), experiment.seed_of("dropout"))
         splits, build = frozen.splits(splits), frozen.build
     device = device_for(
-        experiment.training.precision, in_layers=not isinstance(experiment.model, Custom | Backbone)
+        experiment.training.precision,
+        in_layers=not isinstance(experiment.model, kinds.Custom | kinds.Backbone),
     )
     with device.scope():
         network = build(for_training=True, precision=experiment.training.precision)
@@ -124,7 +114,9 @@ def fit(
         model, trained = compiled(experiment, network, device, len(splits.train))
     ready = Ready(Trainer(model, device), Product(build, trained))
     if traced is not None and frozen is None:
-        by_step = isinstance(experiment.training.schedule, OneCycle | Cosine | WarmUp)
+        by_step = isinstance(
+            experiment.training.schedule, kinds.OneCycle | kinds.Cosine | kinds.WarmUp
+        )
         steps = steps_of(len(splits.train), experiment.training.batch_size) if by_step else None
         ready = traced.ready(experiment, (shape, classes, scaling, steps), ready)
     model, product = ready.trainer.model, ready.product
@@ -156,7 +148,7 @@ def fit(
 
 
 def compiled(
-    experiment: Experiment, network: keras.Model, device: Device, examples: int
+    experiment: kinds.Experiment, network: keras.Model, device: Device, examples: int
 ) -> tuple[keras.Model, list[keras.Variable]]:
     """Compile a model of the layers of ``network``, in the device's scope.
 
@@ -183,7 +175,7 @@ def compiled(
     return model, optimizer.averages if spec.weight_average else model.weights
 
 
-def _train(trainer: Trainer, experiment: Experiment, splits: Splits, keeper: Keeper) -> None:
+def _train(trainer: Trainer, experiment: kinds.Experiment, splits: Splits, keeper: Keeper) -> None:
     """Train the epochs that are left; ``keeper`` ends it."""
     spec, history = experiment.training, keeper.progress.history
     epochs = range(len(history), spec.epochs)
@@ -196,7 +188,7 @@ def _train(trainer: Trainer, experiment: Experiment, splits: Splits, keeper: Kee
         epochs=epochs,
         augmentation=spec.augmentation,
         shuffle=spec.shuffle,
-        heads=(MAIN_HEAD, *heads) if (heads := experiment.auxiliary_weights) else (),
+        heads=(kinds.MAIN_HEAD, *heads) if (heads := experiment.auxiliary_weights) else (),
     )
     try:
         trainer.train(batches, epochs, len(splits.train), spec.batch_size, keeper)
@@ -207,7 +199,7 @@ def _train(trainer: Trainer, experiment: Experiment, splits: Splits, keeper: Kee
     assert keeper.stops, "training ended before its last epoch"
 
 
-def _objective(experiment: Experiment) -> dict[str, Any]:
+def _objective(experiment: kinds.Experiment) -> dict[str, Any]:
     """Return the losses and metrics that ``compile`` takes: with several heads, those of each.
 
     The loss in the history is the mean cross-entropy of the true labels over examples. So label
@@ -215,17 +207,17 @@ def _objective(experiment: Experiment) -> dict[str, Any]:
     over batches, in which the last, smaller batch counts as much as any other.
     """
     model, weights = experiment.model, experiment.auxiliary_weights
-    if isinstance(model, Autoencoder):
+    if isinstance(model, kinds.Autoencoder):
         return {"loss": keras.losses.MeanSquaredError()}
     smoothing = experiment.training.label_smoothing
     summed = experiment.training.loss_over_outputs == "sum"
     cross_entropy = bool(weights) or smoothing > 0 or summed
-    heads = [MAIN_HEAD, *weights]
+    heads = [kinds.MAIN_HEAD, *weights]
     losses = {head: _loss(model.output, smoothing, summed=summed) for head in heads}
     metrics = {head: _metrics(model.output, cross_entropy=cross_entropy) for head in heads}
     if not weights:
-        return {"loss": losses[MAIN_HEAD], "metrics": metrics[MAIN_HEAD]}
-    return {"loss": losses, "loss_weights": {MAIN_HEAD: 1.0, **weights}, "metrics": metrics}
+        return {"loss": losses[kinds.MAIN_HEAD], "metrics": metrics[kinds.MAIN_HEAD]}
+    return {"loss": losses, "loss_weights": {kinds.MAIN_HEAD: 1.0, **weights}, "metrics": metrics}
 
 
 class SummedCrossEntropy(keras.losses.BinaryCrossentropy):
@@ -235,13 +227,13 @@ class SummedCrossEntropy(keras.losses.BinaryCrossentropy):
         return super().call(y_true, y_pred) * y_pred.shape[-1]
 
 
-def _loss(output: Output, smoothing: float, *, summed: bool) -> keras.losses.Loss:
+def _loss(output: kinds.Output, smoothing: float, *, summed: bool) -> keras.losses.Loss:
     if output == "sigmoid":
         return SummedCrossEntropy() if summed else keras.losses.BinaryCrossentropy()
     return keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
 
 
-def _metrics(output: Output, *, cross_entropy: bool) -> list[keras.metrics.Metric]:
+def _metrics(output: kinds.Output, *, cross_entropy: bool) -> list[keras.metrics.Metric]:
     found = [keras.metrics.CategoricalAccuracy(name="accuracy")]
     if cross_entropy and output == "sigmoid":
         found.append(keras.metrics.BinaryCrossentropy(name="cross_entropy"))

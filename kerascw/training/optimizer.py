@@ -6,19 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerascw.experiment.spec import (
-    AdamW,
-    Constant,
-    Cosine,
-    Halving,
-    InverseTime,
-    OneCycle,
-    Plateau,
-    RMSprop,
-    Step,
-    TrainingSpec,
-    WarmUp,
-)
+from kerascw.experiment import spec as kinds
 
 
 class RateOfStep(keras.optimizers.schedules.LearningRateSchedule):
@@ -86,7 +74,7 @@ class EpsilonOutsideRMSprop(keras.optimizers.Optimizer):
         self.assign_sub(variable, keras.ops.cast(learning_rate, variable.dtype) * momentum)
 
 
-def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> float | None:
+def rate_of_next_epoch(spec: kinds.TrainingSpec, history: list[dict[str, float]]) -> float | None:
     """Return the learning rate of the next epoch, None where it changes with every step.
 
     It follows from the history alone (one row for each epoch so far), so that a resumed
@@ -94,17 +82,17 @@ def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> f
     """
     rate, done = spec.optimizer.learning_rate, len(history)
     match spec.schedule:
-        case Constant():
+        case kinds.Constant():
             return rate
-        case Step(every=every, factor=factor):
+        case kinds.Step(every=every, factor=factor):
             return rate * factor ** (done // every)
-        case Halving(every=every):
+        case kinds.Halving(every=every):
             return rate * 0.5 ** (done // every)
-        case InverseTime(every=every, decay=decay, epoch=which):
+        case kinds.InverseTime(every=every, decay=decay, epoch=which):
             back = 1 if which == "last" else 0
             changes = range(every, done + 1, every)
             return rate / math.prod(1 + decay * (epoch - back) for epoch in changes)
-        case Plateau(patience=patience, factor=factor, lowest=lowest):
+        case kinds.Plateau(patience=patience, factor=factor, lowest=lowest):
             best, waited = math.inf, 0
             for row in history:
                 waited += 1
@@ -113,12 +101,12 @@ def rate_of_next_epoch(spec: TrainingSpec, history: list[dict[str, float]]) -> f
                 elif waited == patience:
                     rate, waited = max(rate * factor, lowest), 0
             return rate
-        case OneCycle() | Cosine() | WarmUp():
+        case kinds.OneCycle() | kinds.Cosine() | kinds.WarmUp():
             return None
 
 
 def build_optimizer(
-    spec: TrainingSpec, steps_per_epoch: int, *, fused: bool = True
+    spec: kinds.TrainingSpec, steps_per_epoch: int, *, fused: bool = True
 ) -> keras.optimizers.Optimizer:
     """Build the optimiser of ``spec``, with its learning rate over all epochs.
 
@@ -128,16 +116,16 @@ def build_optimizer(
     peak, steps = spec.optimizer.learning_rate, steps_per_epoch * spec.epochs
     rate: Any = peak
     match spec.schedule:
-        case OneCycle(warmup=warmup):
+        case kinds.OneCycle(warmup=warmup):
             rate = RateOfStep(one_cycle(peak, steps, warmup))
-        case Cosine(warmup=warmup, floor=floor):
+        case kinds.Cosine(warmup=warmup, floor=floor):
             rate = RateOfStep(cosine(peak, steps, warmup, floor))
-        case WarmUp(warmup=warmup):
+        case kinds.WarmUp(warmup=warmup):
             rate = RateOfStep(cosine(peak, steps, warmup, floor=1.0))
     # a spec has the name of Keras' class, and fields that are named as its arguments
     kind = getattr(keras.optimizers, type(spec.optimizer).__name__)
     arguments = spec.optimizer.model_dump(exclude={"kind", "learning_rate", "epsilon_in_root"})
-    if isinstance(spec.optimizer, RMSprop) and not spec.optimizer.epsilon_in_root:
+    if isinstance(spec.optimizer, kinds.RMSprop) and not spec.optimizer.epsilon_in_root:
         kind = EpsilonOutsideRMSprop
     if fused:
         from kerascw.training.fused import FUSED
@@ -148,7 +136,7 @@ def build_optimizer(
     if spec.weight_average:
         kind = _with_average(kind, spec.weight_average, spec.weight_average_warmup)
     optimizer = kind(rate, **arguments)
-    if isinstance(spec.optimizer, AdamW):
+    if isinstance(spec.optimizer, kinds.AdamW):
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

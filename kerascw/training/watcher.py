@@ -1,12 +1,10 @@
 """How training tells of its progress. Imports no TensorFlow, so that whoever shows it need not."""
 
-from typing import Protocol
-
 from kerascw.experiment.spec import Experiment
 
 
-class Watcher(Protocol):
-    """Whoever wants to see training go on."""
+class Watcher:
+    """Whoever wants to see training go on; this one shows nothing."""
 
     def started(self, experiment: Experiment, images: int, epochs_done: int) -> None:
         """Training begins (or goes on, after ``epochs_done`` epochs) on ``images`` an epoch."""
@@ -16,11 +14,3 @@ class Watcher(Protocol):
 
     def epoch(self, row: dict[str, float]) -> None:
         """An epoch ended; ``row`` is its line of the history."""
-
-
-class Silent:
-    """A watcher that shows nothing."""
-
-    def started(self, experiment: Experiment, images: int, epochs_done: int) -> None: ...
-    def images(self, epoch: int, done: int) -> None: ...
-    def epoch(self, row: dict[str, float]) -> None: ...

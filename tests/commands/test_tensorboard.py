@@ -18,18 +18,19 @@ import pytest
 from click.testing import CliRunner
 
 from kerascw.commands.main import main
-from kerascw.commands.tensorboard import chosen, link_events, link_names
+from kerascw.commands.tensorboard import chosen
 from kerascw.data import Dataset
 from kerascw.errors import Interrupted
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment, WarmStart
 from kerascw.lab.plan import Plan, StudyResult
-from kerascw.lab.run import announce, run_study
+from kerascw.lab.run import LINKS as NAMED
+from kerascw.lab.run import link_events, run_study
 from kerascw.lab.study import Quick, Study
 from kerascw.runs.run import run_experiment, run_name
 from kerascw.runs.store import Run, Store
 from kerascw.training.events import PATTERN, RunEvents, flat_hyperparameters, tag_of
-from kerascw.training.watcher import Silent
+from kerascw.training.watcher import Watcher
 
 PATIENCE = 120  # seconds
 
@@ -63,7 +64,7 @@ LINKS = ["1-2 convnet/seed 0", "dense only/seed 0", "dense only/seed 1"]
 
 @pytest.fixture(scope="module")
 def result(
-    sample: Dataset, tmp_path_factory: pytest.TempPathFactory, stop_after: Callable[[int], Silent]
+    sample: Dataset, tmp_path_factory: pytest.TempPathFactory, stop_after: Callable[[int], Watcher]
 ) -> tuple[StudyResult, Store, list[str]]:
     """A study of two variants, one of which was stopped twice and resumed."""
     store = Store(tmp_path_factory.mktemp("runs"))
@@ -226,13 +227,14 @@ def test_it_follows_a_run_live_and_a_run_that_goes_on_in_another_process(
     board: Board,
     result: tuple[StudyResult, Store, list[str]],
     sample: Dataset,
-    stop_after: Callable[[int], Silent],
+    stop_after: Callable[[int], Watcher],
 ) -> None:
     """The served folder gains a run, which is stopped, goes on and ends, while it is looked at."""
     served, store, _ = result
     experiment = tiny("mlp", seed=2, epochs=4)
     name = run_name(experiment, sample)
-    announce(store.study_folder(served.plan.label), {"late": [(experiment, name)]}, more=True)
+    late = {"late": [(experiment, name)]}
+    link_events(store.study_folder(served.plan.label), store, late, more=True)
     with pytest.raises(Interrupted):
         run_experiment(experiment, sample, store, stop_after(2))
     board.wait_for("loss/train", runs=4)
@@ -288,30 +290,31 @@ def test_events_are_no_part_of_the_run(result: tuple[StudyResult, Store, list[st
 
 
 def test_a_study_is_shown_by_links_to_its_runs(
-    result: tuple[StudyResult, Store, list[str]], tmp_path: Path
+    result: tuple[StudyResult, Store, list[str]],
 ) -> None:
     served, store, _ = result
-    _, links = chosen(served.plan.label, store)
-    for _ in range(2):  # again and again while it is served
-        link_events(tmp_path, links, store)
-    made = sorted(str(link.relative_to(tmp_path)) for link in tmp_path.glob("*/*"))
+    _, folder = chosen(served.plan.label, store)
+    made = sorted(str(link.relative_to(folder)) for link in folder.glob("*/*"))
     assert [link for link in made if not link.startswith("late")] == LINKS
     for link in LINKS:
         events = store.events_folder(run_of(result, link).name)
-        assert (tmp_path / link).is_symlink()
-        assert (tmp_path / link).resolve() == events.resolve()
+        assert (folder / link).is_symlink()
+        assert (folder / link).resolve() == events.resolve()
 
 
-def test_links_have_names_of_their_own(tmp_path: Path) -> None:
-    one = tiny("mlp")
+def test_links_are_those_of_the_runs_that_are_trained_now(tmp_path: Path) -> None:
+    store, one, folder = Store(tmp_path), tiny("mlp"), tmp_path / "studies" / "s"
     folded = override(one, {"data.holdout": {"how": "fold", "folds": 3, "fold": 2, "seed": 0}})
-    announce(tmp_path, {"v": [(one, "a"), (one, "b")]})
-    announce(tmp_path, {"..": [(folded, "c")]}, more=True)
-    assert link_names(tmp_path) == {
-        "v/seed 0": "a", "v/seed 0 (2)": "b", "variant/fold 2, seed 0": "c",
-    }  # fmt: skip
-    announce(tmp_path, {"w": [(one, "a")]})
-    assert link_names(tmp_path) == {"w/seed 0": "a"}
+
+    def links() -> dict[str, str]:
+        found = (folder / NAMED).glob("*/*")
+        return {str(link.relative_to(folder / NAMED)): link.resolve().name for link in found}
+
+    link_events(folder, store, {"v": [(one, "a")]})
+    link_events(folder, store, {"..": [(folded, "c")]}, more=True)
+    assert links() == {"v/seed 0": "a", "variant/fold 2, seed 0": "c"}
+    link_events(folder, store, {"w": [(one, "b")]})
+    assert links() == {"w/seed 0": "b"}
 
 
 def test_hyperparameters_leave_out_seed_and_fold_alone() -> None:

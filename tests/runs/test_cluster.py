@@ -19,7 +19,7 @@ from kerascw.experiment.spec import Experiment
 from kerascw.runs import many
 from kerascw.runs.many import run_many
 from kerascw.runs.store import Run, Store
-from kerascw.training.watcher import Silent
+from kerascw.training.watcher import Watcher
 
 PATIENCE = 240  # seconds
 
@@ -82,7 +82,7 @@ def dask(tmp_path: Path) -> Iterator[Dask]:
         cluster.stop()
 
 
-class Notes(Silent):
+class Notes(Watcher):
     def __init__(self) -> None:
         self.plans: list[tuple[int, int, int]] = []
         self.names: list[str] = []

@@ -20,7 +20,7 @@ from kerascw.runs import many
 from kerascw.runs.many import run_many
 from kerascw.runs.processes import PREFIX
 from kerascw.runs.store import Run, Store
-from kerascw.training.watcher import Silent
+from kerascw.training.watcher import Watcher
 
 pytestmark = pytest.mark.usefixtures("own_workers")
 
@@ -45,7 +45,7 @@ LONG = [tiny(seed, epochs=60) for seed in range(4)]
 """Runs that last long enough to be killed in their middle."""
 
 
-class Notes(Silent):
+class Notes(Watcher):
     """What a study told, and the processes that were there whenever a run was finished."""
 
     def __init__(self) -> None:

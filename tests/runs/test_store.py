@@ -12,7 +12,7 @@ from kerascw.experiment.spec import Experiment
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.run import run_experiment, run_name
 from kerascw.runs.store import Run, Store, find_fault
-from kerascw.training.watcher import Silent
+from kerascw.training.watcher import Watcher
 
 FILES = {
     "experiment.json", "environment.json", "history.csv", "metrics.json", "predictions.npz",
@@ -94,7 +94,7 @@ def test_a_damaged_run_is_set_aside_and_trained_again(
     assert [path.name for path in (tmp_path / ".damaged").iterdir()] == [f"{kept.name}.1"]
 
 
-class Count(Silent):
+class Count(Watcher):
     def __init__(self) -> None:
         self.epochs = 0
 

@@ -35,7 +35,7 @@ from kerascw.runs.store import Run, Store
 from kerascw.runs.verify import verify
 from kerascw.studies import bag_learning, study_named
 from kerascw.training.warm_start import warm_start
-from kerascw.training.watcher import Silent
+from kerascw.training.watcher import Watcher
 
 SOURCE = Experiment(
     data=DataSpec(
@@ -149,7 +149,7 @@ def test_frozen_layers_do_not_move_and_the_others_do(source: Run, store: Store) 
 
 
 def test_the_source_is_trained_once_and_for_whom_it_is_asked(tmp_path: Path) -> None:
-    class Notes(Silent):
+    class Notes(Watcher):
         def __init__(self) -> None:
             self.plans: list[tuple[int, int]] = []
             self.names: list[str] = []
@@ -407,7 +407,7 @@ def test_a_study_from_the_command_line_with_warm_starts(
         return dict([*cells.items()][:2])
 
     study = replace(bag_learning.TRANSFER, quick_variants=two_cells)
-    monkeypatch.setattr(bag_learning, "STUDIES", (study,))
+    monkeypatch.setattr(bag_learning, "TRANSFER", study)
     monkeypatch.setattr(bag_learning, "QUICK_FRACTIONS", (0.2,))
     words = ["run", "bag-transfer", "--sample", "--epochs", "1", "--seeds", "2", "--jobs", "2",
              "--runs", str(tmp_path)]  # fmt: skip

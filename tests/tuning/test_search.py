@@ -309,7 +309,7 @@ def test_a_search_that_is_killed_at_any_write_comes_to_the_same_end(
 
         return writes
 
-    monkeypatch.setattr(searching, "write_record", mortal(searching.write_record))
+    monkeypatch.setattr(searching.records, "write_record", mortal(searching.records.write_record))
     monkeypatch.setattr(searching, "write_json", mortal(searching.write_json))
     trials = None if oracle == "hyperband" else COUNTS[oracle]
     sittings = 0
