@@ -1,21 +1,26 @@
 """Write the pages of the site that are made from code and from docs/results.json.
 
-``gallery/`` has a page a study, ``reference/settings.md`` every field of an experiment.
+``gallery/`` has a page a study, ``reference/settings.md`` every field of an experiment, and
+``reference/commands.md`` what ``--help`` prints of every command.
 """
 
+import inspect
 import itertools
 import json
+import re
 import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from sphinx.pycode import ModuleAnalyzer
 
 from kerascw.commands.fidelity import Setting, read_settings, shown
+from kerascw.commands.main import main
 from kerascw.data import CATALOG
 from kerascw.errors import counted
 from kerascw.experiment import spec
@@ -39,6 +44,7 @@ def write(docs: Path) -> None:
         rows = [row for row in printed if row.study == study.name]
         pages[gallery / f"{study.name}.md"] = _study_page(study, rows, entries, gallery)
     pages[docs / "reference" / "settings.md"] = _settings()
+    pages[docs / "reference" / "commands.md"] = _commands_page()
     gallery.mkdir(exist_ok=True)
     for stale in set(gallery.glob("*.md")) - pages.keys():
         stale.unlink()
@@ -56,12 +62,12 @@ def _gallery_index(results: dict[str, Entry]) -> str:
         "# The studies\n",
         "Every study of `python -m kerascw list`. A page has the question, what the report did, "
         "what we do differently, and what was measured.\n",
-        "```{image} published.svg\n:alt: each published test figure against ours, with its 95 % "
-        "confidence interval\n:width: 100%\n```\n",
+        "![Each published error rate against ours, with its 95 % confidence interval]"
+        "(published.svg)\n",
         "Each point is an accuracy or error of [the table of results](../results.md), on "
         "validation or test images: the published error rate (1 - accuracy) against our mean with "
-        "its 95 % confidence interval, or against one run (white). On the dotted line they are "
-        "equal.\n",
+        "its 95 % confidence interval, or against a single run (hollow). On the dotted line they "
+        "are equal.\n",
         "| study | question | dataset | measured at full budget |",
         "| --- | --- | --- | --- |",
     ]
@@ -104,11 +110,11 @@ def _study_page(
         )
     for label, entry in entries.items():
         blocks.append(_measured(entry))
-        draw_values(entry, folder / f"{label}.svg")
+        drawn = draw_values(entry, folder / label)
         blocks.append(
-            f"```{{image}} {label}.svg\n:alt: the same figures, drawn\n:width: 100%\n```\n\n"
-            "A dot is a run, a bar the mean with its 95 % confidence interval, and a ring the "
-            "published figure (corrected, where the report has a slip)."
+            "\n".join(f"![{name} of every run]({file.name})" for name, file in drawn.items())
+            + "\n\nA dot is a run, a bar the mean with its 95 % confidence interval, and a ring "
+            "the published figure (corrected, where the report has a slip)."
         )
         blocks += _answers(entry)
     module = study.variants.__module__
@@ -148,15 +154,19 @@ def _measured(entry: Entry) -> str:
     source = "" if data["source"] in data["title"] else f" ({data['source']})"
     text = (
         f"On {data['title']}{source}, {entry['budget']} budget; "
-        f"{entry['seconds'] / 60:,.0f} minutes of training in all on {entry['processor']}, at "
-        f"commit {_listed(entry['commits'])}."
+        f"{entry['seconds'] / 60:,.0f} minutes of training in all on {entry['processor']}"
     )
+    commits = [commit for commit in entry["commits"] if commit != "None"]  # None: from no clone
+    text += f", at commit {_listed(commits)}." if commits else "."
     changed = "".join(f" Changed: `{name}={value}`." for name, value in entry["changed"].items())
-    verdicts = [
-        f"- {row['variant']}, {plainly(row['figure'])}: {row['verdict']} ({row['reason']})"
-        for row in entry["rows"]
-        if row["verdict"] and row["reason"] and not row["figure"].endswith("loss")
-    ]
+    judged: dict[str, list[str]] = {}
+    for row in entry["rows"]:
+        if row["verdict"] and row["reason"] and not row["figure"].endswith("loss"):
+            of = f"{row['variant']}, {plainly(row['figure'])}"
+            judged.setdefault(f"{row['verdict']} ({row['reason']})", []).append(of)
+    verdicts = [f"- {'; '.join(of)}: {verdict}" for verdict, of in judged.items()]
+    if len(judged) == 1:
+        verdicts = [f"All of them: {verdict}." for verdict in judged]
     return f"{text}{changed}\n\n{markdown({'': entry})}\n" + "\n".join(verdicts)
 
 
@@ -165,7 +175,7 @@ def _answers(entry: Entry) -> Iterator[str]:
         yield f"**{answer['question']}** {answer['answer']}"
 
 
-# --- pictures -------------------------------------------------------------------------------
+# --- figures --------------------------------------------------------------------------------
 
 
 def _points(entry: Entry) -> Iterator[tuple[float, float, list[float]]]:
@@ -191,7 +201,7 @@ def draw(results: dict[str, Entry], file: Path) -> None:
 
     from kerascw.report.chart_parts import COLOURS
 
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+    figure = Figure(figsize=(5, 4.4), layout="constrained")
     axes = figure.subplots()
     looks = zip(itertools.cycle("os^Dv"), itertools.cycle(COLOURS), strict=False)
     ends: list[float] = []
@@ -201,14 +211,13 @@ def draw(results: dict[str, Entry], file: Path) -> None:
         name = label.split("-full")[0]  # in the legend once
         for published, mean, interval in points:
             error = [[mean - interval[0]], [interval[1] - mean]] if interval else None
-            fill = colour if interval else "white"
+            fill = colour if interval else "none"
             axes.errorbar(published, mean, error, label=name, markerfacecolor=fill, **look)
             name = ""
             ends += [published, mean, *interval]
     span = [min(ends), max(ends)]
     axes.plot(span, span, color="#767676", linestyle=":", zorder=0)
-    axes.set(xlabel="published (corrected, where the report has a slip)", ylabel="ours",
-             xscale="log", yscale="log", title="error rate, validation and test")  # fmt: skip
+    axes.set(xlabel="published error rate", ylabel="ours", xscale="log", yscale="log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:.1%}")
         axis.set_minor_formatter("")
@@ -217,26 +226,21 @@ def draw(results: dict[str, Entry], file: Path) -> None:
     _save(figure, file)
 
 
-def draw_values(entry: Entry, file: Path) -> None:
+def draw_values(entry: Entry, stem: Path) -> dict[str, Path]:
     """Draw every run's value, the means with their intervals, and the published figures.
 
-    A panel for each figure, a line for each variant.
+    Returns an SVG file for each figure, beside ``stem``, with a line for each variant: as wide as
+    a phone, so that two stand side by side on a larger screen.
     """
     from matplotlib.figure import Figure
 
     from kerascw.report.chart_parts import BLUE, ORANGE
 
-    names = list(dict.fromkeys(row["figure"] for row in entry["rows"]))
     variants = list(dict.fromkeys(row["variant"] for row in entry["rows"]))
-    across = min(3, len(names))
-    down = -(-len(names) // across)
-    size = (2 + 2.6 * across, down * (0.9 + 0.28 * len(variants)))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
-    for panel, name in itertools.zip_longest(panels, names):
-        if name is None:
-            panel.remove()
-            continue
+    drawn: dict[str, Path] = {}
+    for name in dict.fromkeys(row["figure"] for row in entry["rows"]):
+        figure = Figure(figsize=(3.6, 0.9 + 0.28 * len(variants)), layout="constrained")
+        panel = figure.subplots()
         for row in (row for row in entry["rows"] if row["figure"] == name):
             at = variants.index(row["variant"])
             panel.plot(row["values"], [at] * len(row["values"]), "o", color=BLUE, alpha=0.35)
@@ -253,15 +257,75 @@ def draw_values(entry: Entry, file: Path) -> None:
         panel.set_ylim(len(variants) - 0.5, -0.5)
         panel.locator_params(axis="x", nbins=4)
         panel.grid(alpha=0.25)
-    _save(figure, file)
+        drawn[plainly(name)] = stem.with_name(f"{stem.name}-{len(drawn) + 1}.svg")
+        _save(figure, drawn[plainly(name)])
+    return drawn
+
+
+_GREY = "#7b7b7b"
+"""Of text and lines: as clear on a white page as on a dark one."""
 
 
 def _save(figure: Any, file: Path) -> None:
     import matplotlib
 
     file.parent.mkdir(exist_ok=True)
+    for part in figure.findobj():
+        if isinstance(part, matplotlib.text.Text):
+            part.set_color(_GREY)
+        elif isinstance(part, matplotlib.spines.Spine):
+            part.set_edgecolor(_GREY)
     with matplotlib.rc_context({"svg.hashsalt": "kerascw"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+
+
+# --- commands -------------------------------------------------------------------------------
+
+
+def _commands_page() -> str:
+    blocks = [
+        "# Commands",
+        "Every command with all its options, as `--help` prints them. A wrong call ends with one "
+        "line and exit code 2, a failed job with one line and exit code 1; both name the field or "
+        "file, its value and the choices.",
+    ]
+    context = click.Context(main, info_name="python -m kerascw", **main.context_settings)
+    for each in _contexts(context):
+        command = each.command
+        blocks.append(f"## {each.command_path.removeprefix('python -m kerascw ')}")
+        blocks.append(_in_code(_plain(inspect.cleandoc(command.help or ""))))
+        usage = " ".join(each.get_usage().split()).removeprefix("Usage: ")
+        example = (command.epilog or "").removeprefix("\b\n")
+        blocks.append(f"```text\n{usage}\n```")
+        if example:
+            blocks.append(f"```sh\n{example}\n```")
+        rows = [
+            f"| `{_plain(name)}` | {_in_code(_plain(meaning))} |"
+            for option in command.params
+            if isinstance(option, click.Option)
+            for name, meaning in [option.get_help_record(each) or ("", "")]
+        ]
+        if rows:
+            blocks.append("\n".join(["| option | meaning |", "| --- | --- |", *rows]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _in_code(text: str) -> str:
+    """Set the options of a sentence as code.
+
+    >>> _in_code("as for --seeds, or `run --seed`")
+    'as for `--seeds`, or `run --seed`'
+    """
+    return re.sub(r"(`[^`]*`)|(--[a-z][\w-]*)", lambda m: m[1] or f"`{m[2]}`", text)
+
+
+def _contexts(context: click.Context) -> Iterator[click.Context]:
+    """Yield every command: a group, then what is in it."""
+    yield context
+    if isinstance(group := context.command, click.Group):
+        for name in group.list_commands(context):
+            if command := group.get_command(context, name):
+                yield from _contexts(click.Context(command, context, name))
 
 
 # --- settings -------------------------------------------------------------------------------
@@ -273,7 +337,7 @@ def _settings() -> str:
         "# Settings",
         "Every field of an experiment, as `--set FIELD=VALUE` changes it, `experiment.json` "
         "keeps it and `kerascw.run(..., settings={FIELD: VALUE})` takes it. A list is written "
-        "with commas (`--set model.filters=16,32`), a part of another kind by its kind "
+        "with commas (`--set model.filters=16,32`), a group of another kind by its kind "
         "(`--set training.optimizer.kind=sgd`).",
         f"`data.name` is one of {_listed(sorted(CATALOG))}, or what `--data` stands for.",
     ]
@@ -345,10 +409,11 @@ def _type_name(annotation: Any) -> str:
         return _type_name(inner[0])
     if specs := _specs(annotation):
         kinds = [each.model_fields["kind"].default for each in specs if "kind" in each.model_fields]
-        shown = f"a part, of kind {_listed(kinds)}" if len(kinds) > 1 else "a part"
-        return f"list of parts: {shown}" if origin is tuple else shown
+        shown = f"group of settings, {'kind ' + _listed(kinds) if len(kinds) > 1 else 'below'}"
+        return f"list; each a {shown}" if origin is tuple else shown
     if origin is tuple:
-        return f"list of {_type_name(inner[0])}s"
+        name = _type_name(inner[0])
+        return f"list of {name}s" if name in _WORDS.values() else f"list of {name}"
     if origin is dict:
         return "by name"
     if inner:
@@ -361,7 +426,8 @@ def _default(field: FieldInfo) -> str:
         return "needed"
     value = field.get_default(call_default_factory=True)
     if isinstance(value, spec.Spec):
-        return f"`{value.model_dump(mode='json').get('kind', '')}`"
+        kind = value.model_dump(mode="json").get("kind")
+        return f"`{kind}`" if kind else "its defaults"
     shown = json.dumps(value) if not isinstance(value, str) else value
     return f"`{shown}`" if shown else "empty"
 

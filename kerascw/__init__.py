@@ -116,9 +116,7 @@ def run(
     The runs by variant; ``.run`` has the best validation figure, ``.run.metrics`` its figures.
     ``.report()`` draws the page again and returns it; ``.export(format)`` exports the model.
 
-    Raises
-    ------
-    kerascw.errors.CallError, kerascw.errors.DataError, kerascw.errors.Interrupted
+    Raises CallError, DataError or Interrupted, of :mod:`kerascw.errors`.
 
     Examples
     --------
@@ -217,9 +215,7 @@ def train(
     -------
     As :func:`run`; ``.advice()`` says what the model confuses and what would help.
 
-    Raises
-    ------
-    kerascw.errors.CallError, kerascw.errors.DataError, kerascw.errors.Interrupted
+    Raises CallError, DataError or Interrupted, of :mod:`kerascw.errors`.
 
     Examples
     --------

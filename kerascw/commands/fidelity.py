@@ -18,13 +18,14 @@ from kerascw.studies import study_named
 
 FILE = Path("docs/fidelity.toml")
 
-HEAD = """# Faithful to the print
+HEAD = """# How closely the reports are followed
 
-Every setting that the five reports print, and where it stands in our code. Made by \
+Every setting that the five reports print, our value, and the field of the experiment (or the \
+function) that it is in; `of 9 *` names the variants that it is for. Made by \
 `python -m kerascw fidelity --into docs/fidelity.md` from the studies and `docs/fidelity.toml`; \
 a test compares each row with the study's experiments.
 
-{settings} settings: {followed} followed, {deviating} deviate, each with the reason.
+Of {settings} settings, {followed} are followed and {deviating} deviate, each with the reason.
 """
 
 SECTION = """
@@ -32,7 +33,7 @@ SECTION = """
 
 Study `{0.study}`.
 
-| setting | printed | ours | where | |
+| setting | printed | ours | where | followed? |
 | --- | --- | --- | --- | --- |
 """
 
