@@ -234,7 +234,7 @@ def draw_values(entry: Entry, stem: Path) -> dict[str, Path]:
     """
     from matplotlib.figure import Figure
 
-    from kerascw.report.chart_parts import BLUE, ORANGE
+    from kerascw.report.chart_parts import BLUE, ORANGE, SKY
 
     variants = list(dict.fromkeys(row["variant"] for row in entry["rows"]))
     drawn: dict[str, Path] = {}
@@ -243,7 +243,7 @@ def draw_values(entry: Entry, stem: Path) -> dict[str, Path]:
         panel = figure.subplots()
         for row in (row for row in entry["rows"] if row["figure"] == name):
             at = variants.index(row["variant"])
-            panel.plot(row["values"], [at] * len(row["values"]), "o", color=BLUE, alpha=0.35)
+            panel.plot(row["values"], [at] * len(row["values"]), "o", color=SKY, alpha=0.7)
             if row["interval_95"]:
                 low, high = row["interval_95"]
                 panel.plot([low, high], [at, at], color=BLUE, linewidth=2)
