@@ -28,6 +28,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options = {"footer_icons": []}
 html_show_sphinx = False
+html_use_index = html_domain_indices = False
 
 
 def _in_numpydoc(
