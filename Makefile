@@ -28,7 +28,7 @@ run: .venv/ready data
 test: .venv/ready data
 	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# apart from `make test`, which measuring makes slower
+# apart from `make test`, which measuring makes slower by a fifth
 coverage: .venv/ready data
 	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	@for file in kerascw/*/__init__.py tuning/__init__.py; do room=$$(dirname $$file); \

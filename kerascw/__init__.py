@@ -86,6 +86,8 @@ def run(
 
     This is what ``python -m kerascw run`` does. Runs that are kept already are not trained again.
 
+    Raises CallError, DataError or Interrupted, of :mod:`kerascw.errors`.
+
     Parameters
     ----------
     study : a study, its name (``python -m kerascw list`` shows them) or its file, ``my_study.py``.
@@ -115,10 +117,6 @@ def run(
     -------
     The runs by variant; ``.run`` has the best validation figure, ``.run.metrics`` its figures.
     ``.report()`` draws the page again and returns it; ``.export(format)`` exports the model.
-
-    Raises
-    ------
-    kerascw.errors.CallError, kerascw.errors.DataError, kerascw.errors.Interrupted
 
     Examples
     --------
@@ -203,6 +201,8 @@ def train(
 ) -> Product:
     """Train a model on a dataset of your own: this is what ``python -m kerascw train`` does.
 
+    Raises CallError, DataError or Interrupted, of :mod:`kerascw.errors`.
+
     Parameters
     ----------
     data : a folder, a file, a tuple of arrays or a name, as for :func:`load_data`.
@@ -216,10 +216,6 @@ def train(
     Returns
     -------
     As :func:`run`; ``.advice()`` says what the model confuses and what would help.
-
-    Raises
-    ------
-    kerascw.errors.CallError, kerascw.errors.DataError, kerascw.errors.Interrupted
 
     Examples
     --------

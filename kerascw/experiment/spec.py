@@ -103,11 +103,11 @@ class Folder(Spec):
     """Images of one's own as a dataset; see :func:`kerascw.data.load.load_data`."""
 
     path: str  #: absolute, of a folder, a .csv or an .npz file; or tfds:NAME[/CONFIG]
-    #: pixels of height and width, and whether grey or in colour, that every picture is brought to
+    #: pixels of height and width, and whether grey or in colour, that every image is brought to
     height: int = Field(gt=0)
     width: int = Field(gt=0)
     colour: bool = True
-    #: of pictures without a test folder, the stratified part that is tested on, drawn from seed
+    #: of images without a test folder, the stratified part that is tested on, drawn from seed
     test_share: float = Field(default=0.2, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     bad_files: Literal["fail", "skip"] = "fail"
@@ -116,7 +116,7 @@ class Folder(Spec):
 
 
 class Also(Spec):
-    """Further pictures to train an autoencoder on, whatever they show: other classes' parts.
+    """Further images to train an autoencoder on, whatever they show: other classes' parts.
 
     ``validation`` is what the experiment's own holdout takes of these classes.
     """
@@ -261,7 +261,7 @@ class ConvNet(Spec):
     output: Output = "softmax"
     initializer: Initializer = "glorot_uniform"
     auxiliary: tuple[int, ...] = ()
-    #: probabilities are the mean of those for the picture and for its mirror image, in the fitted
+    #: probabilities are the mean of those for the image and for its mirror image, in the fitted
     #: model and wherever it is scored, not in training
     mirror_average: bool = False
 
@@ -302,7 +302,7 @@ class ConvNet(Spec):
 
 
 class DenseNet(Spec):
-    """A multilayer perceptron on the flattened picture; the output layer is added."""
+    """A multilayer perceptron on the flattened image; the output layer is added."""
 
     kind: Literal["mlp"] = "mlp"
     dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
@@ -313,7 +313,7 @@ class DenseNet(Spec):
 
 
 class Autoencoder(Spec):
-    """A convolutional autoencoder: pictures in, pictures in [0, 1] out.
+    """A convolutional autoencoder: images in, images in [0, 1] out.
 
     Each conv layer (valid padding) and its activation are followed by a 2x2 max pooling; the
     decoder mirrors them, with 2x2 upsampling before each transposed convolution.
@@ -531,7 +531,7 @@ ScheduleSpec = Annotated[
 
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-"""Of a picture's being changed, each picture of a batch by itself."""
+"""That an image is changed, drawn for each image of a batch by itself."""
 
 
 class Flip(Spec):
@@ -556,7 +556,7 @@ class Brightness(Spec):
 
 
 class Contrast(Spec):
-    """Multiply the distance from the picture's mean grey, by a factor drawn as brightness'."""
+    """Multiply the distance from the image's mean grey, by a factor drawn as brightness'."""
 
     kind: Literal["contrast"] = "contrast"
     amount: float = Field(default=0.2, gt=0, le=1)
@@ -602,11 +602,11 @@ class Zoom(Spec):
 
 
 class Erase(Spec):
-    """Random erasing (Zhong et al., 2020): a box of the picture becomes noise, or black.
+    """Random erasing (Zhong et al., 2020): a box of the image becomes noise, or black.
 
-    The box's share of the picture is uniform in ``smallest`` to ``largest``; the logarithm of its
+    The box's share of the image is uniform in ``smallest`` to ``largest``; the logarithm of its
     height over its width is uniform, the ratio between ``aspect`` and its inverse. A side that
-    would be longer than the picture is cut to it, where the paper draws again.
+    would be longer than the image is cut to it, where the paper draws again.
     """
 
     kind: Literal["erase"] = "erase"
@@ -624,9 +624,9 @@ class Erase(Spec):
 
 
 class Mixup(Spec):
-    """Blend a picture and its label with another of the batch (Zhang et al., 2018).
+    """Blend an image and its label with another of the batch (Zhang et al., 2018).
 
-    The weight is drawn from Beta(``alpha``, ``alpha``), for each picture its own.
+    The weight is drawn from Beta(``alpha``, ``alpha``), for each image its own.
     """
 
     kind: Literal["mixup"] = "mixup"
@@ -635,9 +635,9 @@ class Mixup(Spec):
 
 
 class CutMix(Spec):
-    """Paste a box of another picture of the batch, and its share of the label (Yun et al., 2019).
+    """Paste a box of another image of the batch, and its share of the label (Yun et al., 2019).
 
-    The share that stays is drawn from Beta(``alpha``, ``alpha``), for each picture its own; the
+    The share that stays is drawn from Beta(``alpha``, ``alpha``), for each image its own; the
     label goes by the pixels that did.
     """
 
@@ -676,7 +676,7 @@ class TrainingSpec(Spec):
     auxiliary_weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         default=(0.0,), min_length=1
     )
-    #: of the training pictures, in this order; training loss and accuracy are of what comes out,
+    #: of the training images, in this order; training loss and accuracy are of what comes out,
     #: under mixup and cutmix of mixed labels: an answer is right that names the larger share
     augmentation: tuple[AugmentationSpec, ...] = ()
     #: what is scored and kept is the exponential moving average of the weights, of which this is
@@ -766,7 +766,7 @@ class Experiment(Spec):
 
     @property
     def reconstructs(self) -> bool:
-        """Whether the model gives pictures, not classes."""
+        """Whether the model gives images, not classes."""
         return isinstance(self.model, Autoencoder)
 
     @property

@@ -169,7 +169,7 @@ class StudyResult:
 
     @property
     def product(self) -> Run:
-        """The run to export: the chosen one, or what ``final`` made of it."""
+        """The run to export, which is the chosen one or what ``final`` made of it."""
         chosen = self.run
         for name, runs in self.runs.items():
             if chosen in runs and name + FINAL in self.runs:

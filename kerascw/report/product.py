@@ -40,7 +40,7 @@ class Product(StudyResult):
 
     @property
     def exports(self) -> bool:
-        """Whether running the study exports its model: a classifier that kept weights."""
+        """Whether the study exports its model, as it does a classifier with kept weights."""
         run = self.product
         keeps = run.metrics["kept_epoch"] is not None and not run.experiment.reconstructs
         return self.plan.export_name is not None and keeps

@@ -72,7 +72,7 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """One row an epoch: losses, accuracies of a classifier, the learning rate at its end."""
+        """One row an epoch, with losses, accuracies of a classifier, and the learning rate."""
         return self._rows[self._rows[0]["epoch"] == 0 :]
 
     @property
