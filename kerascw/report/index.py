@@ -11,7 +11,7 @@ from urllib.parse import quote
 from kerascw.console import runs_words
 from kerascw.errors import KerascwError, counted
 from kerascw.report.page import page, replace_text
-from kerascw.runs.store import MANIFEST, Run, Store, summary_of
+from kerascw.runs.store import MANIFEST, Run, Store, summary_of, written_in
 from kerascw.runs.summary import Kind, Summary, read_summary, write_summary
 
 INDEX = "index.html"
@@ -19,11 +19,11 @@ A_PAGE = 1_000
 """Entries on one page: a browser sorts and searches them at once."""
 
 _PLACES: dict[Kind, tuple[str, str]] = {
-    "run": ("*", MANIFEST),
-    "study": ("studies/*", "study.json"),
-    "search": ("searches/*", "search.json"),
+    "run": ("", MANIFEST),
+    "study": ("studies", "study.json"),
+    "search": ("searches", "search.json"),
 }
-"""Where each kind is kept in the store's folder, and the file that shows it is there."""
+"""Where folders of each kind are in the store's, and the file that shows that they are whole."""
 
 Derive = Callable[[Path], Summary]
 """Summarises what is kept in a folder."""
@@ -75,12 +75,10 @@ def entries_of(
         "study": of_study,
         **(derive or {}),
     }
-    files = {
-        kind: list(store.folder.glob(f"{place}/{file}")) for kind, (place, file) in _PLACES.items()
-    }
+    kept = {kind: written_in(store.folder / place, file) for kind, (place, file) in _PLACES.items()}
     if newest is not None:
-        files["run"] = nlargest(newest, files["run"], key=lambda path: path.stat().st_mtime)
-    found = [_entry(kind, path.parent, path, ways) for kind in files for path in files[kind]]
+        kept["run"] = nlargest(newest, kept["run"])
+    found = [_entry(kind, Path(path), at, ways) for kind, own in kept.items() for at, path in own]
     studies: dict[str, list[str]] = {}  # by the names of their runs
     for entry in sorted(found, key=lambda entry: entry.summary.name):
         for name in entry.summary.runs:
@@ -91,8 +89,7 @@ def entries_of(
     return sorted(found, key=lambda entry: (-entry.written, entry.summary.name))
 
 
-def _entry(kind: Kind, folder: Path, file: Path, ways: Mapping[Kind, Derive]) -> Entry:
-    written = file.stat().st_mtime
+def _entry(kind: Kind, folder: Path, written: float, ways: Mapping[Kind, Derive]) -> Entry:
     summary = read_summary(folder)
     if summary is not None:
         return Entry(summary, folder, written)

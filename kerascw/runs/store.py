@@ -10,7 +10,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -267,13 +267,7 @@ class Store:
 
     def all(self) -> list[Run]:
         """Return every whole run, newest last."""
-        return self._runs(os.listdir(self.folder) if self.folder.is_dir() else [])
-
-    def _runs(self, names: Iterable[str]) -> list[Run]:
-        """Return the whole runs of these names, newest last; drawing a page makes none newer."""
-        manifests = (self.folder / name / MANIFEST for name in names)
-        whole = [manifest for manifest in manifests if manifest.is_file()]
-        return [Run(m.parent) for m in sorted(whole, key=lambda m: m.stat().st_mtime)]
+        return [Run(Path(folder)) for _, folder in sorted(written_in(self.folder, MANIFEST))]
 
     def study_folder(self, label: str) -> Path:
         """Return where the report, tables and figures of a study go, as it was run."""
@@ -295,8 +289,8 @@ class Store:
             return Run(self.folder / text)
         # names first, then the files of those that fit: a store may have very many runs
         names = os.listdir(self.folder) if self.folder.is_dir() else []
-        fit = self._runs(name for name in names if name.rsplit("-", 1)[-1].startswith(text))
-        fit = fit or self._runs(name for name in names if name.startswith(text))
+        fit = self._whole(name for name in names if name.rsplit("-", 1)[-1].startswith(text))
+        fit = fit or self._whole(name for name in names if name.startswith(text))
         if len(fit) == 1:
             return fit[0]
         if fit:
@@ -306,6 +300,23 @@ class Store:
             raise CallError(f"run {text!r}: no runs are kept in {self.folder}")
         raise CallError(f"no run {text!r} in {self.folder}; there are "
                         f"{choices([run.name for run in runs][-10:])}")  # fmt: skip
+
+    def _whole(self, names: Iterable[str]) -> list[Run]:
+        folders = (self.folder / name for name in names)
+        return [Run(folder) for folder in folders if (folder / MANIFEST).is_file()]
+
+
+def written_in(folder: Path, name: str) -> list[tuple[float, str]]:
+    """Return when a file of this name was written in each folder within one, with that folder.
+
+    By system calls alone: a store may have very many runs.
+    """
+    found = []
+    for inner in os.listdir(folder) if folder.is_dir() else []:
+        path = f"{folder}/{inner}"
+        with suppress(OSError):  # no such file there
+            found.append((os.stat(f"{path}/{name}").st_mtime, path))
+    return found
 
 
 def find_fault(folder: Path) -> str | None:

@@ -47,7 +47,7 @@ def test_the_readme_has_the_figures_of_the_test_set() -> None:
 
 
 def test_the_readme_counts_the_printed_settings_as_the_table_does() -> None:
-    count = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8").split(" settings:")[0]
+    count = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8").split(" settings,")[0]
     assert f"lists the {count.split()[-1]} settings" in (ROOT / "README.md").read_text(
         encoding="utf-8"
     )
