@@ -21,7 +21,9 @@ from kerascw.commands.options import runs_option
     help="Write the table into this page, between its two marks, instead of printing it.",
 )
 @click.option(
-    "--test-only", is_flag=True, help="Only figures of the test set over three seeds or more."
+    "--test-only",
+    is_flag=True,
+    help="Only published figures of the test set, measured over three seeds or more.",
 )
 @runs_option
 def command(

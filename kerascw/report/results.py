@@ -142,7 +142,8 @@ def markdown(entries: dict[str, dict[str, Any]], test_only: bool = False) -> str
     """Return the table in Markdown, a line for every variant and figure.
 
     Losses are left out where the variant has an accuracy or an error: they stand in the file, and
-    on the study's own page. ``test_only`` leaves figures of the test set over three seeds or more.
+    on the study's own page. ``test_only`` leaves published figures of the test set over three
+    seeds or more.
     """
     lines = [
         "| study | variant | figure | measured | over | published | verdict |",
@@ -152,7 +153,11 @@ def markdown(entries: dict[str, dict[str, Any]], test_only: bool = False) -> str
         study, variant = f"`{entry['study']}`{_marks(entry)}", None
         rows = entry["rows"]
         if test_only:
-            rows = [r for r in rows if r["figure"].startswith("test.") and r["interval_95"]]
+            rows = [
+                r
+                for r in rows
+                if r["figure"].startswith("test.") and r["interval_95"] and r["published"]
+            ]
         scored = {row["variant"] for row in rows if not row["figure"].endswith("loss")}
         for row in rows:
             if row["variant"] in scored and row["figure"].endswith("loss"):
