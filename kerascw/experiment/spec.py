@@ -56,7 +56,7 @@ def kinds_of(union: Any) -> tuple[type[Spec], ...]:
     """Return the specs that a part may be, of a union that their ``kind`` tells apart.
 
     >>> [spec.__name__ for spec in kinds_of(OptimizerSpec)]
-    ['SGD', 'RMSprop', 'Adam', 'AdamW', 'Adamax']
+    ['SGD', 'RMSprop', 'Adam', 'AdamW', 'Adamax', 'Muon']
     """
     members: tuple[type[Spec], ...] = get_args(get_args(union)[0])
     return members
@@ -260,6 +260,13 @@ class ConvNet(Spec):
     dense_activation: Activation | None = None  #: None: as after the conv layers
     output: Output = "softmax"
     initializer: Initializer = "glorot_uniform"
+    #: whitening: as training begins, the first conv layer's filters become those that decorrelate
+    #: patches of the training images and give them variance 1, each with its negative; what
+    #: filters are left stay random (after Jordan, 2024, arXiv 2404.00498, who keeps them fixed)
+    first_filters: Literal["random", "whitening"] = "random"
+    #: identity: as training begins, each further conv layer hands its input's channels on, by as
+    #: many filters as there are channels; those left stay random (Jordan, 2024)
+    later_filters: Literal["random", "identity"] = "random"
     auxiliary: tuple[int, ...] = ()
     #: probabilities are the mean of those for the image and for its mirror image, in the fitted
     #: model and wherever it is scored, not in training
@@ -442,6 +449,18 @@ class AdamW(Spec):
     weight_decay: float = Field(default=0.01, ge=0)
 
 
+class Muon(Spec):
+    """Muon (Jordan, 2024) for convolution kernels, and AdamW for everything else.
+
+    Muon's updates have the size of AdamW's (Liu et al., 2025), so that rates are of one kind.
+    """
+
+    kind: Literal["muon"] = "muon"
+    learning_rate: Rate = 1e-3
+    weight_decay: float = Field(default=0.01, ge=0)
+    momentum: float = Field(default=0.95, ge=0, lt=1)  #: Muon's, as Nesterov's
+
+
 class Adamax(Spec):
     """Adam with the infinity norm (Kingma and Ba, 2015, section 7)."""
 
@@ -450,7 +469,7 @@ class Adamax(Spec):
     epsilon: float = Field(default=1e-7, gt=0)
 
 
-OptimizerSpec = Annotated[SGD | RMSprop | Adam | AdamW | Adamax, Field(discriminator="kind")]
+OptimizerSpec = Annotated[SGD | RMSprop | Adam | AdamW | Adamax | Muon, Field(discriminator="kind")]
 
 Epochs = Annotated[int, Field(gt=0)]
 

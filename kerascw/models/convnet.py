@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 def check(spec: ConvNet, input_shape: tuple[int, int, int]) -> None:
     """Follow the image's size through the layers; refuse where nothing is left of it."""
     height, width, _ = input_shape
+    if spec.first_filters == "whitening" and spec.kernel_of(0) > min(height, width):
+        raise CallError(
+            f"model.first_filters: whitening needs patches of {spec.kernel_of(0)}x"
+            f"{spec.kernel_of(0)}, and the images are {height}x{width}; choose random"
+        )
     for number in range(1, len(spec.filters) + 1):
         kernel, before = spec.kernel_of(number - 1), f"{height}x{width}"
         padding = spec.padding_of(number - 1)

@@ -17,6 +17,7 @@ from kerascw.models import Scaling, build_model
 from kerascw.training import checkpoint
 from kerascw.training.checkpoint import Progress
 from kerascw.training.events import RunEvents
+from kerascw.training.filters import set_initial_filters
 from kerascw.training.frozen import Frozen, is_fixed
 from kerascw.training.keeper import Keeper
 from kerascw.training.loop import Trainer
@@ -108,6 +109,8 @@ def fit(
             precision = experiment.training.precision
             network = build(for_training=True, precision=precision, seed=dropout)
             network.set_weights(initial)
+        if isinstance(experiment.model, kinds.ConvNet):
+            set_initial_filters(network, experiment.model, splits.train.images, scaling.scale)
         if experiment.start is not None:
             assert source is not None, "a warm start has a source"
             warm_start(network, source, experiment.start)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from kerascw.experiment import spec as kinds
+from kerascw.training.muon import muon
 
 
 class RateOfStep(keras.optimizers.schedules.LearningRateSchedule):
@@ -123,7 +124,8 @@ def build_optimizer(
         case kinds.WarmUp(warmup=warmup):
             rate = RateOfStep(cosine(peak, steps, warmup, floor=1.0))
     # a spec has the name of Keras' class, and fields that are named as its arguments
-    kind = getattr(keras.optimizers, type(spec.optimizer).__name__)
+    own = isinstance(spec.optimizer, kinds.Muon)
+    kind = getattr(keras.optimizers, "AdamW" if own else type(spec.optimizer).__name__)
     arguments = spec.optimizer.model_dump(exclude={"kind", "learning_rate", "epsilon_in_root"})
     if isinstance(spec.optimizer, kinds.RMSprop) and not spec.optimizer.epsilon_in_root:
         kind = EpsilonOutsideRMSprop
@@ -131,12 +133,16 @@ def build_optimizer(
         from kerascw.training.fused import FUSED
 
         kind = FUSED.get(kind, kind)
+    if own:
+        kind = muon(kind)
+        # the products take as long as the convolutions of a small batch, in float32
+        arguments["dtype"] = "bfloat16" if spec.precision == "mixed_bfloat16" else "float32"
     if spec.l2:
         kind = _with_l2(kind, spec.l2)
     if spec.weight_average:
         kind = _with_average(kind, spec.weight_average, spec.weight_average_warmup)
     optimizer = kind(rate, **arguments)
-    if isinstance(spec.optimizer, kinds.AdamW):
+    if isinstance(spec.optimizer, kinds.AdamW | kinds.Muon):
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
