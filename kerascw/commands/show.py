@@ -1,4 +1,4 @@
-"""The command ``show``: a run's figures, or what is kept."""
+"""The command ``show``: the figures of a run or study, or what is kept."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,27 +19,31 @@ NEWEST = 100
 
 
 @click.command("show")
-@click.argument("run_name", metavar="[RUN]", required=False)
+@click.argument("name", metavar="[RUN|STUDY]", required=False)
 @runs_option
-def command(run_name: str | None, runs: Path) -> None:
-    """Print RUN (a folder, a name or the beginning of a key), or list what is kept.
+def command(name: str | None, runs: Path) -> None:
+    """Print RUN (a folder, a name or the beginning of a key) or STUDY, or list what is kept.
 
     Of more than 100 runs the newest 100 are listed.
     """
     from kerascw.console import console, next_step
     from kerascw.runs.store import Store
+    from kerascw.studies import is_study, origin_fault, recall
 
     terminal, store = console(), Store(runs)
-    if run_name is not None:
-        from kerascw.commands.terminal import show_run
+    if name is not None:
+        from kerascw.commands.terminal import show_run, show_study
 
-        run = store.find(run_name)
+        if is_study(name, store):
+            show_study(recall(name, store), terminal)
+            next_step(terminal, f"report {name} --open", runs)
+            return
+        run = store.find(name)
         show_run(run, terminal)
         next_step(terminal, f"report {run.name} --open", runs)
         return
     from kerascw.commands.report import entries
     from kerascw.lab.run import kept_studies
-    from kerascw.studies import origin_fault
 
     kept = entries(store, NEWEST)
     if not kept:

@@ -157,6 +157,16 @@ def test_show_lists_what_is_well_and_names_what_is_not(store: Path) -> None:
     assert one.stderr.count("\n") == 1
 
 
+def test_show_prints_a_study_as_its_run_did(kept_digits: Path) -> None:
+    (label,) = (folder.name for folder in (kept_digits / "studies").iterdir())
+    done = call("show", label, "--runs", str(kept_digits))
+    assert done.exit_code == 0, done.output
+    figures = [text for text in done.stdout.split() if text == "test.error"]
+    assert len(figures) == 2, done.stdout
+    assert "changed: training.epochs=3" in done.stdout
+    assert f"next: python -m kerascw report {label} --open" in done.stdout + done.stderr
+
+
 def test_the_command_writes_the_page_with_relative_links(store: Path) -> None:
     done = call("report", "--all", "--runs", str(store))
     assert done.exit_code == 0, done.output

@@ -12,7 +12,16 @@ from click.testing import CliRunner
 
 from kerascw.commands.main import main
 from kerascw.data import load_data
-from kerascw.experiment.spec import Adam, ConvNet, DataSpec, Experiment, Flip, Holdout, TrainingSpec
+from kerascw.experiment.spec import (
+    Adam,
+    ConvNet,
+    DataSpec,
+    Experiment,
+    Flip,
+    Holdout,
+    Muon,
+    TrainingSpec,
+)
 from kerascw.runs.run import run_experiment, train_until
 from kerascw.runs.store import Run, Store
 
@@ -67,8 +76,8 @@ def weights(run: Run) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def averaged(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Trained on one device, in float32; its weights are averages over steps."""
-    return on_one(tmp_path_factory.mktemp("one"), experiment(weight_average=0.9))
+    """Trained on one device, in float32, by Muon and AdamW; its weights are averages over steps."""
+    return on_one(tmp_path_factory.mktemp("one"), experiment(weight_average=0.9, optimizer=Muon()))
 
 
 def test_two_replicas_train_as_one_device_does(averaged: Run, tmp_path: Path) -> None:
