@@ -85,9 +85,22 @@ _WITH_MODEL: dict[str, Any] = {
 }
 """What the recipes with a model of their own share."""
 
+_MODEL: dict[str, Any] = {
+    "padding": "same",
+    "first_filters": "whitening",
+    "later_filters": "identity",
+    "batch_norm": True,
+    "batch_norm_momentum": 0.9,
+    "norm_after_pool": True,
+}
+"""What their models share."""
+
 
 def _recipe(name: str, facts: dict[str, Any]) -> Recipe:
-    shared = _TRAINING | (_WITH_MODEL if "model" in facts else {})
+    shared = _TRAINING
+    if "model" in facts:
+        shared = shared | _WITH_MODEL
+        facts = facts | {"model": _MODEL | facts["model"]}
     return Recipe(name=name, **facts | {"training": shared | facts["training"]})
 
 

@@ -1,7 +1,8 @@
 """A convnet's initial filters that are not drawn at random: whitening and identity.
 
 Both after Keller Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (2024, arXiv
-2404.00498).
+2404.00498). The constants are part of what a run's key stands for: another value needs a new
+``recipe_version``.
 """
 
 import keras

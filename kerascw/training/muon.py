@@ -11,6 +11,10 @@ import keras
 STEPS, A, B, C = 5, 3.4445, -4.7750, 2.0315
 """Jordan's: after so many steps all singular values lie between 0.7 and 1.2."""
 
+SIZE = 0.2
+"""The root mean square of an update, as a share of the learning rate: AdamW's, by Liu et al. (2025,
+arXiv 2502.16982). Like the numbers above, another value needs a new ``recipe_version``."""
+
 
 def orthogonal(matrix: Any) -> Any:
     """Return nearly ``U V'`` of a matrix ``U S V'``, by Newton-Schulz iteration, in its dtype."""
@@ -28,8 +32,8 @@ def muon(adamw: type[keras.optimizers.AdamW]) -> type[keras.optimizers.AdamW]:
     """Make of AdamW, Keras' or the fused one, an optimiser that uses Muon for convolution kernels.
 
     A kernel ``[height, width, in, out]`` counts as a matrix ``[height * width * in, out]``. Its
-    update is scaled to the size that AdamW's has (Liu et al., 2025, arXiv 2502.16982), so that
-    AdamW's learning rates and weight decays go on being good ones.
+    update is scaled to the size that AdamW's has, so that AdamW's learning rates and weight decays
+    go on being good ones.
     """
 
     class Muon(adamw):
@@ -55,7 +59,7 @@ def muon(adamw: type[keras.optimizers.AdamW]) -> type[keras.optimizers.AdamW]:
             # the iteration needs no more than bfloat16's digits, but numbers of a common size
             matrix = ops.cast(matrix / (ops.norm(matrix) + 1e-20), self._dtype_of_products)
             update = ops.cast(orthogonal(matrix), variable.dtype)
-            size = ops.cast(learning_rate, variable.dtype) * 0.2 * max(matrix.shape) ** 0.5
+            size = ops.cast(learning_rate, variable.dtype) * SIZE * max(matrix.shape) ** 0.5
             self.assign_sub(variable, size * ops.reshape(update, variable.shape))
 
     return Muon
