@@ -1,6 +1,7 @@
 """Change fields of an experiment by their dotted paths, as the command line has them."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,7 +45,7 @@ S = TypeVar("S", bound=kinds.Spec)
 def override(spec: S, settings: Mapping[str, Any], prefix: str = "") -> S:
     """Return the experiment, or another spec, with fields changed by their dotted paths.
 
-    Values may be text as it comes from a command line: JSON if it parses, else a string. A changed
+    Values may be text as it comes from a command line: see :func:`parsed`. A changed
     ``kind`` starts that part afresh with its other fields' defaults, keeping the fields that both
     kinds have. ``prefix`` stands before each path in an error.
 
@@ -61,7 +62,7 @@ def override(spec: S, settings: Mapping[str, Any], prefix: str = "") -> S:
         for parent in parents:
             node = _child(node, parent, f"{prefix}{path}")[parent]
         _child(node, name, f"{prefix}{path}")
-        value = _parse(raw)
+        value = parsed(raw)
         if name == "augmentation" and isinstance(raw, str) and raw.lstrip()[:1] not in "[{":
             value = [spec.model_dump() for spec in augmentation_named(raw)]
         if name == "kind":
@@ -102,16 +103,23 @@ def _child(node: Any, name: str, path: str) -> Any:
     raise CallError(f"{path}: no such field {name!r}; there the fields are {known}")
 
 
-def _parse(raw: Any) -> Any:
+def parsed(raw: Any) -> Any:
+    """Read a value as the command line has it; what is not text stays as it is.
+
+    >>> parsed("3"), parsed("16,32"), parsed("2.5%"), parsed("none"), parsed("flip")
+    (3, [16, 32], 0.025, None, 'flip')
+    """
     if not isinstance(raw, str):
         return raw
+    if re.fullmatch(r"\d+(\.\d+)?%", raw):
+        raw = str(float(raw[:-1]) / 100)
     try:
         return json.loads(raw)
     except json.JSONDecodeError:
         if raw in ("none", "None"):
             return None
         if "," in raw:  # 32,64,64 is easier to type than [32,64,64]
-            return [_parse(part.strip()) for part in raw.split(",")]
+            return [parsed(part.strip()) for part in raw.split(",")]
         return raw
 
 
