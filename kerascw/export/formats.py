@@ -91,7 +91,6 @@ def _write_litert(model: Any, file: Path) -> None:
     # the names of inputs and outputs reach the converter only by way of a SavedModel
     with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
         archive = keras.export.ExportArchive()
-        archive.track(model)
         archive.add_endpoint(SIGNATURE, _heads(model), _images(model))
         archive.write_out(scratch, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(scratch, signature_keys=[SIGNATURE])
@@ -133,8 +132,8 @@ def _write_saved_model(model: Any, path: Path, class_names: Sequence[str], fit: 
             tf.map_fn(lambda each: decode(each, shape, fit), pictures, fn_output_signature=spec)
         )
 
+    # without `track(model)`, by which Keras 3.15 writes every weight twice: an endpoint has its own
     archive = keras.export.ExportArchive()
-    archive.track(model)
     archive.add_endpoint(SIGNATURE, classify, _images(model))
     archive.add_endpoint(
         "encoded", classify_encoded, [tf.TensorSpec((None,), tf.string, "pictures")]

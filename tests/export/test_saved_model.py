@@ -56,6 +56,11 @@ VARIABLES = "variables/variables.data-00000-of-00001"
 EXTRA = "assets.extra/kerascw.json"
 
 
+def test_every_weight_is_written_once(exported, tiny_model):
+    weights = 4 * tiny_model.count_params()
+    assert weights <= (exported / VARIABLES).stat().st_size < 1.1 * weights + 10_000
+
+
 def damaged(path, exported, file, content, hashed=True):
     """Copy an export and change one of its files; ``hashed``: keep the files' hashes."""
     shutil.copytree(exported, path, dirs_exist_ok=True)
