@@ -48,8 +48,8 @@ def write_summary(folder: Path, summary: Summary) -> None:
 def read_summary(folder: Path) -> Summary | None:
     """Read ``summary.json`` of a folder; None if it is missing or damaged: it can be made again."""
     try:
-        return Summary.model_validate_json((folder / SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValidationError, UnicodeDecodeError):
+        return Summary.model_validate_json((folder / SUMMARY).read_bytes())
+    except (OSError, ValidationError):
         return None
 
 
