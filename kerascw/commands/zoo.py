@@ -16,12 +16,13 @@ from kerascw.commands.options import data_dir_option, runs_option, saved_models_
 from kerascw.console import console
 from kerascw.data import load_data
 from kerascw.data.arrays import fitted_all
+from kerascw.data.load import data_named
 from kerascw.errors import CallError
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.export.card import card_of
 from kerascw.export.load import EXTRA_FILE, LoadedModel, load_model, read_document
 from kerascw.export.run import export_run
-from kerascw.lab.plan import FINAL, StudyResult, planned
+from kerascw.lab.plan import StudyResult, planned
 from kerascw.lab.study import Budget
 from kerascw.report.page import filled, pretty, replace_text
 from kerascw.runs.store import Store, write_json
@@ -51,17 +52,18 @@ class ZooModel(BaseModel):
     licence: str  # of the data
     check: Check
     limits: tuple[str, ...]
+    dataset: str | None = None  # in place of the study's own
+    recipe: str | None = None
     budget: Budget = "full"
-    settings: dict[str, str] = {}
+    settings: dict[str, Any] = {}
 
     @property
     def command(self) -> str:
-        """The command that trains it: all seeds, and each again on all training images."""
+        """The command that trains it over all seeds."""
+        options = {"data": self.dataset, "recipe": self.recipe, "budget": self.budget}
+        given = "".join(f" --{name} {value}" for name, value in options.items() if value)
         changed = "".join(f" --set '{path}={value}'" for path, value in self.settings.items())
-        return (
-            f"python -m kerascw run {self.study} --budget {self.budget} --seeds {self.seeds}"
-            f"{changed} --final"
-        )
+        return f"python -m kerascw run {self.study}{given} --seeds {self.seeds}{changed}"
 
 
 ZOO = {
@@ -75,13 +77,13 @@ def make(
 ) -> Path:
     """Export a model of the zoo from its kept runs, write its card, and return its folder.
 
-    The chosen seed is the one with the highest validation accuracy, trained again on all training
-    images. A model that is exported already stays, and its card is written anew.
+    The model is that of the seed with the highest validation accuracy, and its figures are of this
+    very model. One that is exported already stays, and its card is written anew.
 
     Raises CallError: the study was not run as the zoo needs it.
     """
-    result = _kept(model, store)
-    run = result.product
+    result = _kept(model, store, data_dir)
+    run = result.run
     version = export_run(run, saved_models / model.name, data_dir=data_dir)
     document = read_document(version / EXTRA_FILE)
     document["card"] = {
@@ -92,7 +94,7 @@ def make(
             "shows": model.shows,
             "study": model.study,
             "variant": model.variant,
-            "seeds": _over_seeds(model, result),
+            "seeds": _over_seeds(result),
             "check": measure(model.check, load_model(version)),
             "licence": model.licence,
             "limits": list(model.limits),
@@ -103,28 +105,34 @@ def make(
     return version
 
 
-def _kept(model: ZooModel, store: Store) -> StudyResult:
-    """Read the variant's runs from the store, with those on all training images."""
-    study = study_named(model.study)
-    plan = planned(study, budget=model.budget, seeds=model.seeds, settings=model.settings)
-    names = (model.variant, model.variant + FINAL)
+def _kept(model: ZooModel, store: Store, data_dir: str | Path | None) -> StudyResult:
+    """Read the variant's runs from the store."""
+    plan = planned(
+        study_named(model.study),
+        budget=model.budget,
+        seeds=model.seeds,
+        data=None if model.dataset is None else data_named(model.dataset),
+        data_dir=data_dir,
+        recipe=model.recipe,
+        settings=model.settings,
+    )
     file = store.study_folder(plan.label) / "study.json"
     result = recall(plan.label, store) if file.is_file() else None
-    if result is None or any(len(result.runs.get(name, [])) != model.seeds for name in names):
+    runs = result.runs.get(model.variant, []) if result else []
+    if result is None or len(runs) != model.seeds:
         raise CallError(
             f"zoo {model.name}: {store.folder} does not have study {model.study} as the zoo's "
-            f"model is made of it, {model.seeds} seeds and each again on everything; "
-            f"next: {model.command}"
+            f"model is made of it, {model.seeds} seeds; next: {model.command}"
         )
-    return StudyResult(result.plan, {name: result.runs[name] for name in names})
+    return StudyResult(result.plan, {model.variant: runs})
 
 
-def _over_seeds(model: ZooModel, result: StudyResult) -> dict[str, Any]:
+def _over_seeds(result: StudyResult) -> dict[str, Any]:
     """Say which seed was chosen, and how the test accuracy varies over the seeds."""
-    finals = {run.experiment.seed: run for run in result.runs[model.variant + FINAL]}
-    spread = over_seeds([run.metrics["test"]["accuracy"] for run in finals.values()])
+    runs = result.every_run
+    spread = over_seeds([run.metrics["test"]["accuracy"] for run in runs])
     return {
-        "chosen": result.product.experiment.seed,
+        "chosen": result.run.experiment.seed,
         "by": "validation.accuracy",
         "mean": spread.mean,
         "deviation": spread.deviation,
@@ -132,12 +140,12 @@ def _over_seeds(model: ZooModel, result: StudyResult) -> dict[str, Any]:
         "runs": [
             {
                 "seed": run.experiment.seed,
-                "epochs": finals[run.experiment.seed].metrics["kept_epoch"],
+                "epochs": run.metrics["kept_epoch"],
                 "validation_examples": run.metrics["validation"]["examples"],
                 "validation_accuracy": run.metrics["validation"]["accuracy"],
-                "test_accuracy": finals[run.experiment.seed].metrics["test"]["accuracy"],
+                "test_accuracy": run.metrics["test"]["accuracy"],
             }
-            for run in result.runs[model.variant]
+            for run in runs
         ],
     }
 
