@@ -434,6 +434,7 @@ WRONG = [
     ("shift:far=3", "augmentation shift: no field 'far'; choose pixels"),
     ("solarize:0.1:probability=0.2", "augmentation solarize: probability is given twice"),
     ("zoom:2:1", "augmentation zoom: low 2.0 is above high 1.0"),
+    ("zoom:0.1", "augmentation zoom: low: Input should be greater than or equal to 0.5"),
     ("erase:fill=red", "augmentation erase: fill: Input should be 'noise' or 'black'"),
     ("all:1", "augmentation 'all:1': all is a list and takes no value"),
 ]  # fmt: skip
