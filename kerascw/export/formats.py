@@ -134,6 +134,8 @@ def _write_saved_model(model: Any, path: Path, class_names: Sequence[str], fit: 
 
     # without `track(model)`, by which Keras 3.15 writes every weight twice: an endpoint has its own
     archive = keras.export.ExportArchive()
+    # what loads it with TensorFlow finds them by this name, in the order of the model's
+    archive.add_variable_collection("variables", [weight.value for weight in model.weights])
     archive.add_endpoint(SIGNATURE, classify, _images(model))
     archive.add_endpoint(
         "encoded", classify_encoded, [tf.TensorSpec((None,), tf.string, "pictures")]

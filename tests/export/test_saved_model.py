@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerascw.errors import CallError, DataError
 from kerascw.export.load import load_model
@@ -59,6 +60,9 @@ EXTRA = "assets.extra/kerascw.json"
 def test_every_weight_is_written_once(exported, tiny_model):
     weights = 4 * tiny_model.count_params()
     assert weights <= (exported / VARIABLES).stat().st_size < 1.1 * weights + 10_000
+    variables = tf.saved_model.load(str(exported)).variables
+    for loaded, own in zip(variables, tiny_model.weights, strict=True):
+        np.testing.assert_array_equal(loaded, own)
 
 
 def damaged(path, exported, file, content, hashed=True):
