@@ -105,7 +105,7 @@ TASKS = {
     "fashion": Task(
         "Fashion-MNIST, convnet lab test 9.1, 20 epochs",
         *("fastest", "fashion-variants", "test 9.1"),
-        changes={"training.epochs": 2},
+        changes={"training.epochs": 2},  # on validation one has 0.92, three have 0.935
     ),
     "mnist": Task(
         "MNIST, convnet lab test 1, 5 epochs",
@@ -123,7 +123,7 @@ TASKS = {
         changes={
             "model.pool_after": (2,),
             "model.filters": (32, 64),
-            "training.epochs": 3,
+            "training.epochs": 3,  # on validation an error of 0.019 (three seeds), after 5 0.008
             "training.augmentation": "shift:1",
         },
     ),

@@ -112,7 +112,7 @@ def parsed(raw: Any) -> Any:
     if not isinstance(raw, str):
         return raw
     if re.fullmatch(r"\d+(\.\d+)?%", raw):
-        raw = str(float(raw[:-1]) / 100)
+        return float(raw[:-1]) / 100
     try:
         return json.loads(raw)
     except json.JSONDecodeError:

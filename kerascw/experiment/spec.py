@@ -610,9 +610,9 @@ class Zoom(Spec):
     """
 
     kind: Literal["zoom"] = "zoom"
-    # these bounds refuse zoom:0.1, which is mostly meant as 0.9 to 1.1
-    low: float = Field(default=0.9, ge=0.5, le=2)
-    high: float = Field(default=1.1, ge=0.5, le=2)
+    # less is refused: zoom:0.1 is mostly meant as 0.9 to 1.1
+    low: float = Field(default=0.9, ge=0.5, le=10)
+    high: float = Field(default=1.1, ge=0.5, le=10)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -132,9 +132,9 @@ def _write_saved_model(model: Any, path: Path, class_names: Sequence[str], fit: 
             tf.map_fn(lambda each: decode(each, shape, fit), pictures, fn_output_signature=spec)
         )
 
-    # without `track(model)`, by which Keras 3.15 writes every weight twice: an endpoint has its own
+    # no `track(model)`, by which Keras 3.15 writes weights twice: an endpoint's are written anyway
     archive = keras.export.ExportArchive()
-    # what loads it with TensorFlow finds them by this name, in the order of the model's
+    # tf.saved_model.load(...).variables has them in the model's order
     archive.add_variable_collection("variables", [weight.value for weight in model.weights])
     archive.add_endpoint(SIGNATURE, classify, _images(model))
     archive.add_endpoint(

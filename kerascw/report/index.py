@@ -1,6 +1,5 @@
 """index.html of a folder of runs: everything kept, with a search box; read from summaries alone."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -46,7 +45,7 @@ class Entry:
 
     @property
     def is_drawn(self) -> bool:
-        return os.path.isfile(f"{self.folder}/report.html")  # to make a Path takes longer
+        return (self.folder / "report.html").is_file()
 
     def link(self, index: Path) -> str:
         """Return the address of its page from the index: relative, so that both can be moved."""

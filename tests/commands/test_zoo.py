@@ -97,6 +97,7 @@ def test_figures_agree_with_one_another(documents, name):
     assert chosen["validation_accuracy"] == max(r["validation_accuracy"] for r in seeds["runs"])
     assert chosen["test_accuracy"] == test["accuracy"]
     assert card["experiment"]["seed"] == seeds["chosen"]
+    assert card["experiment"]["data"]["holdout"] is not None  # which chose it
     assert chosen["epochs"] <= card["experiment"]["training"]["epochs"]
     accuracies = [run["test_accuracy"] for run in seeds["runs"]]
     assert seeds["mean"] == pytest.approx(np.mean(accuracies))
