@@ -72,6 +72,7 @@ def recipe_named(name: str) -> Recipe:
 _TRAINING: dict[str, Any] = {
     "schedule": {"kind": "one_cycle", "warmup": 0.25},
     "l2": 0.0,
+    "weight_average": 0.0,
     "keep": "last",  # the rate has come down by then
     "patience": None,
 }

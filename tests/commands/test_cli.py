@@ -176,7 +176,7 @@ def test_list_tells_of_one_study() -> None:
 
 
 def test_the_main_job_from_the_command_line(tmp_path: Path) -> None:
-    words = ["run", "fashion", "--sample", "--epochs", "1", "--set", "model.filters=4,4,4,4",
+    words = ["run", "fashion", "--sample", "--epochs", "1", "--set", "model.filters=4,4,4,4,4",
              "--final", "--seeds", "2", "--runs", str(tmp_path / "runs"),
              "--models", str(tmp_path / "models")]  # fmt: skip
     with pytest.warns(UserWarning, match="fewer than 100 training steps in all: fashion"):

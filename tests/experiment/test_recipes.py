@@ -139,7 +139,7 @@ def test_a_quick_study_stays_quick_under_a_recipe() -> None:
 def test_a_study_under_a_recipe_has_a_folder_of_its_own_and_no_verdict(tmp_path: Path) -> None:
     filters = [4] * len(recipe_named("best").model.filters)
     settings = {"model.filters": filters, "training.epochs": 1, "data.fraction": 0.05}
-    without = settings | {"model.filters": [4] * 4}
+    without = settings | {"model.filters": [4] * 5}
     own = planned(study_named("fashion"), sample=True, settings=without)
     result = kerascw.run(
         "fashion", sample=True, recipe="best", runs=tmp_path, models=None, settings=settings

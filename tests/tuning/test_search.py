@@ -560,7 +560,7 @@ def test_any_kerastuner_tuner_takes_a_space(tmp_path: Path) -> None:
     """In the way that its users know, on the bundled sample."""
     import keras_tuner
 
-    model = tuning.hypermodel("fashion", sample=True, settings={"model.filters": [4, 4, 4, 4]})
+    model = tuning.hypermodel("fashion", sample=True, settings={"model.filters": [4, 4, 4, 4, 4]})
     tuner = keras_tuner.RandomSearch(
         model, objective="val_accuracy", max_trials=2, seed=1, directory=tmp_path
     )
