@@ -113,7 +113,9 @@ TASKS = {
         changes={"training.epochs": 1},
     ),
     "bag": Task(
-        "Fashion-MNIST-1 (5 classes), bag part 1, 31 epochs", "fastest", "bag-cnn", "bag-cnn"
+        "Fashion-MNIST-1 (5 classes), bag part 1, 31 epochs",
+        *("fastest", "bag-cnn", "bag-cnn"),
+        changes={"training.epochs": 2},  # on validation one has 0.9888, two have 0.9910
     ),
     "digits": Task(
         "scikit-learn's digits, convnet, patience 20",
