@@ -5,7 +5,6 @@ take any memory: :mod:`kerascw.data.sources` hands over only those with the MD5 
 them. Nothing of an archive is unpacked to disk.
 """
 
-import os
 import pickle
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.data.layout import Arrays, Layout, Places, check_labels
+from kerascw.data.dataset import Part
+from kerascw.data.layout import Layout, check_labels, part_of, there_of
 from kerascw.errors import DataError
 
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
-BINARY_BATCHES = tuple(f"{name}.bin" for name in BATCHES)
 
 _SIZE = 3 * 32 * 32  # bytes of an image: red, then green, then blue, each 32 rows of 32
 _LARGEST = 2**26  # bytes of a batch that are read; those published have 31 million
@@ -52,47 +51,41 @@ class _Version(NamedTuple):
     """One of the two that are published: six files, or an archive with them in a folder."""
 
     files: tuple[str, ...]  # the test batch last
-    folder: str
     archive: str
     read: Callable[[bytes, str], Batch]
 
 
 _VERSIONS = (
-    _Version(BATCHES, "cifar-10-batches-py", "cifar-10-python.tar.gz", _pickled),
-    _Version(BINARY_BATCHES, "cifar-10-batches-bin", "cifar-10-binary.tar.gz", _binary),
+    _Version(BATCHES, "cifar-10-python.tar.gz", _pickled),
+    _Version(tuple(f"{name}.bin" for name in BATCHES), "cifar-10-binary.tar.gz", _binary),
 )
 
 
 def _look(folder: Path, entry: CatalogEntry) -> tuple[list[Path], list[str]]:
-    for version in _VERSIONS:
-        paths = [folder / name for name in version.files]
-        there = [path for path in paths if os.path.isfile(path)]
+    for names in (*(v.files for v in _VERSIONS), *((v.archive,) for v in _VERSIONS)):
+        there, missing = there_of(folder, names)
         if there:
-            return there, [path.name for path in paths if path not in there]
-    for version in _VERSIONS:
-        if os.path.isfile(folder / version.archive):
-            return [folder / version.archive], []
+            return there, missing
     return [], [*BATCHES]
 
 
-def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Arrays, Places]:
+def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Part, Part]:
     first = files[0]
     (version,) = (v for v in _VERSIONS if first.name in (v.archive, v.files[0]))
     packed = first.name == version.archive
-    batches, places = {}, {}
+    batches = {}
     for where, name, raw in _members(first, version) if packed else _files(files):
         batches[name] = version.read(raw, where)
         check_labels(batches[name][1], where, entry)
-        places[name] = where
-    *train, test = version.files
-    arrays: list[np.ndarray] = []
-    for names in (train, [test]):
+
+    def joined(names: Sequence[str]) -> Part:
         planes, labels = zip(*(batches.pop(name) for name in names), strict=True)
         images = np.empty((sum(map(len, labels)), 32, 32, 3), np.uint8)
         np.concatenate([batch.transpose(0, 2, 3, 1) for batch in planes], out=images)
-        arrays += [images, np.concatenate(labels).astype(np.uint8)]
-    where_train = str(first if packed else first.parent)
-    return tuple(arrays), (where_train, where_train, places[test], places[test])
+        place = first if packed else first.parent
+        return part_of(images, np.concatenate(labels), entry, place, place)
+
+    return joined(version.files[:-1]), joined(version.files[-1:])
 
 
 def _files(files: Sequence[Path]) -> Iterator[tuple[str, str, bytes]]:
@@ -115,9 +108,8 @@ def _members(path: Path, version: _Version) -> Iterator[tuple[str, str, bytes]]:
                 yield f"{path}, {name}", name, file.read()
 
 
-def _expected(entry: CatalogEntry) -> str:
-    archives = " or ".join(version.archive for version in _VERSIONS)
-    return f"data_batch_1 to data_batch_5 and test_batch, the same with .bin, or {archives}"
-
-
-LAYOUT = Layout("CIFAR-10 batches", _look, _read, _expected)
+_EXPECTED = (
+    "data_batch_1 to data_batch_5 and test_batch, the same with .bin, or "
+    f"{' or '.join(version.archive for version in _VERSIONS)}"
+)
+LAYOUT = Layout("CIFAR-10 batches", _look, _read, lambda entry: _EXPECTED)

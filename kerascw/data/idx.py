@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.data.layout import Arrays, Layout, Places
+from kerascw.data.dataset import Part
+from kerascw.data.layout import Layout, part_of
 from kerascw.errors import DataError
 
 FILES = {  # the names that MNIST's authors gave, shared by its kin
@@ -101,18 +102,16 @@ def _look(folder: Path, entry: CatalogEntry) -> tuple[list[Path], list[str]]:
     )
 
 
-def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Arrays, Places]:
+def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Part, Part]:
     # room for other images than the catalogue's, so that an error can say what their size is
     largest = 2 * max(entry.counts) * math.prod(entry.shape)
-    arrays = []
-    for path, (_, dimensions) in zip(files, FILES.values(), strict=True):
-        array = read_idx(path, dimensions, largest)
-        arrays.append(array[..., None] if dimensions == 3 else array)
-    return tuple(arrays), tuple(map(str, files))
+    x, y, x_test, y_test = (
+        read_idx(path, dimensions, largest)
+        for path, (_, dimensions) in zip(files, FILES.values(), strict=True)
+    )
+    train = part_of(x[..., None], y, entry, *files[:2])
+    return train, part_of(x_test[..., None], y_test, entry, *files[2:])
 
 
-def _expected(entry: CatalogEntry) -> str:
-    return f"{', '.join(name for name, _ in FILES.values())}, gzipped or not"
-
-
-LAYOUT = Layout("IDX files", _look, _read, _expected)
+_EXPECTED = f"{', '.join(name for name, _ in FILES.values())}, gzipped or not"
+LAYOUT = Layout("IDX files", _look, _read, lambda entry: _EXPECTED)

@@ -1,5 +1,6 @@
-"""What every source of a catalogued dataset shares: layouts of files, checks, and errors."""
+"""What the sources of a catalogued dataset share: layouts of files, checks, and errors."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,20 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
+from kerascw.data.dataset import Part
 from kerascw.errors import DataError, printable
-
-Arrays = tuple[np.ndarray, ...]
-"""Training images, training labels, test images, test labels, as decoded.
-
-Images are uint8 ``[n, height, width, channels]``, labels ``[n]``.
-"""
-
-Places = tuple[str, ...]
-"""The file of each of :data:`Arrays`."""
-
-
-class NotHere(Exception):
-    """This source does not have the dataset; the text says what was looked for."""
 
 
 class NotFoundError(DataError):
@@ -33,36 +22,44 @@ class Layout:
 
     ``look(folder, entry)`` opens no file: it returns the paths of the files that are there, and
     the names of those that are missing beside them (no paths: the dataset is not there).
-    ``read(files, entry)`` takes these paths, and raises a :class:`kerascw.errors.DataError` that
-    names a damaged file; :func:`checked` is called on what it returns. ``expected(entry)`` names
-    the files for an error.
+    ``read(files, entry)`` takes these paths, and returns training and test set (:func:`part_of`)
+    or raises a :class:`kerascw.errors.DataError` that names a damaged file. ``expected(entry)``
+    names the files for an error.
     """
 
     title: str  # such as "IDX files"
     look: Callable[[Path, CatalogEntry], tuple[list[Path], list[str]]]
-    read: Callable[[Sequence[Path], CatalogEntry], tuple[Arrays, Places]]
+    read: Callable[[Sequence[Path], CatalogEntry], tuple[Part, Part]]
     expected: Callable[[CatalogEntry], str]
 
 
-def checked(arrays: Arrays, places: Places, entry: CatalogEntry) -> Arrays:
-    """Return the arrays, having checked that they fit together and the entry."""
-    for first in (0, 2):
-        images, labels = arrays[first : first + 2]
-        where_images, where = places[first : first + 2]
-        if images.shape[1:] != entry.shape:
-            raise DataError(
-                f"{where_images}: images of {sides(images.shape[1:])}, expected "
-                f"{sides(entry.shape)} for {entry.title}; this is another dataset's file"
-            )
-        if len(images) != len(labels):
-            raise DataError(
-                f"{where}: {len(labels):,} labels for {len(images):,} images; "
-                "fetch both files again"
-            )
-        if not len(images):
-            raise DataError(f"{where}: no examples; fetch the file again")
-        check_labels(labels, where, entry)
-    return arrays
+def there_of(folder: Path, names: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the paths of the files of these names that are in a folder, and the other names."""
+    there = [name for name in names if os.path.isfile(folder / name)]
+    return [folder / name for name in there], [name for name in names if name not in there]
+
+
+def part_of(
+    images: np.ndarray, labels: np.ndarray, entry: CatalogEntry, place: object, of_labels: object
+) -> Part:
+    """Check that images and labels, from these places, fit together and the entry.
+
+    Images are uint8 ``[n, height, width, channels]``, labels whole numbers ``[n]``.
+    """
+    if images.shape[1:] != entry.shape:
+        raise DataError(
+            f"{place}: images of {sides(images.shape[1:])}, expected "
+            f"{sides(entry.shape)} for {entry.title}; this is another dataset's file"
+        )
+    if len(images) != len(labels):
+        raise DataError(
+            f"{of_labels}: {len(labels):,} labels for {len(images):,} images; "
+            "fetch both files again"
+        )
+    if not len(images):
+        raise DataError(f"{of_labels}: no examples; fetch the file again")
+    check_labels(labels, of_labels, entry)
+    return Part(images, labels.astype(np.int32))
 
 
 def sides(shape: tuple[int, ...]) -> str:
@@ -74,7 +71,7 @@ def sides(shape: tuple[int, ...]) -> str:
     return " x ".join(str(side) for side in shape)
 
 
-def check_labels(labels: np.ndarray, where: str, entry: CatalogEntry) -> None:
+def check_labels(labels: np.ndarray, where: object, entry: CatalogEntry) -> None:
     """Raise a DataError that begins with ``where`` if a label is no class of the entry's."""
     wrong = (labels < 0) | (labels >= len(entry.class_names))
     if wrong.any():

@@ -2,52 +2,28 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kerascw.data import cifar10, idx, svhn
 from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.dataset import Dataset, Part
-from kerascw.data.layout import Arrays, Layout, NotHere, checked
+from kerascw.data.layout import Layout
 from kerascw.data.layout import NotFoundError as NotFoundError  # for those who ask a source
 from kerascw.data.tfds import prepared_by_tfds, read_catalogued
 from kerascw.errors import CallError, DataError, choices, option
 
 ENVIRONMENT_VARIABLE = "KERASCW_DATA_DIR"
 
-LAYOUTS: dict[str, Layout] = {
+LAYOUTS: dict[str | None, Layout] = {
     "idx": idx.LAYOUT,
     "cifar10": cifar10.LAYOUT,
     "svhn": svhn.LAYOUT,
 }
 """How a dataset's files may be laid out in a folder, by :attr:`CatalogEntry.layout`."""
-
-
-def _layout(entry: CatalogEntry) -> Layout:
-    assert entry.layout is not None, f"{entry.name} has no files"
-    return LAYOUTS[entry.layout]
-
-
-def _dataset(
-    entry: CatalogEntry,
-    arrays: Arrays,
-    source: str,
-    location: str,
-    official_files: bool | None = None,
-) -> Dataset:
-    images, labels, test_images, test_labels = arrays
-    return Dataset(
-        entry,
-        Part(images, labels.astype(np.int32)),
-        Part(test_images, test_labels.astype(np.int32)),
-        source,
-        location,
-        official_files=official_files,
-    )
 
 
 # --- one folder -----------------------------------------------------------------------------
@@ -56,13 +32,10 @@ def _dataset(
 def _read_folder(kind: str, folder: Path, entry: CatalogEntry) -> Dataset:
     """Read and check the dataset's files of one folder; a file whose MD5 is known must have it.
 
-    Raises NotHere: None of them is there; DataError: some are there but not all, or one is damaged
-    or altered, or they do not fit together.
+    Raises DataError: one of them is missing, damaged or altered, or they do not fit together.
     """
-    layout = _layout(entry)
+    layout = LAYOUTS[entry.layout]
     files, missing = layout.look(folder, entry)
-    if not files:
-        raise NotHere(f"{folder}: no {layout.title} there")
     if missing:
         raise DataError(
             f"{folder}: {missing[0]} is missing, other {layout.title} are there; put it beside them"
@@ -73,8 +46,8 @@ def _read_folder(kind: str, folder: Path, entry: CatalogEntry) -> Dataset:
             raise DataError(
                 f"{path}: not the file that was published, by its MD5; fetch the file again"
             )
-    arrays = checked(*layout.read(files, entry), entry)
-    return _dataset(entry, arrays, kind, str(folder), official_files=True if stated else None)
+    parts = layout.read(files, entry)
+    return Dataset(entry, *parts, kind, str(folder), official_files=True if stated else None)
 
 
 def _md5(path: Path) -> str:
@@ -83,21 +56,6 @@ def _md5(path: Path) -> str:
             return hashlib.file_digest(file, "md5").hexdigest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _folders(directory: Path, entry: CatalogEntry) -> list[Path]:
-    """Return where in a data directory the files may be: the dataset's own folders, and itself."""
-    return [*(directory / name for name in entry.folders), directory]
-
-
-def _read_directory(directory: Path, entry: CatalogEntry) -> Dataset:
-    if not os.path.isdir(directory):
-        raise NotHere(f"{directory}: not a folder")
-    for folder in _folders(directory, entry):
-        if _layout(entry).look(folder, entry)[0]:
-            return _read_folder("directory", folder, entry)
-    title = _layout(entry).title
-    raise NotHere(f"{directory}: no {title} there, nor in its {choices(entry.folders)}")
 
 
 def _data_directory(data_dir: str | Path | None) -> Path | None:
@@ -111,15 +69,33 @@ def _data_directory(data_dir: str | Path | None) -> Path | None:
     return directory
 
 
+def _copies(
+    entry: CatalogEntry, data_dir: str | Path | None
+) -> Iterator[tuple[str, Path, list[str]]]:
+    """Yield kind and folder of every copy of the files, and the names of those that it lacks.
+
+    In a data directory they are in one of the dataset's own folders, or in itself.
+    """
+    places, directory = [], _data_directory(data_dir)
+    if directory:
+        places = [("directory", directory / name) for name in (*entry.folders, "")]
+    if entry.system and data_dir is None:
+        places.append(("system package", entry.system))
+    for kind, folder in places:
+        files, missing = LAYOUTS[entry.layout].look(folder, entry)
+        if files:
+            yield kind, folder, missing
+
+
 def _from_scikit_learn(entry: CatalogEntry) -> Dataset:
     """Read the digits that scikit-learn brings: the last 447 are the test set."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images = (digits.images[..., None] * entry.raw_unit).astype(np.uint8)
-    labels, n = digits.target, entry.counts[0]
-    arrays = (images[:n], labels[:n], images[n:], labels[n:])
-    return _dataset(entry, arrays, "scikit-learn", "load_digits")
+    labels, n = digits.target.astype(np.int32), entry.counts[0]
+    train, test = Part(images[:n], labels[:n]), Part(images[n:], labels[n:])
+    return Dataset(entry, train, test, "scikit-learn", "load_digits")
 
 
 # --- all sources ----------------------------------------------------------------------------
@@ -141,37 +117,33 @@ def find(entry: CatalogEntry, data_dir: str | Path | None = None, sample: bool =
         return replace(_read_folder("sample", entry.sample, entry), location=entry.sample.name)
     if entry.layout is None:
         return _from_scikit_learn(entry)
-    tried: list[str] = []
-    directory = _data_directory(data_dir)
-    sources: dict[Any, Callable[[], Dataset]] = {
-        directory: lambda: _read_directory(Path(directory or ""), entry),
-        entry.system: lambda: _read_folder("system package", Path(entry.system or ""), entry),
-        entry.tfds: lambda: _from_tfds(entry),
-    }
-    for place, read in sources.items():
+    for kind, folder, _ in _copies(entry, data_dir):
+        return _read_folder(kind, folder, entry)
+    tried, layout, directory = [], LAYOUTS[entry.layout], _data_directory(data_dir)
+    if directory:
+        without = f"no {layout.title} there, nor in its {choices(entry.folders)}"
+        tried.append(f"{directory}: {without if os.path.isdir(directory) else 'not a folder'}")
+    if data_dir is not None:
+        raise NotFoundError(
+            f"{entry.title} not found in {option('data_dir')} {tried[0]}; expected "
+            f"{layout.expected(entry)}"
+        )
+    if entry.system:
+        tried.append(f"{entry.system}: no {layout.title} there")
+    if entry.tfds:
         try:
-            if place:
-                return read()
-        except NotHere as reason:
+            return read_catalogued(entry)
+        except NotFoundError as reason:
             tried.append(str(reason))
-        if data_dir is not None:
-            raise NotFoundError(
-                f"{entry.title} not found in {option('data_dir')} {tried[0]}; expected "
-                f"{_layout(entry).expected(entry)}"
-            )
     raise NotFoundError(
         f"{entry.title} not found. Tried {'; '.join(tried)}. Any of these helps: {remedies(entry)}"
     )
 
 
-def _from_tfds(entry: CatalogEntry) -> Dataset:
-    arrays, folder = read_catalogued(entry)
-    return _dataset(entry, arrays, "tfds", str(folder))
-
-
 def remedies(entry: CatalogEntry) -> str:
     """Say in one line what helps where the dataset was not found."""
-    known = [f"{option('data_dir')} with its {_layout(entry).title} (or {ENVIRONMENT_VARIABLE})"]
+    title = LAYOUTS[entry.layout].title
+    known = [f"{option('data_dir')} with its {title} (or {ENVIRONMENT_VARIABLE})"]
     if entry.package:
         known.append(f"'apt-get install {entry.package}'")
     if entry.tfds:
@@ -191,16 +163,10 @@ def locate(entry: CatalogEntry, data_dir: str | Path | None = None) -> list[tupl
     """
     if entry.layout is None:
         return [("scikit-learn", "sklearn.datasets.load_digits")]
-    directory = _data_directory(data_dir)
-    folders = [("directory", f) for f in _folders(directory, entry)] if directory else []
-    if entry.system and data_dir is None:
-        folders.append(("system package", entry.system))
     copies = []
-    for kind, folder in folders:
-        files, absent = _layout(entry).look(folder, entry)
-        if files:
-            note = f" (incomplete: no {', '.join(absent)})" if absent else ""
-            copies.append((kind, f"{folder}{note}"))
+    for kind, folder, missing in _copies(entry, data_dir):
+        note = f" (incomplete: no {', '.join(missing)})" if missing else ""
+        copies.append((kind, f"{folder}{note}"))
     prepared = prepared_by_tfds(entry.tfds) if entry.tfds and data_dir is None else None
     if prepared:
         copies.append(("tfds", str(prepared)))

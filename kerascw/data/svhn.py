@@ -4,14 +4,14 @@ A single altered byte makes SciPy's reader end the process, and a compressed var
 memory: :mod:`kerascw.data.sources` hands over only files with the MD5 that is known of them.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kerascw.data.catalogue import CatalogEntry
-from kerascw.data.layout import Arrays, Layout, Places
+from kerascw.data.dataset import Part
+from kerascw.data.layout import Layout, part_of, there_of
 
 
 def _names(entry: CatalogEntry) -> list[str]:
@@ -19,23 +19,18 @@ def _names(entry: CatalogEntry) -> list[str]:
 
 
 def _look(folder: Path, entry: CatalogEntry) -> tuple[list[Path], list[str]]:
-    paths = [folder / name for name in _names(entry)]
-    there = [path for path in paths if os.path.isfile(path)]
-    return there, [path.name for path in paths if path not in there]
+    return there_of(folder, _names(entry))
 
 
-def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Arrays, Places]:
-    *train, test = files
-    where = " and ".join([str(train[0]), *(path.name for path in train[1:])])
-    return (*_read_files(train), *_read_files([test])), (where, where, str(test), str(test))
+def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Part, Part]:
+    return _read_files(files[:-1], entry), _read_files(files[-1:], entry)
 
 
-def _read_files(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+def _read_files(files: Sequence[Path], entry: CatalogEntry) -> Part:
     """Read the images and labels of these files, one file's after the other's.
 
     In a file, ``X`` is uint8 ``[height, width, 3, n]`` and ``y`` has n labels of 1 to 10, where
-    10 is the digit 0. Returned are images uint8 ``[n, height, width, 3]`` and labels uint8 ``[n]``
-    of 0 to 9.
+    10 is the digit 0.
     """
     from scipy.io import loadmat
 
@@ -43,8 +38,9 @@ def _read_files(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     parts = [each["X"].transpose(3, 0, 1, 2) for each in held]
     images = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), np.uint8)
     np.concatenate(parts, out=images)
-    labels = np.concatenate([each["y"].ravel() for each in held])
-    return images, (labels % 10).astype(np.uint8)
+    labels = np.concatenate([each["y"].ravel() for each in held]) % 10
+    where = " and ".join([str(files[0]), *(path.name for path in files[1:])])
+    return part_of(images, labels, entry, where, where)
 
 
 LAYOUT = Layout("MATLAB files", _look, _read, lambda entry: " and ".join(_names(entry)))

@@ -22,7 +22,7 @@ from kerascw.data.arrays import fitted_all
 from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.dataset import Dataset, Part
 from kerascw.data.image_files import Fit
-from kerascw.data.layout import Arrays, NotFoundError, NotHere, checked, one_line
+from kerascw.data.layout import NotFoundError, one_line, part_of
 from kerascw.data.own import Options, own_dataset
 from kerascw.errors import CallError, DataError, printable
 from kerascw.experiment.spec import Folder
@@ -58,7 +58,7 @@ def _tfds_root() -> Path:
 
 
 def _download_by_tfds(name: str, title: str) -> Path:
-    """Have TFDS download and prepare the dataset; return its folder, or raise NotHere."""
+    """Have TFDS download and prepare the dataset; return its folder, or raise NotFoundError."""
     import tensorflow_datasets as tfds
     from filelock import FileLock
 
@@ -69,7 +69,7 @@ def _download_by_tfds(name: str, title: str) -> Path:
         urls = builder.url_infos
         complaint = _unreachable(next(iter(urls))) if urls else None
         if complaint:
-            raise NotHere(f"TFDS {name}: not in {root}, and {complaint}")
+            raise NotFoundError(f"TFDS {name}: not in {root}, and {complaint}")
         size = sum(info.size for info in urls.values()) / 1e6
         print(f"{title}: TFDS downloads {size:.0f} MB into {root}", file=sys.stderr)
         import_tensorflow()
@@ -83,10 +83,10 @@ def _download_by_tfds(name: str, title: str) -> Path:
             finally:  # what a failed download leaves is never taken up again
                 for folder in set(downloads.glob("*.tmp.*")) - before:
                     shutil.rmtree(folder, ignore_errors=True)
-    except NotHere:
+    except NotFoundError:
         raise
     except Exception as error:  # TFDS lets whatever its HTTP and file layers raise through
-        raise NotHere(f"TFDS {name}: {one_line(error)}") from error
+        raise NotFoundError(f"TFDS {name}: {one_line(error)}") from error
     return Path(builder.data_dir)
 
 
@@ -145,12 +145,11 @@ def _read(
     parts: tuple[str, ...],
     keys: tuple[str, str],
     shape: tuple[int, int, int],
-    fit: Fit,
+    fit: Fit = "pad",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read images uint8 ``[n, *shape]`` and labels int64 ``[n]`` of TFDS' splits in turn.
 
-    TFDS stores examples in an order of its own, the same at every reading. Its own sum of splits
-    would mix them.
+    TFDS' own sum of splits would mix them.
     """
     import tensorflow_datasets as tfds
 
@@ -158,44 +157,39 @@ def _read(
     once.options.autotune.enabled = False  # see kerascw.data.pipeline.without_autotuning
     image, label = keys
     one_size = None not in builder.info.features[image].shape
-    counts = [builder.info.splits[part].num_examples for part in parts]
-    images = np.empty((sum(counts), *shape), np.uint8)
-    labels = np.empty(sum(counts), np.int64)
+    count = sum(builder.info.splits[part].num_examples for part in parts)
+    images, labels = np.empty((count, *shape), np.uint8), np.empty(count, np.int64)
     end = 0
-    for part, count in zip(parts, counts, strict=True):
+    for part in parts:
         batches = builder.as_dataset(
-            split=part,
-            batch_size=_BATCH if one_size else None,
-            shuffle_files=False,
-            read_config=once,
-        )
-        expected = end + count
+            split=part, batch_size=_BATCH if one_size else None, read_config=once
+        )  # which raises where a file has lost examples
         for batch in tfds.as_numpy(batches):
             found = batch[image] if one_size else batch[image][None]
             here = slice(end, end + len(found))
             images[here] = fitted_all(found, shape, fit)
             labels[here] = batch[label]
             end = here.stop
-        if end != expected:
-            raise ValueError(f"{end - expected + count:,} examples in {part}, expected {count:,}")
     return images, labels
 
 
-def read_catalogued(entry: CatalogEntry) -> tuple[Arrays, Path]:
-    """Read TFDS' copy of a catalogued dataset; return its arrays and its folder.
+def read_catalogued(entry: CatalogEntry) -> Dataset:
+    """Read TFDS' copy of a catalogued dataset.
 
     Its order is not that of the published files, so "the first 5,000" are other images and the
     fingerprint is another.
 
-    Raises NotHere: it is not prepared here and cannot be downloaded; DataError: the copy is
+    Raises NotFoundError: it is not prepared here and cannot be downloaded; DataError: the copy is
     damaged.
     """
     assert entry.tfds is not None, f"TFDS does not have {entry.name}"
     with _opened(entry.tfds, entry.title) as (builder, folder):
         shape, keys = builder.info.features["image"].shape, ("image", "label")
-        train = _read(builder, entry.tfds_train, keys, shape, "pad")
-        test = _read(builder, ("test",), keys, shape, "pad")
-    return checked((*train, *test), (str(folder),) * 4, entry), folder
+        train, test = (
+            part_of(*_read(builder, of, keys, shape), entry, folder, folder)
+            for of in (entry.tfds_train, ("test",))
+        )
+    return Dataset(entry, train, test, "tfds", str(folder))
 
 
 # --- any dataset --------------------------------------------------------------------------------
@@ -210,7 +204,7 @@ def _own(path: str) -> Iterator[tuple[Any, tuple[str, str]]]:
     try:
         with _opened(name, path) as (builder, _):
             yield builder, _keys(path, builder.info.features)
-    except NotHere as reason:
+    except NotFoundError as reason:
         raise NotFoundError(f"{path}: not found. Tried {reason}") from None
 
 
@@ -258,19 +252,19 @@ def load_tfds(spec: Folder) -> Dataset:
                 images, labels = _read(builder, (split,), keys, shape, spec.fit)
                 read[split] = Part(images, labels.astype(np.int32))
     # a label below 0 is how TFDS writes that it is not known
-    left_out = [name for name, part in read.items() if (part.labels < 0).any()]
-    parts = {name: part for name, part in read.items() if name not in left_out}
+    parts = {name: part for name, part in read.items() if (part.labels >= 0).all()}
     if "train" not in parts:
         there = ", ".join(info.splits) or "none"
         raise DataError(f"{spec.path}: no labelled split train (it has {there})")
-    reasons = tuple(f"{part} (it has examples without a label)" for part in left_out)
-    if reasons:
-        warnings.warn(f"{spec.path}: left out: {', '.join(reasons)}", stacklevel=2)
+    left_out = tuple(
+        f"{name} (it has examples without a label)" for name in read if name not in parts
+    )
+    if left_out:
+        warnings.warn(f"{spec.path}: left out: {', '.join(left_out)}", stacklevel=2)
     return own_dataset(
         spec,
         parts,
         source="tfds",
-        location=spec.path,
         class_names=[printable(label) for label in info.features[keys[1]].names],
-        left_out=reasons,
+        left_out=left_out,
     )
