@@ -19,8 +19,7 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
 
     Folds are scikit-learn's ``StratifiedKFold(folds, shuffle=True, random_state=seed)`` over the
     whole training set, so that every selection of classes holds out the same images of each
-    class. Where the dataset has a validation set of its own and another one is asked for, its own
-    is not used.
+    class. A validation set of the dataset's own is used only where it is asked for.
 
     The fraction is a stratified draw, or the first images, and nested: with the same
     ``fraction_seed`` a larger fraction has all images of a smaller one. The images that
@@ -31,20 +30,18 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
     class that does not exist or is named twice, classes of which a split has no image, or images
     to exclude that are not there or all that there are.
     """
-    keep = _kept(dataset, spec)
-    train, validation = _hold_out(dataset, spec, keep)
-    test, class_names = _without(dataset.test, keep["test"]), dataset.entry.class_names
-    others = _others({"train": train, "validation": validation, "test": test}, spec, class_names)
+    class_names = dataset.entry.class_names
+    _refuse_unknown("classes", spec.classes or (), class_names)
+    parts = _hold_out(dataset, spec)
+    others = _others(parts, spec, class_names)
     if spec.classes is not None:
-        _refuse_unknown("classes", spec.classes, class_names)
-        train = _only(train, spec)
-        validation = None if validation is None else _only(validation, spec)
-        test = _only(test, spec)
-        for name, part in (("training", train), ("validation", validation), ("test", test)):
-            if part is not None and not len(part):
-                raise CallError(f"data.classes: none of the {name} images is of these classes")
+        for name, part in parts.items():
+            title = "training" if name == "train" else name
+            parts[name] = _of_classes(part, spec.classes, "classes", title)
         if spec.relabel:
+            parts = {name: _relabelled(part, spec.classes) for name, part in parts.items()}
             class_names = tuple(class_names[label] for label in spec.classes)
+    train = parts["train"]
     if spec.fraction < 1:
         train = train.take(subset_of(train.labels, spec))
     also = sum(map(len, others))
@@ -53,7 +50,8 @@ def split(dataset: Dataset, spec: DataSpec) -> Splits:
             np.concatenate([np.asarray(part.images) for part in (train, *others)]),
             np.concatenate([train.labels, np.zeros(also, np.int32)]),
         )
-    return Splits(train, validation, test, class_names, dataset.entry.raw_unit, also)
+    raw_unit = dataset.entry.raw_unit
+    return Splits(train, parts.get("validation"), parts["test"], class_names, raw_unit, also)
 
 
 def _refuse_unknown(field: str, labels: tuple[int, ...], class_names: tuple[str, ...]) -> None:
@@ -64,9 +62,7 @@ def _refuse_unknown(field: str, labels: tuple[int, ...], class_names: tuple[str,
         )
 
 
-def _others(
-    parts: dict[str, Part | None], spec: DataSpec, class_names: tuple[str, ...]
-) -> list[Part]:
+def _others(parts: dict[str, Part], spec: DataSpec, class_names: tuple[str, ...]) -> list[Part]:
     """Return the images that ``spec.also`` names, in its order; ``parts`` are after holding out."""
     own = range(len(class_names)) if spec.classes is None else spec.classes
     others, named = [], set()
@@ -79,8 +75,7 @@ def _others(
                     "own; name others, and its own in data.classes"
                 )
         for name in also.parts:
-            part = parts[name]
-            if part is None:
+            if name not in parts:
                 raise CallError(
                     "data.also: no validation set, for data.holdout is none; hold some out or "
                     "leave validation out of the parts"
@@ -91,79 +86,68 @@ def _others(
                         f"data.also: the {name} images of class {label} are named twice"
                     )
                 named.add((name, label))
-            part = part.take(np.isin(part.labels, also.classes))
-            if not len(part):
-                raise CallError(f"data.also: none of the {name} images is of these classes")
-            others.append(part)
+            others.append(_of_classes(parts[name], also.classes, "also", name))
     return others
 
 
-def _kept(dataset: Dataset, spec: DataSpec) -> dict[str, np.ndarray | None]:
-    """Return of each split which images are not excluded, bool ``[n]``; None: all of them."""
-    keep: dict[str, np.ndarray | None] = {}
-    for name in ("train", "validation", "test"):
-        part, positions = getattr(dataset, name), getattr(spec.exclude, name, ())
-        keep[name] = None
+def _without_excluded(dataset: Dataset, spec: DataSpec) -> dict[str, Part]:
+    """Return the dataset's own splits without the images that are excluded."""
+    parts = dict(dataset.parts)
+    for name, positions in spec.exclude or ():
         if not positions:
             continue
-        count = 0 if part is None else len(part)
-        if positions[-1] >= count:
+        whole = parts.get(name)
+        count = 0 if whole is None else len(whole)
+        if whole is None or positions[-1] >= count:
             raise CallError(
                 f"data.exclude.{name}: {positions[-1]}, but {dataset.title} has "
                 f"{counted(count, f'{name} image')}"
             )
-        keep[name] = mask = np.ones(count, bool)
-        mask[list(positions)] = False
-        lost = np.setdiff1d(part.labels, part.labels[mask])
-        if not mask.any() or (name == "train" and len(lost)):
+        parts[name] = part = whole.take(np.delete(np.arange(count), positions))
+        lost = np.setdiff1d(whole.labels, part.labels)
+        if not len(part) or (name == "train" and len(lost)):
             of = f" of class {dataset.entry.class_names[lost[0]]}" if name == "train" else ""
             raise CallError(f"data.exclude.{name}: leaves no {name} images{of}")
-    return keep
+    return parts
 
 
-def _without(part: Part, keep: np.ndarray | None) -> Part:
-    return part if keep is None else part.take(keep)
-
-
-def _hold_out(
-    dataset: Dataset, spec: DataSpec, keep: dict[str, np.ndarray | None]
-) -> tuple[Part, Part | None]:
-    train, holdout = dataset.train, spec.holdout
+def _hold_out(dataset: Dataset, spec: DataSpec) -> dict[str, Part]:
+    """Return train, test and, if any images are held out, validation, none of them excluded."""
+    parts, holdout = _without_excluded(dataset, spec), spec.holdout
+    train, test, own = parts["train"], parts["test"], parts.pop("validation", None)
     if spec.test_in_training:
-        own, test = _without(train, keep["train"]), _without(dataset.test, keep["test"])
-        images = np.concatenate([np.asarray(own.images), np.asarray(test.images)])
-        return Part(images, np.concatenate([own.labels, test.labels])), None
-    if holdout is None:
-        return _without(train, keep["train"]), None
-    if holdout.how == "own":
-        if dataset.validation is None:
+        images = np.concatenate([np.asarray(train.images), np.asarray(test.images)])
+        parts["train"] = Part(images, np.concatenate([train.labels, test.labels]))
+    elif holdout is not None and holdout.how == "own":
+        if own is None:
             raise CallError(f"data.holdout.how: own, but {dataset.title} has no validation set")
-        return _without(train, keep["train"]), _without(dataset.validation, keep["validation"])
-    held = held_out(dataset, spec)
-    kept = np.ones(len(train), bool) if keep["train"] is None else keep["train"]
-    return train.take(~held & kept), train.take(held & kept)
+        parts["validation"] = own
+    elif holdout is not None:
+        held = held_out(dataset, spec)
+        if spec.exclude is not None:
+            held = np.delete(held, spec.exclude.train)
+        parts |= {"train": train.take(~held), "validation": train.take(held)}
+    return parts
 
 
 def held_out(dataset: Dataset, spec: DataSpec) -> np.ndarray:
     """Return which training images are held out of all: a mask, bool ``[n]``."""
     train, holdout = dataset.train, spec.holdout
     assert holdout is not None, "nothing is held out"
-    if holdout.how == "fold":
-        return _fold(dataset, holdout, spec.classes)
     n, count = len(train), holdout.count
     if count >= n:
         raise CallError(f"data.holdout.count: {count:,} of {n:,} training images leaves none")
-    held = np.zeros(n, bool)
-    if holdout.how == "first":
-        held[:count] = True
+    if holdout.how == "fold":
+        chosen = _fold(dataset, holdout, spec.classes)
+    elif holdout.how == "first":
+        chosen = np.arange(count)
     elif holdout.how == "last":
-        held[n - count :] = True
+        chosen = np.arange(n - count, n)
     elif holdout.how == "random":
-        held[np.random.default_rng(holdout.seed).permutation(n)[:count]] = True
+        chosen = np.random.default_rng(holdout.seed).permutation(n)[:count]
     elif holdout.how == "numpy":
         # the legacy generator: np.random.seed(seed) and np.random.choice draw from the same stream
-        order = np.random.RandomState(holdout.seed).choice(n, n, replace=False)
-        held[order[n - count :]] = True
+        chosen = np.random.RandomState(holdout.seed).choice(n, n, replace=False)[n - count :]
     else:
         from sklearn.model_selection import train_test_split
 
@@ -174,42 +158,39 @@ def held_out(dataset: Dataset, spec: DataSpec) -> np.ndarray:
             )
         except ValueError as error:
             raise CallError(f"data.holdout.count: {count:,}: {error}") from None
-        held[chosen] = True
-    return held
+    return np.isin(np.arange(n), chosen)
 
 
 def _fold(dataset: Dataset, holdout: Holdout, classes: tuple[int, ...] | None) -> np.ndarray:
-    """Return which training images are in the fold: a mask, bool ``[n]``."""
+    """Return the positions of the training images that are in the fold."""
     from sklearn.model_selection import StratifiedKFold
 
     labels, names = dataset.train.labels, dataset.entry.class_names
     counts = np.bincount(labels, minlength=len(names))
-    own = [c for c in classes or range(len(names)) if 0 <= c < len(names) and counts[c]]
-    fewest = min(own, key=lambda c: counts[c], default=None)
+    own = [label for label in classes or range(len(names)) if counts[label]]
     assert holdout.folds is not None  # Holdout sees to it
-    if fewest is None or counts[fewest] < holdout.folds:
-        which = "there are" if fewest is None else f"class {fewest} ({names[fewest]}) has"
-        most = 0 if fewest is None else int(counts[fewest])
+    if own and counts[fewest := min(own, key=lambda label: counts[label])] < holdout.folds:
+        most = int(counts[fewest])
         choices = f"; choose from 2 to {most}" if most > 1 else ""
         raise CallError(
-            f"data.holdout.folds: {holdout.folds}, but {which} only "
+            f"data.holdout.folds: {holdout.folds}, but class {fewest} ({names[fewest]}) has only "
             f"{counted(most, 'training image')}{choices}"
         )
     folds = StratifiedKFold(holdout.folds, shuffle=True, random_state=holdout.seed)
     with warnings.catch_warnings():  # about a class that this experiment does not use
         warnings.simplefilter("ignore", UserWarning)
         _, chosen = next(islice(folds.split(labels, labels), holdout.fold, None))
-    held = np.zeros(len(labels), bool)
-    held[chosen] = True
-    return held
+    return chosen
 
 
-def _only(part: Part, spec: DataSpec) -> Part:
-    classes = spec.classes
-    assert classes is not None  # split sees to it
+def _of_classes(part: Part, classes: tuple[int, ...], field: str, name: str) -> Part:
     part = part.take(np.isin(part.labels, classes))
-    if not spec.relabel:
-        return part
+    if not len(part):
+        raise CallError(f"data.{field}: none of the {name} images is of these classes")
+    return part
+
+
+def _relabelled(part: Part, classes: tuple[int, ...]) -> Part:
     relabel = np.full(max(classes) + 1, -1, np.int32)
     relabel[list(classes)] = np.arange(len(classes))
     return replace(part, labels=relabel[part.labels])
