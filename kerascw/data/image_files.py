@@ -20,8 +20,6 @@ from kerascw.errors import CallError, choices
 
 Invert = Literal["auto", "yes", "no"]
 Fit = Literal["pad", "crop", "stretch"]
-INVERTS = get_args(Invert)
-FITS = get_args(Fit)
 
 _SUFFIXES = {
     "PNG": (".png", ".apng"),
@@ -33,22 +31,16 @@ _SUFFIXES = {
     "AVIF": (".avif",),
 }
 _OPTIONAL = {"WEBP": "webp", "AVIF": "avif"}  # Pillow may have been built without them
-FORMATS = tuple(
-    name for name in _SUFFIXES if name not in _OPTIONAL or features.check(_OPTIONAL[name])
-)
+FORMATS = tuple(name for name in _SUFFIXES if features.check(_OPTIONAL.get(name, "pil")))
 """The formats that are read. Each holds pixels only: no scripts, no other program is called."""
 
 IMAGE_SUFFIXES = frozenset(suffix for name in FORMATS for suffix in _SUFFIXES[name])
 STACK_SUFFIXES = frozenset({".npy", ".npz"})
-UNREAD_SUFFIXES = frozenset(
-    {
-        *(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes),
-        *(".heic", ".heif", ".jxl", ".jp2", ".j2k", ".svg", ".eps", ".psd", ".ico", ".tga"),
-        *(".pbm", ".pgm", ".ppm", ".pnm", ".pcx", ".dds", ".exr", ".hdr", ".xcf", ".dcm"),
-        *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"),
-    }
-    - IMAGE_SUFFIXES
-)
+UNREAD_SUFFIXES = {
+    *(".webp", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".j2k", ".svg", ".eps", ".psd", ".ico"),
+    *(".tga", ".pbm", ".pgm", ".ppm", ".pnm", ".pcx", ".dds", ".exr", ".hdr", ".xcf", ".dcm"),
+    *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"),
+} - IMAGE_SUFFIXES
 """Images by their names, in formats that are not read."""
 
 _STACK_NAMES = ("images", "x", "arr_0")
@@ -110,14 +102,12 @@ def read_pictures(
 
     Yields
     ------
-    A :class:`Picture`, or what is there instead: of a folder's files that are no images by their
-    names a :class:`LeftOut`, of all others an :class:`Unreadable`.
+    A :class:`Picture`, or in its place a :class:`LeftOut` or :class:`Unreadable`.
     """
     if shape[2] not in (1, 3):
         raise CallError(f"images of {shape[2]} channels: only 1 (grey) and 3 (RGB) can be read")
-    for name, value, known in (("invert", invert, INVERTS), ("fit", fit, FITS)):
-        if value not in known:
-            raise CallError(f"{name}: {value!r}; choose {choices(known)}")
+    if invert not in get_args(Invert):
+        raise CallError(f"invert: {invert!r}; choose {choices(get_args(Invert))}")
     for source in sources:
         name = os.fspath(source)
         is_folder = name != "-" and os.path.isdir(name)
@@ -146,10 +136,7 @@ def fit_picture(
     """
     name = os.fspath(file)
     try:
-        _refuse_special(name)
-        with open(name, "rb") as stream:
-            image = _decoded(stream)
-        return Picture(name, fitted(image, shape, fit=fit))
+        return Picture(name, fitted(_decoded(name), shape, fit=fit))
     except Exception as error:  # as in read_pictures
         return Unreadable(name, _reason(error))
 
@@ -167,13 +154,13 @@ def pillow_filters() -> Iterator[None]:
 
 
 class _NoPicture(Exception):
-    """The file is whole, but holds nothing to predict; the text says what it holds."""
+    """The file holds nothing to predict; the text says what it holds."""
 
 
 def _files_below(folder: str) -> Iterator[str | Unreadable]:
-    """Yield files in the order of their names, depth first; hidden files and links to folders not.
+    """Yield files in the order of their names, depth first, and last what is no image by its name.
 
-    A link to a folder above would never end. Files that are no images by their names come last.
+    Hidden files and linked folders are passed over: a link to a folder above would never end.
     """
     problems: list[OSError] = []
     others: list[str] = []
@@ -203,14 +190,8 @@ def _files_below(folder: str) -> Iterator[str | Unreadable]:
 
 def _read(file: str, stdin: BinaryIO | None) -> Iterator[tuple[str, Image.Image, bool]]:
     """Yield name, image of mode L or RGB, and whether it comes from a stack."""
-    if file == "-":
-        content = io.BytesIO((stdin or sys.stdin.buffer).read())
-        with pillow_filters():
-            image = _decoded(content)
-        yield file, image, False
-        return
-    _refuse_special(file)
     if os.path.splitext(file)[1].lower() in STACK_SUFFIXES:
+        _refuse_special(file)
         array = _read_stack(file)
         single = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3, 4))
         if not array.size:
@@ -218,8 +199,8 @@ def _read(file: str, stdin: BinaryIO | None) -> Iterator[tuple[str, Image.Image,
         for position, pixels in enumerate(array[None] if single else array):
             yield file if single else f"{file}[{position}]", of_pixels(pixels), True
     else:
-        with open(file, "rb") as stream, pillow_filters():
-            image = _decoded(stream)
+        with pillow_filters():
+            image = _decoded(file, stdin)
         yield file, image, False
 
 
@@ -228,8 +209,13 @@ def _refuse_special(file: str) -> None:
         raise _NoPicture("not a regular file; pipe it in and name it -")  # open() might hang
 
 
-def _decoded(stream: BinaryIO) -> Image.Image:
-    with Image.open(stream, formats=FORMATS) as image:
+def _decoded(file: str, stdin: BinaryIO | None = None) -> Image.Image:
+    if file == "-":
+        stream: BinaryIO = io.BytesIO((stdin or sys.stdin.buffer).read())
+    else:
+        _refuse_special(file)
+        stream = open(file, "rb")  # noqa: SIM115
+    with stream, Image.open(stream, formats=FORMATS) as image:
         image.load()  # the first frame
         return _opaque(ImageOps.exif_transpose(image))
 
@@ -263,8 +249,7 @@ def _has_light_corners(image: Image.Image) -> bool:
     """
     grey = np.asarray(image.convert("L"))
     rows, columns = (max(1, round(side / 14)) for side in grey.shape)
-    above_and_below = np.concatenate([grey[:rows], grey[-rows:]])
-    corners = np.concatenate([above_and_below[:, :columns], above_and_below[:, -columns:]])
+    corners = grey[np.ix_(np.r_[:rows, -rows:0], np.r_[:columns, -columns:0])]
     return bool(np.median(corners) > 127)
 
 
@@ -279,9 +264,7 @@ def fitted(
     image = image.convert("L" if channels == 1 else "RGB")
     if inverted:
         image = ImageOps.invert(image)
-    if image.size == (width, height):
-        return np.asarray(image).reshape(shape)
-    if fit == "stretch":
+    if fit == "stretch" or image.size == (width, height):  # of that size it stays as it is
         image = image.resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(image).reshape(shape)
     # as ImageOps.pad, which rounds the short side of a 1000 x 1 image to 0: all black
@@ -335,19 +318,12 @@ def _is_picture_like(array: np.ndarray) -> bool:
 
 def _read_stack(file: str) -> np.ndarray:
     """Read the image-like array of an .npy or .npz file; of several, one by its name."""
-    try:
-        with open(file, "rb") as stream:
-            is_archive = stream.read(2) == b"PK"
-        if is_archive:
-            arrays = read_npz(file, _MAX_NPZ_BYTES)
-        else:  # mapped: a file that claims more than it has is refused before memory is taken
-            arrays = {"": np.load(file, mmap_mode="r", allow_pickle=False)}
-    except ValueError as error:
-        if "pickle" in str(error) or "Python objects" in str(error):
-            raise _NoPicture("no array of numbers; Python objects are never loaded") from None
-        if "unpacked" in str(error):
-            raise _NoPicture(str(error)) from None
-        raise
+    with open(file, "rb") as stream:
+        is_archive = stream.read(2) == b"PK"
+    if is_archive:
+        arrays = read_npz(file, _MAX_NPZ_BYTES)
+    else:  # mapped: a file that claims more than it has is refused before memory is taken
+        arrays = {"": np.load(file, mmap_mode="r", allow_pickle=False)}
     pictures = {name: array for name, array in arrays.items() if _is_picture_like(array)}
     if not pictures:
         shapes = (f"{name} {own.dtype} {list(own.shape)}".strip() for name, own in arrays.items())
@@ -376,4 +352,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "too large for this machine's memory"
     message = str(error).strip() or type(error).__name__
+    if "pickle" in message or "Python objects" in message:  # NumPy's ValueErrors
+        return "no array of numbers; Python objects are never loaded"
+    if "unpacked" in message:  # read_npz's
+        return message
     return f"damaged: {message.splitlines()[0]:.200}"
