@@ -37,9 +37,6 @@ _NAMES = {
 }
 _EXPECTED = "expected x_train and y_train, with x_test and y_test where there is a test set"
 
-Split = tuple[np.ndarray, np.ndarray]
-"""Images uint8 ``[n, h, w, 1 or 3]`` and int32 labels ``[n]``."""
-
 
 def describe_arrays(path: str | Path, options: Options) -> Folder:
     """Describe an .npz file, or ``FILE.py:FUNCTION``, as a spec."""
@@ -50,8 +47,7 @@ def describe_arrays(path: str | Path, options: Options) -> Folder:
         file = os.path.abspath(os.path.expanduser(path))
         if not os.path.isfile(file):
             raise CallError(f"{printable(file)}: no such file")
-    splits, _ = _read(file)
-    shapes = {images.shape[1:] for images, _ in splits.values()}
+    shapes = {part.shape for part in _read(file)[0].values()}
     sizes = {(height, width) for height, width, _ in shapes}
     return options.spec(file, sizes, has_colour=any(shape[2] == 3 for shape in shapes))
 
@@ -61,13 +57,13 @@ def load_arrays(spec: Folder) -> Dataset:
 
     Raises DataError: the file is damaged, or its arrays are not a dataset; names the array.
     """
-    splits, class_names = _read(spec.path)
+    read, class_names = _read(spec.path)
     shape = (spec.height, spec.width, 3 if spec.colour else 1)
     parts = {
-        split: Part(fitted_all(images, shape, spec.fit), labels)
-        for split, (images, labels) in splits.items()
+        name: Part(fitted_all(np.asarray(part.images), shape, spec.fit), part.labels)
+        for name, part in read.items()
     }
-    return own_dataset(spec, parts, source="arrays", location=spec.path, class_names=class_names)
+    return own_dataset(spec, parts, source="arrays", class_names=class_names)
 
 
 def fitted_all(images: np.ndarray, shape: tuple[int, int, int], fit: Fit) -> np.ndarray:
@@ -126,7 +122,7 @@ def _returned(file: str, sha256: str) -> dict[str, np.ndarray]:
     return {str(name): np.asarray(array) for name, array in given.items()}
 
 
-def _read(file: str) -> tuple[dict[str, Split], tuple[str, ...]]:
+def _read(file: str) -> tuple[dict[str, Part], tuple[str, ...]]:
     where = printable(file)
     if is_function(file):
         return _checked(_returned(file, sha256_of(file.rpartition(":")[0])), where)
@@ -140,7 +136,7 @@ def _read(file: str) -> tuple[dict[str, Split], tuple[str, ...]]:
 
 def _checked(
     arrays: Mapping[str, np.ndarray], where: str
-) -> tuple[dict[str, Split], tuple[str, ...]]:
+) -> tuple[dict[str, Part], tuple[str, ...]]:
     """Check that the arrays are a dataset; return its splits and class names."""
     raw = {}
     for part, (x, y) in _NAMES.items():
@@ -158,7 +154,7 @@ def _checked(
     if "class_names" in arrays and known.dtype.kind in "iu":
         names = arrays["class_names"].ravel()
         known = np.arange(len(names))
-    splits = {}
+    parts = {}
     for part, (images, labels) in raw.items():
         at = np.searchsorted(known, labels).clip(0, len(known) - 1)
         unknown = known[at] != labels
@@ -168,11 +164,13 @@ def _checked(
                 f"{where}: {_NAMES[part][1]}: label {printable(str(labels[position]))} at position "
                 f"{position:,} (from 0) is none of the {len(known):,} classes"
             )
-        splits[part] = (images, at.astype(np.int32))
-    return splits, tuple(printable(str(name)) for name in names)
+        parts[part] = Part(images, at.astype(np.int32))
+    return parts, tuple(printable(str(name)) for name in names)
 
 
-def _checked_pair(images: np.ndarray, labels: np.ndarray, x: str, y: str) -> Split:
+def _checked_pair(
+    images: np.ndarray, labels: np.ndarray, x: str, y: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Return images with their channels and labels in one dimension."""
     described = f"{images.dtype} {list(images.shape)}"
     if images.ndim == 3:

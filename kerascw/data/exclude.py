@@ -1,6 +1,7 @@
 """Read which images to leave out: the file that ``data check`` writes, as its user edited it."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,8 @@ from kerascw.data.listing import PART_NAMES, PARTS, columns_of, csv_reader
 from kerascw.errors import CallError, DataError, choices, counted, printable
 from kerascw.experiment.spec import Exclude
 
-LARGEST = 2**26
-"""Bytes of a file of images to exclude, at most."""
-
 COLUMNS = ("split", "position", "file", "class", "image", "reason")
 """Of the file: which image, and why. Reading needs split and position, or file."""
-
-QUOTE = "'"
-"""What stands before a text that a spreadsheet would take for a formula."""
 
 
 def image_digest(image: np.ndarray) -> str:
@@ -39,12 +34,8 @@ def read_exclude(file: str | Path, dataset: Dataset) -> Exclude:
         name: (part, at) for part, own in dataset.files.items() for at, name in enumerate(own)
     }
     found: dict[str, list[int]] = {part: [] for part in PARTS}
-    try:
-        size = Path(file).stat().st_size
-    except FileNotFoundError:
-        raise CallError(f"{where}: no such file") from None
-    if size > LARGEST:
-        raise DataError(f"{where}: larger than {LARGEST:,} bytes")
+    if not Path(file).exists():
+        raise CallError(f"{where}: no such file")
     with csv_reader(file, where) as reader:
         columns = set(reader.fieldnames or ())
         if not ({"split", "position"} <= columns or "file" in columns):
@@ -73,7 +64,8 @@ def _place(
 ) -> tuple[str, int]:
     """Return split and position of the image that a line names."""
     if name := cells["file"]:
-        place = places.get(name) or places.get(name.removeprefix(QUOTE))
+        # a quote stands before a text that a spreadsheet would take for a formula
+        place = places.get(name) or places.get(name.removeprefix("'"))
         if place is None:
             raise DataError(f"{line}: {printable(name):.150} is no image of {dataset.title}")
         return place
@@ -81,8 +73,7 @@ def _place(
     if part not in parts:
         raise DataError(f"{line}: split {printable(cells['split'])!r:.50}; choose {choices(parts)}")
     position, count = cells["position"], len(parts[part])
-    digits = position.isdecimal() and position.isascii() and len(position) < 16
-    if not (digits and int(position) < count):
+    if not re.fullmatch("[0-9]{1,15}", position) or int(position) >= count:
         raise DataError(
             f"{line}: position {printable(position)!r:.50}; there are "
             f"{counted(count, f'{part} image')}, counted from 0"

@@ -10,6 +10,7 @@ Decoded images are kept in a cache folder (:func:`cache_folder`), so each is dec
 
 import hashlib
 import json
+import math
 import os
 import sys
 import warnings
@@ -26,7 +27,7 @@ from kerascw.data.cache import cache_folder, replacing
 from kerascw.data.dataset import Dataset, Part
 from kerascw.data.image_files import FORMATS, Fit, Unreadable, fit_picture, pillow_filters
 from kerascw.data.layout import sides
-from kerascw.data.listing import PARTS, ImageFile, Listing, is_text, list_folder, list_manifest
+from kerascw.data.listing import ImageFile, Listing, is_text, list_folder, list_manifest
 from kerascw.data.own import LARGEST_SIDE, Options, own_dataset
 from kerascw.errors import CallError, DataError, counted, option, printable
 from kerascw.experiment.spec import Folder
@@ -47,8 +48,7 @@ def describe_folder(path: str | Path, options: Options) -> Folder:
     if not os.path.exists(root):
         kind = "file" if root.lower().endswith(".csv") else "folder"
         raise CallError(f"{printable(root)}: no such {kind}")
-    sizes, colour = _in_common(_listed(root).files, options)
-    return options.spec(root, sizes, colour)
+    return options.spec(root, *_in_common(_listed(root).files, options))
 
 
 def _listed(root: str) -> Listing:
@@ -63,7 +63,7 @@ def load_folder(spec: Folder) -> Dataset:
     Raises DataError: the layout is another, images cannot be read (unless ``bad_files`` is skip),
     or a class has too few to split a test set off.
     """
-    listing = _listed(os.path.abspath(spec.path))
+    listing = _listed(spec.path)
     images, bad = _read_all(listing, (spec.height, spec.width, 3 if spec.colour else 1), spec.fit)
     where = printable(listing.root)
     unread = [f"{printable(listing.files[row].name)} ({bad[row]})" for row in sorted(bad)]
@@ -80,19 +80,17 @@ def load_folder(spec: Folder) -> Dataset:
         warnings.warn(f"{where}: {count} left out: {_first(listing.left_out)}", stacklevel=2)
     labels = np.array([file.label for file in listing.files], np.int32)
     whole = Part(images, labels, np.array([file.name for file in listing.files]))
+    of_part = np.array([file.part for file in listing.files])
+    is_read = ~np.isin(np.arange(len(labels)), list(bad))
     parts: dict[str, Part] = {}
-    for part in PARTS:
-        chosen = [row for row, file in enumerate(listing.files) if file.part == part]
-        readable = [row for row in chosen if row not in bad]
-        if chosen and not readable:
+    for part in dict.fromkeys(of_part.tolist()):
+        parts[part] = whole.take((of_part == part) & is_read)
+        if not len(parts[part]):
             raise DataError(f"{where}: none of the {part} images can be read")
-        if chosen:
-            parts[part] = whole.take(np.array(readable))
     return own_dataset(
         spec,
         parts,
         source="folder" if os.path.isdir(listing.root) else "manifest",
-        location=listing.root,
         class_names=listing.class_names,
         left_out=(*unread, *listing.left_out),
     )
@@ -121,9 +119,8 @@ def _in_common(files: Iterable[ImageFile], options: Options) -> tuple[set[tuple[
                 break
             header = _header(file.path) if file.size >= 0 else None  # opening a pipe would hang
             if header is not None:
-                height, width, has_colour = header
-                sizes.add((height, width))
-                colour = colour or has_colour
+                sizes.add(header[0])
+                colour |= header[1]
     return sizes, colour or not sizes
 
 
@@ -132,17 +129,16 @@ def sizes_of(dataset: Dataset) -> dict[str, list[tuple[int, int]]]:
 
     (0, 0) of one that is not there any more; empty where the images are no files.
     """
-    root = (
-        dataset.location if os.path.isdir(dataset.location) else os.path.dirname(dataset.location)
-    )
+    place = dataset.location
+    root = place if os.path.isdir(place) else os.path.dirname(place)
     with pillow_filters():
         return {
-            part: [(_header(os.path.join(root, name)) or (0, 0, False))[:2] for name in names]
+            part: [(_header(os.path.join(root, name)) or ((0, 0), False))[0] for name in names]
             for part, names in dataset.files.items()
         }
 
 
-def _header(path: str) -> tuple[int, int, bool] | None:
+def _header(path: str) -> tuple[tuple[int, int], bool] | None:
     """Read height and width, as the image is shown, and whether it has colour."""
     try:
         with open(path, "rb") as stream, Image.open(stream, formats=FORMATS) as image:
@@ -152,7 +148,7 @@ def _header(path: str) -> tuple[int, int, bool] | None:
             if decides and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
                 width, height = height, width
             grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")  # I;16: 16 bits
-            return height, width, not grey
+            return (height, width), not grey
     except Exception:  # as in kerascw.data.image_files: damaged files raise anything
         return None
 
@@ -177,10 +173,9 @@ def _read_all(
     try:
         images = np.zeros((count, *shape), np.uint8)
     except (MemoryError, ValueError):  # ValueError: more than there are addresses
-        gigabytes = count * shape[0] * shape[1] * shape[2] / 1e9
         raise DataError(
             f"{printable(listing.root)}: {count:,} images of {sides(shape)} need "
-            f"{gigabytes:,.1f} GB, more than there is; take a smaller size"
+            f"{count * math.prod(shape) / 1e9:,.1f} GB, more than there is; take a smaller size"
         ) from None
     bad = _decode(listing.files, images, fit)
     with suppress(OSError):
@@ -208,14 +203,14 @@ def _decode(files: Sequence[ImageFile], images: np.ndarray, fit: Fit) -> dict[in
         images[row] = picture.array
         return None
 
-    terminal, count = console(sys.stderr), len(files)
+    terminal = console(sys.stderr)
     with pillow_filters():
         pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # Pillow decodes without the GIL
         try:
             reasons = track(
-                pool.map(read, range(count)),
+                pool.map(read, range(len(files))),
                 "reading images",
-                total=count,
+                total=len(files),
                 console=terminal,
                 transient=True,
                 disable=not terminal.is_terminal,

@@ -75,20 +75,18 @@ def list_folder(root: str) -> Listing:
             f"{where}: {counted(len(classes), 'class folder')}{''.join(map(' {}'.format, classes))}"
             f"; {_EXPECTED}"
         )
+    labels = {name: label for label, name in enumerate(classes)}
     files: list[ImageFile] = []
     left_out = _outside(root, parts)
     for part, below in parts.items():
-        folders = _class_folders(os.path.join(root, below))
-        for name in set(folders).difference(classes):
-            raise DataError(
-                f"{printable(root)}: {below}/{name} is no class, {parts['train']} has no folder of "
-                "this name; add it there or remove it"
-            )
         before = len(files)
-        for label, name in enumerate(classes):
-            found = _files_below(
-                root, os.path.join(below, folders[name]) if name in folders else ""
-            )
+        for name, folder in _class_folders(os.path.join(root, below)).items():
+            if name not in labels:
+                raise DataError(
+                    f"{printable(root)}: {below}/{name} is no class, {parts['train']} has no "
+                    "folder of this name; add it there or remove it"
+                )
+            found = _files_below(root, os.path.join(below, folder))
             images = [file for file in found if _is_image(file)]
             if part == "train" and not images:
                 raise DataError(
@@ -96,7 +94,7 @@ def list_folder(root: str) -> Listing:
                     f"({counted(len(found), 'other file')} there); expected "
                     f"{', '.join(sorted(IMAGE_SUFFIXES))}; add some, or remove the folder"
                 )
-            files += [_image_file(part, label, n, os.path.join(root, n)) for n in images]
+            files += [_image_file(part, labels[name], n, os.path.join(root, n)) for n in images]
             others = (printable(file) for file in found if not _is_image(file))
             left_out += [f"{file} (no image by its name)" for file in others]
         if len(files) == before:
@@ -193,7 +191,7 @@ def _files_below(root: str, folder: str) -> list[str]:
     top = os.path.realpath(os.path.join(root, folder))
     seen = {top[:at] or "/" for at, letter in enumerate(top) if letter == os.sep}
     files: list[str] = []
-    pending = [folder] if folder else []
+    pending = [folder]
     while pending:
         name = pending.pop()
         path = os.path.join(root, name)

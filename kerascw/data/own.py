@@ -48,7 +48,6 @@ def own_dataset(
     parts: Mapping[str, Part],
     *,
     source: str,
-    location: str,
     class_names: Sequence[str],
     left_out: tuple[str, ...] = (),
 ) -> Dataset:
@@ -58,7 +57,7 @@ def own_dataset(
 
     Raises DataError: a class without training images, or too few images to split a test set off.
     """
-    where, train = printable(location), parts["train"]
+    where, train = printable(spec.path), parts["train"]
     missing = np.setdiff1d(np.arange(len(class_names)), train.labels)
     if len(missing):
         raise DataError(
@@ -70,18 +69,17 @@ def own_dataset(
         train, test = _with_test(where, train, spec)
     entry = CatalogEntry(
         name="folder",
-        title=printable(os.path.basename(location)) or where,
+        title=printable(os.path.basename(spec.path)) or where,
         class_names=tuple(class_names),
         shape=(spec.height, spec.width, 3 if spec.colour else 1),
         counts=(len(train), len(test)),
-        layout=None,
     )
     return Dataset(
         entry,
         train,
         test,
         source=source,
-        location=location,
+        location=spec.path,
         validation=parts.get("validation"),
         left_out=left_out,
     )
