@@ -9,25 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerascw.data.catalogue import CATALOG
-    from kerascw.data.dataset import (
-        LARGE,
-        Dataset,
-        Part,
-        Splits,
-        mean_and_deviation,
-        pixel_histogram,
-    )
+    from kerascw.data.dataset import Dataset, Part, Splits, mean_and_deviation, pixel_histogram
     from kerascw.data.load import FOLDER, data_label, data_named, dataset_for, load_data, load_for
-    from kerascw.data.rows import Rows
-    from kerascw.data.splits import nested_subset, split
+    from kerascw.data.splits import split
 
 __all__ = [
     "CATALOG",
     "FOLDER",
-    "LARGE",
     "Dataset",
     "Part",
-    "Rows",
     "Splits",
     "data_label",
     "data_named",
@@ -35,14 +25,13 @@ __all__ = [
     "load_data",
     "load_for",
     "mean_and_deviation",
-    "nested_subset",
     "pixel_histogram",
     "split",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    for module in ("catalogue", "rows", "dataset", "splits", "load") if name in __all__ else ():
+    for module in ("catalogue", "dataset", "splits", "load") if name in __all__ else ():
         found = import_module(f"kerascw.data.{module}")
         if hasattr(found, name):
             return getattr(found, name)

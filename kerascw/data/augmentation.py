@@ -1,10 +1,8 @@
 """Augmentation of a batch of uint8 images: stateless, seeded, the same eagerly and in tf.data.
 
-Every operation takes and gives whole uint8 batches; where it computes in between (in float32), it
-rounds to the nearest whole value. What it draws is a function of its seed alone, for each image
-of the batch its own.
-
-Plain arithmetic on the batch is fast; a look-up of every pixel in a table is three times slower.
+Every operation takes and gives whole uint8 batches; where it computes in float32 in between, it
+rounds to the nearest. It draws for each image of the batch anew, by its seed alone. Plain
+arithmetic on the batch is fast; a look-up of every pixel in a table is three times slower.
 
 Keras' preprocessing layers serve where they do what the published operation does: autocontrast is
 Keras' layer, rotate and zoom its ``affine_transform``. ``RandomBrightness`` adds where torchvision
@@ -35,13 +33,8 @@ def augment(
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
     """Return images and labels with every operation applied in turn.
 
-    Parameters
-    ----------
-    images : uint8 ``[n, height, width, channels]``.
-    labels : float32 ``[n, classes]``, one-hot or mixed; None where images are their own targets.
-        Only mixup and cutmix change them.
-    specs : the operations, in order.
-    seed : int32 ``[2]``; the same seed gives the same images.
+    Images are uint8 ``[n, height, width, channels]``, labels float32 ``[n, classes]``, one-hot or
+    mixed, or None where images are their own targets. The seed is int32 ``[2]``.
     """
     for number, spec in enumerate(specs):
         own_seed = tf.random.experimental.stateless_fold_in(seed, number)
@@ -116,12 +109,9 @@ def zoomed(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 
 def _mapped(images: tf.Tensor, cosine: tf.Tensor, sine: tf.Tensor) -> tf.Tensor:
-    """Return the images turned and scaled about their middles, bilinear; gaps are black.
+    """Return uint8 images turned and scaled about their middles, bilinear; gaps are black.
 
-    Parameters
-    ----------
-    images : uint8 ``[n, height, width, channels]``.
-    cosine, sine : float32 ``[n]``, of the angle counter-clockwise, both over the scale.
+    ``cosine`` and ``sine``, float32 ``[n]``, are of the angle counter-clockwise, over the scale.
     """
     middle_y, middle_x = (images.shape[1] - 1) / 2, (images.shape[2] - 1) / 2
     nothing = tf.zeros_like(cosine)

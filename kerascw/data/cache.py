@@ -9,12 +9,10 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-ENVIRONMENT_VARIABLE = "KERASCW_CACHE_DIR"
-
 
 def cache_folder() -> Path:
     """Return the folder for it: ``KERASCW_CACHE_DIR``, or the platform's own."""
-    named = os.environ.get(ENVIRONMENT_VARIABLE)
+    named = os.environ.get("KERASCW_CACHE_DIR")
     if named:
         return Path(os.path.abspath(os.path.expanduser(named)))
     return user_cache_path("kerascw", appauthor=False)

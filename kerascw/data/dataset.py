@@ -15,11 +15,7 @@ LARGE = 2**30
 
 @dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
 class Part:
-    """Images with their labels: uint8 ``[n, height, width, channels]`` and int32 ``[n]``.
-
-    ``images`` is an array or, where some images of more than 1 GiB were taken, their
-    :class:`Rows`, which are read by position or slice like an array.
-    """
+    """Images with their labels: uint8 ``[n, height, width, channels]`` and int32 ``[n]``."""
 
     images: np.ndarray | Rows
     labels: np.ndarray
@@ -36,11 +32,10 @@ class Part:
 
     def take(self, positions: np.ndarray) -> "Part":
         """Return the examples at these positions (or where a mask is true), in their order."""
-        images, files = self.images, self.files
-        chosen = None if files is None else files[positions]
-        if isinstance(images, Rows) or images.nbytes > LARGE:
-            return Part(Rows.of(images, positions), self.labels[positions], chosen)
-        return Part(images[positions], self.labels[positions], chosen)
+        in_place = isinstance(self.images, Rows) or self.images.nbytes > LARGE
+        images = Rows.of(self.images, positions) if in_place else self.images[positions]
+        files = None if self.files is None else self.files[positions]
+        return Part(images, self.labels[positions], files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +97,11 @@ class Dataset:
         """
         whole = hashlib.sha256()
         for part in (self.train, self.test):
-            examples = zip(np.asarray(part.images), part.labels.astype(np.uint8), strict=True)
-            digests = (
-                hashlib.sha256(image.tobytes() + bytes([label])) for image, label in examples
+            digests = sorted(
+                hashlib.sha256(image.tobytes() + bytes([label])).digest()
+                for image, label in zip(np.asarray(part.images), part.labels, strict=True)
             )
-            joined = b"".join(sorted(digest.digest() for digest in digests))
-            whole.update(hashlib.sha256(joined).digest())
+            whole.update(hashlib.sha256(b"".join(digests)).digest())
         return whole.hexdigest()
 
     @property

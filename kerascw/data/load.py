@@ -136,18 +136,10 @@ def dataset_for(spec: DataSpec, data_dir: str | Path | None = None) -> Dataset:
     return _loaded(whole, None if data_dir is None else Path(data_dir))
 
 
-@lru_cache(maxsize=1)
-def _split(spec: DataSpec, data_dir: Path | None) -> Splits:
-    return split(dataset_for(spec, data_dir), spec)
-
-
+@lru_cache(maxsize=1)  # training, report and export ask for the same splits, one after the other
 def splits_for(spec: DataSpec, data_dir: str | Path | None = None) -> Splits:
-    """Split the dataset of a spec as it says; the last splits stay in memory.
-
-    Checking an experiment, training it, drawing its report and exporting it ask for the same
-    splits, one after the other.
-    """
-    return _split(spec, None if data_dir is None else Path(data_dir))
+    """Split the dataset of a spec as it says; the last splits stay in memory."""
+    return split(dataset_for(spec, data_dir), spec)
 
 
 def _catalogued(name: str, data_dir: str | Path | None, sample: bool) -> Dataset:

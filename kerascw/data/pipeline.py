@@ -4,8 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerascw.data import LARGE, Part
 from kerascw.data.augmentation import augment
+from kerascw.data.dataset import LARGE, Part
 from kerascw.data.rows import Rows
 from kerascw.experiment.spec import AugmentationSpec
 
@@ -21,11 +21,7 @@ def batch_sizes(examples: int, batch_size: int) -> tuple[int, ...]:
 
 
 def steps_of(examples: int, batch_size: int) -> int:
-    """Return the number of an epoch's batches.
-
-    >>> steps_of(100, 32)
-    4
-    """
+    """Return the number of an epoch's batches."""
     return -(-examples // batch_size)
 
 
@@ -52,20 +48,19 @@ def training_batches(
     shuffle: bool = True,
     heads: tuple[str, ...] = (),
 ) -> tf.data.Dataset:
-    """Return the batches of ``epochs``, one epoch after the other.
+    """Return the batches of ``epochs``, one epoch after the other; the last of each may be smaller.
 
-    An epoch's order is drawn from ``seed`` and its number, counted from 0, so one that begins after
-    a resume has the order that it would have had. Augmentation draws from ``augmentation_seed`` and
-    that number; without one, from ``seed`` too. Without ``shuffle`` the order is that of ``part``.
-    An epoch's last batch may be smaller.
+    An epoch's order is drawn from ``seed`` and its number, counted from 0, so that it is the same
+    after a resume; without ``shuffle`` it is that of ``part``. Augmentation draws from
+    ``augmentation_seed``, or else from ``seed``, and that number.
 
     One iterator serves all epochs: to make one takes 15 ms, a quarter of what training on 1,000
     images does, and Keras' ``fit`` makes two an epoch. The first batches of an epoch are ready when
     the one before it ends.
 
     Images stay uint8 and are gathered by position: a batch costs one copy of its own bytes. Up to
-    :data:`kerascw.data.LARGE` bytes TensorFlow has a copy of them; larger arrays NumPy gathers from
-    where they are, which costs some 50 microseconds a batch more.
+    :data:`kerascw.data.dataset.LARGE` bytes TensorFlow has a copy of them; larger arrays NumPy
+    gathers from where they are, which costs some 50 microseconds a batch more.
 
     A batch is images uint8 ``[batch, height, width, channels]`` and targets: one-hot labels float32
     ``[batch, classes]`` (mixed ones after mixup and cutmix). Where ``classes`` is None, as for an

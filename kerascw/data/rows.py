@@ -39,10 +39,5 @@ class Rows:
     def dtype(self) -> np.dtype:
         return self.base.dtype
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that a copy would take."""
-        return len(self) * self.base[:1].nbytes
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return self[:].astype(dtype, copy=False) if dtype is not None else self[:]
+        return np.asarray(self[:], dtype)

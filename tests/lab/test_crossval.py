@@ -17,7 +17,8 @@ from sklearn.model_selection import StratifiedKFold
 
 import kerascw
 from kerascw.commands.main import main
-from kerascw.data import Dataset, Rows, Splits, load_data, split
+from kerascw.data import Dataset, Splits, load_data, split
+from kerascw.data.rows import Rows
 from kerascw.errors import CallError
 from kerascw.evaluation.statistics import prediction_reach
 from kerascw.experiment.settings import override
