@@ -1,10 +1,8 @@
 """Arrays as a dataset: an .npz file, NumPy arrays in memory, or what a function returns.
 
-``x_train`` and ``y_train``, with ``x_test`` and ``y_test`` and ``x_val`` and ``y_val`` where there
-are any, as Keras' own datasets name them; ``class_names`` may be beside them. Images are uint8
-``[n, h, w]`` or ``[n, h, w, 1 or 3]``, labels whole numbers or text. Whole numbers without class
-names are the classes' names themselves, in ascending order. Without a test set a stratified one is
-drawn.
+``x_train`` and ``y_train``, and perhaps ``x_test`` and ``y_test``, ``x_val`` and ``y_val``, as
+Keras' own datasets name them, and ``class_names``. Images are uint8 ``[n, h, w]`` or
+``[n, h, w, 1 or 3]``, labels text or whole numbers, which without class names are the names.
 """
 
 import hashlib
@@ -53,10 +51,7 @@ def describe_arrays(path: str | Path, options: Options) -> Folder:
 
 
 def load_arrays(spec: Folder) -> Dataset:
-    """Load an .npz file, or call a function.
-
-    Raises DataError: the file is damaged, or its arrays are not a dataset; names the array.
-    """
+    """Load an .npz file, or call a function; a DataError names the array that will not do."""
     read, class_names = _read(spec.path)
     shape = (spec.height, spec.width, 3 if spec.colour else 1)
     parts = {

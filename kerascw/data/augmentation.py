@@ -38,10 +38,8 @@ def augment(
     """
     for number, spec in enumerate(specs):
         own_seed = tf.random.experimental.stateless_fold_in(seed, number)
-        if isinstance(spec, kinds.Mixup):
-            images, labels = _mixup(images, labels, spec, own_seed)
-        elif isinstance(spec, kinds.CutMix):
-            images, labels = _cutmix(images, labels, spec, own_seed)
+        if isinstance(spec, kinds.Mixup | kinds.CutMix):
+            images, labels = _mixed(images, labels, spec, own_seed)
         else:
             images = _OPERATIONS[type(spec)](images, spec, own_seed)
     return images, labels
@@ -216,47 +214,41 @@ def _erase(images: tf.Tensor, spec: kinds.Erase, seed: tf.Tensor) -> tf.Tensor:
     return kept + tf.cast(noise, tf.uint8) * box
 
 
-def _partners(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Return int32 ``[n]``: every image of the batch once, in an order that is drawn."""
-    return tf.random.experimental.stateless_shuffle(tf.range(tf.shape(images)[0]), seed)
-
-
-def _beta(images: tf.Tensor, alpha: float, seed: tf.Tensor) -> tf.Tensor:
-    """Return draws from Beta(alpha, alpha), float32 ``[n, 1, 1, 1]``: one gamma's share of two."""
-    drawn = tf.random.stateless_gamma([tf.shape(images)[0], 1, 1, 1, 2], seed, alpha)
-    # a tiny alpha can draw two zeros, where the share may as well be none
-    return tf.math.divide_no_nan(drawn[..., 0], tf.reduce_sum(drawn, axis=-1))
-
-
-def _mixed_labels(
-    labels: tf.Tensor | None, partners: tf.Tensor, share: tf.Tensor
-) -> tf.Tensor | None:
-    """Return the labels, of which ``share`` (float32 ``[n, 1, 1, 1]``) is the partner's."""
-    if labels is None:
-        return None
-    share = share[:, 0, 0]
-    return (1 - share) * labels + share * tf.gather(labels, partners)
+def _mixed(
+    images: tf.Tensor,
+    labels: tf.Tensor | None,
+    spec: kinds.Mixup | kinds.CutMix,
+    seed: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Mix each image with a partner, in a share from Beta(alpha, alpha), and their labels alike."""
+    n = tf.shape(images)[0]
+    order_seed, share_seed, draw_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+    partners = tf.random.experimental.stateless_shuffle(tf.range(n), order_seed)
+    # one gamma's share of two; a tiny alpha can draw two zeros, where it may as well be none
+    gammas = tf.random.stateless_gamma([n, 1, 1, 1, 2], share_seed, spec.alpha)
+    share = tf.math.divide_no_nan(gammas[..., 0], tf.reduce_sum(gammas, axis=-1))
+    mix = _mixup if isinstance(spec, kinds.Mixup) else _cutmix
+    mixed, share = mix(images, tf.gather(images, partners), share, spec.probability, draw_seed)
+    if labels is not None:
+        share = share[:, 0, 0]
+        labels = (1 - share) * labels + share * tf.gather(labels, partners)
+    return mixed, labels
 
 
 def _mixup(
-    images: tf.Tensor, labels: tf.Tensor | None, spec: kinds.Mixup, seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor | None]:
-    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
-    partners = _partners(images, seeds[0])
-    (drawn,) = _draw(images, seeds[2])
-    share = tf.where(drawn < spec.probability, _beta(images, spec.alpha, seeds[1]), 0.0)
-    pixels = tf.cast(images, tf.float32)
-    mixed = (1 - share) * pixels + share * tf.gather(pixels, partners)
-    return _rounded(mixed), _mixed_labels(labels, partners, share)
+    images: tf.Tensor, partners: tf.Tensor, share: tf.Tensor, probability: float, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    (drawn,) = _draw(images, seed)
+    share = tf.where(drawn < probability, share, 0.0)
+    mixed = (1 - share) * tf.cast(images, tf.float32) + share * tf.cast(partners, tf.float32)
+    return _rounded(mixed), share
 
 
 def _cutmix(
-    images: tf.Tensor, labels: tf.Tensor | None, spec: kinds.CutMix, seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor | None]:
-    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
-    partners = _partners(images, seeds[0])
-    drawn, row, column = _draw(images, seeds[2], 3)
-    area = tf.where(drawn < spec.probability, _beta(images, spec.alpha, seeds[1]), 0.0)
+    images: tf.Tensor, partners: tf.Tensor, share: tf.Tensor, probability: float, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    drawn, row, column = _draw(images, seed, 3)
+    area = tf.where(drawn < probability, share, 0.0)
     height, width = images.shape[1:3]
     # as in the paper: the middle anywhere, the sides cut at the image's edge
     box_height, box_width = tf.floor(height * tf.sqrt(area)), tf.floor(width * tf.sqrt(area))
@@ -265,11 +257,10 @@ def _cutmix(
     bottom, right = tf.minimum(top + box_height, height), tf.minimum(left + box_width, width)
     top, left = tf.maximum(top, 0), tf.maximum(left, 0)
     box = _box(images, top, bottom, left, right)
-    mixed = images * (1 - box) + tf.gather(images, partners) * box
+    mixed = images * (1 - box) + partners * box
     # looked up: a graph moves the constant of a division about, which changes the last bit
     shares = np.arange(height * width + 1, dtype=np.float32) / (height * width)
-    share = tf.gather(shares, tf.cast((bottom - top) * (right - left), tf.int32))
-    return mixed, _mixed_labels(labels, partners, share)
+    return mixed, tf.gather(shares, tf.cast((bottom - top) * (right - left), tf.int32))
 
 
 _OPERATIONS: dict[type, Callable[[tf.Tensor, Any, tf.Tensor], tf.Tensor]] = {

@@ -28,16 +28,12 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 
 def _pickled(raw: bytes, where: str) -> Batch:
-    """Read one published batch of the Python version."""
     batch = pickle.loads(raw, encoding="latin1")
     return batch["data"].reshape(-1, 3, 32, 32), np.array(batch["labels"])
 
 
 def _binary(raw: bytes, where: str) -> Batch:
-    """Read one batch of the binary version: rows of the label's byte and the image's.
-
-    Raises DataError: no rows, or a part of one. Begins with ``where``.
-    """
+    """Read one batch of the binary version: rows of the label's byte and the image's."""
     if not raw or len(raw) % (1 + _SIZE):
         raise DataError(
             f"{where}: {len(raw):,} bytes, expected a multiple of {1 + _SIZE:,} "
@@ -91,11 +87,8 @@ def _read(files: Sequence[Path], entry: CatalogEntry) -> tuple[Part, Part]:
 def _files(files: Sequence[Path]) -> Iterator[tuple[str, str, bytes]]:
     """Yield place, name and content of the batches' files."""
     for path in files:
-        try:
-            with path.open("rb") as stream:
-                yield str(path), path.name, stream.read(_LARGEST)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        with path.open("rb") as stream:
+            yield str(path), path.name, stream.read(_LARGEST)
 
 
 def _members(path: Path, version: _Version) -> Iterator[tuple[str, str, bytes]]:

@@ -25,9 +25,7 @@ def read_exclude(file: str | Path, dataset: Dataset) -> Exclude:
 
     Its columns are ``split`` (train, validation or test) and ``position`` (from 0), or ``file``,
     which goes before them: the path of an image's file below the dataset's folder. Where ``image``
-    is given, it must be the :func:`image_digest` of the image. Other columns are passed over.
-
-    Raises CallError: no such file; DataError: names the line that is wrong.
+    is given, it must be the :func:`image_digest` of the image. A DataError names the wrong line.
     """
     where = f"--exclude: {printable(str(file))}"
     places = {

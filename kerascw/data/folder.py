@@ -3,9 +3,7 @@
 A folder has either ``PATH/train/CLASS/...``, with ``PATH/test/CLASS/...`` and
 ``PATH/val/CLASS/...`` where there are any (names in any case; also ``training``, ``testing``,
 ``valid`` and ``validation``), or ``PATH/CLASS/...``. A manifest is described in
-:func:`kerascw.data.listing.list_manifest`. Without a test set a stratified one is drawn.
-
-Decoded images are kept in a cache folder (:func:`cache_folder`), so each is decoded once.
+:func:`kerascw.data.listing.list_manifest`. Decoded images are kept in :func:`cache_folder`.
 """
 
 import hashlib

@@ -49,13 +49,10 @@ _MAX_NPZ_BYTES = 2**31  # unpacked; a few kilobytes of zip can claim any size
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image that was read: uint8 ``[height, width, channels]`` of the shape asked for.
+    """An image that was read."""
 
-    ``name`` is the path as it was given or found, with ``[3]`` after it in a stack.
-    """
-
-    name: str
-    array: np.ndarray
+    name: str  # its path as it was given or found, with [3] after it in a stack
+    array: np.ndarray  # uint8 [height, width, channels], of the shape asked for
 
 
 @dataclass(frozen=True)
@@ -127,14 +124,11 @@ def read_pictures(
                 yield Unreadable(file, _reason(error))
 
 
-def fit_picture(
-    file: str | Path, shape: tuple[int, int, int], fit: Fit = "pad"
-) -> Picture | Unreadable:
+def fit_picture(name: str, shape: tuple[int, int, int], fit: Fit) -> Picture | Unreadable:
     """Read one image file as :func:`read_pictures` does, never inverted.
 
     For many files in several threads: the caller enters :func:`pillow_filters` around them all.
     """
-    name = os.fspath(file)
     try:
         return Picture(name, fitted(_decoded(name), shape, fit=fit))
     except Exception as error:  # as in read_pictures
@@ -162,15 +156,14 @@ def _files_below(folder: str) -> Iterator[str | Unreadable]:
 
     Hidden files and linked folders are passed over: a link to a folder above would never end.
     """
-    problems: list[OSError] = []
-    others: list[str] = []
-    found = False
+    known = IMAGE_SUFFIXES | STACK_SUFFIXES
+    problems, others, found = list[OSError](), list[LeftOut](), False
     for parent, folders, files in os.walk(folder, onerror=problems.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in files if not name.startswith(".")):
             suffix = os.path.splitext(name)[1].lower()
             file = os.path.join(parent, name)
-            if suffix in IMAGE_SUFFIXES | STACK_SUFFIXES:
+            if suffix in known:
                 found = True
                 yield file
             elif suffix in UNREAD_SUFFIXES:
@@ -178,14 +171,12 @@ def _files_below(folder: str) -> Iterator[str | Unreadable]:
                 reason = f"{suffix} is no format that is read; convert it to PNG, JPEG or WebP"
                 yield Unreadable(file, reason)
             else:
-                others.append(file)
+                others.append(LeftOut(file, "no image by its name"))
     for problem in problems:
         yield Unreadable(str(problem.filename), _reason(problem))
     if not found and not problems:
-        known = ", ".join(sorted(IMAGE_SUFFIXES | STACK_SUFFIXES))
-        yield Unreadable(folder, f"no images in this folder ({known})")
-    for file in others:
-        yield LeftOut(file, "no image by its name")
+        yield Unreadable(folder, f"no images in this folder ({', '.join(sorted(known))})")
+    yield from others
 
 
 def _read(file: str, stdin: BinaryIO | None) -> Iterator[tuple[str, Image.Image, bool]]:
@@ -287,10 +278,9 @@ def fitted(
 
 
 def read_npz(file: str | Path, largest: int) -> dict[str, np.ndarray]:
-    """Read the arrays of an .npz file of at most ``largest`` bytes unpacked.
+    """Read the arrays of an .npz file of at most ``largest`` bytes unpacked, but no Python objects.
 
-    Python objects are passed over: loading them could run any code. Raises what NumPy raises on a
-    damaged file, and ValueError for one that is too large or no .npz file.
+    Raises what NumPy raises on a damaged file, and ValueError: it is too large or no .npz file.
     """
     with open(file, "rb") as stream:
         loaded: Any = np.load(stream, allow_pickle=False)
@@ -304,7 +294,7 @@ def read_npz(file: str | Path, largest: int) -> dict[str, np.ndarray]:
             for name in archive.files:
                 try:
                     arrays[name] = archive[name]
-                except ValueError as error:
+                except ValueError as error:  # loading objects could run any code
                     if "Object arrays" not in str(error):
                         raise
             return arrays

@@ -23,8 +23,8 @@ class Layout:
     ``look(folder, entry)`` opens no file: it returns the paths of the files that are there, and
     the names of those that are missing beside them (no paths: the dataset is not there).
     ``read(files, entry)`` takes these paths, and returns training and test set (:func:`part_of`)
-    or raises a :class:`kerascw.errors.DataError` that names a damaged file. ``expected(entry)``
-    names the files for an error.
+    or raises a DataError that names a damaged file, or an OSError. ``expected(entry)`` names the
+    files for an error.
     """
 
     title: str  # such as "IDX files"

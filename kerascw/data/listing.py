@@ -189,7 +189,7 @@ def _files_below(root: str, folder: str) -> list[str]:
     that the class lies in.
     """
     top = os.path.realpath(os.path.join(root, folder))
-    seen = {top[:at] or "/" for at, letter in enumerate(top) if letter == os.sep}
+    seen = set(map(str, Path(top).parents))
     files: list[str] = []
     pending = [folder]
     while pending:

@@ -61,8 +61,6 @@ def data_named(data: Data | DataSpec, **options: Any) -> DataSpec:
     Arrays are written into the cache folder, so that other processes find them. ``options`` are the
     fields of :class:`kerascw.data.own.Options`; after ``folder:`` the ``fit`` is ``pad`` where none
     is asked for, as it always was.
-
-    Raises CallError, DataError: an unknown name or option, or images that are not there.
     """
     asked: Options = validated(Options, options, "data: ")
     if isinstance(data, DataSpec):

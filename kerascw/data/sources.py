@@ -41,21 +41,19 @@ def _read_folder(kind: str, folder: Path, entry: CatalogEntry) -> Dataset:
             f"{folder}: {missing[0]} is missing, other {layout.title} are there; put it beside them"
         )
     stated = [path for path in files if path.name in entry.md5]
-    for path in stated:
-        if _md5(path) != entry.md5[path.name]:
-            raise DataError(
-                f"{path}: not the file that was published, by its MD5; fetch the file again"
-            )
-    parts = layout.read(files, entry)
-    return Dataset(entry, *parts, kind, str(folder), official_files=True if stated else None)
-
-
-def _md5(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest()
+        for path in stated:
+            with path.open("rb") as file:
+                md5 = hashlib.file_digest(file, "md5").hexdigest()
+            if md5 != entry.md5[path.name]:
+                raise DataError(
+                    f"{path}: not the file that was published, by its MD5; fetch the file again"
+                )
+        parts = layout.read(files, entry)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        where = error.filename or folder
+        raise DataError(f"{where}: cannot be read ({error.strerror or error})") from None
+    return Dataset(entry, *parts, kind, str(folder), official_files=True if stated else None)
 
 
 def _data_directory(data_dir: str | Path | None) -> Path | None:
@@ -119,7 +117,8 @@ def find(entry: CatalogEntry, data_dir: str | Path | None = None, sample: bool =
         return _from_scikit_learn(entry)
     for kind, folder, _ in _copies(entry, data_dir):
         return _read_folder(kind, folder, entry)
-    tried, layout, directory = [], LAYOUTS[entry.layout], _data_directory(data_dir)
+    tried: list[str] = []
+    layout, directory = LAYOUTS[entry.layout], _data_directory(data_dir)
     if directory:
         without = f"no {layout.title} there, nor in its {choices(entry.folders)}"
         tried.append(f"{directory}: {without if os.path.isdir(directory) else 'not a folder'}")

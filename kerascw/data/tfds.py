@@ -91,7 +91,7 @@ def _download_by_tfds(name: str, title: str) -> Path:
 
 
 def _unreachable(url: str) -> str | None:
-    """Return why the server of ``url`` cannot be used, or None where it answers well."""
+    """Return why the server of ``url`` cannot be used; None: it can."""
     import requests  # what TFDS downloads with: the same proxies and certificates
 
     server = url.split("/")[2]

@@ -337,7 +337,7 @@ def test_training_sees_what_predict_sees(root):
         assert sorted(order[image.tobytes()] for image in both) == sorted(order.values())
         with pillow_filters():
             for file, array in zip(files, seen, strict=True):
-                np.testing.assert_array_equal(fit_picture(file, shape, fit).array, array)
+                np.testing.assert_array_equal(fit_picture(str(file), shape, fit).array, array)
 
 
 def test_threads_leave_the_warning_filters_as_they_were(root):
