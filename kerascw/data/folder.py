@@ -61,7 +61,7 @@ def load_folder(spec: Folder) -> Dataset:
     Raises DataError: the layout is another, images cannot be read (unless ``bad_files`` is skip),
     or a class has too few to split a test set off.
     """
-    listing = _listed(spec.path)
+    listing = _listed(os.path.abspath(spec.path))
     images, bad = _read_all(listing, (spec.height, spec.width, 3 if spec.colour else 1), spec.fit)
     where = printable(listing.root)
     unread = [f"{printable(listing.files[row].name)} ({bad[row]})" for row in sorted(bad)]

@@ -342,8 +342,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "too large for this machine's memory"
     message = str(error).strip() or type(error).__name__
-    if "pickle" in message or "Python objects" in message:  # NumPy's ValueErrors
-        return "no array of numbers; Python objects are never loaded"
-    if "unpacked" in message:  # read_npz's
-        return message
+    if isinstance(error, ValueError):  # NumPy's, or read_npz's
+        if "pickle" in message or "Python objects" in message:
+            return "no array of numbers; Python objects are never loaded"
+        if "unpacked" in message:
+            return message
     return f"damaged: {message.splitlines()[0]:.200}"
