@@ -135,7 +135,7 @@ def held_out(dataset: Dataset, spec: DataSpec) -> np.ndarray:
     train, holdout = dataset.train, spec.holdout
     assert holdout is not None, "nothing is held out"
     n, count = len(train), holdout.count
-    if count >= n:
+    if count >= n and holdout.how != "fold":
         raise CallError(f"data.holdout.count: {count:,} of {n:,} training images leaves none")
     if holdout.how == "fold":
         chosen = _fold(dataset, holdout, spec.classes)
