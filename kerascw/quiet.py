@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 
 def import_tensorflow() -> None:
@@ -18,11 +18,12 @@ def import_tensorflow() -> None:
     """
     if "tensorflow" in sys.modules:
         return
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
-        _import()
-        return
-    with stderr_held_back():
-        _import()
+    all_shown = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0"
+    with nullcontext() if all_shown else stderr_held_back():
+        import keras  # noqa: F401
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
 
 
 @contextmanager
@@ -35,17 +36,9 @@ def stderr_held_back() -> Iterator[None]:
         try:
             yield
         except BaseException:
-            os.dup2(kept, 2)
             held_back.seek(0)
-            os.write(2, held_back.read())
+            os.write(kept, held_back.read())
             raise
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-
-
-def _import() -> None:
-    import keras  # noqa: F401
-    import tensorflow as tf
-
-    tf.config.list_physical_devices()
