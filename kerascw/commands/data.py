@@ -28,12 +28,12 @@ from kerascw.quiet import import_tensorflow
 from kerascw.report.tables import Cell, Table, count, print_table
 
 
-@click.group()
-def data() -> None:
+@click.group("data")
+def command() -> None:
     """Show the datasets: what is there, from where, and whether it is unaltered."""
 
 
-@data.command("list")
+@command.command("list")
 @shared.data_dir_option
 def list_datasets(data_dir: Path | None) -> None:
     """List the known datasets and where copies of them are; the first one serves.
@@ -64,7 +64,7 @@ def list_datasets(data_dir: Path | None) -> None:
 _name_argument = click.argument("name", metavar="NAME|PATH|tfds:NAME")
 
 
-@data.command()
+@command.command()
 @_name_argument
 @shared.dataset_options
 @click.option(
@@ -138,7 +138,7 @@ def _tables(dataset: Dataset) -> tuple[Table, Table, Table]:
     )
 
 
-@data.command()
+@command.command()
 @_name_argument
 @shared.dataset_options
 @click.option(

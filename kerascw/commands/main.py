@@ -4,7 +4,6 @@ import errno
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -13,31 +12,30 @@ from kerascw.errors import Interrupted, KerascwError
 from kerascw.experiment.own_file import place_of, reason_of
 
 _COMMANDS = {
-    "compare": ("commands.compare:command", "Compare runs: one table and overlaid curves."),
-    "data": ("commands.data:data", "List the datasets, and show their images."),
-    "export": ("commands.export:command", "Export the model of a run."),
-    "fidelity": ("commands.fidelity:command", "Print the reports' settings beside the studies'."),
-    "learning-curve": ("commands.learning_curve:command", "Train on growing shares of a dataset."),
-    "list": ("commands.list:command", "List the studies and the recipes."),
-    "lr-find": ("commands.lr_find:command", "Test which learning rates a model trains with."),
-    "power": ("commands.power:command", "Say how many seeds a difference needs."),
-    "predict": ("commands.predict:command", "Classify images with an exported model."),
-    "prune": ("commands.prune:command", "Delete the runs that nothing kept refers to."),
-    "report": ("commands.report:command", "Draw the page of a run, study or search again."),
-    "results": ("commands.results:command", "Print measured figures beside the published ones."),
-    "robustness": ("commands.robustness:command", "Score a run on corrupted test images."),
-    "run": ("commands.run:command", "Run a study: train, evaluate, draw, export."),
-    "serve": ("commands.serve:command", "Serve an exported model over HTTP, with a page."),
-    "show": ("commands.show:command", "Print a run, or list what is kept."),
-    "tensorboard": ("commands.tensorboard:command", "Show runs in TensorBoard, also in training."),
-    "train": ("commands.train:command", "Train a model on images of your own."),
-    "tune": ("commands.tune:tune", "Search hyperparameters with KerasTuner's oracles."),
-    "variance": ("commands.variance:command", "Say where the noise of a result comes from."),
-    "verify": ("commands.verify:command", "Train a kept run anew and compare the two."),
-    "zoo": ("commands.zoo:command", "Export the models that come with the repository."),
+    "compare": "Compare runs: one table and overlaid curves.",
+    "data": "List the datasets, and show their images.",
+    "export": "Export the model of a run.",
+    "fidelity": "Print the reports' settings beside the studies'.",
+    "learning-curve": "Train on growing shares of a dataset.",
+    "list": "List the studies and the recipes.",
+    "lr-find": "Test which learning rates a model trains with.",
+    "power": "Say how many seeds a difference needs.",
+    "predict": "Classify images with an exported model.",
+    "prune": "Delete the runs that nothing kept refers to.",
+    "report": "Draw the page of a run, study or search again.",
+    "results": "Print measured figures beside the published ones.",
+    "robustness": "Score a run on corrupted test images.",
+    "run": "Run a study: train, evaluate, draw, export.",
+    "serve": "Serve an exported model over HTTP, with a page.",
+    "show": "Print a run, or list what is kept.",
+    "tensorboard": "Show runs in TensorBoard, also in training.",
+    "train": "Train a model on images of your own.",
+    "tune": "Search hyperparameters with KerasTuner's oracles.",
+    "variance": "Say where the noise of a result comes from.",
+    "verify": "Train a kept run anew and compare the two.",
+    "zoo": "Export the models that come with the repository.",
 }
-"""Every command's module in ``kerascw`` and function, and its line in ``--help``, which imports
-none of them."""
+"""The line in ``--help`` of every command, whose module has its name: none is imported for it."""
 
 _CURES = {
     errno.ENOSPC: "free some space; the same command goes on from there",
@@ -57,26 +55,19 @@ class _Group(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        module, attribute = _COMMANDS[name][0].split(":")
-        command: click.Command = getattr(importlib.import_module(f"kerascw.{module}"), attribute)
+        module = importlib.import_module(f"kerascw.commands.{name.replace('-', '_')}")
+        command: click.Command = module.command
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+            formatter.write_dl(list(_COMMANDS.items()))
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         warnings.formatwarning = _one_line
         try:
             # what Click does in this mode itself takes five lines for an error
-            code: Any = super().main(args, prog_name, complete_var, False, **extra)
+            code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
             if not standalone_mode:
                 return code
             sys.exit(code if isinstance(code, int) else 0)

@@ -64,7 +64,7 @@ _EXAMPLES = (
 @shared.settings_option
 @shared.models_option
 @shared.runs_option
-def tune(
+def command(
     space: str | None,
     listing: bool,
     runs: Path,
