@@ -10,6 +10,7 @@ Importing this package does not import TensorFlow; each function imports what it
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +127,7 @@ def run(
 
     from kerascw.data import data_named
     from kerascw.lab.decide import run_until_decided
-    from kerascw.lab.plan import Plan, StudyResult, planned, settings_with
+    from kerascw.lab.plan import planned, settings_with
     from kerascw.lab.run import run_study
     from kerascw.report.product import Product
     from kerascw.report.study import check_pictures
@@ -134,32 +135,29 @@ def run(
     from kerascw.studies import study_named
 
     chosen = study_named(study) if isinstance(study, str) else study
-    spec = None if data is None else data_named(data)
-
-    def plan_of(count: int | None) -> Plan:
-        return planned(
-            chosen,
-            budget=budget,
-            seeds=count,
-            seed=seed,
-            folds=folds,
-            sample=sample,
-            data=spec,
-            data_dir=data_dir,
-            recipe=recipe,
-            exclude=exclude,
-            settings=settings_with(shortcuts, settings),
-        )
-
-    store = Store(runs)
-
-    def trained(planned: Plan) -> StudyResult:
-        return run_study(
-            planned, store, data_dir=data_dir, final=final, jobs=jobs, cluster=cluster,
-            watcher=watcher,
-        )  # fmt: skip
-
-    plan = plan_of(seeds)
+    plan_of = partial(
+        planned,
+        chosen,
+        budget=budget,
+        seed=seed,
+        folds=folds,
+        sample=sample,
+        data=None if data is None else data_named(data),
+        data_dir=data_dir,
+        recipe=recipe,
+        exclude=exclude,
+        settings=settings_with(shortcuts, settings),
+    )
+    trained = partial(
+        run_study,
+        store=Store(runs),
+        data_dir=data_dir,
+        final=final,
+        jobs=jobs,
+        cluster=cluster,
+        watcher=watcher,
+    )
+    plan = plan_of(seeds=seeds)
     check_pictures(plan)
     check_writable(runs, "--runs")
     if models is not None:
@@ -168,7 +166,11 @@ def run(
         warnings.warn(caution, stacklevel=2)
     if until_decided:
         plan, result = run_until_decided(
-            plan_of, trained, first=seeds, difference=difference, at_most=at_most
+            lambda count: plan_of(seeds=count),
+            trained,
+            first=seeds,
+            difference=difference,
+            at_most=at_most,
         )
     else:
         result = trained(plan)
@@ -261,10 +263,8 @@ def build_model(spec: Any, *arguments: Any, **named: Any) -> Any:
 
     See :func:`kerascw.models.build_model`.
 
-    Raises
-    ------
-    kerascw.errors.CallError
-        A field that does not exist or has a wrong value, or a spec that gives no model.
+    Raises CallError: a field that does not exist or has a wrong value, or a spec that gives no
+    model.
     """
     from kerascw import models
     from kerascw.experiment.settings import validated
