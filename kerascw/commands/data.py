@@ -67,10 +67,8 @@ _name_argument = click.argument("name", metavar="NAME|PATH|tfds:NAME")
 @command.command()
 @_name_argument
 @shared.dataset_options
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the grid of images goes.  [default: runs/data/NAME.png]",
+@shared.file_option(
+    "--output", None, "Where the grid of images goes.  [default: runs/data/NAME.png]"
 )
 @click.option(
     "--image",
@@ -141,10 +139,8 @@ def _tables(dataset: Dataset) -> tuple[Table, Table, Table]:
 @command.command()
 @_name_argument
 @shared.dataset_options
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The folder of the page and of findings.csv.  [default: runs/data/NAME-check]",
+@shared.folder_option(
+    "--output", None, "The folder of the page and of findings.csv.  [default: runs/data/NAME-check]"
 )
 @shared.runs_option
 def check(name: str, output: Path | None, runs: Path, **options: Any) -> None:

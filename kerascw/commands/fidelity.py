@@ -10,6 +10,7 @@ from typing import Any
 import click
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kerascw.commands.options import file_option
 from kerascw.errors import CallError
 from kerascw.experiment.settings import one_line
 from kerascw.experiment.spec import Experiment
@@ -135,11 +136,7 @@ def shown(value: Any) -> str:
 
 
 @click.command()
-@click.option(
-    "--into",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the page into this file instead of printing it.",
-)
+@file_option("--into", None, "Write the page into this file instead of printing it.")
 def command(into: Path | None) -> None:
     """Print every setting that the reports print, and whether our studies follow it, in Markdown.
 

@@ -80,7 +80,7 @@ def command(
     terminal, store, studies = console(), Store(runs), all_studies()
     plan = planned_curve(call, studies, store, data_dir, changes)
     progress = StudyProgress(terminal, sample=plan.sample)
-    with shared.interruptible(progress):
+    with shared.interruptible(progress.stop):
         result = run_study(plan, store, data_dir=data_dir, jobs=jobs, watcher=progress)
     product = Product(plan, result.runs, data_dir)
     product.report()

@@ -1,25 +1,27 @@
 """Options that commands share, and how a command ends when it is stopped."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kerascw.errors import CallError, Interrupted
 
-if TYPE_CHECKING:
-    from kerascw.commands.terminal import TrainingProgress
-    from kerascw.commands.tune import SearchProgress
+
+def file_option(flag: str, default: str | None, says: str, *, exists: bool = False) -> Any:
+    """Return an option that names a file."""
+    file = click.Path(exists=exists, dir_okay=False, path_type=Path)
+    return click.option(flag, type=file, default=default, help=says)
 
 
-def folder_option(flag: str, default: str, says: str) -> Any:
+def folder_option(flag: str, default: str | None, says: str) -> Any:
     """Return an option that names a folder, which need not exist yet."""
     folder = click.Path(file_okay=False, path_type=Path)
-    return click.option(flag, type=folder, default=Path(default), help=says)
+    return click.option(flag, type=folder, default=default, help=says)
 
 
 data_dir_option = click.option(
@@ -111,6 +113,15 @@ settings_option = click.option(
 )
 
 
+def share_option(flag: str, says: str) -> Any:
+    """Return an option that takes a share, as :func:`share` reads it."""
+
+    def read(_: Any, __: Any, text: str | None) -> float | None:
+        return None if text is None else share(text, flag)
+
+    return click.option(flag, metavar="SHARE", callback=read, help=says)
+
+
 def setting(text: str) -> tuple[str, str]:
     """Split the text of one ``--set`` into field path and value."""
     path, equals, value = text.partition("=")
@@ -137,13 +148,13 @@ def share(text: str, flag: str) -> float:
 
 
 @contextmanager
-def interruptible(progress: "TrainingProgress | SearchProgress") -> Iterator[None]:
-    """End the progress view in any case; after Ctrl-C, say how to go on."""
+def interruptible(stop: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """After Ctrl-C, say how to go on; ``stop`` ends the progress view in any case."""
     try:
         yield
     except KeyboardInterrupt:
         raise Interrupted("stopped; the same command goes on from there") from None
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command goes on from there") from None
+    except Interrupted as interrupted:
+        raise Interrupted(f"{interrupted}; the same command goes on from there") from None
     finally:
-        progress.stop()
+        stop()

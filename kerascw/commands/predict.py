@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kerascw.commands.options import runs_option, share
+from kerascw.commands.options import runs_option, share_option
 from kerascw.errors import CallError, counted, printable
 
 if TYPE_CHECKING:
@@ -87,10 +87,9 @@ WRITERS: dict[str, Callable[[list[Answer]], None]] = {
     is_flag=True,
     help="Scale the probabilities by the temperature that was fitted on the validation set.",
 )
-@click.option(
+@share_option(
     "--coverage",
-    metavar="SHARE",
-    help="Show each image's prediction set in place of --top classes: the right class is in this "
+    "Show each image's prediction set in place of --top classes: the right class is in this "
     "share of the sets, such as 0.95 or 95%.",
 )
 @click.option(
@@ -110,7 +109,7 @@ def command(
     invert: "Invert",
     evaluate: bool,
     calibrated: bool,
-    coverage: str | None,
+    coverage: float | None,
     explain: bool,
     layer: str | None,
     runs: Path,
@@ -140,15 +139,14 @@ def command(
         raise CallError("--layer: only with --explain")
     if explain:
         _check_explained(files, evaluate)
-    wanted = None if coverage is None else share(coverage, "--coverage")
     from kerascw.data.image_files import LeftOut, Picture, Unreadable, read_pictures
     from kerascw.export.load import load_model
 
     loaded = load_model(_path_of(model, runs))
     if calibrated:
         loaded.temperature()  # what it lacks is said before images are read
-    if wanted is not None:
-        loaded.calibration.threshold(wanted)
+    if coverage is not None:
+        loaded.calibration.threshold(coverage)
     live = _live(loaded, layer) if explain else None  # likewise
     click.echo(f"model: {printable(loaded.title)}", err=True)
     unreadable, left_out = 0, list[str]()
@@ -175,7 +173,7 @@ def command(
         _evaluate(loaded, list(readable()), files, top, output_format, runs, calibrated)
     else:
         images = list(readable()) if explain else readable()
-        answers = list(_answers(loaded, iter(images), top, calibrated, wanted))
+        answers = list(_answers(loaded, iter(images), top, calibrated, coverage))
         WRITERS[output_format](answers)
         if isinstance(images, list) and images:
             _explain(loaded, live, layer, images, answers)

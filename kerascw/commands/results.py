@@ -4,21 +4,17 @@ from pathlib import Path
 
 import click
 
-from kerascw.commands.options import runs_option
+from kerascw.commands.options import file_option, runs_option
 
 
 @click.command()
 @click.argument("studies", nargs=-1)
-@click.option(
-    "--file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("docs/results.json"),
-    help="The file that keeps the results.",
-)
-@click.option(
+@file_option("--file", "docs/results.json", "The file that keeps the results.")
+@file_option(
     "--into",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Write the table into this page, between its two marks, instead of printing it.",
+    None,
+    "Write the table into this page, between its two marks, instead of printing it.",
+    exists=True,
 )
 @click.option(
     "--test-only",

@@ -49,9 +49,7 @@ from kerascw.training.devices import VARIABLE as DEVICES
 @shared.epochs_option
 @click.option("--batch-size", type=int, help="training.batch_size")
 @click.option("--learning-rate", type=float, help="training.optimizer.learning_rate")
-@click.option(
-    "--fraction", metavar="SHARE", help="data.fraction: of the training set, such as 10% or 0.1."
-)
+@shared.share_option("--fraction", "data.fraction: of the training set, such as 10% or 0.1.")
 @click.option(
     "--recipe", metavar="NAME", help="Train by this recipe (list --recipes), not the study's."
 )
@@ -95,7 +93,6 @@ def command(
     import kerascw
     from kerascw.commands.terminal import StudyProgress
     from kerascw.console import console
-    from kerascw.lab.plan import SHORTCUTS
     from kerascw.studies import study_named
     from kerascw.training.devices import take
 
@@ -107,11 +104,6 @@ def command(
         raise CallError("--difference: only with --until-decided")
     take(devices)
     terminal, chosen = console(), study_named(study)
-    options = {
-        name: value for name, value in options.items() if value is not None or name not in SHORTCUTS
-    }
-    if "fraction" in options:
-        options["fraction"] = shared.share(options["fraction"], "--fraction")
     if or_sample and not options["sample"]:
         options["sample"] = _is_nowhere(chosen, options["data_dir"], terminal)
     if data is not None:
@@ -119,14 +111,12 @@ def command(
 
         options["data"] = data_named(data, **reading)
     progress = StudyProgress(terminal, sample=options["sample"])
-    with shared.interruptible(progress):
+    with shared.interruptible(progress.stop):
         result = kerascw.run(chosen, watcher=progress, **options)
-    show_product(result, terminal, final=options["final"], runs=options["runs"])
+    show_product(result, terminal, runs=options["runs"])
 
 
-def show_product(
-    result: Any, terminal: Any, *, final: bool = False, runs: Path, advice: Sequence[str] = ()
-) -> None:
+def show_product(result: Any, terminal: Any, *, runs: Path, advice: Sequence[str] = ()) -> None:
     """Print what came of it, where its files are, and what to do next."""
     from kerascw.commands.terminal import show_run, show_study
     from kerascw.console import next_step
@@ -138,7 +128,7 @@ def show_product(
         terminal.print(f"study table: {result.folder / 'table.csv'}")
     if result.plan.export_name or len(result.every_run) == 1:
         if len(result.every_run) > 1:
-            again = ", trained again on all training data" if final else ""
+            again = "" if product == result.run else ", trained again on all training data"
             terminal.print(f"\nThe run that validation chooses{again}:")
         page = result.draw_product()
         show_run(product, terminal)

@@ -41,14 +41,7 @@ from kerascw.commands import options as shared
 @shared.dataset_options
 @shared.models_option
 @shared.runs_option
-def command(
-    data: str,
-    reading: dict[str, Any],
-    settings: dict[str, Any],
-    epochs: int | None,
-    augment: str | None,
-    **options: Any,
-) -> None:
+def command(data: str, reading: dict[str, Any], **options: Any) -> None:
     """Train a model on DATA, test it, draw its report and export it.
 
     DATA is a folder of images with a folder for each class (or train/ and test/ with such folders),
@@ -61,22 +54,13 @@ def command(
     from kerascw.commands.terminal import StudyProgress
     from kerascw.console import console
     from kerascw.data import data_named
-    from kerascw.lab.plan import SHORTCUTS
     from kerascw.studies.train import for_backbone
 
     terminal = console()
-    asked = {"epochs": epochs, "augment": augment}
-    settings |= {SHORTCUTS[name]: value for name, value in asked.items() if value is not None}
     spec = data_named(data, **reading)
     if options["backbone"] and reading["size"] is None:
         spec = for_backbone(spec)
     progress = StudyProgress(terminal, sample=options["sample"])
-    with shared.interruptible(progress):
-        product = kerascw.train(spec, settings=settings, watcher=progress, **options)
-    show_product(
-        product,
-        terminal,
-        final=options["final"],
-        runs=options["runs"],
-        advice=product.advice(),
-    )
+    with shared.interruptible(progress.stop):
+        product = kerascw.train(spec, watcher=progress, **options)
+    show_product(product, terminal, runs=options["runs"], advice=product.advice())

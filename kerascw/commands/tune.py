@@ -104,7 +104,7 @@ def command(
     if plan.spec.sample:
         terminal.print("bundled sample, not the dataset", style="bold yellow reverse")
     progress = SearchProgress(terminal)
-    with shared.interruptible(progress):
+    with shared.interruptible():
         result = run_search(
             plan, store, jobs=jobs, cluster=cluster, data_dir=data_dir, watcher=progress
         )
@@ -199,9 +199,6 @@ class SearchProgress(SearchWatcher):
             f"[{self._runs}/{self._of_runs}] {run.name} seed {run.experiment.seed}: {figure}, "
             f"{run.environment['training_seconds']:.1f} s"
         )
-
-    def stop(self) -> None:
-        """Do nothing: printed lines stay."""
 
 
 def _outcome(record: TrialRecord) -> str:

@@ -1,6 +1,5 @@
 """``python -m kerascw variance``: where the noise of a study's result comes from."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -18,16 +17,7 @@ from kerascw.commands import options as shared
 @shared.jobs_option
 @shared.settings_option
 @shared.runs_option
-def command(
-    study: str,
-    variant: str | None,
-    seeds: int,
-    epochs: int | None,
-    data_dir: Path | None,
-    jobs: int,
-    settings: dict[str, Any],
-    runs: Path,
-) -> None:
+def command(study: str, variant: str | None, **options: Any) -> None:
     """Train a variant of STUDY with each source of randomness varied alone, and with all.
 
     The sources are initial weights, dropout, order of images, augmentation and validation split:
@@ -41,19 +31,8 @@ def command(
     from kerascw.studies import study_named
     from kerascw.studies.variance import variance
 
-    terminal = console()
-    if epochs is not None:
-        settings["training.epochs"] = epochs
+    terminal, sources = console(), variance(study_named(study), variant)
     progress = StudyProgress(terminal)
-    with shared.interruptible(progress):
-        product = kerascw.run(
-            variance(study_named(study), variant),
-            seeds=seeds,
-            jobs=jobs,
-            data_dir=data_dir,
-            runs=runs,
-            models=None,
-            settings=settings,
-            watcher=progress,
-        )
-    show_product(product, terminal, runs=runs)
+    with shared.interruptible(progress.stop):
+        product = kerascw.run(sources, models=None, watcher=progress, **options)
+    show_product(product, terminal, runs=options["runs"])

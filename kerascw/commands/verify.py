@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kerascw.commands.options import data_dir_option, interruptible, runs_option
+from kerascw.commands.options import data_dir_option, file_option, interruptible, runs_option
 from kerascw.commands.terminal import TrainingProgress
 from kerascw.console import console, next_step
 from kerascw.data.load import dataset_for
@@ -28,12 +28,7 @@ from kerascw.studies import study_named
     metavar="N",
     help="How many rows, drawn at random (with --results).  [default: all]",
 )
-@click.option(
-    "--file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("docs/results.json"),
-    help="The file that keeps the results (with --results).",
-)
+@file_option("--file", "docs/results.json", "The file that keeps the results (with --results).")
 @data_dir_option
 @runs_option
 def command(
@@ -63,7 +58,7 @@ def command(
     set_threads(run.environment.get("threads") or cores())
     terminal = console()
     progress = TrainingProgress(terminal)
-    with interruptible(progress):
+    with interruptible(progress.stop):
         verification = verify(run, dataset, store, progress)
     badge = keep_verification(run, verification)
     terminal.print(f"{verification.outcome}: {verification.reason}", style="bold")

@@ -37,9 +37,9 @@ SHORTCUTS = {
 def settings_with(
     shortcuts: Mapping[str, Any], settings: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the settings with those that shortcuts stand for; they win.
+    """Return the settings with those that shortcuts stand for; they win, but None asks for nothing.
 
-    >>> settings_with({"epochs": 3}, {"model.batch_norm": False})
+    >>> settings_with({"epochs": 3, "augment": None}, {"model.batch_norm": False})
     {'model.batch_norm': False, 'training.epochs': 3}
     """
     changes = dict(settings or {})
@@ -47,7 +47,8 @@ def settings_with(
         if name not in SHORTCUTS:
             known = choices(SHORTCUTS, name)
             raise CallError(f"{name}: no such option; choose {known}, or settings")
-        changes[SHORTCUTS[name]] = value
+        if value is not None:
+            changes[SHORTCUTS[name]] = value
     return changes
 
 
