@@ -3,15 +3,17 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from kerascw.commands.options import folder_option, runs_option
+from kerascw.console import console, next_step
 from kerascw.errors import CallError, KerascwError
-
-if TYPE_CHECKING:
-    from kerascw.runs.store import Run, Store
+from kerascw.lab.verdict import figure_of
+from kerascw.report.figure_files import write_figures
+from kerascw.report.tables import Cell, Table, count, number, print_table
+from kerascw.runs.store import Run, Store, check_writable
+from kerascw.studies import is_study, recall
 
 _FIGURES = tuple(
     f"{split}.{name}" for split in ("train", "validation", "test") for name in ("loss", "accuracy")
@@ -24,12 +26,7 @@ _FIGURES = tuple(
 @runs_option
 def command(names: tuple[str, ...], output: Path, runs: Path) -> None:
     """Compare runs, or all runs of studies: table and overlaid curves."""
-    from kerascw.console import console, next_step
-    from kerascw.lab.verdict import figure_of
     from kerascw.report.curves import every_curve
-    from kerascw.report.figure_files import write_figures
-    from kerascw.report.tables import Cell, Table, count, number, print_table
-    from kerascw.runs.store import Store, check_writable
 
     store, terminal = Store(runs), console()
     check_writable(output, "--output")
@@ -54,7 +51,7 @@ def command(names: tuple[str, ...], output: Path, runs: Path) -> None:
     next_step(terminal, f"report {shlex.quote(names[0])} --open", runs)
 
 
-def gather(names: Sequence[str], store: "Store") -> dict[str, list["Run"]]:
+def gather(names: Sequence[str], store: Store) -> dict[str, list[Run]]:
     """Return the runs that are named, each study's variants apart.
 
     What is damaged is reported on standard error and left out.
@@ -62,8 +59,6 @@ def gather(names: Sequence[str], store: "Store") -> dict[str, list["Run"]]:
     Raises CallError: a name that is neither a study that was run nor a kept run; KerascwError:
     everything named is damaged.
     """
-    from kerascw.studies import is_study, recall
-
     gathered: dict[str, list[Run]] = {}
     for name in names:
         try:

@@ -1,18 +1,27 @@
 """The command ``report``: draw the page of what is kept again, and open it."""
 
+import webbrowser
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kerascw.commands.options import data_dir_option, runs_option, settings_option
+from kerascw.console import console, next_step
+from kerascw.data.load import splits_for
 from kerascw.errors import CallError
-
-if TYPE_CHECKING:
-    from kerascw.report.index import Entry
-    from kerascw.runs.store import Store
-    from kerascw.runs.summary import Summary
+from kerascw.lab.pictures import PICTURES, data_dir_of
+from kerascw.lab.plan import pictures_of
+from kerascw.report.index import counts_text, entries_of, write_index
+from kerascw.report.run import draw_run
+from kerascw.report.study import check_pictures, write_study
+from kerascw.runs.store import Store, check_writable
+from kerascw.studies import is_study, recall
+from tuning.records import SEARCH, read_search, searches_folder
+from tuning.report import write_search
+from tuning.text import summary_of_search
 
 
 @click.command()
@@ -34,9 +43,6 @@ def command(
 
     --set changes what the figures of a study show, such as pictures.layer=2.
     """
-    from kerascw.console import console, next_step
-    from kerascw.runs.store import Store, check_writable
-
     if (name is None) != all_:
         raise CallError(
             "report: name a run, a study or a search, or write --all for an index over everything "
@@ -45,69 +51,42 @@ def command(
     terminal, store = console(), Store(runs)
     check_writable(runs, "--runs")
     if name is None:
-        from kerascw.report.index import counts_text, write_index
-
-        kept = entries(store)
+        kept = entries_of(store, {"search": summary_of_search})
         page, counts = write_index(store, kept), counts_text(kept)
         terminal.print(f"index of {counts or 'nothing yet'}: {page}")
         again = "report --all --open" if counts else "run fashion"
     else:
-        what, page = draw(name, store, data_dir, settings)
+        what, page = _draw(name, store, data_dir, settings)
         terminal.print(f"{what}: {page}")
         again = f"report {name} --open"
     if open_:
-        open_page(page)
+        _open(page)
     else:
         next_step(terminal, again, runs)
 
 
-def entries(store: "Store", newest: int | None = None) -> list["Entry"]:
-    """List everything that the store keeps, searches included; or of its runs the ``newest``."""
-    from kerascw.report.index import entries_of
-
-    def of_search(folder: Path) -> "Summary":
-        from tuning.text import summary_of_search  # needed only where a summary is missing
-
-        return summary_of_search(folder)
-
-    return entries_of(store, {"search": of_search}, newest)
-
-
-def draw(
-    name: str, store: "Store", data_dir: Path | None = None, settings: Any = None
+def _draw(
+    name: str, store: Store, data_dir: Path | None, settings: Mapping[str, Any]
 ) -> tuple[str, Path]:
     """Draw the page of what has this name; return what it is of, and the page.
 
     Raises CallError: there is nothing of this name, or its figures cannot be set like this.
     """
-    from kerascw.studies import is_study
-
     if is_study(name, store):
-        return "study report", _draw_study(name, store, data_dir, settings or {})
+        return "study report", _draw_study(name, store, data_dir, settings)
     if settings:
         raise CallError(f"--set {next(iter(settings))}: only for the figures of a study")
-    from tuning.records import SEARCH, read_search, searches_folder
-
     for folder in (Path(name), searches_folder(store.folder) / name):
         if (folder / SEARCH).is_file():
-            from tuning.report import write_search
-
             return "search report", write_search(read_search(folder), folder)
-    from kerascw.data.load import splits_for
-    from kerascw.lab.pictures import data_dir_of
-    from kerascw.report.run import draw_run
-
     run = store.find(name)
     splits = splits_for(run.experiment.data, data_dir_of(run, data_dir))
     return "report", draw_run(run, splits)
 
 
-def _draw_study(name: str, store: "Store", data_dir: Path | None, settings: Any) -> Path:
-    from kerascw.lab.pictures import PICTURES, data_dir_of
-    from kerascw.lab.plan import pictures_of
-    from kerascw.report.study import check_pictures, write_study
-    from kerascw.studies import recall
-
+def _draw_study(
+    name: str, store: Store, data_dir: Path | None, settings: Mapping[str, Any]
+) -> Path:
     for path in settings:
         if path.partition(".")[0] != PICTURES:
             raise CallError(f"--set {path}: a report takes {PICTURES}.FIELD; run takes the others")
@@ -119,10 +98,8 @@ def _draw_study(name: str, store: "Store", data_dir: Path | None, settings: Any)
     return write_study(result, store.study_folder(result.plan.label), None)
 
 
-def open_page(page: Path) -> None:
+def _open(page: Path) -> None:
     """Show a page in the user's browser, or say in one line that there is none."""
-    import webbrowser
-
     try:
         opened = webbrowser.open(page.resolve().as_uri())
     except webbrowser.Error:

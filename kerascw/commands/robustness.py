@@ -1,16 +1,31 @@
 """``python -m kerascw robustness``: accuracy of a run, or of a study, on corrupted images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from kerascw.commands.options import data_dir_option, runs_option
-from kerascw.errors import CallError
-
-if TYPE_CHECKING:
-    from kerascw.report.robustness import Models
-    from kerascw.runs.store import Store
+from kerascw.console import console
+from kerascw.data import split
+from kerascw.data.corruption_sets import read_corrupted
+from kerascw.data.load import dataset_for
+from kerascw.errors import CallError, KerascwError
+from kerascw.evaluation.corruptions import STRENGTHS
+from kerascw.lab.pictures import data_dir_of
+from kerascw.quiet import import_tensorflow
+from kerascw.report.robustness import (
+    Models,
+    check_takes,
+    drawn,
+    measure,
+    models_of,
+    robustness_tables,
+    write_robustness,
+)
+from kerascw.report.tables import print_table
+from kerascw.runs.environment import have_threads
+from kerascw.runs.store import Store, check_writable
+from kerascw.studies import is_study, recall
 
 
 @click.command()
@@ -51,24 +66,6 @@ def command(
     This uses the test set of finished runs: do not choose a model by it.
     """
     levels = _levels(strengths)
-    from kerascw.console import console
-    from kerascw.data import split
-    from kerascw.data.corruption_sets import read_corrupted
-    from kerascw.data.load import dataset_for
-    from kerascw.errors import KerascwError
-    from kerascw.lab.pictures import data_dir_of
-    from kerascw.quiet import import_tensorflow
-    from kerascw.report.robustness import (
-        check_takes,
-        drawn,
-        measure,
-        robustness_tables,
-        write_robustness,
-    )
-    from kerascw.report.tables import print_table
-    from kerascw.runs.environment import have_threads
-    from kerascw.runs.store import Store, check_writable
-
     store, terminal = Store(runs), console()
     check_writable(runs, "--runs")
     models = _models(name, baseline, store)
@@ -99,10 +96,7 @@ def command(
     terminal.print(f"report: {page}")
 
 
-def _models(name: str, baseline: str | None, store: "Store") -> "Models":
-    from kerascw.report.robustness import models_of
-    from kerascw.studies import is_study, recall
-
+def _models(name: str, baseline: str | None, store: Store) -> Models:
     if is_study(name, store):
         if baseline is not None:
             raise CallError(
@@ -118,8 +112,6 @@ def _models(name: str, baseline: str | None, store: "Store") -> "Models":
 
 
 def _levels(text: str) -> tuple[int, ...]:
-    from kerascw.evaluation.corruptions import STRENGTHS
-
     levels = sorted({part.strip() for part in text.split(",")})
     if not set(levels) <= {str(each) for each in STRENGTHS}:
         raise CallError(f"--strengths {text}: write numbers from 1 to 5, such as 1,3,5")

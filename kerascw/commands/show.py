@@ -1,18 +1,17 @@
 """The command ``show``: the figures of a run or study, or what is kept."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from kerascw.commands.options import runs_option
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from kerascw.report.index import Entry
-
+from kerascw.console import console, next_step
+from kerascw.lab.run import kept_studies
+from kerascw.report.index import entries_of
+from kerascw.report.tables import Table, print_table
+from kerascw.runs.store import Store
+from kerascw.studies import is_study, origin_fault, recall
+from tuning.text import summary_of_search
 
 NEWEST = 100
 """Runs that are listed."""
@@ -26,50 +25,41 @@ def command(name: str | None, runs: Path) -> None:
 
     Of more than 100 runs the newest 100 are listed.
     """
-    from kerascw.console import console, next_step
-    from kerascw.runs.store import Store
-    from kerascw.studies import is_study, origin_fault, recall
+    store = Store(runs)
+    if name is None:
+        _list_kept(store)
+        return
+    from kerascw.commands.terminal import show_run, show_study  # a list is quicker without it
 
-    terminal, store = console(), Store(runs)
-    if name is not None:
-        from kerascw.commands.terminal import show_run, show_study
-
-        if is_study(name, store):
-            show_study(recall(name, store), terminal)
-            next_step(terminal, f"report {name} --open", runs)
-            return
+    terminal = console()
+    if is_study(name, store):
+        show_study(recall(name, store), terminal)
+    else:
         run = store.find(name)
         show_run(run, terminal)
-        next_step(terminal, f"report {run.name} --open", runs)
-        return
-    from kerascw.commands.report import entries
-    from kerascw.lab.run import kept_studies
+        name = run.name
+    next_step(terminal, f"report {name} --open", runs)
 
-    kept = entries(store, NEWEST)
+
+def _list_kept(store: Store) -> None:
+    """Print a line for everything that is kept, the newest last, and what cannot be read."""
+    terminal, kept = console(), entries_of(store, {"search": summary_of_search}, NEWEST)
     if not kept:
         terminal.print(f"No runs are kept in {store.folder}. Next: python -m kerascw run fashion")
         return
-    _list_kept(kept, terminal)
+    columns = ("name", "kind", "dataset", "model", "figure", "measured", "over", "budget")
+    whole = [entry.summary for entry in reversed(kept) if not entry.fault]
+    rows = [
+        (row.name, row.kind, row.dataset, row.model, row.figure, row.text, row.seeds, row.budget)
+        for row in whole
+    ]
+    print_table(Table("kept", columns, rows, text=tuple(range(len(columns)))), terminal)
+    for entry in kept:
+        if entry.fault:
+            terminal.print(f"{entry.summary.name} cannot be read: {entry.fault}", style="yellow")
     if sum(entry.summary.kind == "run" for entry in kept) == NEWEST:
         terminal.print(f"of the runs only the {NEWEST} newest are listed; report --all lists all")
     for _, content in kept_studies(store):
         if fault := origin_fault(content):
             terminal.print(fault, style="yellow", soft_wrap=True)
-    next_step(terminal, "report --all --open", runs)
-
-
-def _list_kept(entries: Sequence["Entry"], console: "Console") -> None:
-    """Print a line for everything that is kept, the newest last, and what cannot be read."""
-    from rich.table import Table
-
-    columns = ("name", "kind", "dataset", "model", "figure", "measured", "over", "budget")
-    table = Table(*columns, box=None, pad_edge=False)
-    for entry in reversed(entries):
-        row = entry.summary
-        if not entry.fault:
-            table.add_row(row.name, row.kind, row.dataset, row.model, row.figure, row.text,
-                          row.seeds, row.budget)  # fmt: skip
-    console.print(table)
-    for entry in entries:
-        if entry.fault:
-            console.print(f"{entry.summary.name} cannot be read: {entry.fault}", style="yellow")
+    next_step(terminal, "report --all --open", store.folder)
