@@ -137,22 +137,29 @@ def command(
         raise CallError("--coverage: not with --evaluate, which scores single answers")
     if layer is not None and not explain:
         raise CallError("--layer: only with --explain")
-    if explain:
-        _check_explained(files, evaluate)
-    from kerascw.data.image_files import LeftOut, Picture, Unreadable, read_pictures
+    if explain and evaluate:
+        raise CallError("--explain: not with --evaluate")
+    from kerascw.data.image_files import IMAGE_SUFFIXES, LeftOut, Unreadable, read_pictures
     from kerascw.export.load import load_model
 
+    for file in files if explain else ():
+        if os.path.isdir(file) or Path(file).suffix.lower() not in IMAGE_SUFFIXES:
+            raise CallError(f"--explain: {printable(file)} is no image file; name image files")
     loaded = load_model(_path_of(model, runs))
     if calibrated:
         loaded.temperature()  # what it lacks is said before images are read
     if coverage is not None:
         loaded.calibration.threshold(coverage)
-    live = _live(loaded, layer) if explain else None  # likewise
-    click.echo(f"model: {printable(loaded.title)}", err=True)
-    unreadable, left_out = 0, list[str]()
+    live = None
+    if explain:
+        from kerascw.evaluation.explain import feature_layer
 
-    def readable() -> Iterator[Picture]:
-        nonlocal unreadable
+        live = loaded.live()
+        feature_layer(live, layer)
+    click.echo(f"model: {printable(loaded.title)}", err=True)
+    unreadable, left_out = list[str](), list[str]()
+
+    def readable() -> Iterator["Picture"]:
         for picture in read_pictures(
             files,
             loaded.input_shape,
@@ -163,7 +170,7 @@ def command(
             if isinstance(picture, LeftOut):
                 left_out.append(printable(picture.name))
             elif isinstance(picture, Unreadable):
-                unreadable += 1
+                unreadable.append(picture.name)
                 click.echo(f"kerascw: {printable(picture.name)}: {picture.reason}", err=True)
             else:
                 yield picture
@@ -241,25 +248,6 @@ def _evaluate(
     click.echo(f"report: {report}", err=True)
 
 
-def _check_explained(files: tuple[str, ...], evaluate: bool) -> None:
-    from kerascw.data.image_files import IMAGE_SUFFIXES
-
-    if evaluate:
-        raise CallError("--explain: not with --evaluate")
-    for file in files:
-        if os.path.isdir(file) or Path(file).suffix.lower() not in IMAGE_SUFFIXES:
-            raise CallError(f"--explain: {printable(file)} is no image file; name image files")
-
-
-def _live(model: "LoadedModel", layer: str | None) -> Any:
-    """Return the Keras model, which has such a layer."""
-    from kerascw.evaluation.explain import feature_layer
-
-    live = model.live()
-    feature_layer(live, layer)
-    return live
-
-
 def _explain(
     model: "LoadedModel",
     live: Any,
@@ -281,9 +269,9 @@ def _explain(
     for at, (picture, guess) in enumerate(zip(images, guesses, strict=True)):
         own = {name: each[at] for name, each in maps.items()}
         figure = explained_image(picture.array, f"{guess['label']} {guess['probability']:.1%}", own)
-        shown, stem = Path(picture.name), Path(picture.name).stem
+        stem = Path(picture.name).stem
         if stems[stem] > 1:
-            stem = f"{shown.absolute().parent.name}-{stem}"
+            stem = f"{Path(picture.name).absolute().parent.name}-{stem}"
         # not beside the image: its folder may be a class of a dataset
         file = Path(f"{stem}-explained.png")
         temporary = file.with_name(f".{file.name}.writing")
@@ -328,7 +316,7 @@ def _answers(
             guesses = [
                 {
                     "class_id": class_id,
-                    "label": model.class_names[class_id] if model.class_names else str(class_id),
+                    "label": model.class_names[class_id],
                     "probability": float(f"{probabilities[class_id]:.6g}"),  # float32 has no more
                 }
                 for class_id in order.tolist()
