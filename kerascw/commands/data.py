@@ -170,14 +170,11 @@ def check(name: str, output: Path | None, runs: Path, **options: Any) -> None:
     dataset = _loaded(name, options)
     folder = output or Path("runs", "data", f"{_stem(name, dataset)}-check")
     check_writable(folder, "--output")
-    expected = _expected(dataset)
+    published = _published(dataset) or {}
+    otherwise = "DIFFERENT" if published else ""
     hashes = [
-        (
-            array,
-            "ok" if digest in expected[at : at + 1] else "DIFFERENT" if expected else "",
-            digest,
-        )
-        for at, (array, digest) in enumerate(dataset.sha256.items())
+        (array, "ok" if published.get(array) == digest else otherwise, digest)
+        for array, digest in dataset.sha256.items()
     ]
     terminal = console()
     terminal.print(_heading(dataset))
@@ -226,31 +223,28 @@ def _again(name: str, options: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def _expected(dataset: Dataset) -> tuple[str, ...]:
-    is_sample = dataset.source == "sample"
-    entry = dataset.entry
-    return (entry.sample_sha256 if is_sample else entry.sha256) or ()
+def _published(dataset: Dataset) -> dict[str, str] | None:
+    """Return the published SHA-256 of each array, or that of the sample's; None: not known."""
+    known = dataset.entry.sample_sha256 if dataset.source == "sample" else dataset.entry.sha256
+    return None if known is None else dict(zip(dataset.sha256, known, strict=True))
 
 
 def _standing(dataset: Dataset) -> tuple[bool, str]:
     """Return whether these may be the published images, and a line that says what they are."""
-    title, left_out, expected = dataset.entry.title, dataset.left_out, _expected(dataset)
+    title, left_out, published = dataset.entry.title, dataset.left_out, _published(dataset)
+    is_sample = dataset.source == "sample"
     if dataset.entry.name == "folder":
         more = f" and {len(left_out) - 10:,} more" if len(left_out) > 10 else ""
         named = f"{len(left_out):,} left out: {', '.join(left_out[:10])}{more}"
         return True, f"your own images{f'; {named}' if left_out else ', none left out'}"
-    if not expected and dataset.official_files:
+    if published is None and dataset.official_files:
         return True, f"the published {title}, by the MD5 of its files"
-    if not expected:
+    if published is None:
         return True, f"whole; no published hashes of {title} are known to compare these with"
-    what = f"published {title}"
-    if dataset.source == "sample":
-        what = f"bundled sample of {title}"
-    pairs = zip(dataset.sha256.items(), expected, strict=True)
-    different = [array for (array, digest), published in pairs if digest != published]
+    what = f"bundled sample of {title}" if is_sample else f"published {title}"
+    different = [array for array, digest in dataset.sha256.items() if digest != published[array]]
     if not different:
-        how = "unaltered" if dataset.source == "sample" else "byte for byte"
-        return True, f"the {what}, {how}"
+        return True, f"the {what}, {'unaltered' if is_sample else 'byte for byte'}"
     if dataset.is_reordered:
         return True, f"the published {title}: same images and labels, other order"
     counts = f"{len(dataset.train):,} and {len(dataset.test):,} images"

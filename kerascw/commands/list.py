@@ -29,7 +29,6 @@ def command(study: str | None, recipes: bool) -> None:
 
 
 def _recipes(terminal: Any) -> None:
-
     table = Table("recipe", "for", "model", "epochs", "measured", box=None)
     for recipe in RECIPES.values():
         epochs = str(recipe.training.get("epochs", "the study's"))
@@ -39,7 +38,6 @@ def _recipes(terminal: Any) -> None:
 
 
 def _studies(terminal: Any) -> None:
-
     table = Table(
         "study", "question", "dataset", "runs a seed", "budget", "seeds", "time", box=None
     )
@@ -61,7 +59,6 @@ def _studies(terminal: Any) -> None:
 
 
 def _study(name: str, terminal: Any) -> None:
-
     study = study_named(name)
     terminal.print(study.question, style="bold")
     for budget in BUDGETS:

@@ -5,12 +5,7 @@ from typing import Any
 
 import click
 
-from kerascw.commands.options import (
-    data_option,
-    dataset_options,
-    runs_option,
-    settings_option,
-)
+from kerascw.commands.options import data_option, dataset_options, runs_option, settings_option
 from kerascw.errors import CallError, choices, counted
 
 ROWS = 12
@@ -35,12 +30,11 @@ def command(
     highest: float,
     steps: int,
     seed: int,
-    settings: dict[str, Any],
     data: str | None,
     reading: dict[str, Any],
-    sample: bool,
     data_dir: Path | None,
     runs: Path,
+    **options: Any,
 ) -> None:
     """Train STUDY's model for some steps while the learning rate rises, and print the loss.
 
@@ -66,10 +60,9 @@ def command(
         study_named(study),
         seeds=1,
         seed=seed,
-        sample=sample,
         data_dir=data_dir,
-        settings=settings,
         data=None if data is None else data_named(data, **reading),
+        **options,
     )
     chosen = variant or next(iter(plan.experiments))
     if chosen not in plan.experiments:

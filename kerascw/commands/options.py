@@ -70,14 +70,16 @@ def dataset_options(command: Any) -> Any:
     The command gets the latter as ``reading``, which :func:`kerascw.data.data_named` takes.
     """
 
+    @size_option
+    @fit_option
+    @bad_files_option
+    @data_dir_option
+    @sample_option
     @wraps(command)
     def reading_together(*, size: Any, fit: Any, bad_files: Any, **options: Any) -> Any:
         return command(reading={"size": size, "fit": fit, "bad_files": bad_files}, **options)
 
-    wrapped: Any = reading_together
-    for option in (sample_option, data_dir_option, bad_files_option, fit_option, size_option):
-        wrapped = option(wrapped)
-    return wrapped
+    return reading_together
 
 
 AUGMENT_SYNTAX = "KIND[:VALUE...],..."

@@ -144,9 +144,10 @@ def _show(
 class SearchProgress(SearchWatcher):
     """A line for every trial that ends, and for every run of a finalist."""
 
+    _spec: SearchSpec  # searching() comes first
+
     def __init__(self, terminal: Console) -> None:
         self._console = terminal
-        self._spec: SearchSpec | None = None
         self._done = self._runs = self._of_runs = 0
         self._best: TrialRecord | None = None
 
@@ -167,13 +168,11 @@ class SearchProgress(SearchWatcher):
 
     def ended(self, record: TrialRecord, recalled: bool) -> None:
         """Print a trial's line; those of earlier sittings are counted only."""
-        assert self._spec is not None, "searching() comes first"
         self._done += 1
-        better = max if self._spec.maximizes else min
-        scored = [r for r in (self._best, record) if r is not None and r.score is not None]
-        self._best = better(scored, key=lambda r: r.score or 0.0, default=None)
+        first = self._best or record
+        self._best = min(first, record, key=lambda trial: self._spec.rank(trial.score))
         best = "none yet"
-        if self._best is not None:
+        if self._best.score is not None:
             best = f"{self._best.score:.4f} (trial {self._best.trial_id})"
         if not recalled:
             of = f"/{self._spec.trials}" if self._spec.trials else ""
@@ -191,7 +190,6 @@ class SearchProgress(SearchWatcher):
 
     def finished(self, run: Run) -> None:
         """Print a run's line: its validation figure, never its test figure."""
-        assert self._spec is not None, "searching() comes first"
         self._runs += 1
         kept, objective = run.metrics["kept_epoch"], self._spec.objective
         figure = f"{objective} {run.history[kept - 1][objective]:.4f}" if kept else "diverged"
