@@ -61,5 +61,5 @@ def _list_kept(store: Store) -> None:
         terminal.print(f"of the runs only the {NEWEST} newest are listed; report --all lists all")
     for _, content in kept_studies(store):
         if fault := origin_fault(content):
-            terminal.print(fault, style="yellow", soft_wrap=True)
+            terminal.print(fault, style="yellow")
     next_step(terminal, "report --all --open", store.folder)

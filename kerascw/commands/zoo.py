@@ -23,6 +23,7 @@ from kerascw.export.card import card_of
 from kerascw.export.load import EXTRA_FILE, LoadedModel, load_model, read_document
 from kerascw.export.run import export_run
 from kerascw.lab.plan import StudyResult, planned
+from kerascw.lab.run import KEPT
 from kerascw.lab.study import Budget
 from kerascw.report.page import filled, pretty, replace_text
 from kerascw.runs.store import Store, write_json
@@ -49,8 +50,8 @@ class ZooModel(BaseModel):
     study: str
     variant: str
     seeds: int
-    licence: str  # of the data
     check: Check
+    licence: str  # of the data
     limits: tuple[str, ...]
     dataset: str | None = None  # in place of the study's own
     recipe: str | None = None
@@ -89,15 +90,10 @@ def make(
     document["card"] = {
         **card_of(run),
         "command": model.command,  # the run's own may have had places of its machine in it
-        "zoo": {
-            "name": model.name,
-            "shows": model.shows,
-            "study": model.study,
-            "variant": model.variant,
+        "zoo": model.model_dump(exclude={"dataset", "recipe", "budget", "settings"})
+        | {
             "seeds": _over_seeds(result),
             "check": measure(model.check, load_model(version)),
-            "licence": model.licence,
-            "limits": list(model.limits),
         },
     }
     write_json(version / EXTRA_FILE, document)
@@ -116,15 +112,14 @@ def _kept(model: ZooModel, store: Store, data_dir: str | Path | None) -> StudyRe
         recipe=model.recipe,
         settings=model.settings,
     )
-    file = store.study_folder(plan.label) / "study.json"
-    result = recall(plan.label, store) if file.is_file() else None
-    runs = result.runs.get(model.variant, []) if result else []
-    if result is None or len(runs) != model.seeds:
+    is_kept = (store.study_folder(plan.label) / KEPT).is_file()
+    runs = recall(plan.label, store).runs.get(model.variant, []) if is_kept else []
+    if len(runs) != model.seeds:
         raise CallError(
             f"zoo {model.name}: {store.folder} does not have study {model.study} as the zoo's "
             f"model is made of it, {model.seeds} seeds; next: {model.command}"
         )
-    return StudyResult(result.plan, {model.variant: runs})
+    return StudyResult(plan, {model.variant: runs})
 
 
 def _over_seeds(result: StudyResult) -> dict[str, Any]:
