@@ -23,14 +23,14 @@ LINE_SECONDS = 10
 """Where there is no bar, a line comes at least this often, while steps go on."""
 
 
-class TrainingProgress(StudyWatcher):
-    """A bar with the time left, and a line for every epoch; lines alone where piped."""
+class StudyProgress(StudyWatcher):
+    """A bar with the time left, and a line for every epoch or run; lines alone where piped."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, *, sample: bool = False) -> None:
+        self._console, self._sample = console, sample
         self._bar = self._new_bar()
-        self._images = self._epochs = 0
-        self._since = self._last_line = time.monotonic()
+        self._images = self._epochs = 0  # of a single run
+        self._total = self._done = self._jobs = 0  # of several
 
     def _new_bar(self, text: str = "", **task: Any) -> Progress:
         bar = Progress(
@@ -103,6 +103,50 @@ class TrainingProgress(StudyWatcher):
         if number == self._epochs:
             self.stop()
 
+    def planned(self, runs: int, kept: int, jobs: int) -> None:
+        """Show how much there is to do."""
+        self.stop()
+        if self._sample:
+            self._sample = False  # it is said once, where there are several rounds
+            self._console.print("bundled sample, not the dataset", style="bold yellow reverse")
+            self._console.print(
+                "6,000 training and 1,000 test images: the figures do not compare with published "
+                "ones.",
+                style="yellow",
+            )
+        self._total, self._done, self._jobs = runs, kept, jobs
+        missing = runs - kept
+        if runs > 1:
+            already = f", {kept} kept already" if kept else ""
+            self._console.print(f"{runs} runs{already}, {missing} to train, {jobs} at a time")
+        if missing > 1:
+            text = "{task.completed}/{task.total} runs, {task.fields[running]} running"
+            running = min(jobs, missing)
+            self._bar = self._new_bar(text, total=runs, completed=kept, running=running)
+
+    def finished(self, run: Run) -> None:
+        """Print the run's line and move the bar."""
+        self._done += 1
+        metrics = run.metrics
+        # a run that has weights and no test figures was trained on the test set
+        split = "test" if "test" in metrics else "train"
+        scores = metrics.get(split)
+        if scores is None:
+            figures = f"diverged, {metrics['reason']}"
+        elif run.experiment.reconstructs:
+            figures = f"{split} loss {scores['loss']:.5f}"
+        else:
+            figures = f"{split} accuracy {scores['accuracy']:.4f}"
+        self._console.print(
+            f"[{self._done}/{self._total}] {run.name} {repeat_text(run.experiment)}: "
+            f"{counted(metrics['epochs_trained'], 'epoch')}, {figures}, "
+            f"{run.environment['training_seconds']:.1f} s"
+        )
+        running = min(self._jobs, self._total - self._done)
+        self._move_bar(completed=self._done, running=running)
+        if self._done == self._total:
+            self.stop()
+
 
 def show_run(run: Run, console: Console) -> None:
     """Print a run: experiment, figures, classes, and where its files are."""
@@ -147,59 +191,6 @@ def show_run(run: Run, console: Console) -> None:
         if pairs:
             console.print(f"most confused: {pairs}")
     console.print(f"files: {run.folder}")
-
-
-class StudyProgress(TrainingProgress):
-    """A single run's epochs, or the runs of a study: done, running, left, time left."""
-
-    def __init__(self, console: Console, *, sample: bool = False) -> None:
-        super().__init__(console)
-        self._sample = sample
-        self._total = self._done = self._jobs = 0
-
-    def planned(self, runs: int, kept: int, jobs: int) -> None:
-        """Show how much there is to do."""
-        self.stop()
-        if self._sample:
-            self._sample = False  # it is said once, where there are several rounds
-            self._console.print("bundled sample, not the dataset", style="bold yellow reverse")
-            self._console.print(
-                "6,000 training and 1,000 test images: the figures do not compare with published "
-                "ones.",
-                style="yellow",
-            )
-        self._total, self._done, self._jobs = runs, kept, jobs
-        missing = runs - kept
-        if runs > 1:
-            already = f", {kept} kept already" if kept else ""
-            self._console.print(f"{runs} runs{already}, {missing} to train, {jobs} at a time")
-        if missing > 1:
-            text = "{task.completed}/{task.total} runs, {task.fields[running]} running"
-            running = min(jobs, missing)
-            self._bar = self._new_bar(text, total=runs, completed=kept, running=running)
-
-    def finished(self, run: Run) -> None:
-        """Print the run's line and move the bar."""
-        self._done += 1
-        metrics = run.metrics
-        # a run that has weights and no test figures was trained on the test set
-        split = "test" if "test" in metrics else "train"
-        scores = metrics.get(split)
-        if scores is None:
-            figures = f"diverged, {metrics['reason']}"
-        elif run.experiment.reconstructs:
-            figures = f"{split} loss {scores['loss']:.5f}"
-        else:
-            figures = f"{split} accuracy {scores['accuracy']:.4f}"
-        self._console.print(
-            f"[{self._done}/{self._total}] {run.name} {repeat_text(run.experiment)}: "
-            f"{counted(metrics['epochs_trained'], 'epoch')}, {figures}, "
-            f"{run.environment['training_seconds']:.1f} s"
-        )
-        running = min(self._jobs, self._total - self._done)
-        self._move_bar(completed=self._done, running=running)
-        if self._done == self._total:
-            self.stop()
 
 
 def show_study(result: StudyResult, console: Console) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from kerascw.commands.options import data_dir_option, file_option, interruptible, runs_option
-from kerascw.commands.terminal import TrainingProgress
+from kerascw.commands.terminal import StudyProgress
 from kerascw.console import console, next_step
 from kerascw.data.load import dataset_for
 from kerascw.errors import CallError, KerascwError, counted
@@ -57,7 +57,7 @@ def command(
     dataset = dataset_for(run.experiment.data, data_dir)
     set_threads(run.environment.get("threads") or cores())
     terminal = console()
-    progress = TrainingProgress(terminal)
+    progress = StudyProgress(terminal)
     with interruptible(progress.stop):
         verification = verify(run, dataset, store, progress)
     badge = keep_verification(run, verification)

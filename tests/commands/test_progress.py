@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 
 from kerascw.commands import terminal
-from kerascw.commands.terminal import LINE_SECONDS, TrainingProgress
+from kerascw.commands.terminal import LINE_SECONDS, StudyProgress
 from kerascw.console import console
 from kerascw.experiment.spec import Experiment
 
@@ -18,7 +18,7 @@ def test_a_log_file_has_a_line_every_ten_seconds(
     now = 100.0
     monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
     out = StringIO()
-    progress = TrainingProgress(console(out))
+    progress = StudyProgress(console(out))
     progress.started(small, 1000, 0)
     lines = out.getvalue().splitlines()
     assert lines[0].startswith("Training fashion_mnist convnet, seed 0: 1,000 images, 4 epochs")
