@@ -117,11 +117,12 @@ settings_option = click.option(
 
 def share_option(flag: str, says: str) -> Any:
     """Return an option that takes a share, as :func:`share` reads it."""
-
-    def read(_: Any, __: Any, text: str | None) -> float | None:
-        return None if text is None else share(text, flag)
-
-    return click.option(flag, metavar="SHARE", callback=read, help=says)
+    return click.option(
+        flag,
+        callback=lambda _, __, text: None if text is None else share(text, flag),
+        metavar="SHARE",
+        help=says,
+    )
 
 
 def setting(text: str) -> tuple[str, str]:
