@@ -12,20 +12,23 @@ import numpy as np
 
 from kerascw.commands import options as shared
 from kerascw.console import console, next_step
-from kerascw.data import (
-    CATALOG,
-    Dataset,
-    data_named,
-    load_for,
-    mean_and_deviation,
-    pixel_histogram,
-)
+from kerascw.data import CATALOG, Dataset, data_named, load_for, mean_and_deviation, pixel_histogram
 from kerascw.data.layout import sides
 from kerascw.data.sources import locate, remedies
 from kerascw.errors import DataError, KerascwError, printable
 from kerascw.experiment.settings import augmentation_named
+from kerascw.lab.out_of_fold import kept_predictions
 from kerascw.quiet import import_tensorflow
+from kerascw.report.data_check import (
+    FILE,
+    check_images,
+    class_table,
+    sentences,
+    summary_table,
+    write_findings,
+)
 from kerascw.report.tables import Cell, Table, count, print_table
+from kerascw.runs.store import Store, check_writable
 
 
 @click.group("data")
@@ -84,7 +87,7 @@ def show(
     name: str, output: Path | None, image: int | None, augment: str | None, **options: Any
 ) -> None:
     """Print figures of a dataset, and draw ten images of every class."""
-    # here and not above, for list: it imports Matplotlib
+    # here and not above: it imports Matplotlib
     from kerascw.report import figures
 
     specs = None if augment is None else augmentation_named(augment)
@@ -116,8 +119,6 @@ def show(
 
 def _tables(dataset: Dataset) -> tuple[Table, Table, Table]:
     """Tabulate a dataset's figures, the balance of its classes, and its hashes."""
-    from kerascw.report.data_check import class_table
-
     facts = []
     for part in dataset.parts.values():
         values = np.flatnonzero(pixel_histogram(part.images))
@@ -157,16 +158,6 @@ def check(name: str, output: Path | None, runs: Path, **options: Any) -> None:
 
     Exit code 1 if anything differs from the published dataset.
     """
-    from kerascw.lab.out_of_fold import kept_predictions
-    from kerascw.report.data_check import (
-        FILE,
-        check_images,
-        sentences,
-        summary_table,
-        write_findings,
-    )
-    from kerascw.runs.store import Store, check_writable
-
     dataset = _loaded(name, options)
     folder = output or Path("runs", "data", f"{_stem(name, dataset)}-check")
     check_writable(folder, "--output")

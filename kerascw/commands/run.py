@@ -93,6 +93,7 @@ def command(
     import kerascw
     from kerascw.commands.terminal import StudyProgress
     from kerascw.console import console
+    from kerascw.data import data_named
     from kerascw.studies import study_named
     from kerascw.training.devices import take
 
@@ -107,8 +108,6 @@ def command(
     if or_sample and not options["sample"]:
         options["sample"] = _is_nowhere(chosen, options["data_dir"], terminal)
     if data is not None:
-        from kerascw.data import data_named
-
         options["data"] = data_named(data, **reading)
     progress = StudyProgress(terminal, sample=options["sample"])
     with shared.interruptible(progress.stop):

@@ -13,10 +13,12 @@ from kerascw.console import console, next_step
 from kerascw.data.image_files import Fit
 from kerascw.data.load import data_named
 from kerascw.errors import CallError
+from kerascw.export.run import export_run
 from kerascw.runs.environment import command_line
 from kerascw.runs.store import Run, Store, check_writable
 from tuning.plan import planned_search
 from tuning.records import SearchResult, SearchSpec, TrialRecord
+from tuning.report import show_search, write_search
 from tuning.search import SearchWatcher, run_search, winning_run
 from tuning.space import ORACLES, load_space, named_spaces
 from tuning.text import settings_text
@@ -125,9 +127,6 @@ def _show(
     result: SearchResult, store: Store, folder: Path, data_dir: Path | None, terminal: Console
 ) -> None:
     """Export the winner into ``folder``, write the page, and print both and the answers."""
-    from kerascw.export.run import export_run
-    from tuning.report import show_search, write_search
-
     winner = winning_run(result, store)
     exported = None
     if not winner.experiment.reconstructs:  # a SavedModel for predict needs a classifier

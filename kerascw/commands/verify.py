@@ -17,6 +17,7 @@ from kerascw.runs.environment import set_threads
 from kerascw.runs.store import Store
 from kerascw.runs.verify import keep_verification, verify
 from kerascw.studies import study_named
+from kerascw.training.devices import cores
 
 
 @click.command("verify")
@@ -50,8 +51,6 @@ def command(
     if run_name is None:
         _verify_results(file, sample, data_dir)
         return
-    from kerascw.training.devices import cores
-
     store = Store(runs)
     run = store.find(run_name)
     dataset = dataset_for(run.experiment.data, data_dir)
