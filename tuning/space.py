@@ -49,6 +49,7 @@ from kerascw.experiment.settings import one_line
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.study import BUDGETS
 from kerascw.lab.study import Budget as BudgetName
+from kerascw.studies.fashion import recipe
 
 Objective = Literal["validation_accuracy", "validation_loss"]
 Oracle = Literal["random", "grid", "bayesian", "hyperband"]
@@ -80,7 +81,7 @@ class Space:
     budgets: dict[BudgetName, Budget]
     source_sha256: str
     _space: Callable[[Any, Experiment], Any]
-    _base: Callable[[], Any] | None
+    _base: Callable[[], Any]
 
     @property
     def direction(self) -> Literal["max", "min"]:
@@ -88,10 +89,6 @@ class Space:
 
     def base(self) -> Experiment:
         """Return the experiment that the space derives from, before any option changes it."""
-        if self._base is None:
-            from kerascw.studies.fashion import recipe
-
-            return recipe()
         return self._checked("base", self._base)
 
     def experiment(self, hp: Any, base: Experiment) -> Experiment:
@@ -123,12 +120,8 @@ class SpaceError(CallError):
 
 def named_spaces() -> dict[str, Path]:
     """Return the files of the spaces that have a name."""
-    folder = Path(__file__).parent / "spaces"
-    return {
-        path.stem.replace("_", "-"): path
-        for path in sorted(folder.glob("*.py"))
-        if not path.name.startswith("_")
-    }
+    files = (Path(__file__).parent / "spaces").glob("[!_]*.py")
+    return {path.stem.replace("_", "-"): path for path in sorted(files)}
 
 
 def load_space(text: str) -> Space:
@@ -146,8 +139,7 @@ def load_space(text: str) -> Space:
 
 
 def _read(name: str, path: Path) -> Space:
-    module = load_file(path)
-    there = vars(module)
+    there = vars(load_file(path))
     if not callable(there.get("space")):
         raise SpaceError(f"{path}: no function space(hp, base)")
 
@@ -166,7 +158,7 @@ def _read(name: str, path: Path) -> Space:
         budgets=_budgets(path, there.get("BUDGETS", {})),
         source_sha256=sha256_of(path),
         _space=there["space"],
-        _base=there.get("base"),
+        _base=there.get("base", recipe),
     )
 
 

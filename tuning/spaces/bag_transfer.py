@@ -33,10 +33,4 @@ def space(hp: Any, base: Experiment) -> Experiment:
         hp.Choice("learning_rate", list(GRID_RATES)),
         hp.Choice("dropout", list(GRID_DROPOUTS)),
     )
-    return override(
-        base,
-        {
-            "model": own.model.model_dump(mode="json"),
-            "training.optimizer": own.training.optimizer.model_dump(),
-        },
-    )
+    return override(base, {"model": own.model, "training.optimizer": own.training.optimizer})

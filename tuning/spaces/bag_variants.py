@@ -38,8 +38,8 @@ def space(hp: Any, base: Experiment) -> Experiment:
     return override(
         base,
         {
-            "model": model.model_dump(mode="json"),
-            "training.optimizer": bag.optimizer_of(optimizer, rate, momentum or 0.0).model_dump(),
+            "model": model,
+            "training.optimizer": bag.optimizer_of(optimizer, rate, momentum or 0.0),
             "training.l2": hp.Choice("l2", [0.0, 1e-4, 1e-3, 1e-2]),
             # the loop of the report runs one epoch more than it is told
             "training.epochs": hp.Choice("epochs", [51, 101, 201]),

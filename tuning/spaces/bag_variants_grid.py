@@ -29,8 +29,8 @@ def space(hp: Any, base: Experiment) -> Experiment:
     return override(
         base,
         {
-            "model": row.model.model_dump(mode="json"),
-            "training.optimizer": row.training.optimizer.model_dump(),
+            "model": row.model,
+            "training.optimizer": row.training.optimizer,
             "training.l2": row.training.l2,
             "training.epochs": row.training.epochs,
         },

@@ -13,7 +13,6 @@ from typing import Any
 
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
-from kerascw.studies import fashion
 from tuning.space import Budget
 
 QUESTION = "Is there a better recipe than the flagship's, at the same cost?"
@@ -22,13 +21,8 @@ ORACLE = "bayesian"
 BUDGETS = {"quick": Budget(trials=15, epochs=3, fraction=0.2), "full": Budget(trials=30)}
 
 
-def base() -> Experiment:
-    """Return the flagship."""
-    return fashion.recipe()
-
-
 def space(hp: Any, base: Experiment) -> Experiment:
-    """Return the flagship with other rates and another regularisation."""
+    """Return the flagship, the base of a space without one, with other rates and regularisation."""
     changes: dict[str, Any] = {
         "training.optimizer.learning_rate": hp.Float(
             "learning_rate", 1e-3, 3e-2, sampling="log", default=8e-3

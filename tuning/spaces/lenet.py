@@ -13,6 +13,7 @@ from typing import Any
 
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
+from kerascw.studies import lenet
 from tuning.space import Budget
 
 QUESTION = "Which widths, normalisation and rate suit LeNet-5 on Fashion-MNIST?"
@@ -23,9 +24,7 @@ BUDGETS = {"quick": Budget(trials=15, epochs=3, fraction=0.1), "full": Budget(tr
 
 def base() -> Experiment:
     """Return the report's baseline."""
-    from kerascw.studies.lenet import experiment
-
-    return experiment("baseline")
+    return lenet.experiment("baseline")
 
 
 def space(hp: Any, base: Experiment) -> Experiment:
