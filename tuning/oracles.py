@@ -25,8 +25,8 @@ import keras_tuner
 from keras_tuner import oracles
 from keras_tuner.engine.hyperparameters import Fixed
 
-from tuning.records import SearchSpec
-from tuning.space import Space, SpaceError
+from tuning.plan import Plan
+from tuning.space import SpaceError
 
 FACTOR = 3
 """Of Hyperband: each rung trains this many times longer than the one before, for a share of 1 /
@@ -46,35 +46,27 @@ own, which knows the cause."""
 class Asker:
     """One oracle that is asked for trials and told their scores.
 
-    ``experiment_of`` registers the hyperparameters that it asks for; ``max_epochs`` is Hyperband's;
     KerasTuner writes into ``folder``, which is emptied first. A :class:`SpaceError` says that the
     space gives no experiment for its default values.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        spec: SearchSpec,
-        experiment_of: Callable[[Any], Any],
-        max_epochs: int,
-        folder: Path,
-    ) -> None:
-        self._spec = spec
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self._spec = plan.spec
         self._scores: list[float] = []
         self._asked = 0
-        self._oracle = _oracle(spec, max_epochs)
+        self._oracle = _oracle(plan)
         self._oracle.verbose = 0
         shutil.rmtree(folder, ignore_errors=True)
         # a tuner is the public way to give an oracle a folder, and to find every hyperparameter
         keras_tuner.Tuner(
             oracle=self._oracle,
-            hypermodel=_explorer(space, experiment_of),
+            hypermodel=_explorer(plan),
             directory=str(folder),
             project_name="oracle",
         )
         self.random_start = 0
         """How many first trials are drawn without regard to results."""
-        if spec.oracle == "bayesian":
+        if self._spec.oracle == "bayesian":
             known = [hp for hp in self._oracle.get_space().space if not isinstance(hp, Fixed)]
             self.random_start = self._oracle.num_initial_points = max(5, len(known) + 1)
 
@@ -135,7 +127,8 @@ class _Bayesian(oracles.BayesianOptimizationOracle):
         return given
 
 
-def _oracle(spec: SearchSpec, max_epochs: int) -> keras_tuner.Oracle:
+def _oracle(plan: Plan) -> keras_tuner.Oracle:
+    spec = plan.spec
     digest = hashlib.sha256(f"search {spec.seed}".encode()).hexdigest()
     common = {
         "objective": keras_tuner.Objective(spec.objective, spec.direction),
@@ -144,8 +137,9 @@ def _oracle(spec: SearchSpec, max_epochs: int) -> keras_tuner.Oracle:
     }
     if spec.oracle == "hyperband":  # None: as many rounds as the trials take
         rounds = 1 if spec.trials is None else None
+        most = plan.most_epochs()
         return oracles.HyperbandOracle(
-            max_epochs=max_epochs, factor=FACTOR, hyperband_iterations=rounds, **common
+            max_epochs=most, factor=FACTOR, hyperband_iterations=rounds, **common
         )
     kinds = {
         "random": oracles.RandomSearchOracle,
@@ -156,27 +150,23 @@ def _oracle(spec: SearchSpec, max_epochs: int) -> keras_tuner.Oracle:
     return kinds[spec.oracle](max_trials=None, **common)
 
 
-def _explorer(space: Space, experiment_of: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _explorer(plan: Plan) -> Callable[[Any], Any]:
     """Return what a tuner calls to find the hyperparameters; only the default values must work."""
     builds = count(1)
 
     def build(hp: Any) -> Any:
         number = next(builds)
         if number > BUILDS:
-            raise SpaceError(f"{space.path}: no combination makes every conditional_scope active")
+            path = plan.space.path
+            raise SpaceError(f"{path}: no combination makes every conditional_scope active")
         try:
-            return experiment_of(hp)
+            return plan.experiment(hp)
         except SpaceError:
             if number == 1:
                 raise
             return None
 
     return build
-
-
-def own_values(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values without those that Hyperband adds (``tuner/epochs`` and the like)."""
-    return {name: value for name, value in values.items() if not name.startswith("tuner/")}
 
 
 def _described(hp: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ each trial, also of those that gave no run.
 
 import math
 import statistics
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from kerascw.errors import CallError, choices
 from kerascw.experiment.settings import one_line
-from kerascw.runs.store import write_json
+from kerascw.runs.store import Run, Store, write_json
 
 Status = Literal["running", "completed", "diverged", "failed"]
 
@@ -55,10 +56,15 @@ class Finalist:
     values: tuple[float | None, ...]  # the objective of each; None: diverged
 
     @property
+    def scores(self) -> tuple[float, ...]:
+        """The values, none at all where any run diverged."""
+        scored = tuple(value for value in self.values if value is not None)
+        return scored if len(scored) == len(self.values) else ()
+
+    @property
     def mean(self) -> float | None:
         """The mean of the values, None where any run diverged."""
-        scored = [value for value in self.values if value is not None]
-        return statistics.fmean(scored) if scored and len(scored) == len(self.values) else None
+        return statistics.fmean(self.scores) if self.scores else None
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,6 @@ class SearchSpec:
 
     @property
     def maximizes(self) -> bool:
-        """Whether more is better."""
         return self.direction == "max"
 
     def rank(self, score: float | None) -> float:
@@ -118,7 +123,6 @@ class SearchResult:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The completed trial of the best score."""
         return next(iter(self.ranked), None)
 
     @property
@@ -128,8 +132,12 @@ class SearchResult:
         return min(whole, key=lambda finalist: self.spec.rank(finalist.mean), default=None)
 
     def record(self, trial_id: str) -> TrialRecord:
-        """Return the trial of this id."""
         return next(record for record in self.records if record.trial_id == trial_id)
+
+    def kept(self, names: Iterable[str]) -> Iterator[Run]:
+        """Yield those of the search's runs that are in the store."""
+        store = Store(self.folder.parent.parent)
+        return (run for name in names if (run := store.get(name)) is not None)
 
 
 # --- files ----------------------------------------------------------------------------------
@@ -176,7 +184,6 @@ def _read(path: Path, kind: Any) -> Any:
 
 
 def write_record(folder: Path, record: TrialRecord) -> None:
-    """Write a trial's record into its search's folder."""
     own = folder / f"trial_{record.trial_id}"
     own.mkdir(parents=True, exist_ok=True)
     write_json(own / RECORD, asdict(record))

@@ -11,7 +11,6 @@ from kerascw.evaluation.importance import Importance, importance
 from kerascw.lab.table import spread_text
 from kerascw.report.page import page, plainly, pretty, replace_text
 from kerascw.report.tables import Cell, Table, count, number, print_table, write_tables
-from kerascw.runs.store import Store
 from tuning.records import SearchResult
 from tuning.text import answers, cautions, counts, data_text, outcome_text, spread_of, tested
 
@@ -25,11 +24,6 @@ SHOWN = 10
 """How many trials the terminal's table has."""
 
 
-def space_axes(result: SearchResult) -> tuple[Axis, ...]:
-    """Return an axis for every hyperparameter of the search."""
-    return axes_of(result.spec.hyperparameters)
-
-
 def importance_of(result: SearchResult) -> Importance | str:
     """Return how much each hyperparameter matters, or why that cannot be estimated.
 
@@ -38,7 +32,7 @@ def importance_of(result: SearchResult) -> Importance | str:
     """
     scored = [trial for trial in result.ranked if trial.duplicate_of is None]
     trials = [dict(trial.hyperparameters) for trial in scored]
-    axes = list(space_axes(result))
+    axes = list(axes_of(result.spec.hyperparameters))
     epochs = {trial.epochs for trial in scored if trial.epochs is not None}
     if any(trial.rung is not None for trial in scored) and len(epochs) > 1:
         for values, trial in zip(trials, scored, strict=True):
@@ -55,7 +49,7 @@ def write_search(result: SearchResult, folder: Path, command: str | None = None)
     from kerascw.report.figure_files import write_figures
     from tuning import figures
 
-    axes, estimate = space_axes(result), importance_of(result)
+    axes, estimate = axes_of(result.spec.hyperparameters), importance_of(result)
     shown = write_figures(figures.drawn(result, axes, estimate), folder / "figures")
     trials, finalists = trials_table(result, axes), finalists_table(result)
     write_tables([trials, *([finalists] if finalists else [])], folder / "tables")
@@ -91,11 +85,9 @@ def write_search(result: SearchResult, folder: Path, command: str | None = None)
 
 def _environment(result: SearchResult) -> dict[str, Any]:
     """Return the environment of one kept run, the winner's first; empty without any."""
-    store = Store(result.folder.parent.parent)
     names = [*(result.winner.runs if result.winner else ())]
     names += [record.run for record in result.records if record.run]
-    runs = (store.get(name) for name in dict.fromkeys(names))
-    return next((run.environment for run in runs if run is not None), {})
+    return next((run.environment for run in result.kept(dict.fromkeys(names))), {})
 
 
 # --- tables ---------------------------------------------------------------------------------
@@ -148,7 +140,7 @@ def show_search(result: SearchResult, terminal: "Console") -> None:
     terminal.print(spec.question or f"Search {spec.space}", style="bold")
     for caution in cautions(result):
         terminal.print(caution, style="yellow")
-    table = trials_table(result, space_axes(result))
+    table = trials_table(result, axes_of(spec.hyperparameters))
     print_table(table, terminal, SHOWN)
     left = len(table.rows) - SHOWN
     more = f"; {left} more in {result.folder / 'tables' / 'trials.csv'}" if left > 0 else ""

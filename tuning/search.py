@@ -6,7 +6,6 @@ that are kept come back at once, so the oracle is asked and told the same. The s
 belongs to the search, since it decides what an adaptive oracle knows when it is asked.
 """
 
-import json
 import math
 import re
 import shutil
@@ -93,16 +92,11 @@ def run_search(
 
 @dataclass
 class _Trial:
-    """A trial between the asking and the telling."""
+    """A trial between the asking and the telling; it is "running" until it has ended."""
 
     asked: Any  # KerasTuner's own trial
     record: records.TrialRecord
-    experiment: Experiment | None = None  # None: failed
-    recalled: bool = False  # it ended in an earlier sitting
-
-    def fails(self, reason: str) -> None:
-        self.record = replace(self.record, status="failed", reason=reason)
-        self.experiment = None
+    recalled: bool  # it ended in an earlier sitting
 
 
 class _Search(SearchWatcher):
@@ -111,20 +105,16 @@ class _Search(SearchWatcher):
     def __init__(
         self, plan: Plan, store: Store, where: dict[str, Any], folder: Path, watcher: SearchWatcher
     ) -> None:
-        from tuning.oracles import Asker
+        from tuning.oracles import Asker  # imports KerasTuner
 
         self._plan, self._store, self._where = plan, store, where
         self._folder, self._watcher = folder, watcher
-        self._asker = Asker(
-            plan.space, plan.spec, plan.experiment, plan.most_epochs(), folder / ORACLE
-        )
+        self._asker = Asker(plan, folder / ORACLE)
         self._write_spec()
         self._records: dict[str, records.TrialRecord] = {}  # of this sitting, in the order asked
-        self._first: dict[tuple[str, int | None], str] = {}  # experiment and epochs: first trial
         self._batch: list[_Trial] = []
 
     def run(self) -> None:
-        """Search to the end."""
         self._watcher.searching(self._spec, self._where["jobs"])
         while self._ask():
             self._write_spec()
@@ -153,9 +143,22 @@ class _Search(SearchWatcher):
         return bool(self._batch)
 
     def _begun(self, asked: Any) -> _Trial:
-        """Return a trial with its experiments, checked; one that cannot be trained has failed."""
-        from tuning.oracles import own_values
+        """Return a trial, checked; one that cannot be trained has failed."""
+        record = self._made(asked)
+        self._asker.begun(asked)
+        kept = records.read_record(self._folder, record.trial_id)
+        if kept is None:
+            records.write_record(self._folder, record)
+        elif kept.status == "failed":  # and is not tried again: its process may have died
+            record = kept
+        self._records[record.trial_id] = record
+        trial = _Trial(asked, record, recalled=kept is not None and kept.status != "running")
+        if record.status == "failed":
+            self._end(trial)
+        return trial
 
+    def _made(self, asked: Any) -> records.TrialRecord:
+        """Return the record of a trial with its experiment, or why it has none."""
         values = asked.hyperparameters.values
         source = values.get("tuner/trial_id")
         record = records.TrialRecord(
@@ -169,47 +172,31 @@ class _Search(SearchWatcher):
             bracket=self._records[source].bracket if source else values.get("tuner/bracket"),
             promoted_from=source,
         )
-        trial = _Trial(asked, record)
         try:
             experiment = self._plan.experiment(asked.hyperparameters)
             run = prepare(experiment, self._store, self._where["data_dir"]).name
         except CallError as error:
-            trial.fails(str(error))
-        else:
-            epochs = record.epochs or experiment.training.epochs
-            first = self._first.setdefault((experiment.canonical_json(), epochs), record.trial_id)
-            trial.experiment = experiment
-            trial.record = replace(
-                record,
-                hyperparameters=own_values(values),  # with those that the space has added
-                experiment=experiment.model_dump(mode="json"),
-                run=run,
-                epochs=epochs,
-                duplicate_of=None if first == record.trial_id else first,
-            )
-        self._asker.begun(asked)
-        self._recall(trial)
-        self._records[record.trial_id] = trial.record
-        if trial.experiment is None:
-            self._end(trial)
-        return trial
-
-    def _recall(self, trial: _Trial) -> None:
-        """Look up how the trial ended in an earlier sitting, where there was one."""
-        kept = records.read_record(self._folder, trial.record.trial_id)
-        if kept is None:
-            records.write_record(self._folder, trial.record)
-            return
-        trial.recalled = kept.status != "running"
-        if kept.status == "failed":  # and is not tried again: its process may have died
-            trial.record, trial.experiment = kept, None
+            return replace(record, status="failed", reason=str(error))
+        epochs = record.epochs or experiment.training.epochs
+        same = (r.trial_id for r in self._records.values() if (r.run, r.epochs) == (run, epochs))
+        return replace(
+            record,
+            hyperparameters=own_values(values),  # with those that the space has added
+            experiment=experiment.model_dump(mode="json"),
+            run=run,
+            epochs=epochs,
+            duplicate_of=next(same, None),
+        )
 
     # --- train
 
     def _train(self, batch: Sequence[_Trial]) -> None:
         """Train what is missing of a batch, and end its trials."""
-        alive = [trial for trial in batch if trial.experiment is not None]
-        wanted = [(t.experiment, t.record.epochs or 0) for t in alive if t.experiment]
+        alive = [trial for trial in batch if trial.record.status == "running"]
+        wanted = [
+            (Experiment.model_validate(trial.record.experiment), trial.record.epochs or 0)
+            for trial in alive
+        ]
         rungs = [(e, epochs) for e, epochs in wanted if epochs < e.training.epochs]
         whole = [e for e, epochs in wanted if epochs == e.training.epochs]
         try:
@@ -220,7 +207,8 @@ class _Search(SearchWatcher):
                 for trial in alive:
                     self._train([trial])
                 return
-            alive[0].fails(str(error))
+            (trial,) = alive
+            trial.record = replace(trial.record, status="failed", reason=str(error))
         for trial in alive:
             if self._records[trial.record.trial_id].status == "running":
                 self._end(trial)
@@ -233,25 +221,24 @@ class _Search(SearchWatcher):
 
     def _end(self, trial: _Trial) -> None:
         """Write what came of a trial, and tell the watcher."""
-        if trial.experiment is not None:
-            trial.record = self._scored(trial.record, trial.experiment)
+        if trial.record.status == "running":
+            trial.record = self._scored(trial.record)
         self._records[trial.record.trial_id] = trial.record
         records.write_record(self._folder, trial.record)
         self._watcher.ended(trial.record, trial.recalled)
 
-    def _scored(self, record: records.TrialRecord, experiment: Experiment) -> records.TrialRecord:
+    def _scored(self, record: records.TrialRecord) -> records.TrialRecord:
         """Return the record with the objective at the epoch whose weights are kept."""
+        training = record.experiment["training"]
         history = history_so_far(record.run, self._store)[: record.epochs]
-        score = kept_figure(history, experiment.training.keep, self._spec.objective)
+        score = kept_figure(history, training["keep"], self._spec.objective)
+        if record.epochs == training["epochs"]:
+            run = Run(self._store.folder / record.run)
+            record = replace(record, seconds=run.environment["training_seconds"])
         if score is None:
             reason = f"a figure of epoch {len(history)} is not finite"
-            record = replace(record, status="diverged", reason=reason)
-        seconds = None
-        if record.epochs == experiment.training.epochs:
-            run = Run(self._store.folder / record.run)
-            seconds = run.environment["training_seconds"]
-        status = record.status if score is None else "completed"
-        return replace(record, status=status, score=score, seconds=seconds)
+            return replace(record, status="diverged", reason=reason)
+        return replace(record, status="completed", score=score)
 
     def _check_causes(self) -> None:
         """End the search where so many trials in a row failed for one cause."""
@@ -263,6 +250,11 @@ class _Search(SearchWatcher):
                 f"search {self._plan.label} ended: {FAILURES} trials in a row failed, all for one "
                 f"cause: {last[-1].reason}"
             )
+
+
+def own_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values without those that Hyperband adds (``tuner/epochs`` and the like)."""
+    return {name: value for name, value in values.items() if not name.startswith("tuner/")}
 
 
 def kept_figure(history: list[dict[str, float]], keep: str, objective: str) -> float | None:
@@ -296,7 +288,7 @@ def choose(
     """
     best: dict[str, records.TrialRecord] = {}
     for record in result.ranked:
-        best.setdefault(json.dumps(record.experiment, sort_keys=True), record)
+        best.setdefault(record.run, record)  # one trial for each experiment
     if not best:
         reasons = [record.reason for record in result.records if record.reason]
         raise KerascwError(
@@ -307,8 +299,7 @@ def choose(
     wanted = []
     for record in chosen:
         experiment = Experiment.model_validate(record.experiment)
-        fresh = range(experiment.seed + 1, experiment.seed + 1 + FRESH_SEEDS)
-        wanted += [with_seed(experiment, seed) for seed in fresh]
+        wanted += [with_seed(experiment, experiment.seed + 1 + at) for at in range(FRESH_SEEDS)]
     runs = iter(run_many(wanted, store, watcher=watcher, **where))
     finalists = []
     for record in chosen:
@@ -335,7 +326,7 @@ def winning_run(result: records.SearchResult, store: Store) -> Run:
     """Return the winner's best run over fresh seeds, by its validation figure."""
     winner = result.winner
     assert winner is not None, "a search without a winner has ended with an error"
-    pairs = zip(winner.values, winner.runs, strict=True)
+    pairs = zip(winner.scores, winner.runs, strict=True)
     _, name = min(pairs, key=lambda pair: result.spec.rank(pair[0]))
     run = store.get(name)
     if run is None:

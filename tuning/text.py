@@ -9,24 +9,20 @@ from kerascw.lab.effects import answers_to
 from kerascw.lab.study import Answer
 from kerascw.lab.table import difference_text, spread_text
 from kerascw.lab.verdict import bounds_of
-from kerascw.runs.store import Run, Store
+from kerascw.runs.store import Run
 from kerascw.runs.summary import Summary
 from tuning.records import Finalist, SearchResult, TrialRecord, read_search
 
 
 def spread_of(finalist: Finalist, objective: str) -> Spread | None:
     """Return the spread over a finalist's fresh seeds, None where one of them diverged."""
-    values = [value for value in finalist.values if value is not None]
-    return None if finalist.mean is None else over_seeds(values, bounds_of(objective))
+    return over_seeds(finalist.scores, bounds_of(objective)) if finalist.scores else None
 
 
 def tested(result: SearchResult) -> list[Run]:
     """Return the winner's runs over fresh seeds that are kept and were scored on the test set."""
-    if result.winner is None:
-        return []
-    store = Store(result.folder.parent.parent)
-    runs = [store.get(name) for name in result.winner.runs]
-    return [run for run in runs if run is not None and "test" in run.metrics]
+    names = result.winner.runs if result.winner else ()
+    return [run for run in result.kept(names) if "test" in run.metrics]
 
 
 def cautions(result: SearchResult) -> list[str]:
@@ -76,9 +72,9 @@ def answers(result: SearchResult) -> list[Answer]:
             f"{best.score:.4f} in the search."
         )
         return [Answer(question, text)]
-    trial, spread = result.record(winner.trial_id), spread_of(winner, result.spec.objective)
-    assert spread is not None, "a winner has no run that diverged"
-    assert trial.score is not None, "nor has its trial"
+    trial, bounds = result.record(winner.trial_id), bounds_of(result.spec.objective)
+    spread = over_seeds(winner.scores, bounds)
+    assert trial.score is not None, "a finalist's trial was completed"
     fresh = f"over {counted(spread.n, 'fresh seed')}"
     luck = trial.score - spread.mean
     better = "better" if (luck > 0) == result.spec.maximizes else "worse"
@@ -91,7 +87,7 @@ def answers(result: SearchResult) -> list[Answer]:
     test = f"{', '.join(scores)}, mean {fresh}. No other trial's test figure was looked at."
     won = (
         f"Those of trial {winner.trial_id}: {settings_text(trial)}. Its {words} is "
-        f"{spread_text(spread)}, mean {fresh}.{_next_best(result)}"
+        f"{spread_text(spread)}, mean {fresh}.{_next_best(result, winner)}"
     )
     lucky = (
         f"It scored {trial.score:.4f} in the search, {abs(luck):.4f} {better} than its mean "
@@ -106,20 +102,13 @@ def answers(result: SearchResult) -> list[Answer]:
     )
 
 
-def _next_best(result: SearchResult) -> str:
+def _next_best(result: SearchResult, winner: Finalist) -> str:
     """Return the paired difference of the winner to the next finalist."""
-    winner = result.winner
-    others = [f for f in result.finalists if f.mean is not None and f is not winner]
-    if winner is None or not others:
+    others = [f for f in result.finalists if f.scores and f is not winner]
+    if not others:
         return ""
     other = min(others, key=lambda finalist: result.spec.rank(finalist.mean))
-    # all finalists have the same fresh seeds
-    pairs = [
-        (mine, theirs)
-        for mine, theirs in zip(winner.values, other.values, strict=True)
-        if mine is not None and theirs is not None
-    ]
-    difference = paired_difference(*zip(*pairs, strict=True))
+    difference = paired_difference(winner.scores, other.scores)  # of the same fresh seeds
     how = ", paired by seed, with the 95 % CI" if difference.interval else ""
     return (
         f" It differs from the next finalist, trial {other.trial_id}, by "
@@ -152,7 +141,6 @@ def outcome_text(trial: TrialRecord) -> str:
 
 
 def data_text(result: SearchResult) -> str:
-    """Return which data was searched on."""
     data = result.spec.base.get("data", {})
     name = str(data.get("name", ""))
     if data.get("folder"):

@@ -235,7 +235,7 @@ def test_of_kerastuner_only_public_methods_are_called(tmp_path: Path, digits: st
                 assert node.value.id == "self", f"{path}:{node.lineno}"
     for oracle in ORACLES:
         plan = planned_search(digits, oracle=oracle, trials=9)
-        asker = Asker(plan.space, plan.spec, plan.experiment, 3, tmp_path / oracle)
+        asker = Asker(plan, tmp_path / oracle)
         assert [hp["name"] for hp in asker.described] == ["rate", "width"]
         seen = []
         for _ in range(9):

@@ -32,7 +32,7 @@ from tuning.records import (
     read_search,
     write_record,
 )
-from tuning.report import importance_of, show_search, space_axes, write_search
+from tuning.report import importance_of, show_search, write_search
 from tuning.text import answers, cautions, counts
 
 HYPERPARAMETERS: tuple[dict[str, Any], ...] = (
@@ -142,7 +142,7 @@ def keep_run(result: SearchResult, name: str, accuracy: float) -> None:
 
 
 def test_axes_have_the_ranges_and_scales_of_the_space(mixed: SearchResult) -> None:
-    axes = {axis.name: axis for axis in space_axes(mixed)}
+    axes = {axis.name: axis for axis in axes_of(mixed.spec.hyperparameters)}
     assert list(axes) == ["learning_rate", "optimizer", "momentum", "layers", "batch_norm"]
     assert axes["learning_rate"] == Axis("learning_rate", 1e-4, 1e-1, "log", default=1e-4)
     assert axes["optimizer"].choices == ("adam", "sgd")
@@ -296,7 +296,7 @@ def rows_drawn(spec: Any) -> list[dict[str, Any]]:
 
 
 def test_the_history_shows_every_trial_the_best_so_far_and_the_winner(mixed: SearchResult) -> None:
-    chart = figures.history(mixed, space_axes(mixed))
+    chart = figures.history(mixed, axes_of(mixed.spec.hyperparameters))
     (panel,) = chart.page_specs()
     drawn: dict[str, set[Any]] = {}
     for row in rows_drawn(panel):
@@ -314,7 +314,7 @@ def test_the_history_shows_every_trial_the_best_so_far_and_the_winner(mixed: Sea
 
 
 def test_each_hyperparameter_has_a_panel_of_the_trials_that_use_it(mixed: SearchResult) -> None:
-    chart = figures.hyperparameters(mixed, space_axes(mixed))
+    chart = figures.hyperparameters(mixed, axes_of(mixed.spec.hyperparameters))
     panels = chart.page_specs()
     assert len(panels) == 5
     trials = [{row["trial"] for row in rows_drawn(panel)} for panel in panels]
