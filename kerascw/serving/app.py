@@ -30,8 +30,8 @@ from kerascw.export.runtimes import TITLES
 from kerascw.report.page import filled, style
 from kerascw.serving import tensorflow_serving as tfs
 from kerascw.serving.metrics import Metrics
-from kerascw.serving.refusal import Refusal
 from kerascw.serving.shelf import Served, Shelf
+from kerascw.serving.tensorflow_serving import Refusal
 
 _LOG = logging.getLogger("uvicorn.error")
 

@@ -70,11 +70,10 @@ class Batcher:
                     break
                 group.append(following)
                 count += len(following.images)
-            self._answer([waiting for waiting in group if not waiting.answer.cancelled()])
+            if alive := [waiting for waiting in group if not waiting.answer.cancelled()]:
+                self._answer(alive)
 
     def _answer(self, group: Sequence[_Waiting]) -> None:
-        if not group:
-            return
         answers: Answer | Exception
         try:
             answers = self._called(group)
@@ -93,11 +92,7 @@ class Batcher:
             parts.append(self._outputs(part))
             self.calls += 1
             self.images += len(part)
-        return parts[0] if len(parts) == 1 else _joined(parts)
-
-
-def _joined(parts: Sequence[Answer]) -> Answer:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _deliver(group: Sequence[_Waiting], answers: Any) -> None:

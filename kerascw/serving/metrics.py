@@ -18,14 +18,12 @@ class Metrics:
         self._within = [0] * len(_BOUNDS)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count one request to a route."""
         self._requests[route, status] += 1
         self._seconds += seconds
         for at, bound in enumerate(_BOUNDS):
             self._within[at] += seconds <= bound
 
     def text(self, served: Served) -> str:
-        """Return all figures as lines."""
         total = self._requests.total()
         lines = ["# TYPE kerascw_requests_total counter"]
         lines += [
@@ -40,13 +38,13 @@ class Metrics:
         lines += [
             f"kerascw_request_seconds_sum {self._seconds:.6f}",
             f"kerascw_request_seconds_count {total}",
-            "# TYPE kerascw_in_flight gauge",
-            f"kerascw_in_flight {self.in_flight}",
-            "# TYPE kerascw_model_version gauge",
-            f"kerascw_model_version {served.version}",
-            "# TYPE kerascw_images gauge",  # of this version: a counter may not fall
-            f"kerascw_images {served.batcher.images}",
-            "# TYPE kerascw_model_calls gauge",
-            f"kerascw_model_calls {served.batcher.calls}",
         ]
+        gauges = {
+            "in_flight": self.in_flight,
+            "model_version": served.version,
+            "images": served.batcher.images,  # of this version: a counter may not fall
+            "model_calls": served.batcher.calls,
+        }
+        for name, value in gauges.items():
+            lines += [f"# TYPE kerascw_{name} gauge", f"kerascw_{name} {value}"]
         return "\n".join(lines) + "\n"

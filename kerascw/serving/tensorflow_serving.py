@@ -7,7 +7,6 @@ from 0 to 255 of exactly the model's shape, and ``encoded`` takes files of image
 import base64
 import binascii
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -19,12 +18,19 @@ from kerascw.errors import choices, printable
 from kerascw.export.load import expected
 from kerascw.export.runtimes import SIGNATURE
 from kerascw.serving.batching import Answer
-from kerascw.serving.refusal import Refusal
 from kerascw.serving.shelf import Served
 
 ENCODED = "encoded"
 INPUTS = {SIGNATURE: "images", ENCODED: "pictures"}
 """The input of each signature."""
+
+
+class Refusal(Exception):
+    """A request is not done: an HTTP status, and one line of why."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +71,8 @@ def asked(body: bytes, shape: tuple[int, ...]) -> Asked:
     if not isinstance(value, list) or not value:
         raise Refusal(400, f"{key}: {_kind(value)}; expected a list with an item for each image")
     if signature == ENCODED:
-        return Asked(key == "instances", files=tuple(map(_file, value, _places(key, value))))
+        files = (_file(each, f"{key}[{at}]") for at, each in enumerate(value))
+        return Asked(key == "instances", files=tuple(files))
     if isinstance(value[0], dict):
         raise Refusal(400, f'{key}: files in base64 need "signature_name": "{ENCODED}"')
     return Asked(key == "instances", images=_uint8(value, shape, key))
@@ -134,10 +141,6 @@ def _named(value: dict[str, Any], name: str, where: str) -> Any:
         held = choices(map(printable, value)) if value else "nothing"
         raise Refusal(400, f"{where}: an object with {held:.60}; expected {name}")
     return value[name]
-
-
-def _places(key: str, value: Sequence[Any]) -> list[str]:
-    return [f"{key}[{at}]" for at in range(len(value))]
 
 
 def _file(value: Any, where: str) -> bytes:

@@ -18,8 +18,7 @@ from kerascw.export.load import LoadedModel
 from kerascw.export.runtimes import keras_outputs
 from kerascw.models import build_model
 from kerascw.report.figures import overlaid
-from kerascw.serving.refusal import Refusal
-from kerascw.serving.tensorflow_serving import _quickly, asked
+from kerascw.serving.tensorflow_serving import Refusal, _quickly, asked
 
 Rows = list[dict[str, Any]]
 
