@@ -19,7 +19,6 @@ SCRIPTS = {"throughput": throughput, "inference": inference, "growth": growth}
 
 
 def main() -> None:
-    """Run the scripts, and write the table."""
     parser = options(__doc__)
     parser.add_argument("--table-only", action="store_true")
     given = parser.parse_args()

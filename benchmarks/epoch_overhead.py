@@ -44,28 +44,25 @@ class Clock(keras.callbacks.Callback):
         self.begins: list[float] = []
         self.steps: list[float] = []
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def begin(self, epoch: int, logs: Any = None) -> None:
         self.begins.append(time.perf_counter())
         self.steps.append(0.0)
+        self._began = self.begins[-1]
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._began = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.steps[-1] += time.perf_counter() - self._began
-
-    # the same in our loop, whose next step is called as soon as the one before has returned
-
-    def begin(self, epoch: int) -> None:
-        self.on_epoch_begin(epoch)
-        self._began = time.perf_counter()
-
-    def images(self, epoch: int, count: int) -> None:
+    def images(self, epoch: int, count: Any = None) -> None:
         now = time.perf_counter()
+        # our loop calls the next step as soon as this one has returned
         self.steps[-1], self._began = self.steps[-1] + now - self._began, now
 
     def end(self, epoch: int, figures: dict[str, float]) -> bool:
         return False
+
+    # the same in Keras' fit, which says when it calls a step
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._began = time.perf_counter()
+
+    on_epoch_begin, on_train_batch_end = begin, images
 
 
 WAYS = {"as it is": {}, "autotune on": {"autotune": True}, "Keras' fit": {"by_keras": True}}
@@ -112,7 +109,6 @@ def measured(
 
 
 def main() -> None:
-    """Measure, print and write."""
     parser = options(__doc__)
     parser.add_argument("--images", type=numbers, default=(1_000, 10_000, 60_000))
     parser.add_argument("--epochs", type=int, default=50)

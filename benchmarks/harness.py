@@ -27,16 +27,11 @@ Tasks = Mapping[str, Callable[[], object]]
 """What a contender can be told to do, by name."""
 
 
-def options(doc: str | None, *, rounds: int | None = None) -> argparse.ArgumentParser:
-    """Make a parser with ``--results``, ``--data-dir`` and, where there are rounds, ``--rounds``.
-
-    Its description is the first line of ``doc``.
-    """
+def options(doc: str | None) -> argparse.ArgumentParser:
+    """Make a parser with ``--results`` and ``--data-dir``, described by the doc's first line."""
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of result files")
     parser.add_argument("--data-dir", type=Path, help="folder with the datasets' files")
-    if rounds is not None:
-        parser.add_argument("--rounds", type=int, default=rounds)
     return parser
 
 
@@ -46,7 +41,6 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def machine() -> str:
-    """Name the processor and count its cores."""
     return f"{processor()}, {cores()} cores"
 
 

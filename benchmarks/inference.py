@@ -68,7 +68,6 @@ def contender(who: str, folder: Path, many: int, single: int) -> Tasks:
 
 
 def table(found: dict[str, Any]) -> str:
-    """Lay out the figures as Markdown."""
     many, single = ([s["median"] for s in found[what].values()] for what in ("many", "single"))
     names = {"kerascw": "kerascw, SavedModel"}
     return markdown(
@@ -81,10 +80,10 @@ def table(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, print and write."""
     from kerascw.export.write import export
 
-    parser = options(__doc__, rounds=9)
+    parser = options(__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--many", type=int, default=10_000, help="images at once")
     parser.add_argument("--single", type=int, default=200, help="images one at a time")
     parser.add_argument("--only", default=";".join(CONTENDERS), help="contenders, by semicolon")

@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,35 +83,28 @@ def in_store(run: Run, folder: Path, count: int) -> dict[str, float]:
 
 def overhead(count: int, scratch: Path, **how: Any) -> float:
     """Return the seconds that a run takes beside training."""
-    runs: list[Run] = []
     store = Store(scratch / "-".join(map(str, how.values())).replace("/", "_"))
-    seconds = seconds_of(lambda: runs.extend(run_many(experiments(count), store, **how)))
+    began = time.perf_counter()
+    runs = run_many(experiments(count), store, **how)
+    seconds = time.perf_counter() - began
     trained = sum(run.environment["training_seconds"] for run in runs)
     return (seconds - trained / how.get("jobs", 2)) / count
 
 
 def table(found: dict[str, Any]) -> str:
-    """Lay out the figures as Markdown."""
-    stores = found["stores"]
-    each = list(stores.values())
-    rows = [
-        (
-            what,
-            *(
-                f"{one[what]:.4f}" if one[what] < 0.1 else f"{one[what]:.1f}"
-                for one in stores.values()
-            ),
-        )
-        for what in each[0]
-    ]
-    header = ("seconds", *(f"{int(count):,} runs" for count in stores))
+
+    def shown(seconds: float) -> str:
+        return f"{seconds:.4f}" if seconds < 0.1 else f"{seconds:.1f}"
+
+    each = list(found["stores"].values())
+    rows = [(what, *(shown(one[what]) for one in each)) for what in each[0]]
+    header = ("seconds", *(f"{int(count):,} runs" for count in found["stores"]))
     beside = [(way, f"{seconds * 1000:.0f}") for way, seconds in found["overhead"].items()]
     title = f"{found['experiments']:,} runs of one step, milliseconds a run beside training"
     return f"{markdown(header, rows)}\n{markdown((title, ''), beside)}"
 
 
 def main() -> None:
-    """Measure, print and write."""
     parser = options(__doc__)
     parser.add_argument("--runs", type=int, default=100_000)
     parser.add_argument("--experiments", type=int, default=1_000)

@@ -84,13 +84,11 @@ def serving(folder: Path, *, batching: bool) -> Iterator[tuple[int, psutil.Proce
 
 
 def request(body: bytes) -> bytes:
-    """Return the bytes of a ``:predict`` request."""
     head = "POST /v1/models/mnist:predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n"
     return head.format(len(body)).encode() + body
 
 
 def asking(images: np.ndarray) -> bytes:
-    """Return a request for these images."""
     return request(json.dumps({"instances": images.tolist()}, separators=(",", ":")).encode())
 
 
@@ -171,7 +169,6 @@ def mixed(port: int, process: psutil.Process, model: LoadedModel, count: int) ->
 
 
 def table(found: dict[str, Any]) -> str:
-    """Lay out the figures as Markdown."""
     rows = []
     for case, levels in found["load"].items():
         for in_flight, sizes in levels.items():
@@ -187,7 +184,6 @@ def table(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, print and write."""
     parser = options(__doc__)
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
     parser.add_argument("--requests", type=int, default=10_000, help="with wrong ones among them")

@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from statistics import geometric_mean
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,14 @@ CONTENDERS = ("kerascw", *KERAS, *PYTORCH, *BFLOAT16)
 EPOCHS = 2
 """In one turn: an iterator serves all epochs of a fit, and making it counts."""
 RATIOS = {
-    "to_keras": "to Keras",
-    "to_pytorch": "to PyTorch",
-    "to_better": "to the better",
-    "bfloat16_to_keras": "bfloat16 to Keras",
-    "bfloat16_to_pytorch": "bfloat16 to PyTorch",
+    "to_keras": ("to Keras", "kerascw", KERAS),
+    "to_pytorch": ("to PyTorch", "kerascw", PYTORCH),
+    "to_better": ("to the better", "kerascw", (*KERAS, *PYTORCH)),
+    "bfloat16_to_keras": ("bfloat16 to Keras", BFLOAT16[0], KERAS),
+    "bfloat16_to_pytorch": ("bfloat16 to PyTorch", BFLOAT16[0], (*PYTORCH, BFLOAT16[1])),
 }
+"""By its name in the results: its title, whose rate it is, and to the best of which."""
+
 OPTIMIZERS = {"adam": "Adam", "adamax": "Adamax", "rmsprop": "RMSprop", "sgd": "SGD"}
 RATES = {"bag-cnn": 15e3, "test 1": 9e3, "LeNet v4": 4e3, "cifar-cnn": 10e3, "digits": 50e3}
 """About how many images a second, to choose how many one turn takes."""
@@ -202,26 +205,23 @@ def torch_loop(
     optimizer = kind(model.parameters(), lr=spec.learning_rate)
     size, loss_of = experiment.training.batch_size, nn.CrossEntropyLoss()
 
-    def epoch() -> None:
-        order = torch.randperm(len(x))
-        model.train()
-        right, total = torch.zeros(()), torch.zeros(())
-        for at in range(0, len(x), size):
-            chosen = order[at : at + size]
-            given, wanted = x[chosen], y[chosen]
-            optimizer.zero_grad(set_to_none=True)
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                logits = model(given)
-                loss = loss_of(logits, wanted)
-            loss.backward()
-            optimizer.step()
-            total += loss.detach() * len(chosen)
-            right += (logits.detach().argmax(1) == wanted).sum()
-        float(right), float(total)
-
     def epochs() -> None:
         for _ in range(EPOCHS):
-            epoch()
+            order = torch.randperm(len(x))
+            model.train()
+            right, total = torch.zeros(()), torch.zeros(())
+            for at in range(0, len(x), size):
+                chosen = order[at : at + size]
+                given, wanted = x[chosen], y[chosen]
+                optimizer.zero_grad(set_to_none=True)
+                with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                    logits = model(given)
+                    loss = loss_of(logits, wanted)
+                loss.backward()
+                optimizer.step()
+                total += loss.detach() * len(chosen)
+                right += (logits.detach().argmax(1) == wanted).sum()
+            float(right), float(total)
 
     return epochs
 
@@ -288,29 +288,23 @@ def measured(name: str, rounds: int, seconds: float) -> dict[str, Any]:
     rates = {
         who: spread([EPOCHS * count / taken for taken in turns]) for who, turns in found.items()
     }
-
-    def best(*names: str) -> float:
-        return max(rates[name]["median"] for name in names)
-
-    mine, own16 = best("kerascw"), best(BFLOAT16[0])
+    medians = {who: rate["median"] for who, rate in rates.items()}
     needed = operations(experiment.model, shape, classes)
     return {
         "batch_size": size,
         "images": count,
         "rates": rates,
-        "to_keras": mine / best(*KERAS),
-        "to_pytorch": mine / best(*PYTORCH),
-        "to_better": mine / best(*KERAS, *PYTORCH),
-        "bfloat16_to_keras": own16 / best(*KERAS),
-        "bfloat16_to_pytorch": own16 / best(*PYTORCH, BFLOAT16[1]),
+        **{
+            ratio: medians[own] / max(medians[other] for other in others)
+            for ratio, (_, own, others) in RATIOS.items()
+        },
         "operations_per_image": needed,
         "gemm_peak": peak,
-        "share_of_peak": mine * needed / peak["median"],
+        "share_of_peak": medians["kerascw"] * needed / peak["median"],
     }
 
 
 def table(found: dict[str, Any]) -> str:
-    """Lay out the figures as Markdown."""
     names = next(iter(found["architectures"].values()))["rates"]
     rows = [
         (
@@ -329,12 +323,13 @@ def table(found: dict[str, Any]) -> str:
     ]
     ratios.append(("geometric mean", *(f"{found[ratio]:.2f}" for ratio in RATIOS), ""))
     rates = markdown(("training, images/s", "batch", *names), rows)
-    return f"{rates}\n{markdown(('ratio', *RATIOS.values(), 'of GEMM peak'), ratios)}"
+    titles = (title for title, _, _ in RATIOS.values())
+    return f"{rates}\n{markdown(('ratio', *titles, 'of GEMM peak'), ratios)}"
 
 
 def main() -> None:
-    """Measure, print and write."""
-    parser = options(__doc__, rounds=6)
+    parser = options(__doc__)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=0.7)
     parser.add_argument("--only", choices=RATES, help="print one architecture's, write no file")
     given = parser.parse_args()
@@ -343,7 +338,7 @@ def main() -> None:
     each = {name: measured(name, given.rounds, given.seconds) for name in names}
     found: dict[str, Any] = {"architectures": each}
     for ratio in RATIOS:
-        found[ratio] = math.prod(one[ratio] for one in each.values()) ** (1 / len(each))
+        found[ratio] = geometric_mean(one[ratio] for one in each.values())
     print(table(found))
     if not given.only:
         save(given.results, "throughput", found)

@@ -154,7 +154,6 @@ def train(given: argparse.Namespace) -> dict[str, dict[str, list[Run]]]:
 
 
 def table(rows: Mapping[str, dict[str, Any]]) -> str:
-    """Lay out the table in Markdown."""
     lines = []
     for row in rows.values():
         cells = [row["title"], f"{row['figure']} {row['published']:.4f}"]
@@ -175,14 +174,12 @@ def table(rows: Mapping[str, dict[str, Any]]) -> str:
 
 
 def positive(text: str) -> int:
-    """Read the option's number."""
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return int(text)
 
 
 def main() -> None:
-    """Train, print, write."""
     parser = options(__doc__)
     parser.add_argument("--tasks", default=",".join(TASKS), help=choices(TASKS))
     parser.add_argument("--seeds", type=positive, default=5)
