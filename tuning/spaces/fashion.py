@@ -22,7 +22,7 @@ BUDGETS = {"quick": Budget(trials=15, epochs=3, fraction=0.2), "full": Budget(tr
 
 
 def space(hp: Any, base: Experiment) -> Experiment:
-    """Return the flagship, the base of a space without one, with other rates and regularisation."""
+    """Return the flagship with other rates and another regularisation."""
     changes: dict[str, Any] = {
         "training.optimizer.learning_rate": hp.Float(
             "learning_rate", 1e-3, 3e-2, sampling="log", default=8e-3
