@@ -62,13 +62,10 @@ class Task:
     def experiment(self, kind: str, seed: int, most_epochs: int | None = None) -> Experiment:
         """Return the report's experiment, or the same data by the fast recipe."""
         own = study_named(self.study).experiments("full")[self.variant]
-        tree = own.model_dump(mode="python") | {"seed": seed}
-        if self.published_as:
-            tree["data"]["holdout"] = None
-            tree["training"] |= {"keep": "last", "patience": None}
-        own = Experiment.model_validate(tree)
+        on_everything = {"data.holdout": None, "training.keep": "last", "training.patience": None}
+        own = override(own, {"seed": seed} | (on_everything if self.published_as else {}))
         if kind == "fast":
-            own = override(recipe_named(self.recipe).of(own), dict(self.changes))
+            own = override(recipe_named(self.recipe).of(own), self.changes)
         epochs = own.training.epochs
         return with_training(own, epochs=min(most_epochs or epochs, epochs))
 
