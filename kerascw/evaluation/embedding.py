@@ -37,11 +37,6 @@ def penultimate(model: "keras.Model", images: np.ndarray | Rows) -> np.ndarray:
     return np.concatenate(batches).astype(np.float32, copy=False)
 
 
-def largest_perplexity(points: int) -> float:
-    """Return the largest perplexity for so many points: t-SNE looks at three times as many."""
-    return (points - 1) / 3
-
-
 @dataclass(frozen=True)
 class Embedding:
     """Images in the plane, with measures of how well the plane shows the layer."""

@@ -43,7 +43,7 @@ def check_embedding(options: EmbeddingMap, study: Study, experiment: Experiment)
         )
     if points is not None and not FEWEST <= points <= there:
         raise CallError(f"pictures.points: {points}; choose from {FEWEST} to {there}")
-    most = tsne.largest_perplexity(points or there)
+    most = ((points or there) - 1) / 3  # t-SNE looks at three times as many points
     if perplexity is not None and not 1 <= perplexity <= most:
         raise CallError(
             f"pictures.perplexity: {perplexity:g}; choose from 1 to {int(most)}, a third of the "

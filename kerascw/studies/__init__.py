@@ -19,7 +19,7 @@ from kerascw.runs.store import Store
 
 NOTEBOOKS = (
     *("fashion", "bag", "bag_learning", "convnet_lab", "image_techniques", "digits_svhn", "lenet"),
-    *("lenet_embedding", "lenet_augmentation", "lenet_crossval"),
+    *("lenet_augmentation", "lenet_crossval"),
 )
 """The modules here that have studies, in the order of the list."""
 
@@ -95,28 +95,27 @@ def study_kept(kept: Mapping[str, Any], experiments: Mapping[str, Sequence[Exper
 
     Raises CallError: the file that it was read from is gone or wrong.
     """
-    name, arguments = kept["study"], kept.get("arguments")
+    name, arguments, origin = kept["study"], kept.get("arguments"), kept.get("origin", {})
     if arguments is not None:
         from kerascw.studies.learning_curve import learning_curve
         from kerascw.studies.train import trained
         from kerascw.studies.variance import variance_kept
 
-        made = trained if "train" in arguments else learning_curve
-        made = variance_kept if "variance" in arguments else made
-        return made(name, {n: several[0] for n, several in experiments.items()}, arguments)
+        made_by = {"train": trained, "variance": variance_kept, "baseline": learning_curve}
+        make = next(make for argument, make in made_by.items() if argument in arguments)
+        return make(name, {n: several[0] for n, several in experiments.items()}, arguments)
     if fault := origin_fault(kept):
-        if not Path(kept["origin"]["file"]).is_file():
+        if not Path(origin["file"]).is_file():
             raise CallError(f"{fault}; put it back to draw the study's page")
         warnings.warn(f"{fault}; the runs are those of then", stacklevel=2)
-    origin = kept.get("origin", {})
     if "file" in origin:
         study = study_in(origin["file"])
         if study.name != name:
             raise CallError(f"{origin['file']}: its STUDY is {study.name} now, not {name}")
         return study
-    package = origin.get("package")
     studies = all_studies()
     if name not in studies:
+        package = origin.get("package")
         where = f"from {package}, which is not there" if package else "from Python, in no file"
         raise CallError(f"study {name} was run {where}; run it again from there to draw its page")
     return studies[name]

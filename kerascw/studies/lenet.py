@@ -2,6 +2,7 @@
 
     python -m kerascw run lenet-variants --jobs 2
     python -m kerascw run lenet-auxiliary
+    python -m kerascw run lenet-embedding --set pictures.perplexity=50
 
 A fifth of the 60,000 training images, drawn at random, is held out; pixels are scaled to mean 0 and
 standard deviation 1 over all 60,000; training images are augmented (flip, brightness, contrast,
@@ -20,6 +21,7 @@ from kerascw.experiment import spec
 from kerascw.experiment.settings import LENET
 from kerascw.lab.derive import retrained_on_everything, with_training
 from kerascw.lab.effects import answers_to, best_by, effect_text, listed, mean_of, with_weights
+from kerascw.lab.pictures import EmbeddingMap
 from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study, fields_of
 from kerascw.lab.table import spread_text
@@ -45,18 +47,11 @@ _CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def model(variant: str) -> spec.ConvNet:
-    """Return the model of a variant: its own change and those of all before it."""
-    changes: dict[str, Any] = {}
-    for name, own in _CHANGES.items():
-        changes |= own
-        if name == variant:
-            return _BASELINE.model_copy(update=changes)
-    raise KeyError(variant)
-
-
 def experiment(variant: str) -> spec.Experiment:
     """Return a variant as published: ``baseline``, or ``variant_1`` to ``variant_4``."""
+    names = list(_CHANGES)
+    so_far = names[: names.index(variant) + 1]  # its own change adds to those of all before it
+    changes = {field: value for name in so_far for field, value in _CHANGES[name].items()}
     return spec.Experiment(
         data=spec.DataSpec(
             name="fashion_mnist",
@@ -64,7 +59,7 @@ def experiment(variant: str) -> spec.Experiment:
             scaling="standard",
             standard_of="training_and_validation",
         ),
-        model=model(variant),
+        model=_BASELINE.model_copy(update=changes),
         training=spec.TrainingSpec(
             epochs=15,
             batch_size=32,
@@ -86,14 +81,9 @@ def variants() -> dict[str, spec.Experiment]:
     return {name: experiment(name) for name in _CHANGES}
 
 
-def best_variant(runs: Runs) -> str | None:
-    """Return the variant with the highest mean validation accuracy, None where all diverged."""
-    return best_by(runs, "validation.accuracy")
-
-
 def retrained(runs: Runs) -> dict[str, spec.Experiment]:
     """The best variant on training and validation images, for the mean epochs its seeds kept."""
-    best = best_variant(runs)
+    best = best_by(runs, "validation.accuracy")
     if best is None:
         return {}
     epochs = round(fmean(run.metrics["kept_epoch"] for run in with_weights(runs[best])))
@@ -102,7 +92,7 @@ def retrained(runs: Runs) -> dict[str, spec.Experiment]:
 
 def variants_answers(runs: Runs) -> list[Answer]:
     """Which variant is best, and what training it on all images brings."""
-    best = best_variant(runs)
+    best = best_by(runs, "validation.accuracy")
     if best is None:
         return []
     tested = spread_text(over_seeds(values_of(runs[best], "test.accuracy")))
@@ -120,13 +110,12 @@ def variants_answers(runs: Runs) -> list[Answer]:
     ]
     said = f"{_words(best)}: {tested} (published: variant 4, 0.925)."
     how_many = "How many parameters are trained, and how many are batch norm's moving statistics?"
+    counted = listed(counts, ". Keras counts both; the report counts the first only.", ", ")
     return answers_to(
         {
             "Which variant is best by validation accuracy, and what is its test accuracy?": said,
             "What does training it on the validation images too change on the test set?": changed,
-            how_many: listed(
-                counts, ". Keras counts both; the report counts the first only.", ", "
-            ),
+            how_many: counted,
         }
     )
 
@@ -139,7 +128,7 @@ def _variant_pictures(runs: Runs, options: Any) -> Drawn:
     from kerascw.report.heads import confusion_before_and_after, rate_curves
 
     pictures = {"learning_rate": (rate_curves(runs), "learning rate of every epoch")}
-    best = best_variant(runs)
+    best = best_by(runs, "validation.accuracy")
     if best is None or best + RETRAINED not in runs:
         return pictures
     return pictures | confusion_before_and_after(runs[best], runs[best + RETRAINED], _words(best))
@@ -159,6 +148,8 @@ LENET_VARIANTS = Study(
 TOGETHER = 0.3
 """Weight of an auxiliary head's loss where all are trained: that of Szegedy et al., 2015."""
 
+_SAID = {"together": "trained together", "probe": "trained on a frozen trunk"}
+
 _AUXILIARY_QUICK = Quick(epochs=4, fraction=0.2)
 
 
@@ -177,13 +168,6 @@ def auxiliary_of(base: spec.Experiment) -> dict[str, spec.Experiment]:
         "together": with_training(base, auxiliary_weights=(TOGETHER,)),
         "probe": probe.model_copy(update={"start": start}),
     }
-
-
-_SAID = {
-    "untrained": "untrained",
-    "together": "trained together",
-    "probe": "trained on a frozen trunk",
-}
 
 
 def auxiliary_answers(runs: Runs) -> list[Answer]:
@@ -229,4 +213,32 @@ LENET_AUXILIARY = Study(
     answers=auxiliary_answers,
     led_by="How often do the two",
     pictures=_auxiliary_pictures,
+)
+
+
+# --- the embedding --------------------------------------------------------------------------
+
+
+def _embedding_answers(runs: Runs) -> list[Answer]:
+    from kerascw.report.embedding import embedding_answers
+
+    trained = with_weights(runs["variant_4"])
+    return embedding_answers(trained) if trained else []
+
+
+def _embedding_pictures(runs: Runs, options: Any) -> Drawn:
+    from kerascw.report.embedding import embedding_pictures
+
+    trained = with_weights(runs["variant_4"])
+    return embedding_pictures(trained, options) if trained else {}
+
+
+LENET_EMBEDDING = Study(
+    **fields_of("lenet_variants", "lenet-embedding"),
+    # at full budget its runs are those of lenet-variants, trained once for both
+    variants=lambda: {"variant_4": experiment("variant_4")},
+    answers=_embedding_answers,
+    led_by="Are the classes that lie nearest",
+    pictures=_embedding_pictures,
+    shows=EmbeddingMap(),
 )

@@ -16,7 +16,6 @@ from kerascw.evaluation.embedding import (
     Embedding,
     embed,
     largest,
-    largest_perplexity,
     neighbour_shares,
     neighbours,
     pairs,
@@ -38,8 +37,7 @@ from kerascw.models import build_model
 from kerascw.report.embedding import FILE, check_embedding
 from kerascw.report.embedding_figures import LINE, SIDE, places_of_names, spread_images
 from kerascw.runs.store import Run, Store, find_fault
-from kerascw.studies.lenet import experiment
-from kerascw.studies.lenet_embedding import STUDY, variants
+from kerascw.studies.lenet import LENET_EMBEDDING, experiment
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +224,7 @@ def the_page(runs: Path) -> str:
 
 
 def test_the_study_is_variant_4_of_lenet() -> None:
-    assert variants() == {"variant_4": experiment("variant_4")}
+    assert LENET_EMBEDDING.variants() == {"variant_4": experiment("variant_4")}
 
 
 def test_the_study_gives_figures_and_answers(ran: Path) -> None:
@@ -304,14 +302,14 @@ def test_wrong_options_end_it_before_training(
 
 
 def test_an_autoencoder_and_few_pictures_are_refused(tmp_path: Path) -> None:
-    base = variants()["variant_4"]
+    base = experiment("variant_4")
     autoencoder = Experiment(
         data=DataSpec(name="fashion_mnist", sample=True),
         model=Autoencoder(filters=(4,)),
         training=TrainingSpec(epochs=1, batch_size=32, optimizer=Adam(), keep="last"),
     )
     with pytest.raises(CallError, match="autoencoder tells no classes apart; study"):
-        check_embedding(EmbeddingMap(), STUDY, autoencoder)
+        check_embedding(EmbeddingMap(), LENET_EMBEDDING, autoencoder)
     for label in ("dark", "light"):
         for part, count in (("train", 20), ("test", 14)):
             folder = tmp_path / part / label
@@ -321,7 +319,7 @@ def test_an_autoencoder_and_few_pictures_are_refused(tmp_path: Path) -> None:
                 Image.fromarray(shade).save(folder / f"{number}.png")
     few = base.model_copy(update={"data": data_named(f"folder:{tmp_path}")})
     with pytest.raises(CallError, match="has 28 test images; an embedding needs 30"):
-        check_embedding(EmbeddingMap(), STUDY, few)
+        check_embedding(EmbeddingMap(), LENET_EMBEDDING, few)
 
 
 def test_other_studies_draw_no_embedding(tmp_path: Path) -> None:
@@ -331,7 +329,6 @@ def test_other_studies_draw_no_embedding(tmp_path: Path) -> None:
 
 
 def test_perplexity_looks_at_three_times_as_many_points() -> None:
-    assert largest_perplexity(100) == 33
     pixels = np.random.default_rng(0).normal(size=(31, 4)).astype(np.float32)
-    settings = {"perplexity": largest_perplexity(31)}
+    settings = {"perplexity": (31 - 1) / 3}
     assert np.isfinite(embed(pixels, np.zeros(31, int), 1, np.arange(31), settings).points).all()
