@@ -13,7 +13,7 @@ dropout on; ours beside them are the same, from the history.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -30,7 +30,7 @@ from kerascw.lab.study import Answer, Drawn, Runs, Study, fields_of
 from kerascw.lab.table import difference_text
 from kerascw.runs.store import Run
 
-_DATA = spec.DataSpec(
+DATA = spec.DataSpec(
     name="fashion_mnist",
     classes=(0, 1, 4, 5, 8),
     holdout=spec.Holdout(how="last", count=10_000),
@@ -62,7 +62,7 @@ def cnn() -> dict[str, spec.Experiment]:
     )
     adam = optimizer_of("adam", 1e-3)
     training = spec.TrainingSpec(epochs=31, batch_size=128, optimizer=adam, keep="last")
-    return {"bag-cnn": spec.Experiment(data=_DATA, model=model, training=training)}
+    return {"bag-cnn": spec.Experiment(data=DATA, model=model, training=training)}
 
 
 def cnn_answers(runs: Runs) -> list[Answer]:
@@ -79,16 +79,11 @@ def cnn_answers(runs: Runs) -> list[Answer]:
         for pair, count in pairs
     )
     run = next(run for run, pair in worst if pair == pairs[0][0])
+    most = f"{counts} (published, one seed: {published})."
+    why = "Why these two? Are their pixel values alike in the same regions, as the report supposes?"
     return [
-        Answer(
-            "Which two classes are confused most, either way?",
-            f"{counts} (published, one seed: {published}).",
-        ),
-        Answer(
-            "Why these two? Are their pixel values alike in the same regions, as the report "
-            "supposes?",
-            _why_confused(run, *pairs[0][0]),
-        ),
+        Answer("Which two classes are confused most, either way?", most),
+        Answer(why, _why_confused(run, *pairs[0][0])),
     ]
 
 
@@ -165,7 +160,7 @@ def variants() -> dict[str, spec.Experiment]:
     for row in report("convolutional_bag")["part_2"]["rows"]:
         number, name, layers, dropout, optimizer, momentum, l2, rate, epochs = row[:9]
         experiments[f"{number} {name}"] = spec.Experiment(
-            data=_DATA,
+            data=DATA,
             model=convnet(layers, dropout),
             training=spec.TrainingSpec(
                 epochs=epochs + 1,
@@ -193,15 +188,12 @@ Row 8 repeats row 5."""
 
 def derived_from(variant: str) -> str | None:
     """Return the row that a row changes one thing of, None of the first and of a repeated one."""
-    names, bases = (
-        _rows(variants()),
-        {row: base for rows in _CHANGES.values() for row, base in rows},
-    )
-    row = next((row for row, name in names.items() if name == variant), 0)
-    return names.get(bases.get(row, 0))
+    names = _rows(variants())
+    pairs = (pair for rows in _CHANGES.values() for pair in rows)
+    return next((names[base] for row, base in pairs if names[row] == variant), None)
 
 
-def _rows(names: Any) -> dict[int, str]:
+def _rows(names: Iterable[str]) -> dict[int, str]:
     return {int(name.split()[0]): name for name in names}
 
 
@@ -226,25 +218,19 @@ def variants_answers(runs: Runs) -> list[Answer]:
 def _found(runs: Runs) -> str:
     """How often the lowest validation loss finds the lowest test loss, seed by seed."""
     held_out = {name: own for name, own in runs.items() if own[0].experiment.data.holdout}
-    some = min(held_out.values(), key=len, default=[])
     gaps, chosen = [], []
-    for at in range(len(some)):  # the same seed, and fold, of each
-        validation, test = (
-            {
-                name: own[at].metrics[split]["loss"]
-                for name, own in held_out.items()
-                if own[at].metrics["status"] == "finished"
-            }
-            for split in ("validation", "test")
-        )
-        if validation:
-            chosen.append(min(validation, key=lambda name: validation[name]))
-            gaps.append(test[chosen[-1]] - min(test.values()))
+    for several in zip(*held_out.values(), strict=False):  # the same seed, and fold, of each
+        named = zip(held_out, several, strict=True)
+        metrics = {n: run.metrics for n, run in named if run.metrics["status"] == "finished"}
+        if metrics:
+            chosen.append(min(metrics, key=lambda name: metrics[name]["validation"]["loss"]))
+            lowest = min(own["test"]["loss"] for own in metrics.values())
+            gaps.append(metrics[chosen[-1]]["test"]["loss"] - lowest)
     if not gaps:
         return ""
+    found, of = gaps.count(0), counted(len(gaps), min(held_out.values(), key=len))
     return (
-        f"{yes_or_no(gaps.count(0), len(gaps))}, in {gaps.count(0)} of "
-        f"{counted(len(gaps), some)}. Validation chose {', '.join(chosen)}; "
+        f"{yes_or_no(found, len(gaps))}, in {found} of {of}. Validation chose {', '.join(chosen)}; "
         f"their test loss is on average {fmean(gaps):.4f} nats above the lowest."
         f"{_why_not(held_out, chosen, fmean(gaps))} (Published, one seed: yes, row 20.)"
     )
@@ -257,14 +243,10 @@ def _why_not(runs: Runs, chosen: list[str], gap: float) -> str:
     if not deviations:
         return ""
     deviation = fmean(deviations)
-    verdict = (
-        "the seed alone can change which row is lowest"
-        if gap < deviation
-        else "the seed alone does not explain the gap"
-    )
+    can = "can change which row is lowest" if gap < deviation else "does not explain the gap"
     return (
         f" The test loss of a chosen row has a standard deviation of {deviation:.4f} over the "
-        f"seeds: {verdict}."
+        f"seeds: the seed alone {can}."
     )
 
 
@@ -284,7 +266,7 @@ def features() -> dict[str, spec.Experiment]:
     """Conv 10-50-20, spatial dropout 0.5, Adam 1e-4, 201 epochs."""
     adam = optimizer_of("adam", 1e-4)
     training = spec.TrainingSpec(epochs=201, batch_size=256, optimizer=adam, keep="last")
-    return {"bag-features": spec.Experiment(data=_DATA, model=convnet(3, 0.5), training=training)}
+    return {"bag-features": spec.Experiment(data=DATA, model=convnet(3, 0.5), training=training)}
 
 
 def _feature_pictures(runs: Runs, options: Any) -> Drawn:

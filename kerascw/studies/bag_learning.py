@@ -32,11 +32,12 @@ from kerascw.lab.effects import answers_to, best_by, mean_of
 from kerascw.lab.learning_answers import comparison_answers
 from kerascw.lab.published import report
 from kerascw.lab.repeats import values_of
-from kerascw.lab.study import Answer, Drawn, Runs, fields_of
+from kerascw.lab.study import Answer, Drawn, Quick, Runs, fields_of
 from kerascw.lab.table import difference_text
+from kerascw.studies import bag
 from kerascw.studies.learning_curve import RANDOM, curve_study
 
-FASHION_1, FASHION_2 = (0, 1, 4, 5, 8), (2, 3, 6, 7, 9)
+FASHION_2 = (2, 3, 6, 7, 9)
 FRACTIONS = tuple(number / 20 for number in range(1, 21))
 QUICK_FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.4)
 
@@ -48,23 +49,11 @@ _ACCURACIES = {
 }
 
 
-def data(classes: tuple[int, ...], fraction: float = 1.0, **fields: Any) -> spec.DataSpec:
-    """Return one of the two halves of Fashion-MNIST, as pixels of 0..255."""
-    given: dict[str, Any] = {
-        "holdout": spec.Holdout(how="last", count=10_000),
-        "scaling": "raw",
-        "subset": "first",
-    }
-    return spec.DataSpec(
-        name="fashion_mnist", classes=classes, fraction=fraction, **(given | fields)
-    )
+DATA = bag.DATA.model_copy(update={"subset": "first"})
+"""Fashion-MNIST-1 as parts 4 and 5 use it: a fraction of it is its first images."""
 
 
-def _adam(rate: float) -> spec.Adam:
-    return spec.Adam(learning_rate=rate, epsilon=1e-8)
-
-
-# --- answers of both parts --------------------------------------------
+# --- answers of both parts ------------------------------------------------------------------
 
 
 def _answers(runs: Runs, reading: str) -> list[Answer]:
@@ -103,40 +92,34 @@ def _answers(runs: Runs, reading: str) -> list[Answer]:
 _AUTOENCODER = "the autoencoder"
 
 
-def autoencoder(epochs: int) -> spec.Experiment:
-    """Return the autoencoder, on all of Fashion-MNIST-2 and Fashion-MNIST-1's training set."""
-    everything = spec.Also(classes=FASHION_2, parts=("train", "validation", "test"))
-    return spec.Experiment(
-        data=data(FASHION_1, also=(everything,), scaling="unit", subset="stratified"),
-        model=spec.Autoencoder(filters=(10, 20), kernels=(5,), initializer="torch"),
-        training=spec.TrainingSpec(
-            epochs=epochs, batch_size=128, optimizer=_adam(1e-3), keep="last"
-        ),
-    )
-
-
-def _pretraining(
-    fractions: Sequence[float], epochs: int, autoencoder_epochs: int
+def pretraining(
+    fractions: Sequence[float] = FRACTIONS, epochs: int = 20, autoencoder_epochs: int = 20
 ) -> dict[str, spec.Experiment]:
+    """Both initialisations at the fractions, and the autoencoder.
+
+    That learns from all of Fashion-MNIST-2 and Fashion-MNIST-1's training set.
+    """
+    everything = spec.Also(classes=FASHION_2, parts=("train", "validation", "test"))
+    adam = bag.optimizer_of("adam", 1e-3)
+    training = spec.TrainingSpec(
+        epochs=autoencoder_epochs, batch_size=128, optimizer=adam, keep="last"
+    )
+    source = spec.Experiment(
+        data=bag.DATA.model_copy(update={"also": (everything,), "scaling": "unit"}),
+        model=spec.Autoencoder(filters=(10, 20), kernels=(5,), initializer="torch"),
+        training=training,
+    )
     base = spec.Experiment(
         # ten outputs: the report's labels of part 4 are not renumbered
-        data=data(FASHION_1, relabel=False),
+        data=DATA.model_copy(update={"relabel": False}),
         model=spec.ConvNet(
             filters=(10, 20), kernels=(5,), pool_after=(1, 2), dense=(50,), initializer="torch"
         ),
-        training=spec.TrainingSpec(
-            epochs=epochs, batch_size=128, optimizer=_adam(1e-3), keep="validation_loss"
-        ),
+        training=training.model_copy(update={"epochs": epochs, "keep": "validation_loss"}),
     )
-    source = autoencoder(autoencoder_epochs)
     start = spec.WarmStart(source=source, layers=("conv_1", "conv_2"), takes="kernels")
     starts = {RANDOM: None, "autoencoder": start}
     return {_AUTOENCODER: source} | curve_variants(base, starts, fractions)
-
-
-def pretraining() -> dict[str, spec.Experiment]:
-    """Both initialisations on 5 %, 10 %, ..., 100 %, and the autoencoder."""
-    return _pretraining(FRACTIONS, epochs=20, autoencoder_epochs=20)
 
 
 def _reconstructions(runs: Runs, options: Any) -> Drawn:
@@ -153,7 +136,7 @@ def _reconstructions(runs: Runs, options: Any) -> Drawn:
 PRETRAINING = curve_study(
     **fields_of("convolutional_bag", "bag-pretraining"),
     variants=pretraining,
-    quick_variants=lambda: _pretraining(QUICK_FRACTIONS, epochs=5, autoencoder_epochs=2),
+    quick_variants=lambda: pretraining(QUICK_FRACTIONS, epochs=5, autoencoder_epochs=2),
     curves=SHOWS,
     answers=lambda runs: _answers(
         runs,
@@ -168,28 +151,22 @@ PRETRAINING = curve_study(
 
 _TRANSFERRED = ("conv_1", "conv_2", "dense_1", "dense_2")
 _GRID = "Fashion-MNIST-2: "
-SWEEP_EPOCHS, GRID_EPOCHS = 20, 30
 GRID_RATES, GRID_OPTIMIZERS, GRID_DROPOUTS = (0.001, 0.01), ("adam", "sgd"), (0.0, 0.2, 0.3)
 
 
-def cell(
-    optimizer: str, rate: float, dropout: float, epochs: int = GRID_EPOCHS, fraction: float = 1.0
-) -> spec.Experiment:
+def cell(optimizer: str, rate: float, dropout: float) -> spec.Experiment:
     """Return one cell of the grid on Fashion-MNIST-2; SGD has a momentum of 0.9.
 
     The model is conv 28, pool, conv 20, dense 500, 100 and 5, with spatial dropout after both
     convs and dropout after the first dense layer.
     """
-    own: spec.OptimizerSpec = (
-        _adam(rate) if optimizer == "adam" else spec.SGD(learning_rate=rate, momentum=0.9)
-    )
     places = (
         spec.Dropout(after="pool", rate=dropout, kind="spatial"),
         spec.Dropout(after="conv", rate=dropout, kind="spatial", layers=(2,)),
         spec.Dropout(after="dense", rate=dropout, layers=(1,)),
     )
     return spec.Experiment(
-        data=data(FASHION_2, fraction),
+        data=DATA.model_copy(update={"classes": FASHION_2}),
         model=spec.ConvNet(
             filters=(28, 20),
             kernels=(5, 3),
@@ -198,14 +175,19 @@ def cell(
             dropout=places if dropout else (),
             initializer="torch",
         ),
-        training=spec.TrainingSpec(epochs=epochs, batch_size=128, optimizer=own, keep="last"),
+        training=spec.TrainingSpec(
+            epochs=30,
+            batch_size=128,
+            optimizer=bag.optimizer_of(optimizer, rate, momentum=0.9),
+            keep="last",
+        ),
     )
 
 
-def transfer_grid(epochs: int = GRID_EPOCHS, fraction: float = 1.0) -> dict[str, spec.Experiment]:
+def transfer_grid() -> dict[str, spec.Experiment]:
     """The twelve cells on Fashion-MNIST-2."""
     return {
-        f"{_GRID}{name} {rate:g} dropout {dropout:g}": cell(name, rate, dropout, epochs, fraction)
+        f"{_GRID}{name} {rate:g} dropout {dropout:g}": cell(name, rate, dropout)
         for rate in GRID_RATES
         for name in GRID_OPTIMIZERS
         for dropout in GRID_DROPOUTS
@@ -224,9 +206,8 @@ def transfer_sweep(runs: Runs) -> dict[str, spec.Experiment]:
     if best is None:
         return {}
     source = runs[best][0].experiment
-
-    base = with_training(source, epochs=min(SWEEP_EPOCHS, source.training.epochs))
-    base = with_data(base, classes=FASHION_1)
+    base = with_training(source, epochs=min(20, source.training.epochs))
+    base = with_data(base, classes=DATA.classes)
     starts = {
         RANDOM: None,
         "transferred": spec.WarmStart(source=source, layers=_TRANSFERRED, takes="kernels"),
@@ -243,11 +224,11 @@ def transfer_answers(runs: Runs) -> list[Answer]:
         return []
     facts = report("convolutional_bag")["part_5"]
     tested = over_seeds(values_of(runs[best], "test.accuracy"))
+    published = "{optimizer} {learning_rate:g} dropout {dropout:g}".format(**facts["best"])
     cell = Answer(
         "Which cell of the grid has the lowest validation loss, and what is its test accuracy?",
         f"{best.removeprefix(_GRID)}: {tested.mean:.4f} on Fashion-MNIST-2, mean over "
-        f"{counted(tested.n, 'seed')} (published: {facts['best']['optimizer']} "
-        f"{facts['best']['learning_rate']:g} dropout {facts['best']['dropout']:g}, "
+        f"{counted(tested.n, 'seed')} (published: {published}, "
         f"{facts['fashion_2_test_accuracy']}).",
     )
     reading = "transferred weights are better on little data, and both are close on more"
@@ -257,7 +238,10 @@ def transfer_answers(runs: Runs) -> list[Answer]:
 TRANSFER = curve_study(
     **fields_of("convolutional_bag", "bag-transfer"),
     variants=transfer_grid,
-    quick_variants=lambda: transfer_grid(epochs=3, fraction=0.1),
+    # the study's own quick fraction is the sweep's largest; the grid is on a tenth
+    quick_variants=lambda: {
+        name: Quick(epochs=3, fraction=0.1).of(cell) for name, cell in transfer_grid().items()
+    },
     curves=SHOWS,
     then=transfer_sweep,
     answers=transfer_answers,
