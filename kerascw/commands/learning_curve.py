@@ -67,7 +67,7 @@ def command(
     from kerascw.report.product import Product
     from kerascw.runs.store import Store, check_writable
     from kerascw.studies import all_studies
-    from kerascw.studies.learning_curve import Call, planned_curve
+    from kerascw.studies.learning_curve import planned_curve
 
     changes = ({} if epochs is None else {"training.epochs": epochs}) | settings
     for path in changes:
@@ -75,10 +75,12 @@ def command(
             raise CallError(f"--set {path}: use {option}")
     shares = fractions_of(fractions)
     data = data_named(dataset, **reading)
-    call = Call(dataset=dataset, data=data, fractions=shares, **options)
     check_writable(runs, "--runs")
-    terminal, store, studies = console(), Store(runs), all_studies()
-    plan = planned_curve(call, studies, store, data_dir, changes)
+    terminal, store = console(), Store(runs)
+    plan = planned_curve(
+        all_studies(), store, data=data, fractions=shares, data_dir=data_dir, changes=changes,
+        **options,
+    )  # fmt: skip
     progress = StudyProgress(terminal, sample=plan.sample)
     with shared.interruptible(progress.stop):
         result = run_study(plan, store, data_dir=data_dir, jobs=jobs, watcher=progress)

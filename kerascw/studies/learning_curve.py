@@ -9,7 +9,6 @@ A learning curve is a study of initialisations x fractions x seeds. Bag-pretrain
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -100,50 +99,44 @@ def learning_curve(
 # --- from the command's words ---------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Call:
-    """What the command ``learning-curve`` was asked for."""
-
-    dataset: str
-    model: str  # a study; its first variant is trained
-    data: DataSpec  # what dataset stands for
-    fractions: Sequence[float]
-    initialisations: str = RANDOM  # a list, with commas between
-    freeze: bool = False
-    seeds: int = 5
-    sample: bool = False
-
-
 def planned_curve(
-    call: Call,
     studies: Mapping[str, Study],
     store: Store,
-    data_dir: str | Path | None,
+    *,
+    model: str,
+    data: DataSpec,
+    fractions: Sequence[float],
+    initialisations: str = RANDOM,
+    freeze: bool = False,
+    seeds: int = 5,
+    sample: bool = False,
+    data_dir: str | Path | None = None,
     changes: Mapping[str, Any],
 ) -> Plan:
     """Return the learning curve's plan: every initialisation at every fraction over the seeds.
 
-    All seeds of an initialisation start from the same weights, those that it names.
+    ``model`` is a study, whose first variant is trained; ``initialisations`` a list, with commas
+    between. All seeds of an initialisation start from the same weights, those that it names.
 
     Raises CallError: a name that is no study, run or file, a source of which no layer fits, or
     fractions that are the same images.
     """
-    base = _classifier(call.model, studies)
-    sources = _sources(call, studies, store)
-    if call.freeze and not any(sources.values()):
+    base = _classifier(model, studies)
+    sources = _sources(initialisations, studies, store, sample=sample)
+    if freeze and not any(sources.values()):
         raise CallError("--freeze: --init names random weights only; there are none to keep")
-    data = call.data.model_copy(update={"sample": call.sample})
+    data = data.model_copy(update={"sample": sample})
     dataset, notes = dataset_for(data, data_dir), []
     if base.data.holdout is None:
         count = max(1, len(dataset.train) // 10)
         base = override(base, {"data.holdout": Holdout(how="stratified", count=count)})
         notes.append(
-            f"Study {call.model} holds no validation set out; here {count:,} training images are "
-            "held out."
+            f"Study {model} holds no validation set out; here {count:,} training images are held "
+            "out."
         )
     base = on_other_data(base, data, dataset)
-    base = override(base, {"data.sample": call.sample} | dict(changes))
-    _check_fractions(call.fractions, base, data_dir)
+    base = override(base, {"data.sample": sample} | dict(changes))
+    _check_fractions(fractions, base, data_dir)
     starts: dict[str, WarmStart | None] = dict.fromkeys(sources)
     for name, source in sources.items():
         if source is None:
@@ -154,22 +147,22 @@ def planned_curve(
                 f"--init {name}: no layer but the output has the same name and shape of weights "
                 "in both models"
             )
-        starts[name] = WarmStart(source=source, layers=layers, frozen=call.freeze)
-    variants = curve_variants(base, starts, call.fractions)
+        starts[name] = WarmStart(source=source, layers=layers, frozen=freeze)
+    variants = curve_variants(base, starts, fractions)
     experiments = {
-        name: [first.model_copy(update={"seed": seed}) for seed in range(call.seeds)]
+        name: [first.model_copy(update={"seed": seed}) for seed in range(seeds)]
         for name, first in variants.items()
     }
     text = "\n".join(e.canonical_json() for several in experiments.values() for e in several)
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]
     arguments = {
-        "model": call.model,
+        "model": model,
         "dataset": dataset_for(base.data, data_dir).title,
         "baseline": next(iter(sources)),
         "notes": notes,
     }
-    name = f"learning-curve-{call.model}-{file_name(base.data)}-{digest}"
-    return Plan(learning_curve(name, variants, arguments), "full", experiments, {}, call.sample)
+    name = f"learning-curve-{model}-{file_name(base.data)}-{digest}"
+    return Plan(learning_curve(name, variants, arguments), "full", experiments, {}, sample)
 
 
 def _classifier(study: str, studies: Mapping[str, Study]) -> Experiment:
@@ -186,12 +179,12 @@ def _classifier(study: str, studies: Mapping[str, Study]) -> Experiment:
 
 
 def _sources(
-    call: Call, studies: Mapping[str, Study], store: Store
+    initialisations: str, studies: Mapping[str, Study], store: Store, *, sample: bool
 ) -> dict[str, Experiment | None]:
     """Return what each initialisation starts from, by its name; None for random weights."""
     sources: dict[str, Experiment | None] = {}
-    for part in filter(None, (part.strip() for part in call.initialisations.split(","))):
-        name, source = (RANDOM, None) if part == RANDOM else _source(part, call, studies, store)
+    for part in filter(None, (part.strip() for part in initialisations.split(","))):
+        name, source = (RANDOM, None) if part == RANDOM else _source(part, studies, store, sample)
         if name in sources:
             raise CallError(f"--init: {name} is named twice")
         sources[name] = source
@@ -201,7 +194,7 @@ def _sources(
 
 
 def _source(
-    text: str, call: Call, studies: Mapping[str, Study], store: Store
+    text: str, studies: Mapping[str, Study], store: Store, sample: bool
 ) -> tuple[str, Experiment]:
     """Return a name and the experiment of a file, a study or a kept run."""
     path = Path(text)
@@ -213,7 +206,7 @@ def _source(
         experiment = next(iter(studies[text].variants().values()))
         own = CATALOG.get(experiment.data.name)
         has_sample = own is not None and own.sample
-        return text, of_sample(experiment) if call.sample and has_sample else experiment
+        return text, of_sample(experiment) if sample and has_sample else experiment
     try:
         run = store.find(text)
     except CallError as error:

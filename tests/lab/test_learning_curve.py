@@ -51,7 +51,7 @@ from kerascw.report.figure_files import write_figures
 from kerascw.report.learning_curve import learning_curve_pictures, paired_differences
 from kerascw.runs.store import Run, Store
 from kerascw.studies import all_studies, recall
-from kerascw.studies.learning_curve import Call, _sources, planned_curve, shared_layers
+from kerascw.studies.learning_curve import _sources, planned_curve, shared_layers
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
 TINY = Experiment(
@@ -593,27 +593,29 @@ def test_only_layers_of_equal_names_and_shapes_are_taken_over() -> None:
 def test_every_seed_starts_from_the_same_weights(tmp_path: Path) -> None:
     source = TINY.model_copy(update={"model": DenseNet(dense=(12,)), "seed": 9})
     (tmp_path / "first.json").write_text(source.canonical_json())
-    call = Call(
-        dataset="digits", model="digits", data=DataSpec(name="digits"), fractions=(0.5, 1.0),
-        initialisations=f"random,{tmp_path / 'first.json'}", freeze=True, seeds=2,
-    )  # fmt: skip
-    changes = {"model.dense": "12"}
-    plan = planned_curve(call, all_studies(), Store(tmp_path), None, changes)
+    asked: dict[str, Any] = {
+        "model": "digits", "data": DataSpec(name="digits"), "fractions": (0.5, 1.0),
+        "initialisations": f"random,{tmp_path / 'first.json'}", "freeze": True,
+        "changes": {"model.dense": "12"},
+    }  # fmt: skip
+    plan = planned_curve(all_studies(), Store(tmp_path), seeds=2, **asked)
     assert list(plan.experiments) == ["random, 50%", "random, 100%", "first, 50%", "first, 100%"]
     start = WarmStart(source=source, layers=("dense_1",), frozen=True)
     for name, several in plan.experiments.items():
         assert [e.seed for e in several] == [0, 1]
         assert {e.start for e in several} == {start if name.startswith("first") else None}
         assert {variant(place_of(name)[0], e.data.fraction) for e in several} == {name}
-    other = planned_curve(replace(call, seeds=3), all_studies(), Store(tmp_path), None, changes)
+    other = planned_curve(all_studies(), Store(tmp_path), seeds=3, **asked)
     assert other.label != plan.label
 
 
 def test_experiments_of_kept_sweeps_are_as_before() -> None:
     """What a learning curve of an earlier version trained is found again."""
     study = replace(all_studies()["digits"], name="tiny", variants=lambda: {"tiny": TINY})
-    call = Call(dataset="digits", model="tiny", data=DataSpec(name="digits"), fractions=(0.2,))
-    plan = planned_curve(call, {"tiny": study}, Store("nowhere"), None, {"training.epochs": "3"})
+    plan = planned_curve(
+        {"tiny": study}, Store("nowhere"), model="tiny", data=DataSpec(name="digits"),
+        fractions=(0.2,), changes={"training.epochs": "3"},
+    )  # fmt: skip
     assert plan.experiments["random, 20%"][1].canonical_json() == (
         '{"data":{"fraction":0.2,"holdout":{"count":135,"how":"stratified"},"name":"digits"},'
         '"model":{"dense":[8],"kind":"mlp"},"seed":1,"training":{"batch_size":128,"epochs":3}}'
@@ -627,8 +629,7 @@ def test_what_init_names(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(TINY.canonical_json())
 
     def named(text: str, *, sample: bool = False) -> dict[str, Experiment | None]:
-        call = Call("digits", "digits", DataSpec(name="digits"), (1.0,), text, sample=sample)
-        return _sources(call, all_studies(), store)
+        return _sources(text, all_studies(), store, sample=sample)
 
     every = named(f"random, digits,{tmp_path / 'mine.json'},0123")
     assert list(every) == ["random", "digits", "mine", "digits-mlp-012345"]
