@@ -82,18 +82,20 @@ def training(
         return override(of_sample(experiment) if sample else experiment, changes)
 
     images = len(splits_for(asked(base).data, data_dir).train)
-    variants = {name: fitted(base, images)}
-    if backbone is not None:
-        variants = transferred(variants[name], images, changes)
+    base = fitted(base, images)
+    variants = {name: base} if backbone is None else transferred(base, images, changes)
     if minutes is not None:
         for variant, each in variants.items():
-            alone = each.model_copy(update={"start": None})  # as fast from any weights
             share = 60 * minutes / len(variants)
-            epochs = epochs_within(share, asked(alone), Store(runs), data_dir)
+            epochs = epochs_within(share, asked(each), Store(runs), data_dir)
             variants[variant] = override(each, {"training.epochs": epochs})
-        variants = after_head(variants)
+    how = f"the recipe {name}"
+    if backbone is not None:  # the second step begins with the first one's weights
+        start = spec.WarmStart(source=variants[HEAD], layers=(LAYER, spec.MAIN_HEAD))
+        variants[WHOLE] = variants[WHOLE].model_copy(update={"start": start})
+        which = "ImageNet" if weights == "imagenet" else Path(weights).resolve().name
+        how = f"a {backbone} with {which} weights"
     parts = ["train", file_name(data), backbone or name, f"{minutes:g}min" if minutes else None]
-    how = f"a {backbone} with {weights_text(base)} weights" if backbone else f"the recipe {name}"
     question = f"How well does {how} do on {data_label(data)}?"
     return trained("-".join(filter(None, parts)), variants, {"train": question})
 
@@ -133,7 +135,7 @@ BACKBONE_SIDE = 96
 """Pixels a side that large images are read at for a backbone, unless told otherwise."""
 
 HEAD, WHOLE = "output layer", "all layers"
-"""The two steps: the second begins with the first one's weights."""
+"""The two steps."""
 
 
 def head_of(experiment: spec.Experiment, network: str, weights: str) -> spec.Experiment:
@@ -170,24 +172,10 @@ def transferred(
 
     The first step trains without augmentation: then an image's features are computed once.
     """
-    same: dict[str, Any] = {"training.augmentation": ()}
-    rate = {"training.optimizer.learning_rate": 1e-5, "training.epochs": 10}
-    whole = fitted(override(head, {"model.frozen": False} | rate), images)
-    return after_head({HEAD: override(head, {**same, **changes}), WHOLE: override(whole, changes)})
-
-
-def after_head(variants: dict[str, spec.Experiment]) -> dict[str, spec.Experiment]:
-    """Let the second step begin where the first ends."""
-    if WHOLE not in variants:
-        return variants
-    start = spec.WarmStart(source=variants[HEAD], layers=(LAYER, spec.MAIN_HEAD))
-    return variants | {WHOLE: variants[WHOLE].model_copy(update={"start": start})}
-
-
-def weights_text(experiment: spec.Experiment) -> str:
-    """Name a backbone's weights."""
-    weights = getattr(experiment.model, "weights", "")
-    return {"imagenet": "ImageNet", "random": "random"}.get(weights, Path(weights).name)
+    slow = {"training.optimizer.learning_rate": 1e-5, "training.epochs": 10}
+    whole = fitted(override(head, {"model.frozen": False} | slow), images)
+    first = override(head, {"training.augmentation": (), **changes})
+    return {HEAD: first, WHOLE: override(whole, changes)}
 
 
 # --- so many minutes ------------------------------------------------------------------------
