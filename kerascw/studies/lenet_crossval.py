@@ -42,12 +42,12 @@ def crossval_answers(runs: Runs) -> list[Answer]:
     spread = over_seeds(accuracies)
     held_out = _examples(folds, "validation")
     chance = math.sqrt(spread.mean * (1 - spread.mean) / held_out)
-    compared = [
-        _one_more_fold(name, *(values_of(own, f"validation.{name}") for own in (folds, fixed)))
-        for name in ("accuracy", "loss")
-    ]
     differs = ""
-    if all(compared):
+    if values_of(fixed, "validation.accuracy"):
+        compared = [
+            _one_more_fold(name, *(values_of(own, f"validation.{name}") for own in (folds, fixed)))
+            for name in ("accuracy", "loss")
+        ]
         sizes = [_examples(own, "train") for own in (fixed, folds)]
         if abs(sizes[0] - sizes[1]) > 0.05 * sizes[1]:  # per-class rounding is less
             compared.append(
@@ -70,9 +70,7 @@ def crossval_answers(runs: Runs) -> list[Answer]:
 
 
 def _one_more_fold(name: str, folds: Sequence[float], fixed: Sequence[float]) -> str:
-    """Say whether the fixed split lies where one more fold would; nothing where it diverged."""
-    if not fixed or len(folds) < 2:
-        return ""
+    """Say whether the fixed split lies where one more fold would."""
     ours, theirs = over_seeds(folds).mean, over_seeds(fixed).mean
     reach = prediction_reach(folds)
     shown = abs(ours - theirs) > reach

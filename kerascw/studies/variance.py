@@ -11,8 +11,10 @@ import numpy as np
 
 from kerascw.data.load import data_label
 from kerascw.errors import CallError
+from kerascw.evaluation.statistics import FEWEST
 from kerascw.experiment.spec import ConvNet, Experiment, Holdout, Seeds
 from kerascw.lab.derive import with_data
+from kerascw.lab.effects import answers_to
 from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Answer, Runs, Study
 
@@ -59,11 +61,10 @@ def sources_of(base: Experiment) -> dict[str, Experiment]:
         "augmentation": bool(base.training.augmentation),
         "split": holdout is not None,
     }
-    seeded = [name for name in there if name != "split"]
     variants = {ALL: base.model_copy(update={"seeds": Seeds(split=there["split"])})}
     for source in (name for name, has in there.items() if has):
-        pinned: dict[str, Any] = {name: 0 for name in seeded if name != source}
-        seeds = Seeds(**pinned, split=source == "split")
+        fixed: dict[str, Any] = {name: 0 for name in there if name not in (source, "split")}
+        seeds = Seeds(**fixed, split=source == "split")
         variants[NAMES[source]] = base.model_copy(update={"seeds": seeds})
     return variants
 
@@ -94,37 +95,34 @@ def variance_answers(runs: Runs) -> list[Answer]:
     Intervals are those of a normal variance, by the chi-squared distribution.
     """
     values = {name: values_of(own, "test.accuracy") for name, own in runs.items()}
-    values = {name: own for name, own in values.items() if len(own) > 2}
+    values = {name: own for name, own in values.items() if len(own) >= FEWEST}
     if ALL not in values or len(values) < 2:
         return []
     total = float(np.var(values[ALL], ddof=1))
     single = {n: float(np.var(own, ddof=1)) for n, own in values.items() if n != ALL}
     order = sorted(single, key=lambda name: -single[name])
-    listed = "; ".join(f"{name} {_deviation(values[name])}" for name in order)
-    n = len(values[ALL])
-    test = next(run.metrics["test"] for run in runs[ALL] if "test" in run.metrics)
-    mean = float(np.mean(values[ALL]))
-    chance = math.sqrt(mean * (1 - mean) / test["examples"])
-    shares = f" ({sum(single.values()) / total:.0%} of it)" if total else ""
-    return [
-        Answer(
-            "Which source of randomness moves the test accuracy most?",
-            f"{order[0][0].upper()}{order[0][1:]} has the largest standard deviation. Standard "
-            f"deviations over {n} seeds each, with 95 % CI: {listed}.",
-        ),
-        Answer(
-            "Do the single sources add up to all of it?",
-            f"All sources together: {_deviation(values[ALL])}. The single variances add up to "
-            f"{math.sqrt(sum(single.values())):.4f} as a standard deviation{shares}; what is "
-            "missing or too much is interaction between sources, or the uncertainty of these "
-            "estimates.",
-        ),
-        Answer(
-            "How large is that beside the chance of the test set?",
-            f"With {test['examples']:,} test images and an accuracy of {mean:.4f}, another test "
-            f"set of this size would move the accuracy by {chance:.4f} (binomial standard error).",
-        ),
-    ]
+    of_each = "; ".join(f"{name} {_deviation(values[name])}" for name in order)
+    images = next(run.metrics["test"]["examples"] for run in runs[ALL] if "test" in run.metrics)
+    mean, added = float(np.mean(values[ALL])), sum(single.values())
+    chance = math.sqrt(mean * (1 - mean) / images)
+    share = f" ({added / total:.0%} of it)" if total else ""
+    return answers_to(
+        {
+            "Which source of randomness moves the test accuracy most?": (
+                f"{order[0][0].upper()}{order[0][1:]} has the largest standard deviation. Standard "
+                f"deviations over {len(values[ALL])} seeds each, with 95 % CI: {of_each}."
+            ),
+            "Do the single sources add up to all of it?": (
+                f"All sources together: {_deviation(values[ALL])}. The single variances add up to "
+                f"{math.sqrt(added):.4f} as a standard deviation{share}; what is missing or too "
+                "much is interaction between sources, or the uncertainty of these estimates."
+            ),
+            "How large is that beside the chance of the test set?": (
+                f"With {images:,} test images and an accuracy of {mean:.4f}, another test set of "
+                f"this size would move the accuracy by {chance:.4f} (binomial standard error)."
+            ),
+        }
+    )
 
 
 def _deviation(values: list[float]) -> str:
