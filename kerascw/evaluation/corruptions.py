@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kerascw.errors import CallError, choices
+from kerascw.evaluation.metrics import as_pixels
 
 STRENGTHS = (1, 2, 3, 4, 5)
 SEED = 0
@@ -134,7 +134,7 @@ def _stroke(job: _Job) -> np.ndarray:
 
 
 def _by_pillow(job: _Job, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
-    pixels = (job.images * 255).round().astype(np.uint8)
+    pixels = as_pixels(job.images)
     changed = [change(Image.fromarray(each[..., 0] if each.shape[2] == 1 else each))
                for each in pixels]  # fmt: skip
     return np.stack([np.asarray(each) for each in changed]).reshape(pixels.shape) / 255
@@ -196,20 +196,14 @@ def corrupted(
 
     The same call gives the same images. ``light_on_dark`` says what is thickened by ``stroke``, and
     what comes in from outside.
-
-    Raises CallError: no such corruption, or a strength that is not 1 to 5.
     """
-    if kind not in _KINDS:
-        raise CallError(f"kind: {kind!r}; choose {choices(CORRUPTIONS, kind)}")
-    if strength not in STRENGTHS:
-        raise CallError(f"strength: {strength}; choose {choices(STRENGTHS)}")
     change, levels = _KINDS[kind]
     random = np.random.default_rng((SEED, CORRUPTIONS.index(kind), strength))
     parts = []
     for at in range(0, len(images), _BATCH):
         part = np.asarray(images[at : at + _BATCH], np.float32) / 255
         changed = change(_Job(part, levels[strength - 1], random, light_on_dark))
-        parts.append((changed.clip(0, 1) * 255).round().astype(np.uint8))
+        parts.append(as_pixels(changed))
     return np.concatenate(parts)
 
 

@@ -22,22 +22,16 @@ def loss_and_accuracy(
 ) -> tuple[float, float]:
     """Return the mean loss in nats, and the accuracy.
 
-    Parameters
-    ----------
-    probabilities : float ``[n, classes]``.
-    labels : int ``[n]``.
-    output : of the model. The loss of ``softmax`` is the cross-entropy, that of ``sigmoid`` the
-        mean over the classes of their binary cross-entropies.
+    ``probabilities`` are float ``[n, classes]``, ``labels`` int ``[n]``. The loss of ``softmax`` is
+    the cross-entropy, of ``sigmoid`` the mean over the classes of their binary cross-entropies.
     """
     truth = np.arange(len(labels)), labels
-    # np.clip lets NaN through, so a diverged model has a loss of NaN and not a good one
+    of_what_is = probabilities[truth].astype(np.float64)
     if output == "sigmoid":
         of_what_is = 1 - probabilities.astype(np.float64)
         of_what_is[truth] = probabilities[truth]
-        loss = float(-np.log(np.clip(of_what_is, SMALLEST_PROBABILITY, 1)).mean())
-    else:
-        of_truth = probabilities[truth].astype(np.float64)
-        loss = float(-np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1)).mean())
+    # np.clip lets NaN through, so a diverged model has a loss of NaN and not a good one
+    loss = float(-np.log(np.clip(of_what_is, SMALLEST_PROBABILITY, 1)).mean())
     return loss, float((probabilities.argmax(axis=1) == labels).mean())
 
 
@@ -71,11 +65,7 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def agreement(probabilities: Sequence[np.ndarray]) -> float:
-    """Return the share of examples for which all predict the same class.
-
-    Parameters
-    ----------
-    probabilities : float ``[n, classes]`` of each head, or model.
+    """Return the share of examples for which all predict the same class: float ``[n, classes]``.
 
     >>> agreement([np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[0.8, 0.2], [0.7, 0.3]])])
     0.5
@@ -162,12 +152,8 @@ def reconstruction_errors(
 ) -> np.ndarray:
     """Return the mean squared error of every image over its pixels in [0, 1]: float64 ``[n]``.
 
-    Only one batch of reconstructions is in memory at a time.
-
-    Parameters
-    ----------
-    predict : from uint8 images to reconstructions of the same shape, where 1 is white.
-    images : uint8 ``[n, height, width, channels]``.
+    ``predict`` is from ``images``, uint8 ``[n, height, width, channels]``, to reconstructions of
+    the same shape, where 1 is white. Only one batch of these is in memory at a time.
     """
     errors = np.empty(len(images))
     for start in range(0, len(images), batch_size):
@@ -209,6 +195,6 @@ def first_of_each_class(labels: np.ndarray, most: int) -> np.ndarray:
     return np.concatenate([np.flatnonzero(labels == label)[:most] for label in np.unique(labels)])
 
 
-def as_pixels(reconstructions: np.ndarray) -> np.ndarray:
+def as_pixels(images: np.ndarray) -> np.ndarray:
     """Return images on a scale where 1 is white as uint8; values outside [0, 1] are clipped."""
-    return np.round(np.clip(reconstructions, 0, 1) * 255).astype(np.uint8)
+    return np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)

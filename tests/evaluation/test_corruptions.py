@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from kerascw.errors import CallError
 from kerascw.evaluation.corruptions import (
     CORRUPTIONS,
     STRENGTHS,
@@ -129,10 +128,3 @@ def test_models_see_the_same_images_and_are_counted() -> None:
     # 100 + 25.5 is still dark, 100 + 127.5 is light
     assert counted["brightness", 1] == {"bright": 8, "other": 8}
     assert counted["brightness", 5] == {"bright": 2, "other": 2}
-
-
-def test_unknown_names_are_one_line() -> None:
-    with pytest.raises(CallError, match=r"^kind: 'fog'; choose Gaussian noise, shot noise"):
-        corrupted(disc(), "fog", 1)
-    with pytest.raises(CallError, match=r"^strength: 6; choose 1, 2, 3, 4 or 5"):
-        corrupted(disc(), "blur", 6)

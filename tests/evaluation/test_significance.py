@@ -108,15 +108,12 @@ def test_identical_models_leave_the_noise_of_images_and_equal_images_that_of_see
     of_seed = np.repeat([[0.0], [1.0], [1.0], [1.0]], 500, axis=1)
     joint = joint_spread(of_seed)
     assert joint.interval == pytest.approx(joint.over_seeds)
-    with pytest.raises(ValueError, match="1 seeds by 500 images"):
-        joint_spread(right[None])
 
 
 def test_the_sign_flip_test_counts_all_signs() -> None:
     assert sign_flip_test([1, 2, 3]) == 2 / 8
     assert sign_flip_test([1, 2, 3, 4, 5, 6]) == 2 / 64
     assert sign_flip_test([1, -1]) == 1
-    assert sign_flip_test([0.5]) == 1
     assert sign_flip_test([0.0, 0.0, 0.0]) == 1
 
 
@@ -131,7 +128,6 @@ def test_power_is_what_simulated_studies_find() -> None:
     draws = random.normal(0.002, 0.003, (4000, 12))
     found = np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05)
     assert power_of(12, 0.002, 0.003) == pytest.approx(found, abs=0.02)
-    assert power_of(1, 0.002, 0.003) == 0
     assert (power_of(5, 0.1, 0.0), power_of(5, 0.0, 0.0)) == (1, 0.05)
 
 
@@ -141,7 +137,6 @@ def test_seeds_and_differences_are_two_sides_of_one_power() -> None:
     assert power_of(n, 0.002, 0.003) >= 0.8 > power_of(n - 1, 0.002, 0.003)
     assert smallest_difference(n, 0.003) <= 0.002 < smallest_difference(n - 1, 0.003)
     assert seeds_needed(1e-9, 0.003) is None
-    assert smallest_difference(1, 0.003) == math.inf
 
 
 def test_looking_after_every_seed_decides_wrongly_in_at_most_5_of_100_studies() -> None:
@@ -168,7 +163,6 @@ def test_a_real_difference_is_decided_and_none_is_found_equivalent() -> None:
     assert decision(interval_at_look(none, 10), difference=0.002) == "equivalent"
 
 
-def test_correlation_needs_three_pairs_and_a_spread() -> None:
+def test_correlation_needs_a_spread() -> None:
     assert correlation_of([(1, 2), (2, 4), (3, 6)]) == pytest.approx(1)
-    assert math.isnan(correlation_of([(1, 2), (2, 4)]))
     assert math.isnan(correlation_of([(1, 2), (1, 4), (1, 5)]))
