@@ -76,15 +76,11 @@ class Calibration:
 
 
 def fitted_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature with the least negative log likelihood of the labels.
+    """Return the temperature with the least negative log likelihood of the labels, int ``[n]``.
 
-    Log-probabilities serve as logits, from which they differ by a constant that softmax ignores.
-    Source: Guo et al., "On Calibration of Modern Neural Networks", 2017, section 4.2.
-
-    Parameters
-    ----------
-    probabilities : float ``[n, classes]``, of a softmax.
-    labels : int ``[n]``.
+    Log-probabilities of a softmax, float ``[n, classes]``, serve as logits, from which they differ
+    by a constant that softmax ignores. Source: Guo et al., "On Calibration of Modern Neural
+    Networks", 2017, section 4.2.
     """
     from scipy.optimize import minimize_scalar
 

@@ -51,7 +51,8 @@ def embedded(images: Images) -> np.ndarray:
     height, width = (min(SIDE, side) for side in images[0].shape[1:3])
     values = np.empty((sum(map(len, images)), height * width), np.float32)
     for row, image in zip(values, _each(images), strict=True):
-        small = _picture(image).convert("L").resize((width, height), Image.Resampling.BOX)
+        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        small = picture.convert("L").resize((width, height), Image.Resampling.BOX)
         row[:] = np.asarray(small).ravel()
     values -= values.mean(axis=1, keepdims=True)
     values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
@@ -92,10 +93,4 @@ def near_pairs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _each(images: Images) -> Iterator[np.ndarray]:
-    for part in images:
-        for at in range(len(part)):
-            yield part[at]
-
-
-def _picture(image: np.ndarray) -> Image.Image:
-    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    return (part[at] for part in images for at in range(len(part)))

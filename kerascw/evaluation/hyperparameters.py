@@ -71,7 +71,12 @@ def value_text(value: Any) -> str:
 
 
 def _described(hp: Mapping[str, Any]) -> Axis:
-    name, default, condition = hp["name"], hp.get("default"), _condition(hp.get("conditions") or ())
+    name, default = hp["name"], hp.get("default")
+    conditions = [
+        f"{each['name']} is {' or '.join(map(value_text, each['values']))}"
+        for each in hp.get("conditions") or ()
+    ]
+    condition = f"where {' and '.join(conditions)}" if conditions else ""
     if hp["kind"] in ("Float", "Int"):
         low, high = hp["min_value"], hp["max_value"]
         default = low if default is None else default
@@ -84,18 +89,10 @@ def _described(hp: Mapping[str, Any]) -> Axis:
 def _joined(one: Axis, other: Axis) -> Axis:
     """Return the first axis, widened so that the other's values have a place on it."""
     condition = one.condition
-    if other.condition and other.condition != condition:
-        condition = condition and "in some trials"
+    if condition != other.condition:  # used always, if either is
+        condition = "in some trials" if condition and other.condition else ""
     if one.is_choice or other.is_choice:
         values = [v for axis in (one, other) for v in (axis.choices or (axis.low, axis.high))]
         return replace(one, choices=tuple(dict.fromkeys(values)), condition=condition)
     low, high = min(one.low, other.low), max(one.high, other.high)
     return replace(one, low=low, high=high, condition=condition)
-
-
-def _condition(conditions: Iterable[Mapping[str, Any]]) -> str:
-    parts = [
-        f"{c['name']} is {' or '.join(value_text(value) for value in c['values'])}"
-        for c in conditions
-    ]
-    return f"where {' and '.join(parts)}" if parts else ""

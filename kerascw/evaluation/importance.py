@@ -61,11 +61,6 @@ class Importance:
         return None
 
 
-def fewest_trials(axes: int) -> int:
-    """Return how many scored trials an estimate needs at least."""
-    return max(2 * FOLDS, axes + 2)
-
-
 def importance(
     axes: Sequence[Axis], trials: Sequence[Mapping[str, Any]], scores: Sequence[float]
 ) -> Importance | str:
@@ -81,10 +76,11 @@ def importance(
         return "No hyperparameter differs between trials."
     if len(varied) == 1:
         return f"{varied[0].name} is the only hyperparameter: it or chance makes all differences."
-    if len(trials) < fewest_trials(len(varied)):
+    fewest = max(2 * FOLDS, len(varied) + 2)
+    if len(trials) < fewest:
         return (
             f"{len(trials)} trials with a score are too few to rank {len(varied)} hyperparameters; "
-            f"at least {fewest_trials(len(varied))} are needed."
+            f"at least {fewest} are needed."
         )
     if np.ptp(scores) == 0:
         return "All scores are equal."

@@ -44,12 +44,8 @@ def confident_errors(probabilities: np.ndarray, labels: np.ndarray) -> LabelErro
     """Choose the images that another class than their label's is confidently predicted for.
 
     A class is confident of an image where its probability is at least the mean that it has over
-    the images with its label. Of several the most probable counts.
-
-    Parameters
-    ----------
-    probabilities : float ``[n, classes]``, each row by a model that has not seen the image.
-    labels : int ``[n]``.
+    the images with its label. Of several the most probable counts. ``probabilities`` are float
+    ``[n, classes]``, each row by a model that has not seen the image, and ``labels`` int ``[n]``.
     """
     every = np.arange(len(labels))
     given = probabilities[every, labels].astype(np.float64)
@@ -75,13 +71,9 @@ def out_of_fold(
     steps) on 64 principal components of at most 32 x 32 pixels, one for each of five stratified
     folds. It takes seconds where a convnet takes minutes, and is worse.
 
-    Parameters
-    ----------
-    images, labels : uint8 ``[n, h, w, c]`` and int ``[n]``.
-    others : uint8 ``[m, h, w, c]``; their probabilities are the mean over the folds' models.
-    classes : how many.
-
-    Returns float32 ``[n, classes]`` and ``[m, classes]``; None where a class has one image only.
+    Images are uint8 ``[n, h, w, c]`` with labels int ``[n]``, others ``[m, h, w, c]``; these get
+    the mean over the folds' models. Returns float32 ``[n, classes]`` and ``[m, classes]``; None
+    where a class has one image only.
     """
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
