@@ -79,12 +79,9 @@ def embed(
     for single-cell transcriptomics", 2019). The seed fixes the points on one machine; another
     number of threads may change last digits, which t-SNE amplifies.
 
-    Parameters
-    ----------
-    activations : float32 ``[n, units]``.
-    labels : int ``[n]``, from 0 to ``classes`` - 1.
-    positions : int ``[n]``, of the images in the test set.
-    settings : everything that the result follows from, ``perplexity`` among them.
+    ``activations`` are float32 ``[n, units]``; ``labels`` int ``[n]``, from 0 to ``classes`` - 1;
+    ``positions`` those of the images in the test set; ``settings`` everything that the result
+    follows from, ``perplexity`` among them.
     """
     from sklearn.manifold import TSNE, trustworthiness
 

@@ -88,10 +88,7 @@ def study_named(name: str) -> Study:
 def study_kept(kept: Mapping[str, Any], experiments: Mapping[str, Sequence[Experiment]]) -> Study:
     """Return the study that kept runs belong to: a named one, a file's, or one that a command made.
 
-    Parameters
-    ----------
-    kept : what is kept of it (:data:`kerascw.lab.run.KEPT`).
-    experiments : of every variant, one a run.
+    ``kept`` is what :data:`kerascw.lab.run.KEPT` has of it; ``experiments`` are those of its runs.
 
     Raises CallError: the file that it was read from is gone or wrong.
     """

@@ -48,17 +48,11 @@ def training(
     data_dir: str | Path | None = None,
     runs: str | Path = "runs",
 ) -> Study:
-    """Make the study that trains one model on ``data``.
+    """Make the study that trains one model on ``data``, as :func:`kerascw.train` is asked to.
 
-    Parameters
-    ----------
-    recipe : a name of :mod:`kerascw.experiment.recipes`; by default ``fast``, for signs
-        (:data:`SIGNS`) ``fastest``.
-    backbone, weights : fields ``network`` and ``weights`` of
-        :class:`~kerascw.experiment.spec.Backbone`: trained in two steps in place of a recipe.
-    minutes : how long training may take: the rate is measured here, and the number of epochs that
-        fits is remembered under ``runs``, so that the same call continues the same run.
-    settings : of the experiment, which :func:`kerascw.run` applies again; the rate depends on them.
+    The recipe is ``fast`` by default, for signs (:data:`SIGNS`) ``fastest``. Of ``minutes``, the
+    rate is measured here and remembered under ``runs``, so that the same call continues the same
+    run; it depends on the settings, which :func:`kerascw.run` applies again.
 
     Raises CallError, DataError: an unknown recipe, minutes beside epochs, or images that cannot be
     read.
