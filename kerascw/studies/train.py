@@ -88,7 +88,7 @@ def training(
         start = spec.WarmStart(source=variants[HEAD], layers=(LAYER, spec.MAIN_HEAD))
         variants[WHOLE] = variants[WHOLE].model_copy(update={"start": start})
         which = "ImageNet" if weights == "imagenet" else Path(weights).resolve().name
-        how = f"a {backbone} with {which} weights"
+        how = f"{backbone} with {which} weights"
     parts = ["train", file_name(data), backbone or name, f"{minutes:g}min" if minutes else None]
     question = f"How well does {how} do on {data_label(data)}?"
     return trained("-".join(filter(None, parts)), variants, {"train": question})
