@@ -21,7 +21,7 @@ from kerascw.lab.table import spread_text
 HELD_OUT = 10_000
 
 
-def data(how: str = "sklearn") -> spec.DataSpec:
+def data(how: str) -> spec.DataSpec:
     """Return CIFAR-10, 40,000 to train and 10,000 to validate.
 
     ``sklearn`` with seed 42 is the report's split, which is not stratified.
