@@ -6,11 +6,14 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from pydantic import ValidationError
 
 from kerascw.errors import CallError, KerascwError
 
@@ -78,13 +81,17 @@ def find_function(text: str, field: str) -> tuple[Path, str]:
             return file, function
     if Path(f"{module}.py").is_file():
         return Path(f"{module}.py").absolute(), function
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        found = None
+    found = _installed(module)
     if found is None or not found.origin or not found.origin.endswith(".py"):
         raise OwnFileError(f"{field}: {text!r}: no file {module}.py here, and no such module")
     return Path(found.origin), function
+
+
+def _installed(module: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
 
 
 def load_file(path: str | Path) -> ModuleType:
@@ -109,15 +116,14 @@ def load_file(path: str | Path) -> ModuleType:
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))  # as for a script, but after all that is installed
     # known by its name from here on: its own builders are named by it, dataclasses look there
-    before, sys.modules[module.__name__] = _loaded.pop(file, None), module
+    sys.modules[module.__name__] = module
+    _loaded.pop(file, None)  # the file run last is the first to be found
     _loaded[file] = (digest, module)
     try:
         with lines_named(str(path)):
             exec(code, module.__dict__)
     except BaseException:
         del _loaded[file], sys.modules[module.__name__]
-        if before is not None:
-            _loaded[file] = before
         raise
     return module
 
@@ -128,10 +134,7 @@ def _module_name(file: Path) -> str:
     if own is not None:
         free = getattr(own, "__file__", None) == str(file)
     else:
-        try:
-            found = importlib.util.find_spec(file.stem)
-        except (ImportError, ValueError):
-            found = None
+        found = _installed(file.stem)
         free = found is None or found.origin == str(file)
     if free:
         return file.stem
@@ -157,12 +160,11 @@ def call_function(file: str | Path, text: str, *arguments: Any, **named: Any) ->
     Raises OwnFileError: there is no such function, or it raises: one line with the place in the
     file.
     """
-    function: Callable[..., Any] | None = getattr(
-        module_of(file, text), text.rpartition(":")[2], None
-    )
+    name = text.rpartition(":")[2]
+    function = getattr(module_of(file, text), name, None)
     if not callable(function):
-        raise OwnFileError(f"{file}: no function {text.rpartition(':')[2]}")
-    with lines_named(f"{file}: {text.rpartition(':')[2]}"):
+        raise OwnFileError(f"{file}: no function {name}")
+    with lines_named(f"{file}: {name}"):
         return function(*arguments, **named)
 
 
@@ -191,7 +193,7 @@ def reason_of(error: BaseException) -> str:
     """Return an exception's type and the first line of its message; of our own, the message."""
     if isinstance(error, KerascwError):
         return str(error)
-    if hasattr(error, "errors") and type(error).__name__ == "ValidationError":  # Pydantic's
+    if isinstance(error, ValidationError):
         first = error.errors()[0]
         fields = ".".join(str(part) for part in first["loc"])
         return f"{fields}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")

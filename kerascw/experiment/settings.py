@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -26,18 +26,18 @@ def one_line(error: ValidationError, prefix: str = "") -> str:
     return f"{prefix}{path}: {message}{received}" if path else f"{prefix}{message}"
 
 
-_CHOICES: dict[str, tuple[type[kinds.Spec], ...]] = {
-    "model": kinds.kinds_of(kinds.ModelSpec),
-    "training.optimizer": kinds.kinds_of(kinds.OptimizerSpec),
-    "training.schedule": kinds.kinds_of(kinds.ScheduleSpec),
-    "training.augmentation": kinds.AUGMENTATIONS,
-}
-"""The kinds of each part that has more than one."""
+def _by_kind(union: Any) -> dict[str, Any]:
+    """Return the specs of a union, by the ``kind`` that tells them apart."""
+    return {spec.model_fields["kind"].default: spec for spec in get_args(get_args(union)[0])}
 
-_KINDS: dict[str, type[kinds.Spec]] = {
-    spec.model_fields["kind"].default: spec for specs in _CHOICES.values() for spec in specs
-}
-"""Every spec that has a kind, by it."""
+
+_CHOICES = [_by_kind(u) for u in (kinds.ModelSpec, kinds.OptimizerSpec, kinds.ScheduleSpec)]
+"""The kinds of each part that is one of several."""
+
+KINDS = _by_kind(kinds.AugmentationSpec)
+"""Every kind of augmentation by its name, in the order that ``all`` applies them in."""
+
+_KINDS = {kind: spec for specs in (*_CHOICES, KINDS) for kind, spec in specs.items()}
 
 S = TypeVar("S", bound=kinds.Spec)
 
@@ -65,8 +65,8 @@ def override(spec: S, settings: Mapping[str, Any], prefix: str = "") -> S:
         value = parsed(raw)
         if name == "augmentation" and isinstance(raw, str) and raw.lstrip()[:1] not in "[{":
             value = [spec.model_dump() for spec in augmentation_named(raw)]
-        if name == "kind":
-            tree = _with_kind(tree, parents, value)
+        if name == "kind" and str(node[name]) in _KINDS:
+            _change_kind(node, value, path)
         else:
             node[name] = value
     changed: S = validated(type(spec), tree, prefix)
@@ -123,21 +123,15 @@ def parsed(raw: Any) -> Any:
         return raw
 
 
-def _with_kind(tree: dict[str, Any], parents: list[str], kind: Any) -> dict[str, Any]:
-    """Give a part of the tree another kind, and keep the fields that both kinds have."""
-    where = ".".join(parents)
-    known = {spec.model_fields["kind"].default: spec for spec in _CHOICES.get(where, ())}
+def _change_kind(part: dict[str, Any], kind: Any, path: str) -> None:
+    """Give a part of a tree another kind; the fields that both kinds have stay as they are."""
+    known = next(specs for specs in _CHOICES if part["kind"] in specs)
     if str(kind) not in known:
-        raise CallError(f"{where}.kind: {kind!r}; choose {choices(known, str(kind))}")
-    *above, part = parents
-    node = tree
-    for parent in above:
-        node = node[parent]
-    node[part] = {
-        name: node[part].get(name, None if field.is_required() else field.default)
-        for name, field in known[kind].model_fields.items()
-    } | {"kind": kind}
-    return tree
+        raise CallError(f"{path}: {kind!r}; choose {choices(known, str(kind))}")
+    before = part | {"kind": kind}
+    part.clear()
+    for name, field in known[kind].model_fields.items():
+        part[name] = before.get(name, None if field.is_required() else field.default)
 
 
 def read_experiment(path: str | Path) -> kinds.Experiment:
@@ -160,9 +154,6 @@ def read_experiment(path: str | Path) -> kinds.Experiment:
 
 
 # --- augmentation as text -------------------------------------------------------------------
-
-KINDS: dict[str, Any] = {spec.model_fields["kind"].default: spec for spec in kinds.AUGMENTATIONS}
-"""Every kind by its name, in the order that ``all`` applies them in."""
 
 LENET: tuple[kinds.AugmentationSpec, ...] = (
     kinds.Flip(probability=0.25),

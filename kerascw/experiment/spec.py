@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from kerascw.errors import counted
 from kerascw.experiment.arithmetic import fast_precision
 from kerascw.experiment.own_file import find_function, sha256_of
 
@@ -32,6 +33,9 @@ classes of each one's binary cross-entropy (one against the rest)."""
 MAIN_HEAD = "probabilities"
 """The name of the output layer that a classifier is judged by."""
 
+Shape = tuple[int, int, int]
+"""Of an image: height, width, channels."""
+
 
 class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -50,16 +54,6 @@ class Spec(BaseModel):
             if tuple in kinds and kinds <= {tuple, NoneType}:
                 values = values | {name: (values[name],)}
         return values
-
-
-def kinds_of(union: Any) -> tuple[type[Spec], ...]:
-    """Return the specs that a part may be, of a union that their ``kind`` tells apart.
-
-    >>> [spec.__name__ for spec in kinds_of(OptimizerSpec)]
-    ['SGD', 'RMSprop', 'Adam', 'AdamW', 'Adamax', 'Muon']
-    """
-    members: tuple[type[Spec], ...] = get_args(get_args(union)[0])
-    return members
 
 
 # --- data -----------------------------------------------------------------------------------
@@ -149,11 +143,8 @@ class Exclude(Spec):
     def counts(self) -> str:
         """Say how many images of each split there are."""
         named = {"training": self.train, "validation": self.validation, "test": self.test}
-        return " and ".join(
-            f"{len(own):,} {name} image{'s' * (len(own) != 1)}"
-            for name, own in named.items()
-            if own
-        )
+        counts = (counted(len(own), f"{name} image") for name, own in named.items() if own)
+        return " and ".join(counts)
 
 
 class DataSpec(Spec):
@@ -302,11 +293,6 @@ class ConvNet(Spec):
         """Return the padding of conv layer ``layer``, counted from 0."""
         return self.padding[layer] if isinstance(self.padding, tuple) else self.padding
 
-    @property
-    def auxiliary_heads(self) -> tuple[str, ...]:
-        """The names of the auxiliary heads, by depth."""
-        return tuple(f"aux{number}" for number in sorted(self.auxiliary))
-
 
 class DenseNet(Spec):
     """A multilayer perceptron on the flattened image; the output layer is added."""
@@ -336,6 +322,17 @@ class Autoencoder(Spec):
     def _a_kernel_a_layer(self) -> Self:
         _one_or_each("kernels", len(self.kernels), len(self.filters))
         return self
+
+    @property
+    def encoder(self) -> ConvNet:
+        """The convnet, up to its last pooling, that the first half is."""
+        return ConvNet(
+            filters=self.filters,
+            kernels=self.kernels,
+            pool_after=tuple(range(1, len(self.filters) + 1)),
+            activation=self.activation,
+            initializer=self.initializer,
+        )
 
 
 class Custom(Spec):
@@ -543,9 +540,11 @@ class OneCycle(Spec):
     warmup: float = Field(default=0.25, gt=0, lt=1)
 
 
+ByStep = Cosine | OneCycle | WarmUp
+"""Schedules whose rate changes with every step, not with the epochs."""
+
 ScheduleSpec = Annotated[
-    Constant | Step | Halving | InverseTime | Cosine | OneCycle | WarmUp | Plateau,
-    Field(discriminator="kind"),
+    Constant | Step | Halving | InverseTime | ByStep | Plateau, Field(discriminator="kind")
 ]
 
 
@@ -668,9 +667,6 @@ class CutMix(Spec):
 
 _OfOneImage = Flip | Brightness | Contrast | Autocontrast | Solarize | Shift | Rotate | Zoom | Erase
 AugmentationSpec = Annotated[_OfOneImage | Mixup | CutMix, Field(discriminator="kind")]
-
-AUGMENTATIONS = kinds_of(AugmentationSpec)
-"""Every kind of augmentation."""
 
 
 class TrainingSpec(Spec):
@@ -809,15 +805,18 @@ class Experiment(Spec):
     @property
     def auxiliary_weights(self) -> dict[str, float]:
         """The weight of each auxiliary head's loss; empty where the model has one head."""
-        heads = self.model.auxiliary_heads if isinstance(self.model, ConvNet) else ()
+        heads = [f"aux{number}" for number in sorted(self._auxiliary)]
         weights = self.training.auxiliary_weights
         return dict(zip(heads, weights * len(heads) if len(weights) == 1 else weights, strict=True))
+
+    @property
+    def _auxiliary(self) -> tuple[int, ...]:
+        return self.model.auxiliary if isinstance(self.model, ConvNet) else ()
 
     @model_validator(mode="after")
     def _fields_go_together(self) -> Self:
         training, unheld = self.training, self.data.holdout is None
-        convnet = self.model if isinstance(self.model, ConvNet) else None
-        heads, weights = len(convnet.auxiliary) if convnet else 0, training.auxiliary_weights
+        heads, weights = len(self._auxiliary), training.auxiliary_weights
         no_validation = "needs data.holdout: there is no validation set"
         rules = {
             "keep must be last where data.holdout is none": unheld and training.keep != "last",
@@ -857,7 +856,7 @@ class Experiment(Spec):
 
         4: bfloat16 in shards; 5: rates of steps from a table, with other last digits.
         """
-        if isinstance(self.training.schedule, OneCycle | Cosine | WarmUp):
+        if isinstance(self.training.schedule, ByStep):
             return 5
         return 4 if self.training.precision == "mixed_bfloat16" else RECIPE_VERSION
 
@@ -900,10 +899,9 @@ def _stated(value: Any) -> Any:
     if not isinstance(value, Spec):
         return value
     fields = type(value).model_fields
-    stated = {name: getattr(value, name) for name in fields}
     return {
         name: _stated(item)
-        for name, item in stated.items()
+        for name, item in value
         if name == "kind" or fields[name].is_required() or item != fields[name].default
     }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerascw.errors import CallError
 from kerascw.experiment.own_file import sha256_of
-from kerascw.experiment.spec import Backbone
+from kerascw.experiment.spec import Backbone, Shape
 from kerascw.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -36,10 +36,12 @@ def check(spec: Backbone) -> None:
     _network(spec)
 
 
-def layers(spec: Backbone, input_shape: tuple[int, int, int]) -> list[keras.layers.Layer]:
-    """Return the layers between images in [0, 1] and the output layer."""
+def layers(spec: Backbone, input_shape: Shape, classes: int) -> list[keras.layers.Layer]:
+    """Return the layers for images in [0, 1], the output layer among them."""
     import keras
     from keras import layers as kl
+
+    from kerascw.models.parts import output
 
     images = keras.Input(input_shape)
     pixels = kl.Resizing(spec.side, spec.side, dtype="float32")(kl.Rescaling(255.0)(images))
@@ -52,7 +54,8 @@ def layers(spec: Backbone, input_shape: tuple[int, int, int]) -> list[keras.laye
         # Keras' guide calls the network with training=False, which Keras 3.15 overrides in fit
         if isinstance(layer, kl.BatchNormalization):
             layer.trainable = False
-    return [network, *([kl.Dropout(spec.dropout)] if spec.dropout else [])]
+    dropout = [kl.Dropout(spec.dropout)] if spec.dropout else []
+    return [network, *dropout, output(classes, "glorot_uniform", spec.output)]
 
 
 def _network(spec: Backbone) -> keras.Model:

@@ -1,65 +1,21 @@
 """Convnets, with pooling anywhere or nowhere, and heads at any depth."""
 
-from __future__ import annotations
+import keras
+from keras import layers as kl
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from kerascw.errors import CallError
-from kerascw.experiment.spec import MAIN_HEAD, ConvNet
-
-if TYPE_CHECKING:
-    import keras
+from kerascw.experiment.spec import MAIN_HEAD, ConvNet, Shape
+from kerascw.models.parts import activation, dense, dropout, kernel_initializer, output
 
 
-def check(spec: ConvNet, input_shape: tuple[int, int, int]) -> None:
-    """Follow the image's size through the layers; refuse where nothing is left of it."""
-    height, width, _ = input_shape
-    if spec.first_filters == "whitening" and spec.kernel_of(0) > min(height, width):
-        raise CallError(
-            f"model.first_filters: whitening needs patches of {spec.kernel_of(0)}x"
-            f"{spec.kernel_of(0)}, and the images are {height}x{width}; choose random"
-        )
-    for number in range(1, len(spec.filters) + 1):
-        kernel, before = spec.kernel_of(number - 1), f"{height}x{width}"
-        padding = spec.padding_of(number - 1)
-        if padding != "same":
-            around = 0 if padding == "valid" else 2 * int(padding)
-            height, width = height + around - kernel + 1, width + around - kernel + 1
-        if min(height, width) < 1:
-            raise CallError(
-                f"model.kernels: conv layer {number} ({kernel}x{kernel}, padding {padding}) "
-                f"leaves no pixel of {before}"
-            )
-        if number in spec.pool_after:
-            before, size = f"{height}x{width}", spec.pool_size
-            height, width = height // size, width // size
-            if min(height, width) < 1:
-                raise CallError(
-                    f"model.pool_after: the {size}x{size} pooling after conv layer {number} "
-                    f"leaves no pixel of {before}"
-                )
-    if spec.head is None:
-        raise CallError(
-            f"model.head: none, so the last layer, conv {len(spec.filters)}, gives maps of "
-            f"{height}x{width}x{spec.filters[-1]} and no class probabilities; such a model cannot "
-            "be fitted to labels; choose flatten or average"
-        )
-
-
-def _conv_stage(spec: ConvNet, number: int) -> list[keras.layers.Layer]:
+def _conv_stage(spec: ConvNet, number: int) -> list[kl.Layer]:
     """Return conv layer ``number``, counted from 1, with all that follows it.
 
     Max pooling stands before the activation: every activation offered but GELU is monotone, so
     the maximum of the activations is the activation of the maximum, with the same gradient, and
     four times fewer values are activated (a tenth of the step on the 32-64-64 convnet).
     """
-    from keras import layers as kl
-
-    from kerascw.models.parts import activation, dropout, kernel_initializer
-
     kernel, padding = spec.kernel_of(number - 1), spec.padding_of(number - 1)
-    conv: list[keras.layers.Layer] = []
+    conv: list[kl.Layer] = []
     if isinstance(padding, int) and padding:
         conv.append(kl.ZeroPadding2D(padding, name=f"pad_{number}"))
     conv.append(
@@ -87,13 +43,9 @@ def _conv_stage(spec: ConvNet, number: int) -> list[keras.layers.Layer]:
     return [*conv, *norm, pool, *act, *pool_dropout]
 
 
-def _dense_stage(spec: ConvNet) -> list[keras.layers.Layer]:
+def _dense_stage(spec: ConvNet) -> list[kl.Layer]:
     """Return flattening, or global average pooling, and the hidden dense layers."""
-    from keras import layers as kl
-
-    from kerascw.models.parts import activation, dense, dropout
-
-    stage: list[keras.layers.Layer] = [
+    stage: list[kl.Layer] = [
         kl.Flatten(name="flatten")
         if spec.head == "flatten"
         else kl.GlobalAveragePooling2D(name="average"),
@@ -113,37 +65,33 @@ def _dense_stage(spec: ConvNet) -> list[keras.layers.Layer]:
     return stage
 
 
-def _norm(spec: ConvNet, name: str) -> keras.layers.Layer:
-    from keras import layers as kl
-
+def _norm(spec: ConvNet, name: str) -> kl.Layer:
     return kl.BatchNormalization(
         momentum=spec.batch_norm_momentum, epsilon=spec.batch_norm_epsilon, name=name
     )
 
 
-def _stages(spec: ConvNet) -> list[list[keras.layers.Layer]]:
-    """Return the hidden layers: a stage for each conv layer, and the last from flattening on."""
-    numbers = range(1, len(spec.filters) + 1)
-    return [*(_conv_stage(spec, number) for number in numbers), _dense_stage(spec)]
+def conv_stages(spec: ConvNet) -> list[list[kl.Layer]]:
+    """Return every conv layer with all that follows it, before flattening."""
+    return [_conv_stage(spec, number) for number in range(1, len(spec.filters) + 1)]
 
 
-def layers(spec: ConvNet) -> list[keras.layers.Layer]:
-    """Return the hidden layers on the way to the main head."""
-    return [layer for stage in _stages(spec) for layer in stage]
+def layers(spec: ConvNet, input_shape: Shape, classes: int) -> list[kl.Layer]:
+    """Return the layers on the way to the main head, and its output layer."""
+    stages = [*conv_stages(spec), _dense_stage(spec)]
+    hidden = [layer for stage in stages for layer in stage]
+    return [*hidden, output(classes, spec.initializer, spec.output)]
 
 
-def heads(
-    spec: ConvNet, classes: int
-) -> Callable[[keras.KerasTensor], dict[str, keras.KerasTensor]]:
-    """Return a function from scaled images to the probabilities of every head, by its name.
+def every_head(
+    spec: ConvNet, classes: int, scale: kl.Layer, images: keras.KerasTensor, *, mirrors: bool
+) -> dict[str, keras.KerasTensor]:
+    """Return the probabilities of every head, by its name.
 
-    Called twice, it uses the same layers twice.
+    ``scale`` is the layer that scales pixels. With ``mirrors`` they are the mean of those for the
+    image and for its mirror image, by the same layers.
     """
-    from keras import layers as kl
-
-    from kerascw.models.parts import output
-
-    stages = _stages(spec)
+    stages = [*conv_stages(spec), _dense_stage(spec)]
     ends = {
         number: (
             kl.Flatten(name=f"aux{number}_flatten"),
@@ -153,27 +101,21 @@ def heads(
     }
     main = output(classes, spec.initializer, spec.output)
 
-    def applied(end: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
+    def heads(end: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         given = {}
-        for number, stage in enumerate(stages, start=1):
+        for number, stage in enumerate([[scale], *stages]):
             for layer in stage:
                 end = layer(end)
             if number in ends:
                 flatten, probabilities = ends[number]
                 given[f"aux{number}"] = probabilities(flatten(end))
-        given[MAIN_HEAD] = main(end)
-        return given
+        return given | {MAIN_HEAD: main(end)}
 
-    return applied
-
-
-def both_ways(
-    given: dict[str, keras.KerasTensor], mirrored: dict[str, keras.KerasTensor]
-) -> dict[str, keras.KerasTensor]:
-    """Return the mean of each head's probabilities for an image and for its mirror image."""
-    from keras import layers as kl
-
+    found = heads(images)
+    if not mirrors:
+        return found
+    mirrored = heads(keras.ops.flip(images, axis=2))
     return {
-        head: kl.Average(name=f"{head}_both_ways")([output, mirrored[head]])
-        for head, output in given.items()
+        head: kl.Average(name=f"{head}_both_ways")([one, mirrored[head]])
+        for head, one in found.items()
     }

@@ -16,7 +16,7 @@ import numpy as np
 
 from kerascw.errors import CallError
 from kerascw.experiment.own_file import call_function, lines_named, module_of, sha256_of
-from kerascw.experiment.spec import MAIN_HEAD, Custom
+from kerascw.experiment.spec import MAIN_HEAD, Custom, Shape
 from kerascw.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _NEAR = 1e-3
 
 
 @lru_cache(maxsize=64)
-def check(spec: Custom, input_shape: tuple[int, int, int], classes: int) -> None:
+def check(spec: Custom, input_shape: Shape, classes: int) -> None:
     """Build the model once and show it four images of noise.
 
     Raises CallError: in one line: the function raises, the model does not take the images, what it
@@ -71,9 +71,7 @@ def _check_values(spec: Custom, outputs: np.ndarray) -> None:
         )
 
 
-def layers(
-    spec: Custom, input_shape: tuple[int, int, int], classes: int
-) -> list[keras.layers.Layer]:
+def layers(spec: Custom, input_shape: Shape, classes: int) -> list[keras.layers.Layer]:
     """Return the model as one layer, and what makes float32 probabilities of its outputs."""
     from keras import layers as kl
 
@@ -84,7 +82,7 @@ def layers(
     ]
 
 
-def _made(spec: Custom, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
+def _made(spec: Custom, input_shape: Shape, classes: int) -> keras.Model:
     import keras
 
     if sha256_of(spec.file) != spec.source:

@@ -11,12 +11,14 @@ from kerascw.experiment.settings import override
 from kerascw.experiment.spec import (
     RECIPE_VERSION,
     ConvNet,
+    Custom,
     DataSpec,
     DenseNet,
     Dropout,
     Experiment,
     Holdout,
     TrainingSpec,
+    WarmStart,
 )
 from kerascw.studies import all_studies, fashion
 
@@ -151,6 +153,17 @@ def test_another_kind_of_model_keeps_what_both_have() -> None:
     changed = override(fashion.recipe(), {"model.kind": "mlp", "model.dense": "30"})
     assert changed.model.kind == "mlp"
     assert changed.model.dense == (30,)
+
+
+def test_a_kind_is_changed_wherever_it_stands() -> None:
+    source = fashion.recipe()
+    start = WarmStart(source=source, layers=("conv_1",))
+    path = "start.source.training.optimizer.kind"
+    changed = override(source.model_copy(update={"start": start}), {path: "sgd"})
+    assert changed.start is not None
+    assert changed.start.source.training.optimizer.kind == "sgd"
+    own = Custom(builder="own.py:make", file="own.py", source="0", arguments={"kind": 1})
+    assert override(own, {"arguments.kind": "2"}).arguments == {"kind": 2}
 
 
 def test_dropout_places_must_exist() -> None:
