@@ -55,7 +55,7 @@ class SpaceHyperModel(keras_tuner.HyperModel):
             experiment.model,
             splits.train.shape,
             len(splits.class_names),
-            scaling=scaling_of(experiment.data, splits.train, splits.raw_unit),
+            scaling=scaling_of(experiment.data, splits),
             seed=experiment.seed,
             for_training=True,
             precision=experiment.training.precision,

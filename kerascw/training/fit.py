@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from kerascw.data import Part, Splits, mean_and_deviation
+from kerascw.data import Splits, mean_and_deviation
 from kerascw.data.pipeline import batch_sizes, steps_of, training_batches
 from kerascw.errors import Interrupted
 from kerascw.experiment import spec as kinds
@@ -42,22 +43,18 @@ class Fitted:
     untrained: dict[str, float] | None = None  # validation figures before any training
 
 
-def scaling_of(
-    spec: kinds.DataSpec, train: Part, raw_unit: int = 1, validation: Part | None = None
-) -> Scaling:
+def scaling_of(spec: kinds.DataSpec, splits: Splits) -> Scaling:
     """Return the first layer's scaling; ``standard`` measures what ``standard_of`` names."""
-    match spec.scaling:
-        case "unit":
-            return Scaling()
-        case "raw":
-            return Scaling(1 / raw_unit, 0.0)
-        case "standard":
-            # over uint8, exact: no float copy of the images
-            measured = [train.images]
-            if spec.standard_of == "training_and_validation" and validation is not None:
-                measured.append(validation.images)
-            mean, deviation = mean_and_deviation(*measured)
-            return Scaling(1 / deviation, -mean / deviation)
+    if spec.scaling == "unit":
+        return Scaling()
+    if spec.scaling == "raw":
+        return Scaling(1 / splits.raw_unit)
+    # over uint8, exact: no float copy of the images
+    measured = [splits.train.images]
+    if spec.standard_of == "training_and_validation" and splits.validation is not None:
+        measured.append(splits.validation.images)
+    mean, deviation = mean_and_deviation(*measured)
+    return Scaling(1 / deviation, -mean / deviation)
 
 
 def fit(
@@ -82,9 +79,9 @@ def fit(
     nothing but their variables are traced once; the model that is returned is then trained again
     by the next such call.
     """
-    watcher = watcher or Watcher()
+    watcher, spec = watcher or Watcher(), experiment.training
     shape, classes = splits.train.shape, len(splits.class_names)
-    scaling = scaling_of(experiment.data, splits.train, splits.raw_unit, splits.validation)
+    scaling = scaling_of(experiment.data, splits)
     build: Callable[..., keras.Model] = partial(
         build_model,
         experiment.model,
@@ -98,16 +95,15 @@ def fit(
         frozen = Frozen(build(), experiment.seed_of("dropout"))
         splits, build = frozen.splits(splits), frozen.build
     device = device_for(
-        experiment.training.precision,
+        spec.precision,
         in_layers=not isinstance(experiment.model, kinds.Custom | kinds.Backbone),
     )
     with device.scope():
-        network = build(for_training=True, precision=experiment.training.precision)
+        network = build(for_training=True, precision=spec.precision)
         dropout = experiment.seed_of("dropout")
         if frozen is None and dropout != experiment.seed_of("weights"):
             initial = network.get_weights()  # Keras seeds both as a model is built
-            precision = experiment.training.precision
-            network = build(for_training=True, precision=precision, seed=dropout)
+            network = build(for_training=True, precision=spec.precision, seed=dropout)
             network.set_weights(initial)
         if isinstance(experiment.model, kinds.ConvNet):
             set_initial_filters(network, experiment.model, splits.train.images, scaling.scale)
@@ -117,10 +113,8 @@ def fit(
         model, trained = compiled(experiment, network, device, len(splits.train))
     ready = Ready(Trainer(model, device), Product(build, trained))
     if traced is not None and frozen is None:
-        by_step = isinstance(
-            experiment.training.schedule, kinds.OneCycle | kinds.Cosine | kinds.WarmUp
-        )
-        steps = steps_of(len(splits.train), experiment.training.batch_size) if by_step else None
+        by_step = isinstance(spec.schedule, kinds.ByStep)
+        steps = steps_of(len(splits.train), spec.batch_size) if by_step else None
         ready = traced.ready(experiment, (shape, classes, scaling, steps), ready)
     model, product = ready.trainer.model, ready.product
     progress = checkpoint.restore(checkpoint_path, model) or Progress()
@@ -168,21 +162,16 @@ def compiled(
         optimizer.follow(network.weights)
     idle = frozenset(head for head, weight in heads.items() if not weight)
     model = device.prepare(network, batch_sizes(examples, spec.batch_size), idle)
-    model.compile(
-        optimizer,
-        **_objective(experiment),
-        jit_compile=device.jit_compile,
-    )
+    model.compile(optimizer, **_objective(experiment), jit_compile=device.jit_compile)
     if model.optimizer is not optimizer:  # mixed_float16: one that scales the loss, around it
         model.optimizer.build(model.trainable_variables)
     return model, optimizer.averages if spec.weight_average else model.weights
 
 
-def _train(trainer: Trainer, experiment: kinds.Experiment, splits: Splits, keeper: Keeper) -> None:
-    """Train the epochs that are left; ``keeper`` ends it."""
-    spec, history = experiment.training, keeper.progress.history
-    epochs = range(len(history), spec.epochs)
-    batches = training_batches(
+def batches_of(experiment: kinds.Experiment, splits: Splits, epochs: range) -> tf.data.Dataset:
+    """Return the batches of ``epochs``, as the experiment has them."""
+    spec, heads = experiment.training, experiment.auxiliary_weights
+    return training_batches(
         splits.train,
         classes=None if experiment.reconstructs else len(splits.class_names),
         batch_size=spec.batch_size,
@@ -191,8 +180,15 @@ def _train(trainer: Trainer, experiment: kinds.Experiment, splits: Splits, keepe
         epochs=epochs,
         augmentation=spec.augmentation,
         shuffle=spec.shuffle,
-        heads=(kinds.MAIN_HEAD, *heads) if (heads := experiment.auxiliary_weights) else (),
+        heads=(kinds.MAIN_HEAD, *heads) if heads else (),
     )
+
+
+def _train(trainer: Trainer, experiment: kinds.Experiment, splits: Splits, keeper: Keeper) -> None:
+    """Train the epochs that are left; ``keeper`` ends it."""
+    spec, history = experiment.training, keeper.progress.history
+    epochs = range(len(history), spec.epochs)
+    batches = batches_of(experiment, splits, epochs)
     try:
         trainer.train(batches, epochs, len(splits.train), spec.batch_size, keeper)
     except KeyboardInterrupt:
@@ -214,13 +210,27 @@ def _objective(experiment: kinds.Experiment) -> dict[str, Any]:
         return {"loss": keras.losses.MeanSquaredError()}
     smoothing = experiment.training.label_smoothing
     summed = experiment.training.loss_over_outputs == "sum"
-    cross_entropy = bool(weights) or smoothing > 0 or summed
-    heads = [kinds.MAIN_HEAD, *weights]
-    losses = {head: _loss(model.output, smoothing, summed=summed) for head in heads}
-    metrics = {head: _metrics(model.output, cross_entropy=cross_entropy) for head in heads}
+    apart = weights or smoothing or summed
+    loss: Callable[[], keras.losses.Loss]
+    if model.output == "softmax":
+        loss = partial(keras.losses.CategoricalCrossentropy, label_smoothing=smoothing)
+        cross_entropy = keras.metrics.CategoricalCrossentropy
+    else:
+        loss = SummedCrossEntropy if summed else keras.losses.BinaryCrossentropy
+        cross_entropy = keras.metrics.BinaryCrossentropy
+
+    def metrics() -> list[keras.metrics.Metric]:
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        return [accuracy, cross_entropy(name="cross_entropy")] if apart else [accuracy]
+
     if not weights:
-        return {"loss": losses[kinds.MAIN_HEAD], "metrics": metrics[kinds.MAIN_HEAD]}
-    return {"loss": losses, "loss_weights": {kinds.MAIN_HEAD: 1.0, **weights}, "metrics": metrics}
+        return {"loss": loss(), "metrics": metrics()}
+    every = {kinds.MAIN_HEAD: 1.0, **weights}
+    return {
+        "loss": {head: loss() for head in every},
+        "loss_weights": every,
+        "metrics": {head: metrics() for head in every},
+    }
 
 
 class SummedCrossEntropy(keras.losses.BinaryCrossentropy):
@@ -228,18 +238,3 @@ class SummedCrossEntropy(keras.losses.BinaryCrossentropy):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return super().call(y_true, y_pred) * y_pred.shape[-1]
-
-
-def _loss(output: kinds.Output, smoothing: float, *, summed: bool) -> keras.losses.Loss:
-    if output == "sigmoid":
-        return SummedCrossEntropy() if summed else keras.losses.BinaryCrossentropy()
-    return keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
-
-
-def _metrics(output: kinds.Output, *, cross_entropy: bool) -> list[keras.metrics.Metric]:
-    found = [keras.metrics.CategoricalAccuracy(name="accuracy")]
-    if cross_entropy and output == "sigmoid":
-        found.append(keras.metrics.BinaryCrossentropy(name="cross_entropy"))
-    elif cross_entropy:
-        found.append(keras.metrics.CategoricalCrossentropy(name="cross_entropy"))
-    return found

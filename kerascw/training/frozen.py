@@ -3,10 +3,8 @@
 from dataclasses import replace
 
 import keras
-import numpy as np
 
 from kerascw.data import Part, Splits
-from kerascw.data.rows import Rows
 from kerascw.experiment.spec import Backbone, Experiment
 from kerascw.models.backbone import LAYER
 from kerascw.training.predictor import Predictor
@@ -54,7 +52,7 @@ class Frozen:
         keras.utils.set_random_seed(self._seed)
         fresh = [type(layer).from_config(layer.get_config()) for layer in self._after]
         head = keras.Sequential([keras.Input((self._units,)), *fresh])
-        head.set_weights(self._weights())
+        head.set_weights([weight for layer in self._after for weight in layer.get_weights()])
         return head
 
     def whole(self, head: keras.Model) -> keras.Model:
@@ -63,9 +61,5 @@ class Frozen:
             layer.set_weights(trained.get_weights())
         return self._model
 
-    def _weights(self) -> list[np.ndarray]:
-        return [weight for layer in self._after for weight in layer.get_weights()]
-
     def _of(self, part: Part) -> Part:
-        images: np.ndarray | Rows = part.images
-        return Part(self._features(images), part.labels)
+        return Part(self._features(part.images), part.labels)

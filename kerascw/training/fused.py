@@ -71,14 +71,10 @@ class FusedSGD(_Fused, keras.optimizers.SGD):
         )
 
 
-class _FusedAdam(_Fused):
-    """``m += (1 - beta_1) (g - m)``, ``v += (1 - beta_2) (g^2 - v)``, and at step t
+class FusedAdam(_Fused, keras.optimizers.Adam):
+    """Adam: ``m += (1 - beta_1) (g - m)``, ``v += (1 - beta_2) (g^2 - v)``, and at step t
     ``w -= rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)``.
     """
-
-    beta_1: float
-    beta_2: float
-    epsilon: float
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         tf.raw_ops.ResourceApplyAdam(
@@ -95,11 +91,7 @@ class _FusedAdam(_Fused):
         )
 
 
-class FusedAdam(_FusedAdam, keras.optimizers.Adam):
-    """Adam."""
-
-
-class FusedAdamW(_FusedAdam, keras.optimizers.AdamW):
+class FusedAdamW(FusedAdam, keras.optimizers.AdamW):
     """Adam with decoupled weight decay, which Keras applies before the update."""
 
 

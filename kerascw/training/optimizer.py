@@ -102,7 +102,7 @@ def rate_of_next_epoch(spec: kinds.TrainingSpec, history: list[dict[str, float]]
                 elif waited == patience:
                     rate, waited = max(rate * factor, lowest), 0
             return rate
-        case kinds.OneCycle() | kinds.Cosine() | kinds.WarmUp():
+        case _:  # kinds.ByStep
             return None
 
 

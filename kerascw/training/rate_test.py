@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerascw.data import Splits
-from kerascw.data.pipeline import training_batches
-from kerascw.experiment.spec import MAIN_HEAD, Constant, Experiment
+from kerascw.experiment.spec import Constant, Experiment
 from kerascw.models import build_model
 from kerascw.training.devices import has_gpu
-from kerascw.training.fit import compiled, scaling_of
+from kerascw.training.fit import batches_of, compiled, scaling_of
 from kerascw.training.prepare import GPU, Device
 
 SMOOTHING = 0.9
@@ -60,27 +59,17 @@ def rate_test(
         experiment.model,
         splits.train.shape,
         len(splits.class_names),
-        scaling=scaling_of(experiment.data, splits.train, splits.raw_unit, splits.validation),
-        seed=experiment.seed,
+        scaling=scaling_of(experiment.data, splits),
+        seed=experiment.seed_of("weights"),
         for_training=True,
         precision=training.precision,
     )
     device = GPU() if has_gpu() else Device()
     model, _ = compiled(experiment, network, device, len(splits.train))
-    heads = experiment.auxiliary_weights
-    batches = training_batches(
-        splits.train,
-        classes=None if experiment.reconstructs else len(splits.class_names),
-        batch_size=training.batch_size,
-        seed=experiment.seed,
-        epochs=range(steps),  # of one step at least
-        augmentation=training.augmentation,
-        shuffle=training.shuffle,
-        heads=(MAIN_HEAD, *heads) if heads else (),
-    )
+    batches = batches_of(experiment, splits, range(steps))  # an epoch has one step at least
     rates = np.geomspace(lowest, highest, steps)
     losses, smoothed, mean = list[float](), list[float](), 0.0
-    for step, (images, targets) in enumerate(batches):
+    for step, (images, targets) in enumerate(batches.take(steps)):
         model.optimizer.learning_rate = rates[step]  # it changes between steps
         model.reset_metrics()
         loss = float(model.train_on_batch(images, targets, return_dict=True)["loss"])
@@ -88,8 +77,7 @@ def rate_test(
         if np.isfinite(loss):
             mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
             smoothed.append(mean / (1 - SMOOTHING ** (step + 1)))
-        ends = not np.isfinite(loss) or smoothed[-1] > TOO_MUCH * min(smoothed)
-        if ends or len(losses) == steps:
+        if not np.isfinite(loss) or smoothed[-1] > TOO_MUCH * min(smoothed):
             break
     count = len(smoothed)
     return RateTest(rates[:count], np.array(losses[:count]), np.array(smoothed))

@@ -63,7 +63,7 @@ def test_digits_need_no_files_and_have_the_report_s_values() -> None:
     experiment = study_named("digits").variants()["mlp"]
     splits = split(data, experiment.data)
     assert (len(splits.train), len(splits.validation or ()), len(splits.test)) == (1000, 350, 447)
-    scaling = scaling_of(experiment.data, splits.train, splits.raw_unit)
+    scaling = scaling_of(experiment.data, splits)
     model = build_model(experiment.model, splits.train.shape, scaling=scaling)
     seen = np.asarray(model.get_layer("scale_pixels")(splits.train.images))[..., 0]
     np.testing.assert_allclose(seen, theirs.images[:1000], atol=1e-5)

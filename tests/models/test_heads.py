@@ -177,7 +177,7 @@ def test_a_step_follows_the_weighted_sum_of_the_losses(sample: Dataset, tmp_path
     )
     splits = split(sample, experiment.data)
     labels = tf.one_hot(splits.train.labels, 10)
-    scaling = scaling_of(experiment.data, splits.train, 1, splits.validation)
+    scaling = scaling_of(experiment.data, splits)
     model = build_model(experiment.model, scaling=scaling, seed=experiment.seed)
     with tf.GradientTape() as tape:
         outputs = model(splits.train.images, training=True)

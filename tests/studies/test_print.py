@@ -192,7 +192,7 @@ def test_standardising_by_all_training_images(digits: Dataset) -> None:
     )
     splits = split(digits, data)
     mean, deviation = mean_and_deviation(digits.train.images)
-    scaling = scaling_of(data, splits.train, splits.raw_unit, splits.validation)
+    scaling = scaling_of(data, splits)
     assert (1 / scaling.scale, -scaling.offset / scaling.scale) == pytest.approx((deviation, mean))
 
 
