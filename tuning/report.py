@@ -9,8 +9,8 @@ from kerascw.errors import counted
 from kerascw.evaluation.hyperparameters import Axis, axes_of, value_text
 from kerascw.evaluation.importance import Importance, importance
 from kerascw.lab.table import spread_text
-from kerascw.report.page import page, plainly, pretty, replace_text
-from kerascw.report.tables import Cell, Table, count, number, print_table, write_tables
+from kerascw.report.page import plainly, pretty, write_page
+from kerascw.report.tables import Cell, Table, count, number, print_table
 from tuning.records import SearchResult
 from tuning.text import answers, cautions, counts, data_text, outcome_text, spread_of, tested
 
@@ -42,23 +42,19 @@ def importance_of(result: SearchResult) -> Importance | str:
 
 
 def write_search(result: SearchResult, folder: Path, command: str | None = None) -> Path:
-    """Write figures, tables and report.html of a search.
-
-    The page is written last, so that one that is there has its files beside it; it is returned.
-    """
-    from kerascw.report.figure_files import write_figures
+    """Write figures, tables and report.html of a search; return the page."""
     from tuning import figures
 
     axes, estimate = axes_of(result.spec.hyperparameters), importance_of(result)
-    shown = write_figures(figures.drawn(result, axes, estimate), folder / "figures")
     trials, finalists = trials_table(result, axes), finalists_table(result)
-    write_tables([trials, *([finalists] if finalists else [])], folder / "tables")
     winner = None if result.winner is None else result.record(result.winner.trial_id)
     chosen, environment, spec = winner or result.best, _environment(result), result.spec
     hidden = ("base", "hyperparameters", "question", "command")
-    text = page(
+    return write_page(
+        folder,
         "search.html",
-        shown,
+        figures.drawn(result, axes, estimate),
+        [trials, *([finalists] if finalists else [])],
         result=result,
         spec=spec,
         data=data_text(result),
@@ -80,7 +76,6 @@ def write_search(result: SearchResult, folder: Path, command: str | None = None)
         source=environment.get("data"),
         command=command or spec.command or f"python -m kerascw tune {spec.space}",
     )
-    return replace_text(folder / "report.html", text)
 
 
 def _environment(result: SearchResult) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from kerascw.export.run import export_run
 from kerascw.lab.plan import StudyResult, planned
 from kerascw.lab.run import KEPT
 from kerascw.lab.study import Budget
-from kerascw.report.page import filled, pretty, replace_text
+from kerascw.report.page import page, pretty, replace_text
 from kerascw.runs.store import Store, write_json
 from kerascw.studies import recall, study_named
 
@@ -171,7 +171,7 @@ def card_text(document: Mapping[str, Any]) -> str:
     card = document["card"]
     trained = {name: version for name, version in card["versions"].items() if version}
     versions = document["check"]["versions"] | trained
-    return filled(
+    return page(
         "card.md",
         card=card,
         zoo=card["zoo"],

@@ -21,8 +21,8 @@ from kerascw.errors import counted, printable
 from kerascw.evaluation.duplicates import embedded, exact_pairs, near_pairs
 from kerascw.evaluation.label_errors import LabelErrors, confident_errors, out_of_fold
 from kerascw.lab.sheet import sheet
-from kerascw.report.page import page, replace_text
-from kerascw.report.tables import Cell, Table, count, percent, write_tables
+from kerascw.report.page import replace_text, write_page
+from kerascw.report.tables import Cell, Table, count, percent
 
 SHOWN = 48
 """Pairs or images of each kind that the page shows, at most."""
@@ -245,9 +245,11 @@ def write_findings(findings: Findings, folder: Path, command: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     replace_text(folder / FILE, _csv_of(findings))
     tables = {"summary": summary_table(findings), "classes": class_table(findings.dataset)}
-    write_tables(tables.values(), folder / "tables")
-    text = page(
+    return write_page(
+        folder,
         "data_check.html",
+        None,
+        tables.values(),
         findings=findings,
         dataset=findings.dataset,
         tables=tables,
@@ -257,7 +259,6 @@ def write_findings(findings: Findings, folder: Path, command: str) -> Path:
         file=FILE,
         command=command,
     )
-    return replace_text(folder / "report.html", text)
 
 
 def _csv_of(findings: Findings) -> str:

@@ -11,8 +11,8 @@ from kerascw.data.dataset import Part
 from kerascw.errors import CallError, choices, printable
 from kerascw.evaluation.metrics import full_report, wilson_interval
 from kerascw.export.load import LoadedModel
-from kerascw.report.page import page, replace_text
-from kerascw.report.tables import Table, count, percent, write_tables
+from kerascw.report.page import write_page
+from kerascw.report.tables import Table, count, percent
 from kerascw.runs.store import write_json
 
 SHOWN_MISTAKES = 32
@@ -99,7 +99,6 @@ def write_evaluation(
     ``names`` are the files of the images. Arrays are as :func:`evaluate` takes them.
     """
     from kerascw.report import charts, figures
-    from kerascw.report.figure_files import write_figures
 
     folder.mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in metrics.items() if name != "probabilities"}
@@ -120,7 +119,6 @@ def write_evaluation(
     rows = [(m["file"], m["truth"], m["prediction"], percent(m["probability"])) for m in mistakes]
     columns = ("file", "truth", "taken for", "probability")
     tables["mistakes"] = Table("mistakes", columns, rows, text=(0, 1, 2))
-    write_tables(tables.values(), folder / "tables")
-    shown = write_figures(drawn, folder / "figures")
-    text = page("evaluation.html", shown, model=model, metrics=kept, tables=tables)
-    return replace_text(folder / "report.html", text)
+    return write_page(
+        folder, "evaluation.html", drawn, tables.values(), model=model, metrics=kept, tables=tables
+    )

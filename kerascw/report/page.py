@@ -7,48 +7,39 @@ were written, and a chart is its numbers in words.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from kerascw.data.cache import cache_folder, replacing
+from kerascw.report.figure_files import Drawn, Shown, write_figures
+from kerascw.report.tables import Table, write_tables
 
 
-def page(template: str, figures: Mapping[str, Any] | None = None, **content: Any) -> str:
-    """Fill in one of the templates, with :class:`~kerascw.report.figure_files.Shown` figures.
+def write_page(
+    folder: Path, template: str, drawn: Drawn | None, beside: Iterable[Table], **content: Any
+) -> Path:
+    """Write figures and tables into ``folder``, then report.html, and return it.
+
+    The page is last, so that one that is there has its files beside it.
+    """
+    shown = write_figures(drawn, folder / "figures") if drawn is not None else {}
+    write_tables(beside, folder / "tables")
+    return replace_text(folder / "report.html", page(template, shown, **content))
+
+
+def page(template: str, figures: Mapping[str, Shown] | None = None, **content: Any) -> str:
+    """Fill in one of the templates.
 
     The program that draws charts (Vega, 0.9 MB) goes into pages that have one, once.
     """
-    from markupsafe import Markup
-
     figures = figures or {}
-    charts = any(getattr(figure, "specs", ()) for figure in figures.values())
-    folder = files("kerascw.report").joinpath("templates")
-    return filled(
-        template,
-        style=style(),
-        script=Markup(folder.joinpath("page.js").read_text(encoding="utf-8")),
-        bundle=Markup(_bundle()) if charts else "",
-        figures=figures,
-        **content,
-    )
-
-
-def style() -> Any:
-    """Return the style that all pages have, as text that is not escaped."""
-    from markupsafe import Markup
-
-    file = files("kerascw.report").joinpath("templates", "style.css")
-    return Markup(file.read_text(encoding="utf-8"))
-
-
-def filled(template: str, **content: Any) -> str:
-    """Return one of the templates with its content, and nothing else."""
-    return str(_environment().get_template(template).render(**content))
+    bundle = _bundle() if any(figure.specs for figure in figures.values()) else ""
+    made = _environment().get_template(template).render(figures=figures, bundle=bundle, **content)
+    return str(made)
 
 
 def replace_text(path: Path, text: str) -> Path:

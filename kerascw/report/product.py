@@ -14,7 +14,6 @@ from kerascw.report.advice import advice
 from kerascw.report.run import draw_run
 from kerascw.report.study import write_study
 from kerascw.runs.environment import command_line
-from kerascw.runs.store import Run
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Product(StudyResult):
         """Draw the page of the study, or of its only run, and return it."""
         if self.has_page:
             return write_study(self, self.folder, command_line() or self.plan.command)
-        return self._draw_if_missing(self.product)
+        return self.draw_product()
 
     def export(self, form: Format = "saved_model") -> Path:
         """Export the model of the chosen run, once for each format, and return its folder.
@@ -47,7 +46,11 @@ class Product(StudyResult):
 
     def draw_product(self) -> Path:
         """Draw the page of the run to export, if it is missing."""
-        return self._draw_if_missing(self.product)
+        run = self.product
+        page = run.folder / "report.html"
+        if not page.is_file():
+            draw_run(run, splits_for(run.experiment.data, data_dir_of(run, self.data_dir)))
+        return page
 
     def advice(self) -> list[str]:
         """Say which classes the chosen run confuses most, and what would help most."""
@@ -55,10 +58,3 @@ class Product(StudyResult):
         splits = splits_for(run.experiment.data, self.data_dir)
         counts = np.bincount(splits.train.labels, minlength=len(splits.class_names))
         return advice(run.metrics, run.experiment, counts)
-
-    def _draw_if_missing(self, run: Run) -> Path:
-        page = run.folder / "report.html"
-        if not page.is_file():
-            splits = splits_for(run.experiment.data, data_dir_of(run, self.data_dir))
-            draw_run(run, splits)
-        return page

@@ -32,8 +32,8 @@ from kerascw.evaluation.metrics import wilson_interval
 from kerascw.evaluation.statistics import Spread, over_seeds, paired_difference
 from kerascw.export.card import card_of
 from kerascw.lab.table import difference_text, spread_text
-from kerascw.report.page import page, replace_text
-from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
+from kerascw.report.page import write_page
+from kerascw.report.tables import Cell, Table, count, number, percent
 from kerascw.runs.store import Run, write_json
 
 if TYPE_CHECKING:
@@ -311,7 +311,6 @@ def _scored(name: str, found: Robustness, counted: Sequence[Counted]) -> Table:
 
 def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
     """Write report.html, figures, tables and robustness.json into ``folder``; return the page."""
-    from kerascw.report.figure_files import write_figures
     from kerascw.report.figures import Tile, grid
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -322,17 +321,13 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
         changed = [corrupted(np.asarray(test.images[:1]), kind, strength, light_on_dark=light)[0]
                    for strength in found.strengths]  # fmt: skip
         rows.append([Tile(image) for image in (test.images[0], *changed)])
-    shown = write_figures(
-        {
-            "curves": (_curves(found), "accuracy against the strength of each corruption; 0 is "
-                       f"without, bands are {_bands(found)}"),
-            "examples": (grid(rows, CORRUPTIONS, side=0.7),
-                         "a test image without corruption, and in each strength"),
-        },
-        folder / "figures",
-    )  # fmt: skip
+    drawn = {
+        "curves": (_curves(found), "accuracy against the strength of each corruption; 0 is "
+                   f"without, bands are {_bands(found)}"),
+        "examples": (grid(rows, CORRUPTIONS, side=0.7),
+                     "a test image without corruption, and in each strength"),
+    }  # fmt: skip
     tables = robustness_tables(found)
-    write_tables(tables.values(), folder / "tables")
     numbers = {
         "of": found.models.title,
         "test_images": found.images,
@@ -342,12 +337,11 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
         "published_right": [asdict(each) for each in found.published],
     }
     write_json(folder / "robustness.json", numbers)
-    text = page(
-        "robustness.html", shown, run=run, found=found, numbers=numbers, tables=tables,
-        data=run.environment["data"],
+    return write_page(
+        folder, "robustness.html", drawn, tables.values(), run=run, found=found, numbers=numbers,
+        tables=tables, data=run.environment["data"],
         many=any(len(runs) > 1 for runs in found.models.variants.values()),
     )  # fmt: skip
-    return replace_text(folder / "report.html", text)
 
 
 def _bands(found: Robustness) -> str:

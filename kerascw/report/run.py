@@ -10,8 +10,8 @@ from kerascw.lab.run import kept_studies
 from kerascw.report.calibration import calibration_chart, calibration_tables, trust_of
 from kerascw.report.evaluation import evaluation_tables
 from kerascw.report.explained import explained_mistakes
-from kerascw.report.page import page, plainly, pretty, replace_text
-from kerascw.report.tables import Cell, Table, count, number, percent, write_tables
+from kerascw.report.page import plainly, pretty, write_page
+from kerascw.report.tables import Cell, Table, count, number, percent
 from kerascw.runs.store import Run, Store
 from kerascw.runs.verify import badge_of
 
@@ -20,12 +20,7 @@ SHOWN_AT_RANDOM = 15
 
 
 def draw_run(run: Run, splits: Splits) -> Path:
-    """Draw the figures into ``figures/`` and write tables and report.html; return its path.
-
-    The page is written last, under a temporary name, so a report that is there is whole.
-    """
-    from kerascw.report.figure_files import write_figures
-
+    """Write report.html into the run's folder, figures and tables beside it; return the page."""
     drawn, unexplained = run_charts(run) | _grids(run, splits), ""
     if "mistakes" in drawn:
         explained = explained_mistakes(run, splits)
@@ -33,12 +28,12 @@ def draw_run(run: Run, splits: Splits) -> Path:
             unexplained = explained
         else:
             drawn["explained"] = explained
-    figures = write_figures(drawn, run.folder / "figures")
     tables = run_tables(run) | {"samples": _samples(splits)}
-    write_tables(tables.values(), run.folder / "tables")
-    text = page(
+    return write_page(
+        run.folder,
         "run.html",
-        figures,
+        drawn,
+        tables.values(),
         run=run,
         metrics=run.metrics,
         environment=run.environment,
@@ -51,7 +46,6 @@ def draw_run(run: Run, splits: Splits) -> Path:
         unexplained=unexplained,
         studies=_studies_of(run),
     )
-    return replace_text(run.folder / "report.html", text)
 
 
 def run_charts(run: Run) -> dict[str, tuple[Any, str]]:

@@ -15,9 +15,9 @@ from kerascw.lab.plan import Plan, StudyResult
 from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Study
 from kerascw.lab.verdict import figure_of
-from kerascw.report.page import page, plainly, pretty, replace_text
+from kerascw.report.page import plainly, pretty, write_page
 from kerascw.report.tables import Cell as Entry
-from kerascw.report.tables import Table, count, number, write_tables
+from kerascw.report.tables import Table, count, number
 from kerascw.runs.store import Run, write_json
 
 
@@ -190,7 +190,6 @@ def check_pictures(plan: Plan) -> None:
 def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     """Write figures, tables and report.html of a study into ``folder``; return the page."""
     from kerascw.report.curves import every_curve
-    from kerascw.report.figure_files import write_figures
 
     rows, study, plan = lab_table.rows_of(result), result.study, result.plan
     compared, measured = compared_figure(result, rows), headline(result, rows)
@@ -203,18 +202,19 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     drawn: dict[str, tuple[Any, str]] = curves | own
     if leading == "comparison":
         drawn = _comparison(rows, compared) | drawn
-    figures = write_figures(drawn, folder / "figures")
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.csv").write_text(lab_table.csv_text(rows), encoding="utf-8")
     tables, runs = figure_tables(rows, study, plan.cautions), _runs_table(result)
     of_folds = fold_tables(result)
-    write_tables([*tables.values(), *of_folds, runs], folder / "tables")
     checked = checklist(result)
     write_json(folder / "checklist.json", checked)
     published = [cell.published for row in rows for cell in row.cells if cell.published]
     experiments = {name: own[0].experiment for name, own in result.runs.items()}
-    text = page(
+    return write_page(
+        folder,
         "study.html",
-        figures,
+        drawn,
+        [*tables.values(), *of_folds, runs],
         result=result,
         study=study,
         rows=rows,
@@ -242,7 +242,6 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         whys=sorted({printed.why for printed in published} - {""}),
         data=result.every_run[0].environment["data"],
     )
-    return replace_text(folder / "report.html", text)
 
 
 def _comparison(rows: Sequence[lab_table.Row], name: str) -> dict[str, tuple[Any, str]]:

@@ -27,7 +27,7 @@ from kerascw.data.image_files import FORMATS, Picture, Unreadable, pillow_filter
 from kerascw.errors import CallError, printable
 from kerascw.evaluation.explain import grad_cam, occlusion
 from kerascw.export.runtimes import TITLES
-from kerascw.report.page import filled, style
+from kerascw.report.page import page
 from kerascw.serving import tensorflow_serving as tfs
 from kerascw.serving.metrics import Metrics
 from kerascw.serving.shelf import Served, Shelf
@@ -224,11 +224,9 @@ class Server:
             "light": served.model.light_on_dark,
         }
         form, card = TITLES[served.model.form], served.model.card
-        page = filled(
-            "serve.html", style=style(), served=served, form=form, card=card, facts=facts, **facts
-        )
-        return HTMLResponse(page, headers={
-            "content-security-policy": _policy(page), "cache-control": "no-store",
+        html = page("serve.html", served=served, form=form, card=card, facts=facts, **facts)
+        return HTMLResponse(html, headers={
+            "content-security-policy": _policy(html), "cache-control": "no-store",
             "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
         })  # fmt: skip
 
