@@ -51,7 +51,7 @@ def command(
     terminal, store = console(), Store(runs)
     check_writable(runs, "--runs")
     if name is None:
-        kept = entries_of(store, {"search": summary_of_search})
+        kept = entries_of(store, summary_of_search)
         page, counts = write_index(store, kept), counts_text(kept)
         terminal.print(f"index of {counts or 'nothing yet'}: {page}")
         again = "report --all --open" if counts else "run fashion"

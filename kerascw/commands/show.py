@@ -43,7 +43,7 @@ def command(name: str | None, runs: Path) -> None:
 
 def _list_kept(store: Store) -> None:
     """Print a line for everything that is kept, the newest last, and what cannot be read."""
-    terminal, kept = console(), entries_of(store, {"search": summary_of_search}, NEWEST)
+    terminal, kept = console(), entries_of(store, summary_of_search, NEWEST)
     if not kept:
         terminal.print(f"No runs are kept in {store.folder}. Next: python -m kerascw run fashion")
         return

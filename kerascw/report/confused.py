@@ -7,6 +7,7 @@ import numpy as np
 
 from kerascw.data import Splits
 from kerascw.lab.pictures import PictureSpec, splits_of
+from kerascw.report.figure_files import file_name
 from kerascw.report.figures import Tile, grid
 from kerascw.runs.store import Run
 
@@ -81,4 +82,4 @@ def confused_pictures(
         f"mean training images of {names[first]} and {names[second]}; test images of either that "
         f"seed {run.experiment.seed} takes for the other, above the nearest training image of each"
     )
-    return {f"confused, {names[first]} and {names[second]}".replace("/", " or "): (figure, says)}
+    return {file_name(f"confused, {names[first]} and {names[second]}"): (figure, says)}

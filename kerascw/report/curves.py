@@ -13,16 +13,16 @@ from kerascw.runs.store import Run
 TRAINING = "training (during the epoch)"
 SPLITS = {TRAINING: "train", "validation": "validation"}
 
+PIXEL_ERROR = "mean squared error per pixel"
+OF_CLASSIFIERS = {"loss": "loss (nats)", "accuracy": "accuracy"}
+OF_AUTOENCODERS = {"loss": PIXEL_ERROR}
+"""Figures that are drawn of every epoch, with the titles of their axes."""
+
 LARGEST_LOSS = 10.0
 """Where curves of losses are cut off, in nats; guessing among 100 classes costs 4.6."""
 
 MOST_CURVES = 24
 """How many variants' curves are overlaid; more cannot be told apart."""
-
-
-def loss_label(*, reconstructs: bool) -> str:
-    """Return the title of an axis of losses."""
-    return "mean squared error per pixel" if reconstructs else "loss (nats)"
 
 
 def curve(runs: Sequence[Run], figure: str, name: str) -> Line | None:
@@ -49,11 +49,9 @@ def curve(runs: Sequence[Run], figure: str, name: str) -> Line | None:
 
 def run_curves(run: Run) -> Chart:
     """Draw loss and, of a classifier, accuracy of a run, training and validation."""
-    reconstructs, kept = run.experiment.reconstructs, run.metrics["kept_epoch"]
-    panels = []
-    for figure in ("loss",) if reconstructs else ("loss", "accuracy"):
+    kept, panels = run.metrics["kept_epoch"], []
+    for figure, y in (OF_AUTOENCODERS if run.experiment.reconstructs else OF_CLASSIFIERS).items():
         drawn = (curve([run], f"{split}_{figure}", label) for label, split in SPLITS.items())
-        y = loss_label(reconstructs=reconstructs) if figure == "loss" else figure
         top = LARGEST_LOSS if figure == "loss" else None
         panels.append(([line for line in drawn if line is not None], {"y": y, "top": top}))
     rules = [] if kept is None else [Rule("x", kept, "kept")]
@@ -71,20 +69,19 @@ def every_curve(runs: Mapping[str, Sequence[Run]]) -> dict[str, tuple[Chart, str
     classifiers = {name: own for name, own in runs.items() if name not in autoencoders}
     drawn = {}
     if 0 < len(classifiers) <= MOST_CURVES:
-        for name in ("loss", "accuracy"):
+        for name, y in OF_CLASSIFIERS.items():
             says = f"{name} of every variant against epochs"
-            drawn[name] = (_overlaid(classifiers, name), says)
+            drawn[name] = (_overlaid(classifiers, name, y), says)
     if autoencoders:
-        says = "mean squared error per pixel of every autoencoder against epochs"
-        drawn["reconstruction_loss"] = (_overlaid(autoencoders, "loss"), says)
+        says = f"{PIXEL_ERROR} of every autoencoder against epochs"
+        drawn["reconstruction_loss"] = (_overlaid(autoencoders, "loss", PIXEL_ERROR), says)
     # where everything diverged at once there is nothing to draw
     return {name: (chart, says) for name, (chart, says) in drawn.items() if chart.panels}
 
 
-def _overlaid(runs: Mapping[str, Sequence[Run]], figure: str) -> Chart:
+def _overlaid(runs: Mapping[str, Sequence[Run]], figure: str, y: str) -> Chart:
     """Draw a panel for validation and one for training, with a line and a band for each variant."""
     is_loss = figure == "loss"
-    reconstructs = all(own[0].experiment.reconstructs for own in runs.values())
     panels = []
     for title in ("validation", TRAINING):
         drawn = (curve(own, f"{SPLITS[title]}_{figure}", name) for name, own in runs.items())
@@ -93,7 +90,7 @@ def _overlaid(runs: Mapping[str, Sequence[Run]], figure: str) -> Chart:
     return charts.line_panels(
         panels,
         charts.series(runs),
-        y=loss_label(reconstructs=reconstructs) if is_loss else figure,
+        y=y,
         log_y=is_loss,
         top=LARGEST_LOSS if is_loss else None,  # one diverging run would flatten all others
     )

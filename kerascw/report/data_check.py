@@ -8,7 +8,6 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from kerascw.data.exclude import COLUMNS, image_digest
 from kerascw.data.folder import sizes_of
 from kerascw.errors import counted, printable
 from kerascw.evaluation.duplicates import embedded, exact_pairs, near_pairs
-from kerascw.evaluation.label_errors import LabelErrors, confident_errors, out_of_fold
+from kerascw.evaluation.label_errors import confident_errors, out_of_fold
 from kerascw.lab.sheet import sheet
 from kerascw.report.page import replace_text, write_page
 from kerascw.report.tables import Cell, Table, count, percent
@@ -63,32 +62,8 @@ class Findings:
     """What was found in a dataset."""
 
     dataset: Dataset
-    copies: list[Finding]
-    near: list[Finding]
-    labels: dict[str, LabelErrors]  # by split; empty where nothing is predicted well enough
-    doubt: str  # how they were found, or why not
-    odd: list[Finding]
-
-    @cached_property
-    def label_findings(self) -> list[Finding]:
-        names = self.dataset.entry.class_names
-        found = [
-            (
-                margin,
-                Finding((split, int(row)), f"label: probably {names[guess]} (by {margin:.2f})"),
-            )
-            for split, own in self.labels.items()
-            for row, guess, margin in zip(own.rows, own.suggested, own.margin, strict=True)
-        ]
-        return [finding for _, finding in sorted(found, key=lambda each: -each[0])]
-
-    @property
-    def kinds(self) -> dict[str, list[Finding]]:
-        """All findings by kind, in the order of the page."""
-        return {
-            "copies": self.copies, "near duplicates": self.near,
-            "probable label errors": self.label_findings, "odd images": self.odd,
-        }  # fmt: skip
+    kinds: dict[str, list[Finding]]  # in the order of the page
+    doubt: str  # how probable label errors were found, or why none
 
     def label_of(self, at: At) -> str:
         split, position = at
@@ -115,7 +90,6 @@ def check_images(
         return Finding(second, said, first, agree)
 
     same = exact_pairs(images)
-    known = {tuple(pair) for pair in same.tolist()}
     # of copies only the first is compared: the others are as similar to all
     again = np.zeros(len(labels), bool)
     again[same[:, 1]] = True
@@ -123,41 +97,46 @@ def check_images(
     near = [
         finding(pair, f"near duplicate of {{}} ({value:.4f})")
         for pair, value in zip(alike, similarity, strict=True)
-        if not again[pair].any() and tuple(pair.tolist()) not in known
+        if not again[pair].any()
     ]
-    doubts, doubt = _label_errors(dataset, predicted)
-    return Findings(
-        dataset=dataset,
-        copies=[finding(pair, "copy of {}") for pair in same],
-        near=near,
-        labels=doubts,
-        doubt=doubt,
-        odd=_odd(dataset),
-    )
+    label_errors, doubt = _label_errors(dataset, predicted)
+    kinds = {
+        "copies": [finding(pair, "copy of {}") for pair in same],
+        "near duplicates": near,
+        "probable label errors": label_errors,
+        "odd images": _odd(dataset),
+    }
+    return Findings(dataset, kinds, doubt)
 
 
 def _label_errors(
     dataset: Dataset, predicted: tuple[np.ndarray, np.ndarray, str] | None
-) -> tuple[dict[str, LabelErrors], str]:
+) -> tuple[list[Finding], str]:
     """Choose probable label errors of training and test set, and say how far to trust them."""
-    train, test, by = dataset.train, dataset.test, "a perceptron on principal components"
+    train, test, names = dataset.train, dataset.test, dataset.entry.class_names
     if predicted is None:
-        found = out_of_fold(train.images, train.labels, test.images, len(dataset.entry.class_names))
+        found = out_of_fold(train.images, train.labels, test.images, len(names))
         if found is None:
-            return {}, "not looked for, a class has fewer than two training images."
-        predicted = (*found, by)
-    doubts = {
+            return [], "not looked for, a class has fewer than two training images."
+        predicted = (*found, "a perceptron on principal components")
+    errors = {
         "train": confident_errors(predicted[0], train.labels),
         "test": confident_errors(predicted[1], test.labels),
     }
-    right = doubts["train"].accuracy
+    right = errors["train"].accuracy
     said = f"{predicted[2]} is right about {right:.1%} of the training images out of fold"
     if right < TRUSTED:
-        return {}, (
+        return [], (
             f"{said}, too few to tell errors from what it does not understand. Cross-validate a "
             "better model on this dataset first, such as by run fashion --data ... --folds 5."
         )
-    return doubts, (
+    doubts = [
+        (margin, Finding((split, int(row)), f"label: probably {names[guess]} (by {margin:.2f})"))
+        for split, own in errors.items()
+        for row, guess, margin in zip(own.rows, own.suggested, own.margin, strict=True)
+    ]
+    doubts.sort(key=lambda doubt: -doubt[0])
+    return [finding for _, finding in doubts], (
         f"by confident learning (Northcutt et al., 2021); {said}. What it does not understand it "
         "takes for errors too, so look before leaving any out. A test set without what a model "
         "gets wrong is an easier one."
@@ -174,8 +153,8 @@ def _odd(dataset: Dataset) -> list[Finding]:
     found = []
     for split, part in dataset.parts.items():
         for start in range(0, len(part), 1000):
-            some = part.images[start : start + 1000].reshape(min(1000, len(part) - start), -1)
-            blank = np.flatnonzero(np.ptp(some, axis=1) <= BLANK) + start
+            reach = np.ptp(part.images[start : start + 1000], axis=(1, 2, 3))
+            blank = np.flatnonzero(reach <= BLANK) + start
             found += [Finding((split, int(at)), "blank") for at in blank]
     height, width, _ = dataset.entry.shape
     for split, sizes in sizes_of(dataset).items():
@@ -198,9 +177,7 @@ def summary_table(findings: Findings) -> Table:
         spans: dict[str, list[Finding]] = {}
         for each in own:
             splits = {each.image[0], (each.beside or each.image)[0]}
-            span = " and ".join(
-                split for split in ("train", "validation", "test") if split in splits
-            )
+            span = " and ".join(sorted(splits, key=ORDER.index, reverse=True))
             spans.setdefault(span, []).append(each)
         if not own:
             rows.append([kind, "-", count(0), "-", "-"])
@@ -215,23 +192,19 @@ def summary_table(findings: Findings) -> Table:
 
 def sentences(findings: Findings) -> list[str]:
     """Say how the findings were made and what to think of them."""
-    said = [
+    names = findings.dataset.entry.class_names
+    counts = np.bincount(findings.dataset.train.labels, minlength=len(names))
+    ratio = counts.max() / max(counts.min(), 1)
+    word = "imbalanced" if ratio >= IMBALANCED else "balanced" if ratio < 1.2 else "of unlike size"
+    most, least = (counted(int(n), "training image") for n in (counts.max(), counts.min()))
+    sizes = f"{most} of {names[counts.argmax()]}, {least} of {names[counts.argmin()]}"
+    return [
         "Near duplicates: a similarity of 0.98 or more (cosine of at most 16 x 16 grey values, "
         "mean subtracted), and ten times closer than either image is to its tenth most similar "
         "one. Shifted, cropped or mirrored copies are not found so.",
         f"Probable label errors: {findings.doubt}",
+        f"Classes: {word}; {most + ' of each' if ratio == 1 else sizes} ({ratio:.3g} to 1).",
     ]
-    counts = np.bincount(
-        findings.dataset.train.labels, minlength=len(findings.dataset.entry.class_names)
-    )
-    names, ratio = findings.dataset.entry.class_names, counts.max() / max(counts.min(), 1)
-    word = "imbalanced" if ratio >= IMBALANCED else "balanced" if ratio < 1.2 else "of unlike size"
-    most, least = (counted(int(n), "training image") for n in (counts.max(), counts.min()))
-    sizes = f"{most} of {names[counts.argmax()]}, {least} of {names[counts.argmin()]}"
-    said.append(
-        f"Classes: {word}; {most + ' of each' if ratio == 1 else sizes} ({ratio:.3g} to 1)."
-    )
-    return said
 
 
 # --- files ----------------------------------------------------------------------------------
@@ -255,7 +228,6 @@ def write_findings(findings: Findings, folder: Path, command: str) -> Path:
         tables=tables,
         sentences=sentences(findings),
         shown={kind: _cards(findings, own[:SHOWN]) for kind, own in findings.kinds.items()},
-        totals={kind: len(own) for kind, own in findings.kinds.items()},
         file=FILE,
         command=command,
     )
@@ -290,17 +262,17 @@ def class_table(dataset: Dataset) -> Table:
 
 def _cards(findings: Findings, own: Sequence[Finding]) -> list[dict[str, object]]:
     """Return what the page shows of each finding: its images, their names and classes."""
-    cards = []
-    for each in own:
-        images = [at for at in (each.image, each.beside) if at is not None]
-        cards.append({
+    return [
+        {
             "images": [
                 (_data_uri(findings.dataset, at), name_of(at), printable(findings.label_of(at)))
-                for at in images
+                for at in filter(None, (each.image, each.beside))
             ],
-            "reason": printable(each.reason), "agree": each.agree,
-        })  # fmt: skip
-    return cards
+            "reason": printable(each.reason),
+            "agree": each.agree,
+        }
+        for each in own
+    ]
 
 
 def _data_uri(dataset: Dataset, at: At) -> str:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascw.data import split
-from kerascw.data.load import dataset_for
+from kerascw.data.load import splits_for
 from kerascw.errors import CallError
 from kerascw.evaluation import embedding as tsne
 from kerascw.evaluation.statistics import over_seeds
@@ -36,7 +35,7 @@ def check_embedding(options: EmbeddingMap, study: Study, experiment: Experiment)
             "the embedding of a classifier"
         )
     data, points, perplexity = experiment.data, options.points, options.perplexity
-    there = len(split(dataset_for(data, options.data_dir), data).test)
+    there = len(splits_for(data, options.data_dir).test)
     if there < FEWEST:
         raise CallError(
             f"data.name: {data.name} has {there} test images; an embedding needs {FEWEST}"

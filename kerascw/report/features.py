@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kerascw.data import Splits, split
-from kerascw.data.load import dataset_for
+from kerascw.data import Splits
+from kerascw.data.load import splits_for
 from kerascw.errors import CallError
 from kerascw.experiment.spec import ConvNet, Experiment
 from kerascw.lab.pictures import FeatureMaps, splits_of
@@ -33,8 +33,9 @@ def check_features(options: FeatureMaps, study: Study, experiment: Experiment) -
     for layer in _chosen_layers(options, len(experiment.model.filters)):
         _channels(options, experiment.model.filters[layer - 1])
     if options.image is not None:
-        data = experiment.data
-        _check_image(options.image, len(split(dataset_for(data, options.data_dir), data).train))
+        there = len(splits_for(experiment.data, options.data_dir).train)
+        if options.image >= there:
+            raise CallError(f"pictures.image: {options.image}; choose from 0 to {there - 1}")
 
 
 def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
@@ -64,17 +65,11 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
 
 
 def feature_pictures(run: Run, options: FeatureMaps | None) -> dict[str, tuple[Any, str]]:
-    """Draw the feature maps of an image of each class, or of the one that is asked for.
-
-    A :class:`CallError` names a layer, channel or image that does not exist.
-    """
+    """Draw the feature maps of an image of each class, or of the one that is asked for."""
     options = options or FeatureMaps()
     splits = splits_of(run, options)
     chosen = np.unique(splits.train.labels, return_index=True)[1].tolist()
-    if options.image is not None:
-        _check_image(options.image, len(splits.train))
-        chosen = [options.image]
-    return _maps_of(run, splits, chosen, options)
+    return _maps_of(run, splits, chosen if options.image is None else [options.image], options)
 
 
 def _maps_of(
@@ -113,7 +108,6 @@ def channel_pictures(runs: Sequence[Run], options: FeatureMaps | None) -> dict[s
     """
     options = options or FeatureMaps()
     splits, position = splits_of(runs[0], options), options.image or 0
-    _check_image(position, len(splits.train))
     image, label = np.asarray(splits.train.images[position]), splits.train.labels[position]
     tiles = [Tile(image, "image")] + [
         Tile(np.where(np.arange(3) == at, image, 0).astype(np.uint8), name)
@@ -130,22 +124,17 @@ def channel_pictures(runs: Sequence[Run], options: FeatureMaps | None) -> dict[s
 def _chosen_layers(options: FeatureMaps, there: int) -> list[int]:
     if options.layer is None:
         return list(range(1, there + 1))
-    if not 1 <= options.layer <= there:
+    if options.layer > there:
         raise CallError(f"pictures.layer: {options.layer}; choose from 1 to {there}")
     return [options.layer]
-
-
-def _check_image(image: int, there: int) -> None:
-    if not 0 <= image < there:
-        raise CallError(f"pictures.image: {image}; choose from 0 to {there - 1}")
 
 
 def _channels(options: FeatureMaps, there: int) -> tuple[int, ...]:
     if options.channels is None:
         return tuple(range(min(CHANNELS, there)))
-    wrong = [channel for channel in options.channels if not 0 <= channel < there]
-    if wrong:
-        raise CallError(f"pictures.channels: {wrong[0]}; choose from 0 to {there - 1}")
+    for channel in options.channels:
+        if channel >= there:
+            raise CallError(f"pictures.channels: {channel}; choose from 0 to {there - 1}")
     return options.channels
 
 

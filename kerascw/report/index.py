@@ -52,17 +52,11 @@ class Entry:
         return quote((self.folder / "report.html").relative_to(index).as_posix())
 
 
-def entries_of(
-    store: Store, derive: Mapping[Kind, Derive] | None = None, newest: int | None = None
-) -> list[Entry]:
+def entries_of(store: Store, of_search: Derive, newest: int | None = None) -> list[Entry]:
     """List everything that is kept, the newest first; damaged entries have a fault.
 
-    What an earlier version kept has no ``summary.json``: it is written now.
-
-    Parameters
-    ----------
-    derive : how to summarise kinds that rooms above this one keep, such as searches.
-    newest : list so many of the runs, if there are more.
+    What an earlier version kept has no ``summary.json``: it is written now. Searches are kept by a
+    room above this one, so ``of_search`` summarises them. Of more runs the ``newest`` are listed.
     """
 
     def of_study(folder: Path) -> Summary:
@@ -73,7 +67,7 @@ def entries_of(
     ways: dict[Kind, Derive] = {
         "run": lambda folder: summary_of(Run(folder)),
         "study": of_study,
-        **(derive or {}),
+        "search": of_search,
     }
     kept = {kind: written_in(store.folder / place, file) for kind, (place, file) in _PLACES.items()}
     if newest is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from kerascw.evaluation.corruptions import (
     CORRUPTIONS,
     NONE,
     SEED,
-    STRENGTHS,
     Corrupted,
     Counted,
     corrupted,
@@ -36,11 +35,11 @@ from kerascw.report.page import write_page
 from kerascw.report.tables import Cell, Table, count, number, percent
 from kerascw.runs.store import Run, write_json
 
-if TYPE_CHECKING:
-    from kerascw.training.predictor import Predictor
-
 PANEL = 150
 """Pixels of a curve's height."""
+
+Predict = Callable[[np.ndarray], np.ndarray]
+"""From images to probabilities, float ``[n, classes]``."""
 
 
 @dataclass(frozen=True)
@@ -200,10 +199,10 @@ def drawn(length: int, most: int) -> np.ndarray:
 def measure(
     models: Models,
     test: Part,
-    strengths: tuple[int, ...] = STRENGTHS,
-    published: CorruptedSet | None = None,
-    most: int = 2000,
-    told: Callable[[str], Any] = str,
+    strengths: tuple[int, ...],
+    published: CorruptedSet | None,
+    most: int,
+    told: Callable[[str], Any],
 ) -> Robustness:
     """Score models on at most so many images under each corruption; ``told`` hears of each step."""
     predictors = dict(_predictors(models))
@@ -227,7 +226,7 @@ def measure(
     return Robustness(models, strengths, generated, counted(chosen), published.title)
 
 
-def _predictors(models: Models) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
+def _predictors(models: Models) -> Iterator[tuple[str, Predict]]:
     """Yield each run's forward pass: one model a variant, which takes each seed's weights in turn.
 
     So a study of many seeds costs a graph for each variant, not for each run.
@@ -238,11 +237,10 @@ def _predictors(models: Models) -> Iterator[tuple[str, Callable[[np.ndarray], np
         model = runs[0].model()
         predict = Predictor(model)
         for run in runs:
-            weights = run.model().get_weights()
-            yield run.name, partial(_predicted, model, predict, weights)
+            yield run.name, partial(_predicted, model, predict, run.model().get_weights())
 
 
-def _predicted(model: Any, predict: "Predictor", weights: Any, images: np.ndarray) -> np.ndarray:
+def _predicted(model: Any, predict: Predict, weights: Any, images: np.ndarray) -> np.ndarray:
     model.set_weights(weights)
     return predict(images)
 
@@ -315,6 +313,8 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     run = found.models.first
+    many = any(len(runs) > 1 for runs in found.models.variants.values())
+    bands = "95 % CIs over the seeds" if many else "95 % Wilson intervals"
     light = card_of(run)["light_on_dark"]
     rows = []
     for kind in CORRUPTIONS:
@@ -323,7 +323,7 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
         rows.append([Tile(image) for image in (test.images[0], *changed)])
     drawn = {
         "curves": (_curves(found), "accuracy against the strength of each corruption; 0 is "
-                   f"without, bands are {_bands(found)}"),
+                   f"without, bands are {bands}"),
         "examples": (grid(rows, CORRUPTIONS, side=0.7),
                      "a test image without corruption, and in each strength"),
     }  # fmt: skip
@@ -339,14 +339,8 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
     write_json(folder / "robustness.json", numbers)
     return write_page(
         folder, "robustness.html", drawn, tables.values(), run=run, found=found, numbers=numbers,
-        tables=tables, data=run.environment["data"],
-        many=any(len(runs) > 1 for runs in found.models.variants.values()),
+        tables=tables, data=run.environment["data"], many=many,
     )  # fmt: skip
-
-
-def _bands(found: Robustness) -> str:
-    alone = all(len(runs) == 1 for runs in found.models.variants.values())
-    return "95 % Wilson intervals" if alone else "95 % CIs over the seeds"
 
 
 def _curves(found: Robustness) -> Any:

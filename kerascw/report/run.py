@@ -21,7 +21,16 @@ SHOWN_AT_RANDOM = 15
 
 def draw_run(run: Run, splits: Splits) -> Path:
     """Write report.html into the run's folder, figures and tables beside it; return the page."""
-    drawn, unexplained = run_charts(run) | _grids(run, splits), ""
+    from kerascw.report.curves import PIXEL_ERROR, run_curves
+
+    metrics, reconstructs = run.metrics, run.experiment.reconstructs
+    of = PIXEL_ERROR if reconstructs else "loss and accuracy"
+    kept = f"; epoch {metrics['kept_epoch']} is kept" if metrics["kept_epoch"] else ""
+    says = f"{of} against epochs, training and validation{kept}"
+    drawn, unexplained = {"curves": (run_curves(run), says)}, ""
+    if "test" in metrics:
+        of_test = reconstruction_pictures if reconstructs else _classifier_pictures
+        drawn |= of_test(run, splits)
     if "mistakes" in drawn:
         explained = explained_mistakes(run, splits)
         if isinstance(explained, str):
@@ -35,7 +44,7 @@ def draw_run(run: Run, splits: Splits) -> Path:
         drawn,
         tables.values(),
         run=run,
-        metrics=run.metrics,
+        metrics=metrics,
         environment=run.environment,
         data=run.environment["data"],
         experiment=run.experiment,
@@ -48,61 +57,29 @@ def draw_run(run: Run, splits: Splits) -> Path:
     )
 
 
-def run_charts(run: Run) -> dict[str, tuple[Any, str]]:
-    """Draw the charts of a kept run: by name, with what each shows."""
-    from kerascw.report import charts
-    from kerascw.report.curves import loss_label, run_curves
+def _classifier_pictures(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
+    """Draw what a classifier makes of the test set: by name, with what each shows."""
+    from kerascw.report import charts, figures
 
-    metrics, reconstructs = run.metrics, run.experiment.reconstructs
-    of = loss_label(reconstructs=True) if reconstructs else "loss and accuracy"
-    kept = f"; epoch {metrics['kept_epoch']} is kept" if metrics["kept_epoch"] else ""
-    says = f"{of} against epochs, training and validation{kept}"
-    drawn = {"curves": (run_curves(run), says)}
-    test = metrics.get("test")
-    if test is None:
-        return drawn
-    if reconstructs:
-        dots = [charts.Dot(row["class"], row["loss"]) for row in test["per_class"]]
-        every = charts.Rule("x", test["loss"], f"all: {test['loss']:.4f}")
-        drawn["errors_per_class"] = (
-            charts.dots(dots, x=of, value="mean squared error", rule=every),
-            "mean squared error per pixel of each class on the test set, "
-            f"{test['loss']:.5f} over all",
-        )
-        return drawn
-    drawn["confusion"] = (
-        charts.confusion(np.array(test["confusion"]), metrics["class_names"]),
-        f"confusion matrix of the test set, {test['correct']} of {test['examples']} on the "
-        "diagonal",
-    )
-    drawn["calibration"] = calibration_chart(trust_of(run))
-    return drawn
-
-
-def _grids(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
-    """Draw test images with what the run makes of them: by name, with what each shows."""
-    from kerascw.report import figures
-
-    if "test" not in run.metrics:
-        return {}
-    if run.experiment.reconstructs:
-        return _reconstructions(run, splits)
-    test, names = splits.test, splits.class_names
-    with np.load(run.folder / "predictions.npz") as kept:
-        probabilities = kept["test_probabilities"]
+    scores, test, names, trust = run.metrics["test"], splits.test, splits.class_names, trust_of(run)
     drawn = {
+        "confusion": (
+            charts.confusion(np.array(scores["confusion"]), names),
+            f"confusion matrix of the test set, {scores['correct']} of {scores['examples']} on the "
+            "diagonal",
+        ),
+        "calibration": calibration_chart(trust),
         "predictions": (
-            figures.predictions(test, probabilities, names, some_of(len(test)), columns=5),
+            figures.predictions(test, trust.before, names, some_of(len(test)), columns=5),
             "test images drawn at random, titled with prediction and truth, green if right and "
             "red if wrong",
-        )
+        ),
     }
-    mistakes = run.metrics["test"]["most_confident_mistakes"][:16]
-    if mistakes:
+    if mistakes := scores["most_confident_mistakes"][:16]:
         worst = [mistake["position"] for mistake in mistakes]
         pairs = ", ".join(f"{mistake['prediction']} for {mistake['truth']}" for mistake in mistakes)
         drawn["mistakes"] = (
-            figures.predictions(test, probabilities, names, worst),
+            figures.predictions(test, trust.before, names, worst),
             "the most confident mistakes on the test set, titled with prediction and truth: "
             + pairs,
         )
@@ -115,23 +92,28 @@ def some_of(there: int) -> list[int]:
     return sorted(chosen.tolist())
 
 
-def _reconstructions(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
-    from kerascw.report import figures
+def reconstruction_pictures(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
+    """Draw an autoencoder's reconstructions of test images, and the error of each class."""
+    from kerascw.report import charts, figures
+    from kerascw.report.curves import PIXEL_ERROR
 
     with np.load(run.folder / "predictions.npz") as kept:
         shown, reconstructed = kept["test_reconstructed"], kept["test_reconstructions"]
-    test = splits.test.take(shown)
-    figure = figures.reconstructions(
-        np.asarray(test.images), reconstructed, test.labels, splits.class_names
-    )
-    says = "test images of each class, and below each its reconstruction"
-    return {"reconstructions": (figure, says)}
-
-
-def reconstruction_pictures(run: Run, splits: Splits) -> dict[str, tuple[Any, str]]:
-    """Draw an autoencoder's reconstructions of test images, and the error of each class."""
-    drawn = run_charts(run)
-    return _reconstructions(run, splits) | {"errors_per_class": drawn["errors_per_class"]}
+    test, scores = splits.test.take(shown), run.metrics["test"]
+    dots = [charts.Dot(row["class"], row["loss"]) for row in scores["per_class"]]
+    every = charts.Rule("x", scores["loss"], f"all: {scores['loss']:.4f}")
+    return {
+        "reconstructions": (
+            figures.reconstructions(
+                np.asarray(test.images), reconstructed, test.labels, splits.class_names
+            ),
+            "test images of each class, and below each its reconstruction",
+        ),
+        "errors_per_class": (
+            charts.dots(dots, x=PIXEL_ERROR, value="mean squared error", rule=every),
+            f"{PIXEL_ERROR} of each class on the test set, {scores['loss']:.5f} over all",
+        ),
+    }
 
 
 def _studies_of(run: Run) -> list[str]:

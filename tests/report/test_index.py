@@ -104,7 +104,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def listed(store: Path) -> list[Entry]:
-    return entries_of(Store(store), {"search": summary_of_search})
+    return entries_of(Store(store), summary_of_search)
 
 
 def test_every_kind_has_a_row_with_its_figure_the_newest_first(store: Path) -> None:
@@ -285,7 +285,7 @@ def test_an_entry_has_a_date(tmp_path: Path) -> None:
 
 def test_very_many_are_on_pages(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kerascw.report.index.A_PAGE", 2)
-    kept = entries_of(Store(store), {"search": summary_of_search})
+    kept = entries_of(Store(store), summary_of_search)
     (store / "index-99.html").write_text("of an earlier time, when there were more")
     first = write_index(Store(store), kept)
     pages = [first, *sorted(store.glob("index-*.html"))]
