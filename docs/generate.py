@@ -199,7 +199,7 @@ def draw(results: dict[str, Entry], file: Path) -> None:
     """Draw published error rates against ours, with 95 % intervals and the line of equals."""
     from matplotlib.figure import Figure
 
-    from kerascw.report.chart_parts import COLOURS
+    from kerascw.report.charts import COLOURS
 
     figure = Figure(figsize=(5, 4.4), layout="constrained")
     axes = figure.subplots()
@@ -234,7 +234,7 @@ def draw_values(entry: Entry, stem: Path) -> dict[str, Path]:
     """
     from matplotlib.figure import Figure
 
-    from kerascw.report.chart_parts import BLUE, ORANGE, SKY
+    from kerascw.report.charts import BLUE, ORANGE, SKY
 
     variants = list(dict.fromkeys(row["variant"] for row in entry["rows"]))
     drawn: dict[str, Path] = {}

@@ -8,7 +8,7 @@ import altair as alt
 
 from kerascw.evaluation.hyperparameters import Axis, value_text
 from kerascw.evaluation.importance import Importance
-from kerascw.report import chart_parts, charts
+from kerascw.report import charts
 from kerascw.report.page import plainly
 from tuning.records import SearchResult
 from tuning.text import spread_of
@@ -17,17 +17,17 @@ TRIAL, REPEATED, BEST = "trial", "repeats another trial", "best trial"
 BEST_SO_FAR, NOT_USED, NO_SCORE = "best so far", "not used", "no score"
 
 _KEYS = (
-    chart_parts.Series(BEST, chart_parts.ORANGE, shape="circle"),
-    chart_parts.Series(TRIAL, chart_parts.BLUE, shape="circle"),
-    chart_parts.Series(REPEATED, chart_parts.SKY, shape="square"),
-    chart_parts.Series(NO_SCORE, chart_parts.GREY, shape="cross"),
-    chart_parts.Series(BEST_SO_FAR, chart_parts.INK),
+    charts.Series(BEST, charts.ORANGE, shape="circle"),
+    charts.Series(TRIAL, charts.BLUE, shape="circle"),
+    charts.Series(REPEATED, charts.SKY, shape="square"),
+    charts.Series(NO_SCORE, charts.GREY, shape="cross"),
+    charts.Series(BEST_SO_FAR, charts.INK),
 )
 
 
 def drawn(
     result: SearchResult, axes: Sequence[Axis], estimate: Importance | str
-) -> dict[str, tuple[chart_parts.Chart, str]]:
+) -> dict[str, tuple[charts.Chart, str]]:
     """Return the search's figures by name, with a phrase of what each shows."""
     figures = {}
     if result.ranked:
@@ -49,20 +49,18 @@ def best_so_far(result: SearchResult) -> list[tuple[int, float]]:
     return list(zip(scored, best, strict=True))
 
 
-def history(result: SearchResult, axes: Sequence[Axis]) -> chart_parts.Chart:
+def history(result: SearchResult, axes: Sequence[Axis]) -> charts.Chart:
     """Draw every trial's score in the order asked, the best so far, and the winner's mean.
 
     Trials without a score stand at the worse edge; hovering shows a trial's hyperparameters.
     """
     rows = _rows(result, axes)
-    curve = [{"line": BEST_SO_FAR, "number": number, "score": chart_parts.short(score)}
+    curve = [{"line": BEST_SO_FAR, "number": number, "score": charts.short(score)}
              for number, score in best_so_far(result)]  # fmt: skip
     keys = _keys([*rows, *curve])
     spread = None if result.winner is None else spread_of(result.winner, result.spec.objective)
     if spread is not None:
-        keys.append(
-            chart_parts.Series(f"winner over {spread.n} fresh seeds", chart_parts.GREEN, (6, 3))
-        )
+        keys.append(charts.Series(f"winner over {spread.n} fresh seeds", charts.GREEN, (6, 3)))
     place = alt.X("number:Q", title="trial", axis=alt.Axis(tickMinStep=1, format="d", grid=False),
                   scale=alt.Scale(domain=[0.3, len(rows) + 0.7], nice=False))  # fmt: skip
     height, colour = _height(result), charts.colour_of(keys, symbol=None)
@@ -75,9 +73,7 @@ def history(result: SearchResult, axes: Sequence[Axis]) -> chart_parts.Chart:
     numbers = f"{len(rows)} trials; best so far {curve[0]['score']} to {curve[-1]['score']}"
     if spread is not None:
         winner = keys[-1].name
-        mean = alt.Chart(
-            charts.data_of([{"line": winner, "score": chart_parts.short(spread.mean)}])
-        )
+        mean = alt.Chart(charts.data_of([{"line": winner, "score": charts.short(spread.mean)}]))
         rule = mean.mark_rule(strokeDash=[6, 3], strokeWidth=1.8)
         told = [alt.Tooltip("line:N", title="line"), _score(result)]
         layers.append(rule.encode(y=height, color=colour, tooltip=told))
@@ -88,10 +84,10 @@ def history(result: SearchResult, axes: Sequence[Axis]) -> chart_parts.Chart:
             look = {"color": colour, "shape": shape, "tooltip": _tooltips(result, axes)}
             layers.append(_marks(some).encode(x=place, y=where, **look))
     panel = alt.layer(*layers).properties(height=300)
-    return chart_parts.Chart((panel,), tuple(keys), numbers, file_width=560)
+    return charts.Chart((panel,), tuple(keys), numbers, file_width=560)
 
 
-def hyperparameters(result: SearchResult, axes: Sequence[Axis]) -> chart_parts.Chart:
+def hyperparameters(result: SearchResult, axes: Sequence[Axis]) -> charts.Chart:
     """Draw the score against each hyperparameter, a panel each, of the trials that use it."""
     rows = [row for row in _rows(result, axes) if row["score"] is not None]
     keys, panels = _keys(rows), []
@@ -107,14 +103,14 @@ def hyperparameters(result: SearchResult, axes: Sequence[Axis]) -> chart_parts.C
         panel = _marks(used).encode(x=across, y=_height(result), **look)
         panels.append(panel.properties(height=180))
     names = ", ".join(plainly(axis.name) for axis in axes)
-    return chart_parts.Chart(
+    return charts.Chart(
         tuple(panels), tuple(keys), f"{len(rows)} trials by {names}", file_width=240
     )
 
 
-def importance_bars(estimate: Importance) -> chart_parts.Chart:
+def importance_bars(estimate: Importance) -> charts.Chart:
     """Draw each hyperparameter's importance with its range over forests and shufflings."""
-    dots = [chart_parts.Dot(plainly(share.name), share.mean, share.low, share.high)
+    dots = [charts.Dot(plainly(share.name), share.mean, share.low, share.high)
             for share in estimate.shares]  # fmt: skip
     return charts.dots(
         dots, x="rise of the squared error, in variances of the score", zero=True,
@@ -131,7 +127,7 @@ def _rows(result: SearchResult, axes: Sequence[Axis]) -> list[dict[str, Any]]:
             line = NO_SCORE
         elif result.best is not None and record.trial_id == result.best.trial_id:
             line = BEST
-        score = None if record.score is None else chart_parts.short(record.score)
+        score = None if record.score is None else charts.short(record.score)
         what = record.status if record.score is None else line
         row = {"trial": record.trial_id, "number": record.number, "what": what, "line": line}
         for at, axis in enumerate(axes):
@@ -143,7 +139,7 @@ def _rows(result: SearchResult, axes: Sequence[Axis]) -> list[dict[str, Any]]:
     return rows
 
 
-def _keys(rows: Sequence[dict[str, Any]]) -> list[chart_parts.Series]:
+def _keys(rows: Sequence[dict[str, Any]]) -> list[charts.Series]:
     there = {row["line"] for row in rows}
     return [key for key in _KEYS if key.name in there]
 

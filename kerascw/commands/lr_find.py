@@ -110,12 +110,11 @@ def command(
 
 def _figure(found: Any) -> tuple[Any, str]:
     from kerascw.report import charts
-    from kerascw.report.chart_parts import Line, Rule
 
     lines = [
-        Line("each batch", found.rates, found.losses),
-        Line("smoothed", found.rates, found.smoothed),
+        charts.Line("each batch", found.rates, found.losses),
+        charts.Line("smoothed", found.rates, found.smoothed),
     ]
-    rules = () if found.suggested is None else (Rule("x", found.suggested, "suggested"),)
+    rules = () if found.suggested is None else (charts.Rule("x", found.suggested, "suggested"),)
     chart = charts.lines(lines, x="learning rate", y="training loss", log_x=True, rules=rules)
     return chart, "training loss against the learning rate, which rises from step to step"

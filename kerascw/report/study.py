@@ -129,14 +129,12 @@ def fold_tables(result: StudyResult) -> list[Table]:
     figures, tables = figures_shown(result), []
     columns = ("fold", "trained on", "held out", *map(plainly, figures))
     for variant, own in result.runs.items():
-        by_fold: dict[int, list[Run]] = {}
-        for run in own:
-            if (fold := run.experiment.fold) is not None:
-                by_fold.setdefault(fold, []).append(run)
+        folds = sorted({fold for run in own if (fold := run.experiment.fold) is not None})
+        by_fold = {fold: [run for run in own if run.experiment.fold == fold] for fold in folds}
         rows = [
             (count(fold), count(_examples(runs, "train")), count(_examples(runs, "validation")),
              *(number(next(iter(values_of(runs, name)), None)) for name in figures))
-            for fold, runs in sorted(by_fold.items())
+            for fold, runs in by_fold.items()
         ]  # fmt: skip
         values = [values_of(own, figure) for figure in figures]
         spreads = [over_seeds(each) if each else None for each in values]
@@ -155,23 +153,17 @@ def _examples(runs: Sequence[Run], split: str) -> int | None:
 
 
 def _runs_table(result: StudyResult) -> Table:
-    lines = []
-    for variant, several in result.runs.items():
-        for run in several:
-            fold = run.experiment.fold
-            line = {"variant": Entry(variant), "seed": count(run.experiment.seed)}
-            if any(run.experiment.fold is not None for run in result.every_run):
-                line["fold"] = count(fold)
-            line |= {
-                "run": Entry(run.name, code=True),
-                "epochs": count(run.metrics["epochs_trained"]),
-                "test accuracy": number(figure_of(run, "test.accuracy")),
-                "test loss": number(figure_of(run, "test.loss")),
-            }
-            lines.append(line)
-    columns = tuple(lines[0])
-    words = (0, columns.index("run"))
-    return Table("runs", columns, [list(line.values()) for line in lines], words, "Runs")
+    folded = any(run.experiment.fold is not None for run in result.every_run)
+    columns = ("variant", "seed", *(["fold"] if folded else []), "run", "epochs", "test accuracy",
+               "test loss")  # fmt: skip
+    rows = [
+        (variant, count(run.experiment.seed), *([count(run.experiment.fold)] if folded else []),
+         Entry(run.name, code=True), count(run.metrics["epochs_trained"]),
+         number(figure_of(run, "test.accuracy")), number(figure_of(run, "test.loss")))
+        for variant, several in result.runs.items()
+        for run in several
+    ]  # fmt: skip
+    return Table("runs", columns, rows, (0, columns.index("run")), "Runs")
 
 
 def check_pictures(plan: Plan) -> None:

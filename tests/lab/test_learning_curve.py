@@ -46,7 +46,7 @@ from kerascw.lab.learning_answers import (
     power_law_cautions,
 )
 from kerascw.lab.power_law import Parameters, PowerLaw, fit_power_law
-from kerascw.report.chart_parts import COLOURS
+from kerascw.report.charts import COLOURS
 from kerascw.report.figure_files import write_figures
 from kerascw.report.learning_curve import learning_curve_pictures, paired_differences
 from kerascw.runs.store import Run, Store
