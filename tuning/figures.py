@@ -110,7 +110,7 @@ def hyperparameters(result: SearchResult, axes: Sequence[Axis]) -> charts.Chart:
 
 def importance_bars(estimate: Importance) -> charts.Chart:
     """Draw each hyperparameter's importance with its range over forests and shufflings."""
-    dots = [charts.Dot(plainly(share.name), share.mean, share.low, share.high)
+    dots = [charts.Dot(plainly(share.name), share.mean, (share.low, share.high))
             for share in estimate.shares]  # fmt: skip
     return charts.dots(
         dots, x="rise of the squared error, in variances of the score", zero=True,

@@ -84,7 +84,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Line:
-    """A line with a band: ``x`` and ``y`` of one length, ``low`` and ``high`` too or left out.
+    """A line with a band: ``x`` and ``y`` of one length, and for each the two ends of the band.
 
     Values that are not finite are left out.
     """
@@ -92,8 +92,7 @@ class Line:
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    low: Sequence[float] | None = None
-    high: Sequence[float] | None = None
+    band: Sequence[Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,7 @@ class Dot:
 
     name: str
     value: float | None
-    low: float | None = None
-    high: float | None = None
+    interval: tuple[float, float] | None = None
     each: tuple[float, ...] = ()
     published: float | None = None
 
@@ -306,9 +304,9 @@ def _rows(line: Line, *, log_y: bool) -> list[dict[str, Any]]:
         if not np.isfinite(y) or (log_y and y <= 0):
             continue
         row: dict[str, Any] = {"line": line.name, "x": short(x), "y": short(y)}
-        if line.low is not None and line.high is not None:
-            low, high = line.low[at], line.high[at]
-            if np.isfinite(low) and np.isfinite(high) and (low > 0 or not log_y):
+        if line.band is not None:
+            low, high = line.band[at]
+            if np.isfinite([low, high]).all() and (low > 0 or not log_y):
                 row |= {"low": short(low), "high": short(high)}
         rows.append(row)
     return rows
@@ -368,15 +366,15 @@ def dots(
     }
     rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     for dot in several:
-        found: list[tuple[str, float | None, float | None, float | None]]
-        found = [(each, one, None, None) for one in dot.each]
-        found += [(value, dot.value, dot.low, dot.high), (PUBLISHED, dot.published, None, None)]
-        for kind, one, low, high in found:
-            if one is not None and np.isfinite(one):
-                ends = {"low": short(one if low is None else low),
-                        "high": short(one if high is None else high)}  # fmt: skip
+        for kind, ones in {each: dot.each, value: [dot.value], PUBLISHED: [dot.published]}.items():
+            for one in ones:
+                if one is None or not np.isfinite(one):
+                    continue
                 row = {"name": dot.name, "line": kind, "value": short(one)}
-                rows[kind].append(row | (ends if kind == value else {}))
+                if kind == value:
+                    low, high = dot.interval or (one, one)
+                    row |= {"low": short(low), "high": short(high)}
+                rows[kind].append(row)
     names = [dot.name for dot in several]
     axis = alt.Axis(title=None, grid=False, ticks=False, domain=False, labelLimit=260)
     down = alt.Y("name:N", sort=names, axis=axis, scale=alt.Scale(domain=names))
@@ -410,8 +408,8 @@ def said_of_dots(several: Sequence[Dot]) -> str:
     said = []
     for dot in several:
         words = f"{dot.name} -" if dot.value is None else f"{dot.name} {dot.value:.4f}"
-        if dot.low is not None and dot.high is not None:
-            words += f" ({dot.low:.4f} to {dot.high:.4f})"
+        if dot.interval is not None:
+            words += " ({:.4f} to {:.4f})".format(*dot.interval)
         if dot.published is not None:
             words += f", published {dot.published:.4g}"
         said.append(words)

@@ -44,7 +44,7 @@ def curve(runs: Sequence[Run], figure: str, name: str) -> Line | None:
     mean = values.mean(axis=0).tolist()
     if len(values) == 1:
         return Line(name, epochs, mean)
-    return Line(name, epochs, mean, values.min(axis=0).tolist(), values.max(axis=0).tolist())
+    return Line(name, epochs, mean, np.stack([values.min(axis=0), values.max(axis=0)], 1).tolist())
 
 
 def run_curves(run: Run) -> Chart:

@@ -45,8 +45,8 @@ def evaluate(
     model: LoadedModel,
     images: np.ndarray,
     labels: np.ndarray,
-    top: int = 3,
-    calibrated: bool = False,
+    top: int,
+    calibrated: bool,
 ) -> dict[str, Any]:
     """Return a model's metrics on labelled images, as a run's test set has them.
 

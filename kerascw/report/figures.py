@@ -169,26 +169,26 @@ def image_with_bar(dataset: Dataset, image: int) -> Figure:
     return figure
 
 
-def first_images(dataset: Dataset, examples: int = 10) -> Figure:
-    """Draw the first training images of every class: a row for each, with its name."""
+def first_images(dataset: Dataset) -> Figure:
+    """Draw the first ten training images of every class: a row for each, with its name."""
     train, names = dataset.train, dataset.entry.class_names
-    first = [np.flatnonzero(train.labels == label)[:examples] for label in range(len(names))]
+    first = [np.flatnonzero(train.labels == label)[:10] for label in range(len(names))]
     rows = [[Tile(image) for image in train.images[own]] for own in first]
     return grid(rows, names, side=0.84)
 
 
-def augmented(dataset: Dataset, specs: tuple[AugmentationSpec, ...], draws: int = 9) -> Figure:
+def augmented(dataset: Dataset, specs: tuple[AugmentationSpec, ...]) -> Figure:
     """Draw one training image of every class, and beside it what training may see.
 
     The images are one batch, so mixup and cutmix mix the classes; the draws are those of seeds
-    (0, 0) to (0, ``draws - 1``).
+    (0, 0) to (0, 8).
     """
     from kerascw.data.augmentation import augment
 
     train = dataset.train
     labels, first = np.unique(train.labels, return_index=True)
     originals = np.asarray(train.images[first])
-    versions = [augment(originals, None, specs, (0, draw))[0].numpy() for draw in range(draws)]
+    versions = [augment(originals, None, specs, (0, draw))[0].numpy() for draw in range(9)]
     rows = [[Tile(image) for image in row] for row in zip(originals, *versions, strict=True)]
     return grid(rows, [dataset.entry.class_names[label] for label in labels], side=0.84)
 

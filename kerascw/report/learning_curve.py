@@ -84,7 +84,7 @@ def _line(curve: Curve) -> Line:
     """Return the mean over the seeds, with their range as the band."""
     points = [(p.examples or 0, p.spread.mean, p.values) for p in curve.points if p.spread]
     images, means, values = zip(*points, strict=True) if points else ((), (), ())
-    return Line(curve.name, images, means, [*map(min, values)], [*map(max, values)])
+    return Line(curve.name, images, means, [(min(own), max(own)) for own in values])
 
 
 def paired_differences(compared: Sequence[Comparison]) -> Chart:
@@ -95,11 +95,9 @@ def paired_differences(compared: Sequence[Comparison]) -> Chart:
     lines = []
     for one in compared:
         spreads = [difference.spread for difference in one.differences]
-        ends = [spread.interval or (spread.mean, spread.mean) for spread in spreads]
+        band = [spread.interval or (spread.mean, spread.mean) for spread in spreads]
         images = [difference.examples for difference in one.differences]
-        means = [spread.mean for spread in spreads]
-        lows, highs = [low for low, _ in ends], [high for _, high in ends]
-        lines.append(Line(one.curve.name, images, means, lows, highs))
+        lines.append(Line(one.curve.name, images, [spread.mean for spread in spreads], band))
     side = "above" if higher_is_better(baseline.figure) else "below"
     y = f"{plainly(baseline.figure)} minus that of {baseline.name}"
     better = charts.Rule("y", 0.0, f"{side}: better than {baseline.name}")
@@ -142,7 +140,7 @@ def _law_line(name: str, law: PowerLaw, end: float, lowest: float) -> Line:
     """
     images = np.geomspace(min(n for n, _ in law.measured), end, 60)
     accuracies = [1 - law.error(n) for n in images]
-    bands = [law.error_interval(n) or (law.error(n), law.error(n)) for n in images]
+    errors = [law.error_interval(n) or (law.error(n), law.error(n)) for n in images]
     bottom = max(0.0, lowest - 0.1 * (1 - lowest))
-    lows, highs = ([float(np.clip(1 - band[at], bottom, 1)) for band in bands] for at in (1, 0))
-    return Line(name, images.tolist(), accuracies, lows, highs)
+    band = np.clip([(1 - high, 1 - low) for low, high in errors], bottom, 1).tolist()
+    return Line(name, images.tolist(), accuracies, band)

@@ -5,7 +5,7 @@ entry is made from kept runs, by :func:`entry_of`, and never by hand.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,15 @@ from kerascw.lab.plan import StudyResult
 from kerascw.lab.table import published_text, rows_of
 from kerascw.report.page import plainly
 from kerascw.runs.store import Run, write_json
-from kerascw.runs.verify import (
-    ELSEWHERE,
-    FAILED,
-    HERE,
-    SELF_REPORTED,
-    badge_of,
-)
+from kerascw.runs.verify import ELSEWHERE, FAILED, HERE, SELF_REPORTED, badge_of
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 """Between these lines a page has the table."""
 
 FORMAT = 1
+
+LEAST_FIRST = (FAILED, SELF_REPORTED, ELSEWHERE, HERE)
+"""Badges by how well they confirm a run."""
 
 
 def entry_of(result: StudyResult) -> dict[str, Any]:
@@ -54,14 +51,13 @@ def entry_of(result: StudyResult) -> dict[str, Any]:
                     "parameters": row.parameters,
                     "figure": cell.name,
                     "repeats": str(row.repeats),
-                    "values": list(cell.values),
+                    "values": cell.values,
                     "mean": cell.spread.mean,
-                    "interval_95": list(cell.spread.interval) if cell.spread.interval else None,
+                    "interval_95": cell.spread.interval,
                     "published": published_text(cell.published),
                     "verdict": cell.verdict.word if cell.verdict else "",
                     "reason": reason,
-                    # the least that any of its runs has
-                    "badge": _least(map(badge_of, result.runs.get(row.variant, ()))),
+                    "badge": min(map(badge_of, result.runs[row.variant]), key=LEAST_FIRST.index),
                 }
             )
     answers = [*result.study.answers(result.runs), *certainty_answers(result)]
@@ -96,11 +92,6 @@ def _run(run: Run) -> dict[str, Any]:
         "commit": str(environment["commit"])[:12],
         "processor": environment["processor"],
     }
-
-
-def _least(badges: Iterable[str]) -> str:
-    order = (FAILED, SELF_REPORTED, ELSEWHERE, HERE)
-    return min(badges, key=order.index, default=SELF_REPORTED)
 
 
 def _without_path(value: Any) -> Any:

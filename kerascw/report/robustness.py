@@ -354,8 +354,8 @@ def _curves(found: Robustness) -> Any:
                 found.accuracy(variant, each) for each in found.counted if each.kind in (NONE, kind)
             ]
             shares = [spread.mean for spread in spreads]
-            low, high = zip(*(s.interval or (math.nan, math.nan) for s in spreads), strict=True)
-            lines.append(Line(variant, (0, *found.strengths), shares, low, high))
+            band = [spread.interval or (math.nan, math.nan) for spread in spreads]
+            lines.append(Line(variant, (0, *found.strengths), shares, band))
         panels.append((lines, {"title": kind}))
     lowest = min(min(each.right.values()) / each.images for each in found.counted)
     alike: dict[str, Any] = {"x": "strength", "y": "accuracy", "bottom": lowest, "pixels": PANEL}

@@ -71,7 +71,7 @@ def _over(cell: lab_table.Cell, row: lab_table.Row) -> str:
 
 
 def figure_tables(
-    rows: Sequence[lab_table.Row], study: Study, cautions: Sequence[str] = ()
+    rows: Sequence[lab_table.Row], study: Study, cautions: Sequence[str]
 ) -> dict[str, Table]:
     """Make a table for each of the study's figures, a row a variant.
 
@@ -243,10 +243,10 @@ def _comparison(rows: Sequence[lab_table.Row], name: str) -> dict[str, tuple[Any
     alike, drawn = comparable(rows), []
     for row in alike:
         for cell in (cell for cell in row.cells if cell.name == name):
-            spread, printed = cell.spread, cell.published
-            low, high = (spread and spread.interval) or (None, None)
-            drawn.append(Dot(row.variant, spread.mean if spread else None, low, high, cell.values,
-                             printed.best_reading if printed else None))  # fmt: skip
+            spread = cell.spread
+            mean, interval = (spread.mean, spread.interval) if spread else (None, None)
+            printed = cell.published.best_reading if cell.published else None
+            drawn.append(Dot(row.variant, mean, interval, cell.values, printed))
     if not drawn:
         return {}
     published = ", with the published one" if any(dot.published for dot in drawn) else ""

@@ -80,7 +80,7 @@ def test_no_cell_is_a_formula_or_a_latex_command() -> None:
 
 def loss() -> charts.Chart:
     lines = [
-        charts.Line("first", [1, 2, 3], [0.9, 0.5, 0.4], [0.8, 0.4, 0.3], [1.0, 0.6, 0.5]),
+        charts.Line("first", [1, 2, 3], [0.9, 0.5, 0.4], [(0.8, 1.0), (0.4, 0.6), (0.3, 0.5)]),
         charts.Line("second </script>", [1, 2], [0.7, float("nan")]),
     ]
     return charts.lines(lines, y="loss (nats)", log_y=True, top=0.95)
@@ -134,7 +134,7 @@ def test_the_same_chart_is_the_same_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "chart",
     [
-        charts.dots([charts.Dot("a", 0.9, 0.8, 1.0, (0.85, 0.95), 0.7), charts.Dot("b", None)],
+        charts.dots([charts.Dot("a", 0.9, (0.8, 1.0), (0.85, 0.95), 0.7), charts.Dot("b", None)],
                     x="accuracy"),
         charts.dots([charts.Dot("a", None, published=0.5)], x="accuracy"),
         charts.dots([charts.Dot("a", 0.1, each=(0.0, 0.2)), charts.Dot("b", float("nan"))],
