@@ -321,7 +321,7 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
         changed = [corrupted(np.asarray(test.images[:1]), kind, strength, light_on_dark=light)[0]
                    for strength in found.strengths]  # fmt: skip
         rows.append([Tile(image) for image in (test.images[0], *changed)])
-    drawn = {
+    figures = {
         "curves": (_curves(found), "accuracy against the strength of each corruption; 0 is "
                    f"without, bands are {bands}"),
         "examples": (grid(rows, CORRUPTIONS, side=0.7),
@@ -338,7 +338,7 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
     }
     write_json(folder / "robustness.json", numbers)
     return write_page(
-        folder, "robustness.html", drawn, tables.values(), run=run, found=found, numbers=numbers,
+        folder, "robustness.html", figures, tables.values(), run=run, found=found, numbers=numbers,
         tables=tables, data=run.environment["data"], many=many,
     )  # fmt: skip
 
