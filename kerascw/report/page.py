@@ -31,7 +31,7 @@ def write_page(
     return replace_text(folder / "report.html", page(template, shown, **content))
 
 
-def page(template: str, figures: Mapping[str, Shown] | None = None, **content: Any) -> str:
+def page(template: str, figures: Mapping[str, Shown] | None = None, /, **content: Any) -> str:
     """Fill in one of the templates.
 
     The program that draws charts (Vega, 0.9 MB) goes into pages that have one, once.

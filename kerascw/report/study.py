@@ -157,8 +157,9 @@ def _runs_table(result: StudyResult) -> Table:
     columns = ("variant", "seed", *(["fold"] if folded else []), "run", "epochs", "test accuracy",
                "test loss")  # fmt: skip
     rows = [
-        (variant, count(run.experiment.seed), *([count(run.experiment.fold)] if folded else []),
-         Entry(run.name, code=True), count(run.metrics["epochs_trained"]),
+        (Entry(variant), count(run.experiment.seed),
+         *([count(run.experiment.fold)] if folded else []), Entry(run.name, code=True),
+         count(run.metrics["epochs_trained"]),
          number(figure_of(run, "test.accuracy")), number(figure_of(run, "test.loss")))
         for variant, several in result.runs.items()
         for run in several
