@@ -50,10 +50,10 @@ def _weakest_class(test: Mapping[str, Any], train_counts: np.ndarray) -> list[st
     rows = test["per_class"]
     right = np.diagonal(np.array(test["confusion"]))
     total = np.array([row["examples"] for row in rows])
-    recall = right / np.maximum(total, 1)
+    recall = np.where(total, right / np.maximum(total, 1), np.inf)  # not where there is no image
     at = int(recall.argmin())
     rest = (right.sum() - right[at]) / max(1, total.sum() - total[at])
-    low, high = wilson_interval(int(right[at]), int(total[at])) if total[at] else (0.0, 1.0)
+    low, high = wilson_interval(int(right[at]), int(total[at]))
     if high >= rest:
         return []
     return [

@@ -224,7 +224,6 @@ def write_findings(findings: Findings, folder: Path, command: str) -> Path:
         None,
         tables.values(),
         findings=findings,
-        dataset=findings.dataset,
         tables=tables,
         sentences=sentences(findings),
         shown={kind: _cards(findings, own[:SHOWN]) for kind, own in findings.kinds.items()},

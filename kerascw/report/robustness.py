@@ -339,7 +339,7 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
     write_json(folder / "robustness.json", numbers)
     return write_page(
         folder, "robustness.html", figures, tables.values(), run=run, found=found, numbers=numbers,
-        tables=tables, data=run.environment["data"], many=many,
+        tables=tables, many=many,
     )  # fmt: skip
 
 

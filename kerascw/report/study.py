@@ -202,22 +202,19 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
     checked = checklist(result)
     write_json(folder / "checklist.json", checked)
     published = [cell.published for row in rows for cell in row.cells if cell.published]
-    experiments = {name: own[0].experiment for name, own in result.runs.items()}
+    specs = {v: own[0].experiment.model_dump(mode="json") for v, own in result.runs.items()}
     return write_page(
         folder,
         "study.html",
         drawn,
         [*tables.values(), *of_folds, runs],
         result=result,
-        study=study,
         rows=rows,
         headline=answer,
         measured="" if answer == measured else measured,
         compared=compared,
         leading=leading,
         answers=answers,
-        refused=study.refused(),
-        cautions=plan.cautions,
         over=lab_table.measured_over(rows),
         repeats=max((row.repeats for row in rows), key=lambda repeats: repeats.count),
         unit=lab_table.unit_of(rows),
@@ -229,11 +226,10 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         curves=list(curves),
         checklist=in_words(checked),
         environments=_environments(result),
-        specification=pretty({n: e.model_dump(mode="json") for n, e in experiments.items()}),
+        specification=pretty(specs),
         command=command or plan.command,
         wheres=sorted({printed.where for printed in published}),
         whys=sorted({printed.why for printed in published} - {""}),
-        data=result.every_run[0].environment["data"],
     )
 
 
