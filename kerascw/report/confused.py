@@ -68,12 +68,9 @@ def confused_pictures(
     splits = splits_of(run, options)
     found, names = likeness(run, splits, first, second), splits.class_names
     train, test = splits.train, splits.test
-    means = [np.asarray(train.take(train.labels == k).images).mean(axis=0) for k in (first, second)]
+    means = {k: train.images[train.labels == k].mean(axis=0) for k in (first, second)}
     rows = [
-        [
-            Tile(m.round().astype(np.uint8), names[k])
-            for m, k in zip(means, (first, second), strict=True)
-        ],
+        [Tile(mean.round().astype(np.uint8), names[k]) for k, mean in means.items()],
         [Tile(test.images[at], names[test.labels[at]]) for at in found.confused[:SHOWN]],
         [Tile(train.images[at], names[train.labels[at]]) for at in found.neighbours[:SHOWN]],
     ]
