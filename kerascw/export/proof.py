@@ -3,7 +3,6 @@
 Importing this loads no TensorFlow; the process that opens ONNX or LiteRT never does.
 """
 
-import io
 import os
 import platform
 import subprocess
@@ -43,12 +42,11 @@ def prove(
     np.save(path.parent / "images.npy", images)
     if fault := replayed_elsewhere(form, path):
         raise KerascwError(f"{folder}: export refused, another process cannot use it: {fault:.200}")
+    packages = ("tensorflow", "keras", "numpy", "kerascw", *RUNTIMES.get(form, ()))
     result: dict[str, Any] = {
         "pictures": len(images),
         "tolerance": TOLERANCE,
-        "versions": {"python": platform.python_version()}
-        | {name: version_of(name) for name in ("tensorflow", "keras", "numpy", "kerascw")}
-        | {name: version_of(name) for name in RUNTIMES.get(form, ())},
+        "versions": {"python": platform.python_version()} | {p: version_of(p) for p in packages},
     }
     for way in (SIGNATURE, "encoded") if form == "saved_model" else ("images",):
         with np.load(path.parent / f"{way}.npz") as answers:
@@ -106,17 +104,11 @@ def replay(form: Format, model: Path, folder: Path) -> None:
         return
 
     import tensorflow as tf
-    from PIL import Image
 
-    files = []
-    for image in images:
-        stream = io.BytesIO()
-        Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(stream, "PNG")
-        files.append(stream.getvalue())
     loaded = tf.saved_model.load(str(model))
     for name, inputs in (
         (SIGNATURE, {"images": tf.constant(images)}),
-        ("encoded", {"pictures": tf.constant(files)}),
+        ("encoded", {"pictures": tf.stack([tf.io.encode_png(image) for image in images])}),
     ):
         answers = {key: value.numpy() for key, value in loaded.signatures[name](**inputs).items()}
         answers["label"] = np.asarray([label.decode() for label in answers["label"]])
