@@ -4,23 +4,36 @@ Importing this loads no TensorFlow.
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from kerascw.errors import KerascwError
+from kerascw.errors import CallError, KerascwError, choices
 from kerascw.export.proof import RUNTIMES
-from kerascw.export.runtimes import FILES, SIGNATURE, Format, missing, output_name, with_article
-from kerascw.models import by_head
+from kerascw.export.runtimes import (
+    FILES,
+    FORMATS,
+    SIGNATURE,
+    Format,
+    keras_answers,
+    missing,
+    with_article,
+)
 from kerascw.quiet import import_tensorflow, stderr_held_back
 
 _OPSET = 17
 """Of ONNX: what this writes needs no newer one, and runtimes since 2022 have it."""
 
 
-def check_installed(form: Format) -> None:
-    """Raise a :class:`KerascwError` that says what to install, where something is missing."""
+def check_format(form: Format) -> None:
+    """Check that a format can be written here.
+
+    Raises CallError: there is no such format; KerascwError: what is to be installed for it.
+    """
+    if form not in FORMATS:
+        raise CallError(f"form: {form!r}; choose {choices(FORMATS)}")
     for package in RUNTIMES.get(form, ()):
         if find_spec(package.replace("-", "_")) is None:
             raise missing("to export", form, package, "export")
@@ -37,29 +50,21 @@ def write(model: Any, path: Path, form: Format, class_names: Sequence[str], fit:
     import_tensorflow()
     path.mkdir()
     try:
-        if form == "saved_model":
-            _write_saved_model(model, path, class_names, fit)
-        else:
-            _WRITERS[form](model, path / FILES[form])
+        match form:
+            case "saved_model":
+                _write_saved_model(model, path, class_names, fit)
+            case "keras":
+                model.save(path / FILES[form], include_optimizer=False)
+            case "onnx":
+                _write_onnx(model, path / FILES[form])
+            case "litert":
+                _write_litert(model, path / FILES[form])
     # a converter that lacks an operation says so in a way of its own, and TensorFlow of a full disk
     except Exception as error:
         message = str(error).strip() or type(error).__name__
         raise KerascwError(
             f"the model cannot be written as {with_article(form)}: {message.splitlines()[0]:.200}"
         ) from error
-
-
-def _heads(model: Any) -> Callable[[Any], dict[str, Any]]:
-    """Make the function from uint8 images to float32 probabilities by output name: graph code."""
-    import tensorflow as tf
-
-    def heads(images: Any) -> dict[str, Any]:
-        return {
-            output_name(head): tf.cast(values, tf.float32)
-            for head, values in by_head(model(images, training=False)).items()
-        }
-
-    return heads
 
 
 def _images(model: Any) -> list[Any]:
@@ -69,17 +74,13 @@ def _images(model: Any) -> list[Any]:
     return [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, "images")]
 
 
-def _write_keras(model: Any, file: Path) -> None:
-    model.save(file, include_optimizer=False)
-
-
 def _write_onnx(model: Any, file: Path) -> None:
     import onnx
     import tensorflow as tf
     import tf2onnx
 
     signature = _images(model)
-    function = tf.function(_heads(model), input_signature=signature)
+    function = tf.function(partial(keras_answers, model), input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
     onnx.save(proto, file)
 
@@ -91,25 +92,18 @@ def _write_litert(model: Any, file: Path) -> None:
     # the names of inputs and outputs reach the converter only by way of a SavedModel
     with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
         archive = keras.export.ExportArchive()
-        archive.add_endpoint(SIGNATURE, _heads(model), _images(model))
+        archive.add_endpoint(SIGNATURE, partial(keras_answers, model), _images(model))
         archive.write_out(scratch, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(scratch, signature_keys=[SIGNATURE])
         with stderr_held_back():  # its notices come from C++
             file.write_bytes(converter.convert())
 
 
-_WRITERS: dict[Format, Callable[[Any, Path], None]] = {
-    "keras": _write_keras,
-    "onnx": _write_onnx,
-    "litert": _write_litert,
-}
-
-
 def _write_saved_model(model: Any, path: Path, class_names: Sequence[str], fit: str) -> None:
     import keras
     import tensorflow as tf
 
-    shape, heads = tuple(model.input_shape[1:]), _heads(model)
+    shape = tuple(model.input_shape[1:])
 
     def classify(images: Any) -> dict[str, Any]:
         # TensorFlow 2.21's oneDNN convolution gives an empty batch the shape of its input, which
@@ -118,7 +112,7 @@ def _write_saved_model(model: Any, path: Path, class_names: Sequence[str], fit: 
         empty = tf.cast(count == 0, tf.int32)
         images = tf.pad(images, [[0, empty], [0, 0], [0, 0], [0, 0]])
         images = tf.ensure_shape(images, (None, *shape))
-        outputs = {name: values[:count] for name, values in heads(images).items()}
+        outputs = {name: values[:count] for name, values in keras_answers(model, images).items()}
         class_id = tf.argmax(outputs["probabilities"], axis=-1)  # int64
         return {
             **outputs,

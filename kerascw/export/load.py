@@ -203,8 +203,6 @@ def load_model(path: str | Path) -> LoadedModel:
 
 # --- where the model is ---------------------------------------------------------------------
 
-_PARTS = ("saved_model.pb", *FILES.values())
-
 
 def _find(path: Path) -> tuple[Path, Format]:
     """Return the SavedModel's folder or the model's file: in ``path``, or its highest version."""
@@ -231,9 +229,8 @@ def _find(path: Path) -> tuple[Path, Format]:
         return found
     forms = [path / form for form in FILES if os.path.isdir(path / form)]
     hint = f"; choose {choices(forms)}" if forms else ""
-    raise CallError(
-        f"{path}: no model there, neither {choices(_PARTS)} nor a version folder with one{hint}"
-    )
+    parts = choices(["saved_model.pb", *FILES.values()])
+    raise CallError(f"{path}: no model there, neither {parts} nor a version folder with one{hint}")
 
 
 def _model_in(folder: Path) -> tuple[Path, Format] | None:

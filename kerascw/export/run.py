@@ -6,10 +6,10 @@ from pathlib import Path
 from kerascw.data.load import splits_for
 from kerascw.errors import CallError, DataError
 from kerascw.export.card import card_of
-from kerascw.export.formats import check_installed
+from kerascw.export.formats import check_format
 from kerascw.export.load import document_beside, read_document
 from kerascw.export.runtimes import Format, with_article
-from kerascw.export.write import exclusive, write_version
+from kerascw.export.write import exclusive, export
 from kerascw.runs.store import Run
 
 CHECK_IMAGES = 256
@@ -34,9 +34,8 @@ def export_run(
     what is in ``folder`` for versions of a SavedModel. Several processes that export the same run
     at once make one version.
 
-    Raises CallError: the run kept no weights, or its model is not a classifier; KerascwError: the
-    exported model does not answer as the live one does, or what writes or opens this format is not
-    installed.
+    Raises CallError: the run kept no weights, or its model is not a classifier; and what
+    :func:`kerascw.export.write.export` raises.
     """
     if run.experiment.reconstructs:
         raise CallError(
@@ -45,7 +44,7 @@ def export_run(
         )
     if run.metrics["kept_epoch"] is None:
         raise CallError(f"run {run.name} diverged and kept no weights: nothing to export")
-    check_installed(form)  # before the model is loaded
+    check_format(form)  # before the model is loaded
     if form != "saved_model":
         folder = folder / form
     with exclusive(folder):
@@ -54,5 +53,11 @@ def export_run(
                 if read_document(path).get("card", {}).get("run") == run.name:
                     return folder / path.relative_to(folder).parts[0]
         splits = splits_for(run.experiment.data, data_dir)
-        images = splits.test.images[:CHECK_IMAGES]
-        return write_version(run.model(), folder, splits.class_names, card_of(run), images, form)
+        return export(
+            run.model(),
+            folder,
+            class_names=splits.class_names,
+            card=card_of(run),
+            check_images=splits.test.images[:CHECK_IMAGES],
+            form=form,
+        )

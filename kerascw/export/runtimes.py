@@ -43,11 +43,6 @@ def with_article(form: Format) -> str:
     return f"{'an' if form == 'onnx' else 'a'} {TITLES[form]}"
 
 
-def output_name(head: str) -> str:
-    """Name the output of an export that holds a head's probabilities."""
-    return head if head == "probabilities" else f"{head}_probabilities"
-
-
 def open_model(path: Path, form: Format) -> Outputs:
     """Open a SavedModel's folder, or a ``.keras``, ``.onnx`` or ``.tflite`` file, in its runtime.
 
@@ -118,13 +113,19 @@ def _open_keras(path: Path) -> Outputs:
 
 def keras_outputs(model: Any) -> Outputs:
     """Return what a live Keras model gives, by output name."""
+    return lambda images: {
+        name: np.asarray(values) for name, values in keras_answers(model, images).items()
+    }
+
+
+def keras_answers(model: Any, images: Any) -> dict[str, Any]:
+    """Call a live Keras model, also in a graph: float32 probabilities by output name."""
     from kerascw.models import by_head
 
-    def outputs(images: np.ndarray) -> dict[str, np.ndarray]:
-        answers = by_head(model(images, training=False))
-        return {output_name(head): np.asarray(values) for head, values in answers.items()}
-
-    return outputs
+    return {
+        head if head == "probabilities" else f"{head}_probabilities": values
+        for head, values in by_head(model(images, training=False)).items()
+    }
 
 
 def _open_onnx(path: Path) -> Outputs:

@@ -15,17 +15,11 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from kerascw.errors import CallError, KerascwError, choices
-from kerascw.export.formats import check_installed, write
-from kerascw.export.load import (
-    DOCUMENT_VERSION,
-    document_beside,
-    expected,
-    file_hashes,
-    versions_in,
-)
+from kerascw.errors import CallError, KerascwError
+from kerascw.export.formats import check_format, write
+from kerascw.export.load import DOCUMENT_VERSION, document_beside, file_hashes, versions_in
 from kerascw.export.proof import prove
-from kerascw.export.runtimes import FORMATS, Format
+from kerascw.export.runtimes import Format
 from kerascw.runs.store import fsync
 
 _UNPROVED = ".unproved-"
@@ -65,74 +59,46 @@ def export(
     card : the facts about the model; ``light_on_dark`` decides how ``predict`` reads images.
     check_images : uint8 ``[n, height, width, channels]``, n at least 1, for the proof.
 
-    Raises CallError: class names or images that do not fit the model, or a folder that is a file;
-    KerascwError: the export differs from the live model, or cannot be written or loaded, or what
-    writes or opens this format is not installed. Nothing is exported.
+    Raises CallError: an unknown format, or a folder that is a file; KerascwError: the export
+    differs from the live model, or cannot be written or loaded, or what writes or opens this format
+    is not installed. Nothing is exported.
     """
-    with exclusive(Path(folder)):
-        return write_version(model, Path(folder), class_names, card or {}, check_images, form)
-
-
-def write_version(
-    model: Any,
-    folder: Path,
-    class_names: Sequence[str],
-    card: Mapping[str, Any],
-    check_images: np.ndarray,
-    form: Format,
-) -> Path:
-    """Do what :func:`export` does, for a caller that has ``folder`` to itself."""
-    _check_call(model, class_names, check_images, form)
+    check_format(form)
+    folder, card = Path(folder), card or {}
     document = {
         "format": DOCUMENT_VERSION,
         "class_names": list(class_names),
         "input_shape": list(model.input_shape[1:]),
         "card": dict(card),
     }
-    json.dumps(document, allow_nan=False)  # better to fail now than after the proof
-    for abandoned in folder.glob(f"{_UNPROVED}*"):  # their processes are gone: this one has it all
-        shutil.rmtree(abandoned, ignore_errors=True)
-    # the model goes one level deeper: the temporary folder itself is for this user alone, and a
-    # serving system is another
-    with tempfile.TemporaryDirectory(prefix=_UNPROVED, dir=folder) as scratch:
-        unproved = Path(scratch, "model")
-        write(model, unproved, form, class_names, card.get("fit", "pad"))
-        document["check"] = prove(model, unproved, form, class_names, check_images, folder)
-        document["files"] = file_hashes(unproved)
-        beside = unproved / document_beside(form)
-        beside.parent.mkdir(exist_ok=True)
-        beside.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
-        for path in [*unproved.rglob("*"), unproved]:
-            fsync(path)
-        final = folder / str(max(versions_in(folder), default=0) + 1)
-        unproved.rename(final)
-        fsync(folder)
-        return final
-
-
-def _check_call(
-    model: Any, class_names: Sequence[str], check_images: np.ndarray, form: Format
-) -> None:
-    if form not in FORMATS:
-        raise CallError(f"form: {form!r}; choose {choices(FORMATS)}")
-    shape = tuple(model.input_shape[1:])
-    if len(shape) != 3 or None in shape or shape[2] not in (1, 3):
-        raise CallError(f"model: its input is {shape}; expected (height, width, 1 or 3)")
-    for output in model.outputs:  # of every head
-        if (classes := output.shape[-1]) != len(class_names):
-            raise CallError(f"class_names: {len(class_names)} names for {classes} classes")
-    if check_images.dtype != np.uint8 or check_images.shape[1:] != shape or not len(check_images):
-        given = f"{check_images.dtype} {list(check_images.shape)}"
-        raise CallError(f"check_images: {given}; expected {expected(shape)}")
-    check_installed(form)
+    with exclusive(folder):
+        for abandoned in folder.glob(f"{_UNPROVED}*"):  # their processes are gone
+            shutil.rmtree(abandoned, ignore_errors=True)
+        # the model goes one level deeper: the temporary folder itself is for this user alone, and a
+        # serving system is another
+        with tempfile.TemporaryDirectory(prefix=_UNPROVED, dir=folder) as scratch:
+            unproved = Path(scratch, "model")
+            write(model, unproved, form, class_names, card.get("fit", "pad"))
+            document["check"] = prove(model, unproved, form, class_names, check_images, folder)
+            document["files"] = file_hashes(unproved)
+            beside = unproved / document_beside(form)
+            beside.parent.mkdir(exist_ok=True)
+            beside.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+            for path in [*unproved.rglob("*"), unproved]:
+                fsync(path)
+            final = folder / str(max(versions_in(folder), default=0) + 1)
+            unproved.rename(final)
+            fsync(folder)
+            return final
 
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Make ``folder`` and have it to this process alone; remove it afterwards if it is empty.
+    """Make ``folder`` and have it to this thread alone; remove it afterwards if it is empty.
 
-    Waits while another process of this machine exports to it. The lock is the system's, on a file
-    in its temporary folder: it goes with the process however that ends.
+    Waits while another thread or process of this machine exports to it; the one that has it may
+    enter again. The lock is the system's, on a file in its temporary folder: it goes with the
+    process however that ends.
 
     Raises CallError: a file is in the way; KerascwError: the folder cannot be made or written to,
     as on a full disk.
@@ -140,7 +106,8 @@ def exclusive(folder: Path) -> Iterator[None]:
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(Path(tempfile.gettempdir(), f"kerascw-export-{digest}.lock")):
+        lock = Path(tempfile.gettempdir(), f"kerascw-export-{digest}.lock")
+        with FileLock(lock, is_singleton=True):
             folder.mkdir(exist_ok=True)
             try:
                 yield

@@ -263,26 +263,6 @@ def test_tolerance_refuses_and_keeps_the_versions_there(colour, tmp_path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"class_names": ("a", "b")}, "class_names: 2 names for 3 classes"),
-        (
-            {"check_images": np.zeros((2, 28, 28, 1), np.uint8)},
-            r"check_images: uint8 \[2, 28, 28, 1\]; expected uint8 \[n, 10, 6, 3\]",
-        ),
-        ({"check_images": np.zeros((0, 10, 6, 3), np.uint8)}, r"uint8 \[0, 10, 6, 3\]"),
-        ({"check_images": np.zeros((2, 10, 6, 3))}, r"float64 \[2, 10, 6, 3\]"),
-    ],
-)
-def test_export_names_what_does_not_fit(colour, tmp_path, changes, said):
-    model, images = colour
-    call = {"class_names": COLOURS, "check_images": images} | changes
-    with pytest.raises(CallError, match=said):
-        export(model, tmp_path / "new", **call)
-    assert not list(tmp_path.glob("[!.]*"))
-
-
 HOLDER = """
 import sys, tempfile, time
 from pathlib import Path
