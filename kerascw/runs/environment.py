@@ -85,17 +85,13 @@ def commit() -> str | None:
         return None
 
     def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(package), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
+        command = ["git", "-C", str(package), *words]
+        said = subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True, timeout=10)
+        return said.strip()
 
     try:
         head = git("rev-parse", "HEAD")
-        return f"{head}+changes" if git("status", "--porcelain", "--", str(package)) else head
+        return f"{head}+changes" if git("status", "--porcelain", "--", ".") else head
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -121,35 +117,28 @@ def version_of(package: str) -> str | None:
 POWERCAP = Path("/sys/class/powercap")
 
 
-class Energy:
-    """Counts what the processors draw from now on, by Intel's RAPL: all of the machine's work."""
+def energy_counters() -> dict[Path, tuple[int, int]]:
+    """Return each processor's energy counter and its end, in microjoules, by Intel's RAPL.
 
-    def __init__(self) -> None:
-        self._before = self._read()
+    It counts all of the machine's work; {} where it cannot be read (often root alone may).
+    """
+    try:
+        return {
+            zone: (int(Path(zone, "energy_uj").read_text()),
+                   int(Path(zone, "max_energy_range_uj").read_text()))
+            for zone in POWERCAP.glob("intel-rapl:?")
+        }  # fmt: skip
+    except (OSError, ValueError):
+        return {}
 
-    @property
-    def joules(self) -> float | None:
-        """Joules since then; None where the counters cannot be read (often root alone may)."""
-        after = self._read()
-        if not after or after.keys() != self._before.keys():
-            return None
-        # a counter that reached its end began again at 0
-        pairs = [(now, *self._before[zone]) for zone, (now, _) in after.items()]
-        return sum((now - then) % (most + 1) for now, then, most in pairs) / 1e6
 
-    @staticmethod
-    def _read() -> dict[str, tuple[int, int]]:
-        """Return each package's counter and its end, in microjoules."""
-        try:
-            return {
-                zone.name: (
-                    int((zone / "energy_uj").read_text()),
-                    int((zone / "max_energy_range_uj").read_text()),
-                )
-                for zone in sorted(POWERCAP.glob("intel-rapl:?"))
-            }
-        except (OSError, ValueError):
-            return {}
+def joules_since(before: dict[Path, tuple[int, int]]) -> float | None:
+    """Return the energy drawn since :func:`energy_counters` was ``before``; None if not known."""
+    after = energy_counters()
+    if not after or after.keys() != before.keys():
+        return None
+    # a counter that reached its end began again at 0
+    return sum((now - before[zone][0]) % (end + 1) for zone, (now, end) in after.items()) / 1e6
 
 
 def processor() -> str:

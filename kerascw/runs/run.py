@@ -11,7 +11,7 @@ from kerascw.data import Dataset, Part, Splits, split
 from kerascw.experiment import spec
 from kerascw.models import check_model
 from kerascw.models.summary import layer_table
-from kerascw.runs.environment import Energy, describe, have_threads
+from kerascw.runs.environment import describe, energy_counters, have_threads, joules_since
 from kerascw.runs.store import Run, Store, write_history, write_json
 from kerascw.training.events import RunEvents
 from kerascw.training.watcher import Watcher
@@ -52,18 +52,16 @@ def run_experiment(
     watcher: Watcher | None = None,
     *,
     source: Run | None = None,
-    splits: Splits | None = None,
 ) -> Run:
     """Return the experiment's run, training it only if the store does not have it.
 
-    ``source`` is the run of ``experiment.start.source``, for a warm start; ``splits`` are those of
-    ``experiment.data``, if they were made already.
+    ``source`` is the run of ``experiment.start.source``, for a warm start.
 
     Raises CallError: the model cannot be built for these images, or the split cannot be made;
     Interrupted: the user stopped it; call again to go on.
     """
     epochs = experiment.training.epochs
-    run = train_until(epochs, experiment, dataset, store, watcher, source=source, splits=splits)
+    run = train_until(epochs, experiment, dataset, store, watcher, source=source)
     assert run is not None, "a run that is trained to its last epoch is kept"
     return run
 
@@ -79,6 +77,8 @@ def train_until(
     splits: Splits | None = None,
 ) -> Run | None:
     """Train the experiment's first ``epochs`` epochs, if they are not trained yet.
+
+    ``splits`` are those of ``experiment.data``, if they were made already.
 
     Returns the run if it has ended by then, else None: it stays unfinished in the store, and
     :func:`run_experiment`, or this function with more epochs, goes on from there.
@@ -97,7 +97,7 @@ def train_until(
             working.rmdir()
             return run
         have_threads()
-        energy = Energy()
+        energy = energy_counters()
         events = RunEvents(store.events_folder(name), experiment)
         fitted = fit(
             experiment,
@@ -111,7 +111,8 @@ def train_until(
         )
         if fitted is None:
             return None
-        metrics = _write(fitted, experiment, dataset, splits, working, source, energy.joules)
+        joules = joules_since(energy)
+        metrics = _write(fitted, experiment, dataset, splits, working, source, joules)
         events.end(metrics)
         return store.finish(working, scratch=CHECKPOINT)
 

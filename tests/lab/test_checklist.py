@@ -34,14 +34,14 @@ def test_energy_is_the_difference_of_counters_that_begin_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(environment, "POWERCAP", tmp_path)
-    assert environment.Energy().joules is None
+    assert environment.joules_since(environment.energy_counters()) is None
     for zone, value in (("intel-rapl:0", 1_000_000), ("intel-rapl:1", 9_000_000)):
         (tmp_path / zone).mkdir()
         (tmp_path / zone / "energy_uj").write_text(f"{value}\n")
         (tmp_path / zone / "max_energy_range_uj").write_text("9999999\n")
     (tmp_path / "intel-rapl:0:0").mkdir()  # a part of a package, which has it already
-    energy = environment.Energy()
+    before = environment.energy_counters()
     (tmp_path / "intel-rapl:0" / "energy_uj").write_text("3500000\n")
     (tmp_path / "intel-rapl:1" / "energy_uj").write_text("500000\n")
-    assert energy.joules == pytest.approx(2.5 + 1.5)
+    assert environment.joules_since(before) == pytest.approx(2.5 + 1.5)
     assert UNREAD == "not readable here"
