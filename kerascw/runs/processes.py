@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,7 +19,6 @@ from kerascw.errors import KerascwError, choices
 
 TRIES = 2
 """How often a run is begun whose process dies; it goes on from its checkpoint."""
-
 
 PREFIX = "kerascw-workers-"
 """What the names of processes' temporary folders begin with."""
@@ -57,7 +56,7 @@ class Trainers:
         self._train = train
         self._runs_per_process = runs_per_process
         self._executor: Any = None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._open = ExitStack()  # the executor and its temporary folder
         self._size = 0  # how many processes it has at most
         self._room = 0  # how many more runs the present processes take
 
@@ -69,12 +68,8 @@ class Trainers:
 
     def close(self) -> None:
         """End the processes, whatever they do: what is done is on disk."""
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(kill_workers=True)
-        temporary, self._temporary = self._temporary, None
-        if temporary is not None:
-            temporary.cleanup()
+        self._room = 0
+        self._open.close()
 
     def train(self, tasks: dict[str, Task]) -> Generator[str]:
         """Train all tasks, and yield the name of each run as it is finished, in whatever order.
@@ -117,13 +112,16 @@ class Trainers:
         from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
         size = min(self.jobs, tasks)
-        if self._executor is not None and self._room > 0 and self._size >= size:
+        if self._room > 0 and self._size >= size:
             return
         self.close()
-        self._temporary = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
-        self._executor = ProcessPoolExecutor(
-            size, initializer=begin, initargs=(os.getpid(), self._temporary.name)
+        temporary = self._open.enter_context(
+            tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
         )
+        self._executor = ProcessPoolExecutor(
+            size, initializer=begin, initargs=(os.getpid(), temporary)
+        )
+        self._open.callback(self._executor.shutdown, kill_workers=True)
         self._size = size
         self._room = self.jobs * self._runs_per_process
 
@@ -165,9 +163,6 @@ def begin(parent: int, temporary: str) -> None:
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach: the one that started them ends them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
