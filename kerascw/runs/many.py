@@ -14,6 +14,7 @@ from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -77,36 +78,32 @@ def run_many(
     tasks = [prepare(experiment, store, data_dir) for experiment in experiments]
     if begin is not None:
         begin([task.name for task in tasks])
-    sources = {e.start.source.canonical_json(): e.start.source for e in experiments if e.start}
-    where: dict[str, Any] = {
-        "data_dir": data_dir, "jobs": jobs, "cluster": cluster, "watcher": watcher,
-        "trainers": trainers,
-    }  # fmt: skip
-    if sources:
-        run_many(list(sources.values()), store, **where)
+    watcher = watcher or StudyWatcher()
+    if sources := [experiment.start.source for experiment in experiments if experiment.start]:
+        run_many(
+            sources, store, data_dir=data_dir, jobs=jobs, cluster=cluster, watcher=watcher,
+            trainers=trainers,
+        )  # fmt: skip
     wanted = {task.name: task for task in tasks}
     kept = {name: run for name in wanted if (run := store.get(name)) is not None}
     missing = {n: replace(t, threads=threads) for n, t in wanted.items() if n not in kept}
     here = cluster is None and trainers is None and len(missing) == 1 and set_threads(threads)
-    if watcher is not None and (here or not missing):
+    if here or not missing:
         watcher.planned(len(wanted), len(kept), jobs)
-    if here:
-        ((name, task),) = missing.items()
-        run = _train(task, store, data_dir, watcher)
-        assert run is not None, "a task without a number of epochs does not pause"
-        kept[name] = run
-    elif missing:
+        for name, task in missing.items():
+            run = _train(task, store, data_dir, watcher)
+            assert run is not None, "a task without a number of epochs does not pause"
+            kept[name] = run
+    else:
         with _trainers(cluster, jobs, trainers) as (side_by_side, train):
-            if watcher is not None:
-                watcher.planned(len(wanted), len(kept), side_by_side)
+            watcher.planned(len(wanted), len(kept), side_by_side)
             with closing(train(missing)) as finished:
                 for name in finished:
                     run = store.get(name)
                     if run is None:
                         raise KerascwError(f"run {name} is not whole in {store.folder}")
                     kept[name] = run
-                    if watcher is not None:
-                        watcher.finished(run)
+                    watcher.finished(run)
     return [kept[task.name] for task in tasks]
 
 
@@ -127,16 +124,14 @@ def train_all_until(
 
     Raises CallError, DataError, Died: as :func:`run_many`, which explains the parameters.
     """
-    sources = [experiment.start.source for experiment, _ in experiments if experiment.start]
-    if sources:
+    if sources := [experiment.start.source for experiment, _ in experiments if experiment.start]:
         run_many(sources, store, data_dir=data_dir, jobs=jobs, cluster=cluster, trainers=trainers)
     threads = trainers.threads if trainers else threads_each(jobs)
     missing: dict[str, Task] = {}
-    for experiment, epochs in experiments:
+    for experiment, epochs in sorted(experiments, key=itemgetter(1)):  # of one run the most last
         task = replace(prepare(experiment, store, data_dir), threads=threads, epochs=epochs)
-        most = max(epochs, missing[task.name].epochs or 0) if task.name in missing else epochs
-        if store.get(task.name) is None and len(history_so_far(task.name, store)) < most:
-            missing[task.name] = replace(task, epochs=most)
+        if store.get(task.name) is None and len(history_so_far(task.name, store)) < epochs:
+            missing[task.name] = task
     if missing:
         with _trainers(cluster, jobs, trainers) as (_, train), closing(train(missing)) as finished:
             for _ in finished:
@@ -290,14 +285,6 @@ def train_in_worker(task: Task) -> str:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _ONE_AT_A_TIME:
         set_threads(task.threads)
-        experiment = Experiment.model_validate_json(task.experiment)
-        dataset = dataset_for(experiment.data, task.data_dir)
-        if run_name(experiment, dataset, task.source) != task.name:
-            raise DataError(
-                f"a worker on {socket.gethostname()} found other data ({dataset.source}, "
-                f"{dataset.location}) than the command; give --data-dir with a folder that both "
-                "see"
-            )
         _train(task, Store(task.runs), task.data_dir)
     return task.name
 
@@ -307,10 +294,16 @@ def _train(
 ) -> Run | None:
     """Train a task's run in this process; return it, or None if it pauses before its end."""
     experiment = Experiment.model_validate_json(task.experiment)
+    dataset = dataset_for(experiment.data, data_dir)
+    if run_name(experiment, dataset, task.source) != task.name:
+        raise DataError(
+            f"a worker on {socket.gethostname()} found other data ({dataset.source}, "
+            f"{dataset.location}) than the command; give --data-dir with a folder that both see"
+        )
     return train_until(
         task.epochs or experiment.training.epochs,
         experiment,
-        dataset_for(experiment.data, data_dir),
+        dataset,
         store,
         watcher,
         source=None if task.source is None else source_run(task.source, store),
