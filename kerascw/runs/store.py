@@ -6,6 +6,7 @@ Reading a run needs no TensorFlow.
 import csv
 import hashlib
 import json
+import math
 import os
 import tempfile
 import warnings
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +61,7 @@ class Run:
     @property
     def source(self) -> str | None:
         """Name of the run whose weights this one started from; None if it started at random."""
-        name: str | None = read_json(self.folder / "experiment.json").get("source")
-        return name
+        return read_json(self.folder / "experiment.json").get("source")
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -221,7 +222,10 @@ class Store:
         fault = find_fault(folder)
         if fault is None:
             return Run(folder)
-        aside = _free_name(self.folder / ".damaged", name)
+        damaged = self.folder / ".damaged"
+        damaged.mkdir(exist_ok=True)
+        places = (damaged / f"{name}.{number}" for number in count(1))
+        aside = next(place for place in places if not place.exists())
         folder.rename(aside)
         warnings.warn(f"run {name} is damaged ({fault}); set aside as {aside}", stacklevel=2)
         return None
@@ -255,8 +259,9 @@ class Store:
         for stray in [*working.glob(".*.writing"), *working.glob(".*.damaged")]:
             stray.unlink()
         write_summary(working, summary_of(Run(working)))
-        manifest = {name: _sha256(working / name) for name in _result_files(working, scratch)}
-        write_json(working / MANIFEST, manifest)
+        names = {path.name for path in working.iterdir() if path.is_file()}
+        results = sorted(names - {SUMMARY, MANIFEST, scratch})
+        write_json(working / MANIFEST, {name: _sha256(working / name) for name in results})
         for path in [*working.rglob("*"), working]:
             fsync(path)
         final = self.folder / working.name
@@ -347,9 +352,7 @@ def check_writable(folder: Path | str, option: str) -> None:
     Raises CallError: they cannot; ``option`` names what chose the folder.
     """
     folder = Path(folder)
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".kerascw-", dir=existing))
     except OSError as error:
@@ -382,22 +385,7 @@ def _finite(content: Any) -> Any:
         return {name: _finite(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
         return [_finite(value) for value in content]
-    if isinstance(content, float) and (content != content or abs(content) == float("inf")):
-        return None
-    return content
-
-
-def _result_files(folder: Path, scratch: str) -> list[str]:
-    names = {path.name for path in folder.iterdir() if path.is_file()}
-    return sorted(names - {"report.html", SUMMARY, scratch, MANIFEST})
-
-
-def _free_name(folder: Path, name: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while (folder / f"{name}.{number}").exists():
-        number += 1
-    return folder / f"{name}.{number}"
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _sha256(path: Path) -> str:
