@@ -11,14 +11,14 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from kerascw.evaluation.statistics import Spread, is_shown, over_seeds, paired_difference
+from kerascw.evaluation.statistics import Spread, is_shown, paired_difference
 from kerascw.experiment.spec import Experiment, WarmStart
 from kerascw.lab.derive import with_data
 from kerascw.lab.verdict import figure_of, higher_is_better
 from kerascw.runs.store import Run
 
 CurveRuns = Mapping[str, Mapping[float, Sequence[Run]]]
-"""The runs of each initialisation, by fraction, one a seed."""
+"""The runs of each initialisation, by rising fraction, one a seed."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,10 @@ class CurveFigures:
 
     training: str = "train.loss"
     validation: str = "validation.loss"  # initialisations are compared by this one
-    accuracy: str = "test.accuracy"  # the power law is fitted to this one
+
+
+ACCURACY = "test.accuracy"
+"""The figure that the power law is fitted to."""
 
 
 # --- the study's variants -------------------------------------------------------------------
@@ -95,15 +98,9 @@ class Point:
     """One figure at one fraction, over the seeds. Diverged runs are left out."""
 
     fraction: float
-    examples: int | None  # training images; None if no run at this fraction was scored
+    examples: int  # training images; 0 if no run was scored
     seeds: tuple[int, ...]
     values: tuple[float, ...]  # one a seed, in the order of the seeds
-    diverged: tuple[int, ...] = ()  # seeds
-
-    @cached_property
-    def spread(self) -> Spread | None:
-        """Mean and interval; None if every run diverged."""
-        return over_seeds(self.values) if self.values else None
 
 
 @dataclass(frozen=True)
@@ -117,31 +114,20 @@ class Curve:
 
 def curves_of(runs: CurveRuns, figure: str) -> dict[str, Curve]:
     """Return the curve of each initialisation for one figure, such as ``validation.loss``."""
-    examples = {
-        run.experiment.data.fraction: run.metrics["train"]["examples"]
-        for curve in runs.values()
-        for several in curve.values()
-        for run in several
-        if "train" in run.metrics
-    }
     return {
-        name: Curve(name, figure, tuple(
-            _point(fraction, examples.get(fraction), several, figure)
-            for fraction, several in sorted(curve.items())
-        ))
+        name: Curve(name, figure, tuple(_point(at, own, figure) for at, own in curve.items()))
         for name, curve in runs.items()
-    }  # fmt: skip
-
-
-def _point(fraction: float, examples: int | None, runs: Sequence[Run], figure: str) -> Point:
-    diverged = {run.experiment.seed for run in runs if run.metrics["status"] == "diverged"}
-    values = {
-        seed: value
-        for run in sorted(runs, key=lambda run: run.experiment.seed)
-        if (seed := run.experiment.seed) not in diverged
-        and (value := figure_of(run, figure)) is not None
     }
-    return Point(fraction, examples, tuple(values), tuple(values.values()), tuple(sorted(diverged)))
+
+
+def _point(fraction: float, runs: Sequence[Run], figure: str) -> Point:
+    values = {
+        run.experiment.seed: value
+        for run in runs
+        if run.metrics["status"] != "diverged" and (value := figure_of(run, figure)) is not None
+    }
+    examples = next((run.metrics["train"]["examples"] for run in runs if "train" in run.metrics), 0)
+    return Point(fraction, examples, tuple(values), tuple(values.values()))
 
 
 # --- two initialisations ---------------------------------------------------------------------
@@ -180,7 +166,7 @@ class Comparison:
         """``curve - baseline`` at every fraction where both have a run of the same seed."""
         theirs = {point.fraction: point for point in self.baseline.points}
         return tuple(
-            Difference(point.fraction, point.examples or 0, spread)
+            Difference(point.fraction, point.examples, spread)
             for point in self.curve.points
             if point.fraction in theirs and (spread := paired(point, theirs[point.fraction]))
         )

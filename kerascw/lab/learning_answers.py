@@ -1,13 +1,13 @@
 """What learning curves answer, in sentences; the statistics are in curves and power_law."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 
 from kerascw.evaluation.statistics import FEWEST
 from kerascw.lab.curves import (
+    ACCURACY,
     Comparison,
-    Curve,
     CurveFigures,
     CurveRuns,
     Difference,
@@ -45,14 +45,14 @@ def learning_curve_answers(runs: CurveRuns, figures: CurveFigures | None = None)
     curves = curves_of(runs, figures.validation)
     if not curves:
         return []
-    laws = [fit_power_law(curve) for curve in curves_of(runs, figures.accuracy).values()]
+    laws = [fit_power_law(curve) for curve in curves_of(runs, ACCURACY).values()]
     return [
         *(answer for compared in comparisons(curves) for answer in comparison_answers(compared)),
         *(power_law_answer(law) for law in laws if law is not None),
         *answers_to(
             {
                 "What do the confidence intervals leave out?": shared_start_text(runs),
-                "Which runs diverged and are left out?": diverged_text(curves),
+                "Which runs diverged and are left out?": diverged_text(runs),
             }
         ),
     ]
@@ -74,15 +74,14 @@ def shared_start_text(runs: CurveRuns) -> str:
     )
 
 
-def diverged_text(curves: Mapping[str, Curve]) -> str:
+def diverged_text(runs: CurveRuns) -> str:
     """Return how many runs diverged where, or nothing."""
     return listed(
         [
-            f"{name} at {percent(point.fraction)}: {len(point.diverged)} of "
-            f"{len(point.diverged) + len(point.seeds)}"
-            for name, curve in curves.items()
-            for point in curve.points
-            if point.diverged
+            f"{name} at {percent(fraction)}: {diverged} of {len(several)}"
+            for name, curve in runs.items()
+            for fraction, several in curve.items()
+            if (diverged := sum(run.metrics["status"] == "diverged" for run in several))
         ]
     )
 
@@ -96,14 +95,12 @@ def comparison_answers(compared: Comparison) -> list[Answer]:
         return []
     one, other = compared.curve.name, compared.baseline.name
     figure = compared.curve.figure.replace(".", " ").replace("_", " ")
-    has_intervals = any(difference.spread.interval for difference in compared.differences)
     better, until = _who_is_better(compared), TOO_FEW
-    if has_intervals:
-        better = f"{better} Significant at 95 % (paired t-interval over the seeds): "
-        better += f"{_where_significant(compared)}."
-        until = _until_when(compared)
+    if any(difference.spread.interval for difference in compared.differences):
+        where, until = _where_significant(compared), _until_when(compared)
+        better += f" Significant at 95 % (paired t-interval over the seeds): {where}."
     else:
-        better = f"{better} {TOO_FEW}"
+        better += f" {TOO_FEW}"
     return answers_to(
         {
             f"Is {one} or {other} always better, by {figure}?": better,
@@ -118,9 +115,8 @@ def _who_is_better(compared: Comparison) -> str:
     if winner is None or others:
         return f"Neither. The better mean has {_by_better(compared, compared.differences)}."
     count = len(compared.differences)
-    return f"{winner} has the better mean at " + (
-        f"all {count} fractions." if count > 1 else "the one fraction."
-    )
+    where = f"all {count} fractions" if count > 1 else "the one fraction"
+    return f"{winner} has the better mean at {where}."
 
 
 def _where_significant(compared: Comparison) -> str:
@@ -181,7 +177,6 @@ def _until_when(compared: Comparison) -> str:
 
 def power_law_answer(law: PowerLaw) -> Answer:
     """Return how many more images gain a percentage point, with the fit's uncertainty, cautions."""
-    part = law.curve.figure.partition(".")[0].replace("_", " ")
     more, (_, b, c) = law.images_for(), law.fitted
     low, high = more.interval or (math.inf, math.inf)
     if math.isinf(more.images):
@@ -198,8 +193,7 @@ def power_law_answer(law: PowerLaw) -> Answer:
     if more.is_far:
         cautions.append(f"this is more than {FARTHEST} times what was measured")
     return Answer(
-        f"How many more images would gain one percentage point of {part} accuracy, "
-        f"{law.curve.name}?",
+        f"How many more images would gain one percentage point of test accuracy, {law.curve.name}?",
         f"{answer}: error = {law.a:.3g} n^-{b:.2f} + {c:.4f} (n training images), "
         f"R² {law.r_squared:.3f}." + (f" Caution: {'; '.join(cautions)}." if cautions else ""),
     )

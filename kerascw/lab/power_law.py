@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kerascw.evaluation.statistics import is_shown
-from kerascw.lab.curves import Curve, higher_is_better, paired
+from kerascw.lab.curves import Curve, paired
 
 FARTHEST = 10
 """How far the law is trusted beyond the data, in multiples of the largest training set measured."""
@@ -68,15 +68,11 @@ class PowerLaw:
     its bound, and the number of images may be infinite.
     """
 
-    curve: Curve
+    curve: Curve  # of accuracies
+    measured: list[tuple[int, tuple[float, ...]]]  # training images, and every seed's error
     fitted: Parameters
     r_squared: float  # weighted like the fit
     draws: tuple[Parameters, ...]  # empty: one seed and no residuals
-
-    @property
-    def measured(self) -> list[tuple[int, tuple[float, ...]]]:
-        """The numbers of training images, each with the error of every seed."""
-        return _measured(self.curve)
 
     @property
     def largest(self) -> int:
@@ -121,21 +117,16 @@ class PowerLaw:
         change = paired(last, first)
         if change is None:
             return False
-        falls = change.mean != 0 and (change.mean > 0) == higher_is_better(self.curve.figure)
-        return not falls or (change.interval is not None and not is_shown(change))
+        return change.mean <= 0 or (change.interval is not None and not is_shown(change))
 
 
 @lru_cache(maxsize=64)
 def fit_power_law(curve: Curve) -> PowerLaw | None:
-    """Fit the law to a curve of accuracies or errors; None with fewer than three fractions.
+    """Fit the law to a curve of accuracies; None with fewer than three fractions.
 
     Points are weighted by the standard errors of their means (:func:`standard_errors`).
-
-    Raises ValueError: a curve of something else, such as a loss.
     """
-    if not curve.figure.endswith(("accuracy", "error")):
-        raise ValueError(f"a power law is fitted to accuracies or errors, not to {curve.figure}")
-    measured = _measured(curve)
+    measured = [(p.examples, tuple(1 - v for v in p.values)) for p in curve.points if p.values]
     if len(measured) < 3:
         return None
     x = np.array([n for n, _ in measured], float)
@@ -159,7 +150,7 @@ def fit_power_law(curve: Curve) -> PowerLaw | None:
     total = float((((errors - centre) / deviations) ** 2).sum())
     # equal means leave nothing to explain, and rounding would decide
     r_squared = 1 - residuals / total if total > 1e-12 * len(x) else 0.0
-    return PowerLaw(curve, fitted, r_squared, tuple(draws))
+    return PowerLaw(curve, measured, fitted, r_squared, tuple(draws))
 
 
 def fit(
@@ -217,12 +208,3 @@ def standard_errors(errors: Sequence[np.ndarray]) -> tuple[np.ndarray, bool]:
     pooled = float((freedom * variances / sizes**2).sum() / freedom.sum())
     mixed = (freedom * variances + _PRIOR * pooled * sizes**2) / (freedom + _PRIOR)
     return np.sqrt(mixed / (freedom + 1)), True
-
-
-def _measured(curve: Curve) -> list[tuple[int, tuple[float, ...]]]:
-    one_minus = higher_is_better(curve.figure)
-    return [
-        (point.examples, tuple(1 - v if one_minus else v for v in point.values))
-        for point in curve.points
-        if point.values and point.examples
-    ]

@@ -7,6 +7,7 @@ import altair as alt
 import numpy as np
 
 from kerascw.lab.curves import (
+    ACCURACY,
     Comparison,
     Curve,
     CurveFigures,
@@ -56,11 +57,11 @@ def learning_curve_pictures(
             "is the 95 % confidence interval, and where it excludes zero the difference is "
             "significant",
         )
-    fitted = (fit_power_law(curve) for curve in curves_of(runs, figures.accuracy).values())
+    fitted = (fit_power_law(curve) for curve in curves_of(runs, ACCURACY).values())
     if laws := [law for law in fitted if law is not None]:
         drawn["power_law"] = (
             extrapolation(laws),
-            f"{plainly(figures.accuracy)} of each seed, the fitted power law and what it expects "
+            f"{plainly(ACCURACY)} of each seed, the fitted power law and what it expects "
             "of more images, with its 95 % confidence interval; these intervals are rough: on "
             "simulated curves they covered the truth in 72 to 98 of 100 cases",
         )
@@ -82,7 +83,7 @@ def learning_curves(panels: Mapping[str, Mapping[str, Curve]]) -> Chart:
 
 def _line(curve: Curve) -> Line:
     """Return the mean over the seeds, with their range as the band."""
-    points = [(p.examples or 0, p.spread.mean, p.values) for p in curve.points if p.spread]
+    points = [(p.examples, float(np.mean(p.values)), p.values) for p in curve.points if p.values]
     images, means, values = zip(*points, strict=True) if points else ((), (), ())
     return Line(curve.name, images, means, [(min(own), max(own)) for own in values])
 
@@ -121,7 +122,7 @@ def extrapolation(laws: Sequence[PowerLaw]) -> Chart:
     lowest = min(row["y"] for row in measured)
     lines = [_law_line(name, law, end, lowest) for name, law in zip(names, laws, strict=True)]
     keys = charts.series(names)
-    y = f"{plainly(laws[0].curve.figure.partition('.')[0])} accuracy"
+    y = plainly(ACCURACY)
     end_of_data = charts.Rule("x", largest, f"measured to {largest:,}")
     panel = charts.line_panel(lines, keys, y=y, points=False, rules=[end_of_data], **_ACROSS)
     seeds = alt.Chart(charts.data_of(measured)).mark_point(filled=True, size=32, opacity=0.75)

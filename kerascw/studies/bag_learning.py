@@ -41,7 +41,7 @@ FASHION_2 = (2, 3, 6, 7, 9)
 FRACTIONS = tuple(number / 20 for number in range(1, 21))
 QUICK_FRACTIONS = (0.02, 0.05, 0.1, 0.2, 0.4)
 
-SHOWS = CurveFigures("lowest.train_loss", "lowest.validation_loss", "test.accuracy")
+SHOWS = CurveFigures("lowest.train_loss", "lowest.validation_loss")
 _ACCURACIES = {
     "train": "lowest_validation_loss.train_accuracy",
     "validation": "lowest_validation_loss.validation_accuracy",
