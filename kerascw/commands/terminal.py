@@ -11,7 +11,6 @@ from kerascw.evaluation.statistics import FEWEST
 from kerascw.experiment.spec import Experiment
 from kerascw.lab import table
 from kerascw.lab.certainty import certainty_answers
-from kerascw.lab.folds import notes
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.repeats import repeat_text
 from kerascw.report.tables import Table, count, number, print_table
@@ -228,7 +227,7 @@ def show_study(result: StudyResult, console: Console) -> None:
     repeats = max((row.repeats for row in rows), key=lambda repeats: repeats.count)
     if repeats.count >= FEWEST:
         console.print(f"Mean over {repeats} ± half the 95 % t-interval.")
-    for note in notes(result):
+    for note in table.notes(result):
         console.print(note, style="yellow")
     for answer in [*study.answers(result.runs), *certainty_answers(result)]:
         console.print(f"{answer.question} {answer.answer}")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from kerascw.evaluation.statistics import Spread, is_shown, over_seeds
 from kerascw.experiment.spec import Autoencoder
-from kerascw.lab.folds import figures_shown
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.published import Published
 from kerascw.lab.repeats import (
@@ -20,6 +19,11 @@ from kerascw.lab.repeats import (
 from kerascw.lab.sheet import sheet
 from kerascw.lab.verdict import Verdict, bounds_of, verdict
 from kerascw.runs.store import Run
+
+TOO_NARROW = (
+    "The folds share training images, so their figures depend on one another: the confidence "
+    "interval over the folds is too narrow (Bengio and Grandvalet, 2004)."
+)
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,20 @@ def rows_of(result: StudyResult) -> list[Row]:
     ]
 
 
+def figures_shown(result: StudyResult) -> tuple[str, ...]:
+    """Return the study's figures, and those of the held-out fold if a variant has folds."""
+    shown, wanted = result.study.figures, ["validation.loss"]
+    if all(run.experiment.fold is None for run in result.every_run):
+        return shown
+    autoencoders = all(run.experiment.reconstructs for run in result.every_run)
+    if "validation.error" not in shown and not autoencoders:
+        wanted.insert(0, "validation.accuracy")
+    return (*(name for name in wanted if name not in shown), *shown)
+
+
 def _cell(result: StudyResult, variant: str, name: str) -> Cell:
     study, runs = result.study, result.runs[variant]
-    baseline = result.runs.get(study.base_of(variant) or "")
+    baseline = result.runs.get(study.base_of(variant) or "", [])
     values = values_of(runs, name)
     spread = over_seeds(values, bounds_of(name)) if values else None
     printed, judged = study.published().get(variant, {}).get(name), None
@@ -80,10 +95,8 @@ def _cell(result: StudyResult, variant: str, name: str) -> Cell:
     return Cell(name, tuple(values), spread, printed, judged, difference)
 
 
-def _difference(runs: Sequence[Run], baseline: Sequence[Run] | None, name: str) -> Spread | None:
+def _difference(runs: Sequence[Run], baseline: Sequence[Run], name: str) -> Spread | None:
     """Return the paired difference over the seeds or folds that both have; None without any."""
-    if not baseline:
-        return None
     if name.endswith("loss") and len({_kind_of_loss(run) for run in [*runs, *baseline]}) > 1:
         return None
     return difference_of(runs, baseline, name)
@@ -114,6 +127,21 @@ def row_name(row: Row, rows: Sequence[Row]) -> str:
     if measured_over(rows) or not any(each.repeats.folds for each in rows):
         return row.variant
     return f"{row.variant} ({row.repeats})"
+
+
+def notes(result: StudyResult) -> list[str]:
+    """Say how the means and intervals of a study with folds are to be read; else nothing."""
+    folded = [repeats for runs in result.runs.values() if (repeats := repeats_of(runs)).folds]
+    if not folded:
+        return []
+    sentences = [TOO_NARROW]
+    if any(repeats.seeds > 1 for repeats in folded):
+        sentences.append("The figure of a fold is its mean over the seeds.")
+    if "validation_images" in result.every_run[0].environment["data"]["sha256"]:
+        sentences.append(
+            "The dataset's own validation set is not used: the folds are of its training images."
+        )
+    return sentences
 
 
 def spread_text(spread: Spread | None) -> str:

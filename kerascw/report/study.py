@@ -9,11 +9,11 @@ from kerascw.lab import table as lab_table
 from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.checklist import checklist, in_words
 from kerascw.lab.conclusion import conclusion
-from kerascw.lab.folds import figures_shown, notes
 from kerascw.lab.pictures import EmbeddingMap, FeatureMaps
 from kerascw.lab.plan import Plan, StudyResult
 from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Study
+from kerascw.lab.table import figures_shown, notes
 from kerascw.lab.verdict import figure_of
 from kerascw.report.page import plainly, pretty, write_page
 from kerascw.report.tables import Cell as Entry

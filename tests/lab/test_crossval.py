@@ -24,11 +24,10 @@ from kerascw.evaluation.statistics import prediction_reach
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import DataSpec, Experiment, Holdout, WarmStart
 from kerascw.lab.derive import cross_validated, on_other_data, repeated, with_fold
-from kerascw.lab.folds import TOO_NARROW
 from kerascw.lab.plan import FINAL, StudyResult, planned
 from kerascw.lab.published import Published, report
 from kerascw.lab.repeats import counted, paired_values, repeats_of, values_of
-from kerascw.lab.table import rows_of
+from kerascw.lab.table import TOO_NARROW, rows_of
 from kerascw.lab.verdict import verdict
 from kerascw.runs.store import Store
 from kerascw.studies import bag_learning, fashion, lenet, lenet_crossval, recall, study_named
