@@ -5,7 +5,7 @@ Noise of seeds and of test images is counted together
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from kerascw.evaluation.significance import (
     smallest_difference,
 )
 from kerascw.evaluation.statistics import FEWEST
-from kerascw.lab.decide import decision_answers
+from kerascw.lab.decide import decided_text
+from kerascw.lab.effects import answers_to
 from kerascw.lab.plan import StudyResult
 from kerascw.lab.repeats import scored_of
 from kerascw.lab.study import Answer
@@ -84,22 +85,20 @@ def comparisons_of(result: StudyResult) -> list[Comparison]:
         apart = tables[:, 0] - tables[:, 1]
         if not apart.any():
             continue
-        by_seed = apart.mean(axis=1)
-        pairs = [(float(a), float(b)) for a, b in tables.mean(axis=2)]
-        found.append((name, baseline, joint_spread(apart, (-1.0, 1.0)), by_seed, pairs))
-    adjusted = holm([joint.p_value for _, _, joint, _, _ in found])
-    return [
-        Comparison(
-            name,
-            baseline,
-            joint,
-            p,
-            sign_flip_test([float(value) for value in by_seed]),
-            float(np.std(by_seed, ddof=1)),
-            correlation_of(pairs),
+        joint, by_seed = joint_spread(apart, (-1.0, 1.0)), apart.mean(axis=1)
+        found.append(
+            Comparison(
+                name,
+                baseline,
+                joint,
+                joint.p_value,
+                sign_flip_test(by_seed.tolist()),
+                float(np.std(by_seed, ddof=1)),
+                correlation_of(tables.mean(axis=2).tolist()),
+            )
         )
-        for (name, baseline, joint, by_seed, pairs), p in zip(found, adjusted, strict=True)
-    ]
+    adjusted = holm([each.difference.p_value for each in found])
+    return [replace(each, adjusted=p) for each, p in zip(found, adjusted, strict=True)]
 
 
 # --- in words -------------------------------------------------------------------------------
@@ -107,33 +106,34 @@ def comparisons_of(result: StudyResult) -> list[Comparison]:
 
 def certainty_answers(result: StudyResult) -> list[Answer]:
     """Say how sure the chosen variant's test accuracy and the differences are."""
-    comparisons = comparisons_of(result)
-    return [
-        *_how_sure(result),
-        *_many(comparisons),
-        *_seeds(comparisons),
-        *decision_answers(result),
-    ]
-
-
-def _how_sure(result: StudyResult) -> list[Answer]:
     chosen = next(name for name, runs in result.runs.items() if result.run in runs)
-    joint = accuracy_of(result.runs[chosen])
+    comparisons = comparisons_of(result)
+    return answers_to(
+        {
+            f"How sure is the test accuracy of {chosen}?": _how_sure(result.runs[chosen]),
+            "Which differences in test accuracy are significant, over seeds and test images?": (
+                _which_are_significant(comparisons)
+            ),
+            "How many seeds are enough?": _seeds_enough(comparisons),
+            "Are the differences in test accuracy decided?": decided_text(result),
+        }
+    )
+
+
+def _how_sure(runs: Sequence[Run]) -> str:
+    joint = accuracy_of(runs)
     if joint is None or joint.over_seeds is None:
-        return []
-    return [
-        Answer(
-            f"How sure is the test accuracy of {chosen}?",
-            f"{joint.mean:.4f} (95 % CI {_range(joint.interval)} over seeds and test images "
-            f"together; over the {joint.seeds} seeds alone {_range(joint.over_seeds)}, over the "
-            f"{joint.images:,} test images alone {_range(joint.over_images)}).",
-        )
-    ]
+        return ""
+    return (
+        f"{joint.mean:.4f} (95 % CI {_range(joint.interval)} over seeds and test images together; "
+        f"over the {joint.seeds} seeds alone {_range(joint.over_seeds)}, over the "
+        f"{joint.images:,} test images alone {_range(joint.over_images)})."
+    )
 
 
-def _many(comparisons: Sequence[Comparison]) -> list[Answer]:
+def _which_are_significant(comparisons: Sequence[Comparison]) -> str:
     if not comparisons:
-        return []
+        return ""
     n = len(comparisons)
     alone = [each for each in comparisons if each.difference.p_value < LEVEL]
     sure = [each for each in alone if each.adjusted < LEVEL]
@@ -143,32 +143,26 @@ def _many(comparisons: Sequence[Comparison]) -> list[Answer]:
         for each in sure
     )
     seeds = min(each.difference.seeds for each in comparisons)
-    return [
-        Answer(
-            "Which differences in test accuracy are significant, over seeds and test images?",
-            f"{counted(n, 'comparison')} to a baseline: {len(alone)} significant at 95 % by "
-            f"{'itself' if n == 1 else 'themselves'}, {len(sure)} after Holm's adjustment for "
-            f"{counted(n, 'comparison')}{': ' + names if names else ''}. An exact sign-flip test "
-            f"over {seeds} seeds alone reaches p = {2 ** (1 - seeds):.3g} at best.",
-        )
-    ]
+    return (
+        f"{counted(n, 'comparison')} to a baseline: {len(alone)} significant at 95 % by "
+        f"{'itself' if n == 1 else 'themselves'}, {len(sure)} after Holm's adjustment for "
+        f"{counted(n, 'comparison')}{': ' + names if names else ''}. An exact sign-flip test "
+        f"over {seeds} seeds alone reaches p = {2 ** (1 - seeds):.3g} at best."
+    )
 
 
-def _seeds(comparisons: Sequence[Comparison]) -> list[Answer]:
+def _seeds_enough(comparisons: Sequence[Comparison]) -> str:
     if not comparisons:
-        return []
+        return ""
     middle = sorted(comparisons, key=lambda each: each.deviation)[len(comparisons) // 2]
     needed = middle.seeds(SMALL)
     of_all = "" if len(comparisons) == 1 else ", the median comparison"
-    return [
-        Answer(
-            "How many seeds are enough?",
-            f"With {middle.difference.seeds} seeds, a true difference of {middle.smallest:.4f} in "
-            f"test accuracy is found with a power of 80 % ({middle.variant}{of_all}; standard "
-            f"deviation of the paired differences {middle.deviation:.4f}); one of {SMALL} needs "
-            f"{'more than 10,000' if needed is None else needed}.",
-        )
-    ]
+    return (
+        f"With {middle.difference.seeds} seeds, a true difference of {middle.smallest:.4f} in "
+        f"test accuracy is found with a power of 80 % ({middle.variant}{of_all}; standard "
+        f"deviation of the paired differences {middle.deviation:.4f}); one of {SMALL} needs "
+        f"{'more than 10,000' if needed is None else needed}."
+    )
 
 
 def _range(interval: tuple[float, float], sign: str = "") -> str:
@@ -180,9 +174,8 @@ def check_comparable(result: StudyResult) -> list[Comparison]:
     """Return the comparisons, or raise a :class:`CallError` that says why there are none."""
     comparisons = comparisons_of(result)
     if not comparisons:
-        name = result.plan.label
         raise CallError(
-            f"study {name}: no variant has a baseline and {FEWEST} seeds in common with it, scored "
-            "on one test set; run it with --seeds 3 or more"
+            f"study {result.plan.label}: no variant has a baseline and {FEWEST} seeds in common "
+            "with it, scored on one test set; run it with --seeds 3 or more"
         )
     return comparisons

@@ -7,15 +7,12 @@ are not there; the intervals here hold at all looks together
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from kerascw.errors import CallError, KerascwError, counted
+from kerascw.errors import CallError, counted
 from kerascw.evaluation.significance import decision, interval_at_look
 from kerascw.evaluation.statistics import FEWEST
 from kerascw.lab.plan import Plan, StudyResult
 from kerascw.lab.repeats import paired_values
-from kerascw.lab.study import Answer
 from kerascw.runs.store import write_json
 from kerascw.runs.summary import read_json
 
@@ -93,11 +90,12 @@ def run_until_decided(
         plan = plan_of(seeds)
 
 
-def decision_answers(result: StudyResult) -> list[Answer]:
-    """Say what was decided, of a study that was run until it was; [] of any other."""
-    asked = _asked(result)
-    if asked is None:
-        return []
+def decided_text(result: StudyResult) -> str:
+    """Say what was decided, of a study that was run until it was; empty of any other."""
+    file = result.folder / LOOKS
+    asked = read_json(file) if file.is_file() else {}
+    if asked.get("seeds") != len({run.experiment.seed for run in result.every_run}):
+        return ""  # it was run over other seeds since
     decisions = decisions_of(result, asked["look"], asked["difference"])
     texts = [
         f"{each.variant} minus {each.baseline}: {each.verdict}, {each.mean:+.4f}"
@@ -106,25 +104,9 @@ def decision_answers(result: StudyResult) -> list[Answer]:
     ]
     within = asked["difference"]
     equivalent = "" if within is None else f"; equivalent means within {within:g}"
-    looks = counted(asked["look"], "look")
-    return [
-        Answer(
-            "Are the differences in test accuracy decided?",
-            f"After {looks}, with {counted(asked['seeds'], 'seed')} (at most {asked['at_most']}): "
-            f"{'; '.join(texts)}. The 95 % CIs are over seeds, on this test set, and hold together "
-            f"at all looks and for all {counted(len(decisions), 'comparison')}{equivalent}.",
-        )
-    ]
-
-
-def _asked(result: StudyResult) -> dict[str, Any] | None:
-    """Read what was asked, unless the study was run over other seeds since."""
-    file: Path = result.folder / LOOKS
-    if not file.is_file():
-        return None
-    try:
-        asked = read_json(file)
-        seeds = len({run.experiment.seed for run in result.every_run})
-        return asked if asked["seeds"] == seeds and asked["look"] >= 1 else None
-    except (KerascwError, KeyError, TypeError):
-        return None
+    return (
+        f"After {counted(asked['look'], 'look')}, with {counted(asked['seeds'], 'seed')} (at most "
+        f"{asked['at_most']}): {'; '.join(texts)}. The 95 % CIs are over seeds, on this test set, "
+        f"and hold together at all looks and for all {counted(len(decisions), 'comparison')}"
+        f"{equivalent}."
+    )
