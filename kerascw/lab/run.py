@@ -53,22 +53,13 @@ def run_study(
 
     def run_all(experiments: Mapping[str, Sequence[Experiment]]) -> dict[str, list[Run]]:
         def link(names: Sequence[str]) -> None:
-            left = iter(names)
-            named = {v: [(e, next(left)) for e in own] for v, own in experiments.items()}
-            link_events(folder, store, named, more=experiments is not plan.experiments)
+            more = experiments is not plan.experiments
+            link_events(folder, store, experiments, names, more=more)
 
         every = [experiment for own in experiments.values() for experiment in own]
-        done = iter(
-            run_many(
-                every,
-                store,
-                data_dir=data_dir,
-                jobs=jobs,
-                cluster=cluster,
-                watcher=watcher,
-                begin=link,
-            )
-        )
+        done = iter(run_many(
+            every, store, data_dir=data_dir, jobs=jobs, cluster=cluster, watcher=watcher, begin=link
+        ))  # fmt: skip
         return {variant: [next(done) for _ in own] for variant, own in experiments.items()}
 
     runs = run_all(plan.experiments)
@@ -86,23 +77,24 @@ def run_study(
 def link_events(
     folder: Path,
     store: Store,
-    named: Mapping[str, Iterable[tuple[Experiment, str]]],
+    experiments: Mapping[str, Sequence[Experiment]],
+    names: Iterable[str],
     *,
     more: bool = False,
 ) -> None:
     """Link the events of runs that a study is about to train, so that they are watched by name.
 
-    ``named`` has every variant's experiments with the names of their runs; ``more`` adds to before.
+    ``names`` are those of all runs, variant by variant; ``more`` adds to before.
     """
-    links = folder / LINKS
+    links, left = folder / LINKS, iter(names)
     with suppress(OSError):  # where there can be none TensorBoard shows runs by their own names
         if not more:
             shutil.rmtree(links, ignore_errors=True)
-        for variant, own in named.items():
+        for variant, own in experiments.items():
             place = links / (variant.replace("/", "-").strip(". ") or "variant")
             place.mkdir(parents=True, exist_ok=True)
-            for experiment, run in own:
-                events, link = store.events_folder(run), place / repeat_text(experiment)
+            for experiment in own:
+                events, link = store.events_folder(next(left)), place / repeat_text(experiment)
                 events.mkdir(parents=True, exist_ok=True)  # a link to nothing makes it complain
                 link.unlink(missing_ok=True)
                 link.symlink_to(os.path.relpath(events.resolve(), place.resolve()))
@@ -221,7 +213,7 @@ def summary_of_study(folder: Path, store: Store) -> Summary:
         dataset=", ".join(dict.fromkeys(run.summary.dataset for run in every)),
         model=", ".join(dict.fromkeys(run.experiment.model.kind for run in every)),
         figure=figure,
-        value=None if spread is None else spread.mean,
+        value=spread and spread.mean,
         text=f"{text} ({chosen})" if len(variants) > 1 and spread else text,
         seeds=f"{seeds}, {len(variants)} variants" if len(variants) > 1 else seeds,
         budget=budget + sample,

@@ -233,8 +233,8 @@ def test_it_follows_a_run_live_and_a_run_that_goes_on_in_another_process(
     served, store, _ = result
     experiment = tiny("mlp", seed=2, epochs=4)
     name = run_name(experiment, sample)
-    late = {"late": [(experiment, name)]}
-    link_events(store.study_folder(served.plan.label), store, late, more=True)
+    folder = store.study_folder(served.plan.label)
+    link_events(folder, store, {"late": [experiment]}, [name], more=True)
     with pytest.raises(Interrupted):
         run_experiment(experiment, sample, store, stop_after(2))
     board.wait_for("loss/train", runs=4)
@@ -310,10 +310,10 @@ def test_links_are_those_of_the_runs_that_are_trained_now(tmp_path: Path) -> Non
         found = (folder / NAMED).glob("*/*")
         return {str(link.relative_to(folder / NAMED)): link.resolve().name for link in found}
 
-    link_events(folder, store, {"v": [(one, "a")]})
-    link_events(folder, store, {"..": [(folded, "c")]}, more=True)
+    link_events(folder, store, {"v": [one]}, ["a"])
+    link_events(folder, store, {"..": [folded]}, ["c"], more=True)
     assert links() == {"v/seed 0": "a", "variant/fold 2, seed 0": "c"}
-    link_events(folder, store, {"w": [(one, "b")]})
+    link_events(folder, store, {"w": [one]}, ["b"])
     assert links() == {"w/seed 0": "b"}
 
 
