@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from kerascw.evaluation.statistics import Spread, is_shown, paired_difference
+from kerascw.evaluation.statistics import Spread, paired_difference
 from kerascw.experiment.spec import Experiment, WarmStart
 from kerascw.lab.derive import with_data
 from kerascw.lab.verdict import figure_of, higher_is_better
@@ -148,11 +148,6 @@ class Difference(NamedTuple):
     examples: int  # training images
     spread: Spread
 
-    @property
-    def is_significant(self) -> bool:
-        """Whether the 95 % confidence interval of the mean difference excludes zero."""
-        return is_shown(self.spread)
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -164,11 +159,10 @@ class Comparison:
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
         """``curve - baseline`` at every fraction where both have a run of the same seed."""
-        theirs = {point.fraction: point for point in self.baseline.points}
         return tuple(
-            Difference(point.fraction, point.examples, spread)
-            for point in self.curve.points
-            if point.fraction in theirs and (spread := paired(point, theirs[point.fraction]))
+            Difference(mine.fraction, mine.examples, spread)
+            for mine, theirs in zip(self.curve.points, self.baseline.points, strict=True)
+            if (spread := paired(mine, theirs))
         )
 
     def better(self, difference: Difference) -> str | None:

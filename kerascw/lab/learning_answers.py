@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import takewhile
 
-from kerascw.evaluation.statistics import FEWEST
+from kerascw.evaluation.statistics import FEWEST, is_shown
 from kerascw.lab.curves import (
     ACCURACY,
     Comparison,
@@ -120,7 +120,7 @@ def _who_is_better(compared: Comparison) -> str:
 
 
 def _where_significant(compared: Comparison) -> str:
-    significant = [d for d in compared.differences if d.is_significant]
+    significant = [d for d in compared.differences if is_shown(d.spread)]
     if not significant:
         return "at none of them"
     if len({compared.better(difference) for difference in compared.differences}) > 1:
@@ -153,7 +153,7 @@ def _where_they_cross(compared: Comparison) -> str:
 
 def _until_when(compared: Comparison) -> str:
     every, last = compared.differences, compared.differences[-1]
-    tail = list(takewhile(lambda difference: not difference.is_significant, reversed(every)))
+    tail = list(takewhile(lambda difference: not is_shown(difference.spread), reversed(every)))
     if not tail:
         return (
             f"There is none: at the largest fraction, {percent(last.fraction)}, "

@@ -17,6 +17,7 @@ from scipy import stats
 
 from kerascw.commands.learning_curve import fractions_of
 from kerascw.commands.main import main
+from kerascw.evaluation.statistics import is_shown
 from kerascw.experiment.spec import (
     ConvNet,
     DataSpec,
@@ -180,7 +181,7 @@ def test_the_differences_are_paired_by_seed() -> None:
     (difference,) = Comparison(curve("warm", [ones]), curve("random", [others])).differences
     expected = stats.ttest_rel(ones, others).confidence_interval(0.95)
     assert difference.spread.interval == pytest.approx((expected.low, expected.high))
-    assert difference.is_significant
+    assert is_shown(difference.spread)
 
 
 def test_always_better_and_until_where_that_is_significant() -> None:
@@ -244,7 +245,7 @@ def test_from_where_on_no_difference_is_significant(gaps: tuple[bool, ...], said
     shown, hidden = [0.9, 0.91, 0.92], [0.9, 1.15, 0.9]
     warm = curve("warm", [shown if gap else hidden for gap in gaps])
     comparison = Comparison(warm, random)
-    assert tuple(d.is_significant for d in comparison.differences) == gaps
+    assert tuple(is_shown(d.spread) for d in comparison.differences) == gaps
     assert answers_of(warm, random)[2].startswith(said)
 
 
