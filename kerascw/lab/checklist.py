@@ -51,18 +51,17 @@ def _data(run: Run) -> dict[str, Any]:
 
 def _different(runs: list[Run], *names: str) -> dict[str, list[Any]]:
     """Return the different values that each fact has over the runs."""
-    values: dict[str, list[Any]] = {}
-    for name in names:
+    values: dict[str, list[Any]] = {name: [] for name in names}
+    for name, several in values.items():
         for run in runs:
-            value = run.environment.get(name)
-            if value not in (several := values.setdefault(name, [])):
+            if (value := run.environment.get(name)) not in several:
                 several.append(value)
     return values
 
 
 def in_words(kept: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the checklist in pairs of a point and a sentence; the parameters stand in the file."""
-    said = [
+    return [
         ("data", "; ".join(
             f"{data['title']} from {data['source']}, {data['fingerprint'][:12]}: "
             + ", ".join(f"{n:,} {split}" for split, n in data["images"].items())
@@ -78,7 +77,6 @@ def in_words(kept: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("energy", f"{kept['processor_joules']:,} J, all of the machine's work"
          if kept["processor_joules"] != UNREAD else UNREAD),
     ]  # fmt: skip
-    return said
 
 
 def _text(value: Any) -> str:

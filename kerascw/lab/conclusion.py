@@ -22,9 +22,9 @@ def conclusion(result: StudyResult, answers: Sequence[Answer]) -> str:
     if study.baseline is None:
         return ""
     compared = comparisons_of(result)
-    asks = study.question.split()[0] in _ASKS_YES_OR_NO
     if not compared:
         return ""
+    asks = study.question.split()[0] in _ASKS_YES_OR_NO
     said = _of_one(compared[0], asks) if len(compared) == 1 else _of_many(compared, asks)
     return f"{said[0].upper()}{said[1:]}"
 
@@ -41,22 +41,19 @@ def _first_sentence(text: str) -> str:
 
 
 def _of_one(only: Comparison, asks: bool) -> str:
-    difference = only.difference
-    low, high = difference.interval
-    size = f"{abs(difference.mean):.4f}"
+    mean, (low, high) = only.difference.mean, only.difference.interval
     interval = f"95 % CI {low:+.4f} to {high:+.4f}, paired over {_over(only)}"
     what = f"the test accuracy of {only.variant}"
     if only.adjusted >= LEVEL:
         says = "not shown: " if asks else ""
         return (
-            f"{says}{what} minus that of {only.baseline} is {difference.mean:+.4f}, not "
-            f"significant at 95 % ({interval})."
+            f"{says}{what} minus that of {only.baseline} is {mean:+.4f}, not significant at 95 % "
+            f"({interval})."
         )
-    higher = difference.mean > 0
-    says = ("yes: " if higher else "no: ") if asks else ""
+    says, how = ("yes: ", "higher") if mean > 0 else ("no: ", "lower")
     return (
-        f"{says}{what} is {'higher' if higher else 'lower'} than that of {only.baseline}, by "
-        f"{size} ({interval})."
+        f"{says if asks else ''}{what} is {how} than that of {only.baseline}, by {abs(mean):.4f} "
+        f"({interval})."
     )
 
 
@@ -67,11 +64,8 @@ def _of_many(compared: Sequence[Comparison], asks: bool) -> str:
         "lower": [each for each in sure if each.difference.mean < 0],
         "not significantly different": [each for each in compared if each not in sure],
     }
-    says = ""
-    if asks:
-        helps, fits = groups["higher"], len(compared)
-        says = f"yes, {len(helps)} of {fits}: " if helps else "no: " if len(sure) == fits else ""
-        says = says or "not shown: "
+    helps, of = len(groups["higher"]), len(compared)
+    says = f"yes, {helps} of {of}: " if helps else "no: " if len(sure) == of else "not shown: "
     bases = {each.baseline for each in compared}
     base = bases.pop() if len(bases) == 1 else "its baseline each"
     listed = "; ".join(
@@ -80,8 +74,8 @@ def _of_many(compared: Sequence[Comparison], asks: bool) -> str:
         if group
     )
     return (
-        f"{says}test accuracy against {base} (at 95 %, adjusted for {len(compared)} comparisons, "
-        f"over {_over(compared[0])}): {listed}."
+        f"{says if asks else ''}test accuracy against {base} (at 95 %, adjusted for {of} "
+        f"comparisons, over {_over(compared[0])}): {listed}."
     )
 
 

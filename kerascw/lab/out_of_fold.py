@@ -8,15 +8,13 @@ from kerascw.errors import KerascwError
 from kerascw.lab.derive import with_fold
 from kerascw.runs.store import Run, Store
 
-Predicted = tuple[np.ndarray, np.ndarray, str]
-"""Of the training and of the test images, float ``[n, classes]`` and ``[m, classes]``; by what."""
 
-
-def kept_predictions(dataset: Dataset, store: Store) -> Predicted | None:
+def kept_predictions(dataset: Dataset, store: Store) -> tuple[np.ndarray, np.ndarray, str] | None:
     """Return the predictions of the best kept run with folds on the whole dataset; None: no such.
 
-    All folds of one seed make a set; the best has the highest accuracy on what it held out. The
-    test images have the mean over the folds.
+    They are of the training and of the test images, float ``[n, classes]`` and ``[m, classes]``,
+    with their source. All folds of one seed make a set; the best has the highest accuracy on what
+    it held out. The test images have the mean over the folds.
     """
     sets: dict[str, dict[int, Run]] = {}
     for run in store.all():

@@ -42,8 +42,7 @@ def data_dir_of(run: Run, data_dir: str | Path | None = None) -> str | Path | No
     """Return where the run's data is: the folder it was trained from, if none is named."""
     data = run.environment["data"]
     if data_dir is None and data["source"] == "directory" and Path(data["location"]).is_dir():
-        location: str = data["location"]
-        return location
+        return data["location"]
     return data_dir
 
 

@@ -10,9 +10,9 @@ from kerascw.errors import printable
 def sheet(rows: Iterable[Iterable[object]]) -> str:
     """Return rows as CSV; None is an empty cell, and no text can be taken for a formula."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    for row in rows:
-        writer.writerow([unformulated(cell) if isinstance(cell, str) else cell for cell in row])
+    csv.writer(out, lineterminator="\n").writerows(
+        [unformulated(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    )
     return out.getvalue()
 
 

@@ -21,9 +21,6 @@ def figure_of(run: Run, name: str) -> float | None:
     the lowest of all epochs, and ``lowest_validation_loss.`` those of the epoch that has it.
     """
     *head, part, figure = name.split(".")
-    if head:
-        value = run.metrics.get("heads", {}).get(head[0], {}).get(part, {}).get(figure)
-        return None if value is None else float(value)
     if part.startswith(("lowest", "last_epoch")) and run.metrics["status"] == "diverged":
         return None
     if part == "lowest":
@@ -31,7 +28,8 @@ def figure_of(run: Run, name: str) -> float | None:
     if part.startswith(("epoch_", "last_epoch", "kept_epoch", "lowest_")):
         value = figure_in(_row_of(run, part), figure)
         return value if value is not None and math.isfinite(value) else None
-    value = run.metrics.get(part, {}).get(figure)
+    scores = run.metrics.get("heads", {}).get(head[0], {}) if head else run.metrics
+    value = scores.get(part, {}).get(figure)
     return None if value is None else float(value)
 
 
