@@ -160,13 +160,11 @@ class StudyResult:
         It is the classifier of the highest accuracy; in a study without classifiers, the
         autoencoder of the lowest loss. The test set has no say in it.
         """
-        runs = [run for run in self.every_run if not run.experiment.reconstructs] or self.every_run
+        classifiers = [run for run in self.every_run if not run.experiment.reconstructs]
+        runs = classifiers or self.every_run
+        figure, best = "accuracy" if classifiers else "loss", max if classifiers else min
         scored = [run for run in runs if "validation" in run.metrics]
-        if runs[0].experiment.reconstructs:
-            best = min(scored, key=lambda run: run.metrics["validation"]["loss"], default=None)
-        else:
-            best = max(scored, key=lambda run: run.metrics["validation"]["accuracy"], default=None)
-        return best or runs[0]
+        return best(scored, key=lambda run: run.metrics["validation"][figure], default=runs[0])
 
     @property
     def product(self) -> Run:
@@ -287,20 +285,19 @@ def _without(
     experiments: Mapping[str, list[Experiment]], file: str | Path, data_dir: str | Path | None
 ) -> tuple[dict[str, list[Experiment]], Exclude]:
     """Leave the images that a file names out of all experiments."""
-    every = [_dataset_of(e) for own in experiments.values() for e in own]
-    every += [_dataset_of(e.start.source) for own in experiments.values() for e in own if e.start]
-    if len(set(every)) > 1:
+    every = [e for own in experiments.values() for e in own]
+    every += [e.start.source for e in every if e.start]
+    datasets = dict.fromkeys(
+        DataSpec(name=e.data.name, sample=e.data.sample, folder=e.data.folder) for e in every
+    )
+    if len(datasets) > 1:
         raise CallError(
             "--exclude: the study has several datasets "
-            f"({', '.join(dict.fromkeys(map(data_label, every)))}), and a file names images of one"
+            f"({', '.join(dict.fromkeys(map(data_label, datasets)))}), and a file names images of "
+            "one"
         )
-    left_out = read_exclude(file, dataset_for(every[0], data_dir))
+    left_out = read_exclude(file, dataset_for(next(iter(datasets)), data_dir))
     return {v: [without(e, left_out) for e in own] for v, own in experiments.items()}, left_out
-
-
-def _dataset_of(experiment: Experiment) -> DataSpec:
-    data = experiment.data
-    return DataSpec(name=data.name, sample=data.sample, folder=data.folder)
 
 
 def pictures_of(
