@@ -5,6 +5,7 @@ A study's file reads like a lab notebook; nothing in it trains.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from kerascw.experiment.spec import Experiment
@@ -43,10 +44,6 @@ class Answer:
     answer: str
 
 
-def _nothing(*_: Any) -> Any:
-    return {}
-
-
 @dataclass(frozen=True)
 class Study:
     """A study before anything is run.
@@ -72,10 +69,10 @@ class Study:
     baseline: str | None = None  # the variant that differences are taken to
     # gives each variant a baseline of its own, which ``baseline`` then describes in words
     baseline_of: Callable[[str], str | None] | None = None
-    published: Callable[[], Figures] = _nothing
+    published: Callable[[], Figures] = dict
     deviations: tuple[str, ...] = ()  # from the published protocol
-    then: Callable[[Runs], dict[str, Experiment]] = _nothing
-    refused: Callable[[], dict[str, str]] = _nothing
+    then: Callable[[Runs], dict[str, Experiment]] = lambda _: {}
+    refused: Callable[[], dict[str, str]] = dict
     answers: Callable[[Runs], list[Answer]] = lambda _: []
     led_by: str = ""  # how the question begins whose answer opens the page
     pictures: Callable[[Runs, Any], Drawn] | None = None  # further figures, for its folder
@@ -102,12 +99,11 @@ class Study:
 
     def experiments(self, budget: Budget) -> dict[str, Experiment]:
         """Return the variants at this budget."""
-        if budget == "quick" and self.quick_variants is not None:
-            return self.quick_variants()
-        every = self.variants()
         if budget == "full":
-            return every
-        return {name: self.quick.of(experiment) for name, experiment in every.items()}
+            return self.variants()
+        if self.quick_variants is not None:
+            return self.quick_variants()
+        return {name: self.quick.of(experiment) for name, experiment in self.variants().items()}
 
 
 def study(name: str, variants: Mapping[str, Experiment], question: str = "", **more: Any) -> Study:
@@ -124,4 +120,4 @@ def fields_of(name: str, study: str) -> dict[str, Any]:
     own["figures"] = tuple(own["figures"])
     if "quick" in own:
         own["quick"] = Quick(**own["quick"])
-    return {"name": study, "published": figures_of(name, study)} | own
+    return {"name": study, "published": partial(figures_of, name, study)} | own

@@ -41,26 +41,22 @@ def report(name: str, number: Callable[[str], Any] = float) -> dict[str, Any]:
     return tomllib.loads(text, parse_float=number)
 
 
-def figures_of(name: str, study: str) -> Callable[[], Figures]:
-    """Return what gives a study's figures in a report."""
-
-    def published() -> Figures:
-        facts, found = report(name, str), Figures()
-        for table in facts["figures"]:
-            if table["study"] != study:
-                continue
-            where = f"{facts['title']}, {table['where']}"
-            fields = {f: table[f] for f in ("not_comparable", "mean_of") if f in table}
-            for variant, row in table["rows"].items():
-                figures = found.setdefault(variant, {})
-                for figure, printed in zip(table["names"], row, strict=True):
-                    if printed:
-                        digits = len(printed.partition(".")[2])
-                        one = Published(float(printed), where, digits=digits, **fields)
-                        figures[figure] = of_bag(one, figure) if table.get("ceiling") else one
-        return found
-
-    return published
+def figures_of(name: str, study: str) -> Figures:
+    """Return a study's figures in a report."""
+    facts, found = report(name, str), Figures()
+    for table in facts["figures"]:
+        if table["study"] != study:
+            continue
+        where = f"{facts['title']}, {table['where']}"
+        fields = {f: table[f] for f in ("not_comparable", "mean_of") if f in table}
+        for variant, row in table["rows"].items():
+            figures = found.setdefault(variant, {})
+            for figure, printed in zip(table["names"], row, strict=True):
+                if printed:
+                    digits = len(printed.partition(".")[2])
+                    one = Published(float(printed), where, digits=digits, **fields)
+                    figures[figure] = of_bag(one, figure) if table.get("ceiling") else one
+    return found
 
 
 def of_bag(printed: Published, figure: str) -> Published:
