@@ -18,18 +18,19 @@ def console(file: IO[str] | None = None) -> Console:
     return made
 
 
-def next_step(terminal: Console, words: str, runs: Path | None = None) -> None:
+def next_step(terminal: Console, *words: str | Path, runs: Path | None = None) -> None:
     """Print what to do next: a command, with the folder of runs if it is not the default.
 
     Not for commands that print CSV or JSON: their output goes into other programs.
     """
-    terminal.print(f"next: python -m kerascw {words}{runs_words(runs)}")
+    terminal.print(f"next: {command_text(*words, runs=runs)}")
 
 
-def runs_words(runs: Path | None) -> str:
-    """Return the option that names a folder of runs, empty for the default folder.
+def command_text(*words: str | Path, runs: Path | None = None) -> str:
+    """Write a command as a shell takes it.
 
-    >>> runs_words(Path("runs")), runs_words(Path("my runs"))
-    ('', " --runs 'my runs'")
+    >>> command_text("report", "--all", runs=Path("my runs"))
+    "python -m kerascw report --all --runs 'my runs'"
     """
-    return "" if runs is None or runs == Path("runs") else f" --runs {shlex.quote(str(runs))}"
+    option = [] if runs is None or runs == Path("runs") else ["--runs", runs]
+    return shlex.join(["python", "-m", "kerascw", *map(str, [*words, *option])])

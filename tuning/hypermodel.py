@@ -7,12 +7,13 @@ import keras_tuner
 import tensorflow as tf
 
 from kerascw.data.load import splits_for
-from kerascw.data.pipeline import steps_of, training_batches
+from kerascw.data.pipeline import steps_of
 from kerascw.errors import CallError
-from kerascw.experiment.spec import MAIN_HEAD, Experiment, TrainingSpec
+from kerascw.experiment.spec import MAIN_HEAD, ConvNet, Experiment, TrainingSpec
 from kerascw.lab.derive import with_training
 from kerascw.models import build_model
-from kerascw.training.fit import compiled, scaling_of
+from kerascw.training.filters import set_initial_filters
+from kerascw.training.fit import batches_of, compiled, scaling_of
 from kerascw.training.optimizer import rate_of_next_epoch
 from kerascw.training.prepare import Device
 from tuning.plan import planned_search
@@ -51,15 +52,18 @@ class SpaceHyperModel(keras_tuner.HyperModel):
         """Return the compiled model: uint8 images ``[n, height, width, channels]`` in."""
         experiment = self.experiment(hp)
         splits = splits_for(experiment.data, self._data_dir)
+        scaling = scaling_of(experiment.data, splits)
         network = build_model(
             experiment.model,
             splits.train.shape,
             len(splits.class_names),
-            scaling=scaling_of(experiment.data, splits),
-            seed=experiment.seed,
+            scaling=scaling,
+            seed=experiment.seed_of("weights"),
             for_training=True,
             precision=experiment.training.precision,
         )
+        if isinstance(experiment.model, ConvNet):
+            set_initial_filters(network, experiment.model, splits.train.images, scaling.scale)
         return compiled(experiment, network, Device(), len(splits.train))[0]
 
     def fit(
@@ -78,15 +82,7 @@ class SpaceHyperModel(keras_tuner.HyperModel):
         heads = (MAIN_HEAD, *weights) if weights else ()
         options = {"epochs": spec.epochs, "verbose": 0} | options
         first = options.get("initial_epoch", 0)
-        batches = training_batches(
-            splits.train,
-            classes=classes,
-            batch_size=spec.batch_size,
-            seed=experiment.seed,
-            epochs=range(first, options["epochs"]),
-            augmentation=spec.augmentation,
-            heads=heads,
-        )
+        batches = batches_of(experiment, splits, range(first, options["epochs"]))
         held_out = splits.validation
         assert held_out is not None, "a plan without a validation set is refused"
         images = held_out.images[0 : len(held_out)]

@@ -1,6 +1,5 @@
 """The command ``compare``: any kept runs side by side."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def command(names: tuple[str, ...], output: Path, runs: Path) -> None:
     print_table(Table("compared", columns, rows), terminal)
     for name in write_figures(every_curve(compared), output, clear=False):
         terminal.print(f"curves: {output / name}.png, {name}.svg")
-    next_step(terminal, f"report {shlex.quote(names[0])} --open", runs)
+    next_step(terminal, "report", names[0], "--open", runs=runs)
 
 
 def gather(names: Sequence[str], store: Store) -> dict[str, list[Run]]:

@@ -1,7 +1,6 @@
 """``python -m kerascw data``: what datasets there are, where they are, what is in them."""
 
 import re
-import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ import click
 import numpy as np
 
 from kerascw.commands import options as shared
-from kerascw.console import console, next_step
+from kerascw.console import command_text, console, next_step
 from kerascw.data import CATALOG, Dataset, data_named, load_for, mean_and_deviation, pixel_histogram
 from kerascw.data.layout import sides
 from kerascw.data.sources import locate, remedies
@@ -61,7 +60,7 @@ def list_datasets(data_dir: Path | None) -> None:
     print_table(Table("datasets", columns, known, text=(0, 1, 5)), terminal)
     terminal.print()
     print_table(Table("copies", ("name", "source", "where"), places, text=(0, 1, 2)), terminal)
-    next_step(terminal, "data show NAME")
+    next_step(terminal, "data", "show", "NAME")
 
 
 _name_argument = click.argument("name", metavar="NAME|PATH|tfds:NAME")
@@ -114,7 +113,7 @@ def show(
         except OSError as error:
             raise KerascwError(f"--output: {place} cannot be written ({error.strerror})") from None
         terminal.print(f"{what}: {place}")
-    next_step(terminal, f"data check {_again(name, options)}")
+    next_step(terminal, "data", "check", *_again(name, options))
 
 
 def _tables(dataset: Dataset) -> tuple[Table, Table, Table]:
@@ -177,9 +176,8 @@ def check(name: str, output: Path | None, runs: Path, **options: Any) -> None:
         terminal.print(standing)
     began = time.monotonic()
     findings = check_images(dataset, kept_predictions(dataset, Store(runs)))
-    again = _again(name, options)
-    next_command = f"train {again} --exclude {shlex.quote(str(folder / FILE))}"
-    written = write_findings(findings, folder, f"python -m kerascw {next_command}")
+    training = ["train", *_again(name, options), "--exclude", str(folder / FILE)]
+    written = write_findings(findings, folder, command_text(*training))
     terminal.print()
     print_table(summary_table(findings), terminal)
     for sentence in sentences(findings):
@@ -189,7 +187,7 @@ def check(name: str, output: Path | None, runs: Path, **options: Any) -> None:
     terminal.print(f"findings: {folder / FILE}; delete the lines of images that stay")
     if not whole:
         raise DataError(f"{printable(dataset.location)}: {standing}")
-    next_step(terminal, next_command)
+    next_step(terminal, *training)
 
 
 def _stem(name: str, dataset: Dataset) -> str:
@@ -204,14 +202,15 @@ def _loaded(name: str, options: Mapping[str, Any]) -> Dataset:
     return load_for(spec, data_dir=options["data_dir"], sample=options["sample"])
 
 
-def _again(name: str, options: Mapping[str, Any]) -> str:
-    """Write a dataset and its options for another command."""
+def _again(name: str, options: Mapping[str, Any]) -> list[str]:
+    """Return a dataset and its options as words of another command."""
     size, fit, bad_files = options["reading"].values()
     flags = {"data-dir": options["data_dir"], "size": size and size[0], "fit": fit,
              "bad-files": None if bad_files == "fail" else bad_files}  # fmt: skip
-    words = [shlex.quote(name)] + ["--sample"] * options["sample"]
-    words += [f"--{flag} {shlex.quote(str(value))}" for flag, value in flags.items() if value]
-    return " ".join(words)
+    words = [name] + ["--sample"] * options["sample"]
+    for flag, value in flags.items():
+        words += [f"--{flag}", str(value)] if value else []
+    return words
 
 
 def _published(dataset: Dataset) -> dict[str, str] | None:

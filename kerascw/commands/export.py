@@ -32,7 +32,7 @@ def command(
 
     onnx and litert need: pip install 'kerascw[export]'.
     """
-    from kerascw.console import console
+    from kerascw.console import command_text, console
     from kerascw.export.run import export_run, run_label
     from kerascw.runs.store import Store, check_writable
 
@@ -42,4 +42,4 @@ def command(
     with console().status(f"exporting and proving {with_article(form)}"):
         path = export_run(run, folder, data_dir=data_dir, form=form)
     click.echo(f"{TITLES[form]}: {path}")
-    click.echo(f"next: python -m kerascw predict {path} IMAGE...", err=True)
+    click.echo(f"next: {command_text('predict', path, 'IMAGE...')}", err=True)

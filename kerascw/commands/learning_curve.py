@@ -63,13 +63,14 @@ def command(
     from kerascw.commands.terminal import StudyProgress
     from kerascw.console import console
     from kerascw.data import data_named
+    from kerascw.lab.plan import settings_with
     from kerascw.lab.run import run_study
     from kerascw.report.product import Product
     from kerascw.runs.store import Store, check_writable
     from kerascw.studies import all_studies
     from kerascw.studies.learning_curve import planned_curve
 
-    changes = ({} if epochs is None else {"training.epochs": epochs}) | settings
+    changes = settings_with({"epochs": epochs}, settings)
     for path in changes:
         if (option := _RESERVED.get(path) or _RESERVED.get(path.partition(".")[0])) is not None:
             raise CallError(f"--set {path}: use {option}")

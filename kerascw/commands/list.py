@@ -25,7 +25,7 @@ def command(study: str | None, recipes: bool) -> None:
         _study(study, terminal)
     else:
         _studies(terminal)
-        next_step(terminal, "run STUDY")
+        next_step(terminal, "run", "STUDY")
 
 
 def _recipes(terminal: Any) -> None:
@@ -79,4 +79,4 @@ def _study(name: str, terminal: Any) -> None:
                 shown = "none" if default is None else str(default)
                 table.add_row(f"{PICTURES}.{field}=VALUE", shown, info.description or "")
         terminal.print(table)
-    next_step(terminal, f"run {name}")
+    next_step(terminal, "run", name)

@@ -105,7 +105,7 @@ def command(
         f"the loss is lowest at {found.lowest:.2g}; a tenth of it, {found.suggested:.2g}, is a "
         f"good first choice; {own}"
     )
-    next_step(terminal, f"run {study} --learning-rate {found.suggested:.2g}", runs)
+    next_step(terminal, "run", study, "--learning-rate", f"{found.suggested:.2g}", runs=runs)
 
 
 def _figure(found: Any) -> tuple[Any, str]:

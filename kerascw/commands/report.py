@@ -48,21 +48,23 @@ def command(
             "report: name a run, a study or a search, or write --all for an index over everything "
             "kept" + ("; not both" if all_ else "")
         )
+    if all_ and settings:
+        raise CallError(f"--set {next(iter(settings))}: not with --all, whose index has no figures")
     terminal, store = console(), Store(runs)
     check_writable(runs, "--runs")
     if name is None:
         kept = entries_of(store, summary_of_search)
         page, counts = write_index(store, kept), counts_text(kept)
         terminal.print(f"index of {counts or 'nothing yet'}: {page}")
-        again = "report --all --open" if counts else "run fashion"
+        again = ["report", "--all", "--open"] if counts else ["run", "fashion"]
     else:
         what, page = _draw(name, store, data_dir, settings)
         terminal.print(f"{what}: {page}")
-        again = f"report {name} --open"
+        again = ["report", name, "--open"]
     if open_:
         _open(page)
     else:
-        next_step(terminal, again, runs)
+        next_step(terminal, *again, runs=runs)
 
 
 def _draw(

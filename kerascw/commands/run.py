@@ -137,7 +137,7 @@ def show_product(result: Any, terminal: Any, *, runs: Path, advice: Sequence[str
     if result.exports:
         folder = result.export()
         terminal.print(f"SavedModel: {folder}")
-        next_step(terminal, f"predict {folder.parent} IMAGE...")
+        next_step(terminal, "predict", folder.parent, "IMAGE...")
         return
     if result.plan.export_name:
         reason = "an autoencoder gives images, not classes"
@@ -145,7 +145,7 @@ def show_product(result: Any, terminal: Any, *, runs: Path, advice: Sequence[str
             reason = "the run diverged and kept no weights"
         terminal.print(f"no SavedModel: {reason}")
     shown = result.plan.label if result.has_page else product.name
-    next_step(terminal, f"report {shown} --open", runs)
+    next_step(terminal, "report", shown, "--open", runs=runs)
 
 
 def _is_nowhere(study: Any, data_dir: Path | None, terminal: Any) -> bool:

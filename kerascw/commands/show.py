@@ -38,7 +38,7 @@ def command(name: str | None, runs: Path) -> None:
         run = store.find(name)
         show_run(run, terminal)
         name = run.name
-    next_step(terminal, f"report {name} --open", runs)
+    next_step(terminal, "report", name, "--open", runs=runs)
 
 
 def _list_kept(store: Store) -> None:
@@ -62,4 +62,4 @@ def _list_kept(store: Store) -> None:
     for _, content in kept_studies(store):
         if fault := origin_fault(content):
             terminal.print(fault, style="yellow")
-    next_step(terminal, "report --all --open", store.folder)
+    next_step(terminal, "report", "--all", "--open", runs=store.folder)

@@ -36,7 +36,7 @@ def command(name: str | None, port: int | None, host: str, runs: Path) -> None:
 
     The runs of a study are named by variant and seed.
     """
-    from kerascw.console import runs_words
+    from kerascw.console import command_text
     from kerascw.runs.store import Store
 
     title, folder = chosen(name, Store(runs))
@@ -47,7 +47,7 @@ def command(name: str | None, port: int | None, host: str, runs: Path) -> None:
     click.echo(f"TensorBoard with {title}: {url}")
     click.echo("Ctrl-C ends it.")
     over.wait()
-    click.echo(f"next: python -m kerascw report --all --open{runs_words(runs)}")
+    click.echo(f"next: {command_text('report', '--all', '--open', runs=runs)}")
 
 
 def chosen(name: str | None, store: "Store") -> tuple[str, Path]:

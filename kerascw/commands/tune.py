@@ -84,7 +84,7 @@ def command(
     the winner; only the winner is scored on the test set. The same command goes on with a search
     that was stopped: no trial is trained twice.
     """
-    if listing or space == "list":
+    if listing:
         list_spaces()
         return
     if space is None:
@@ -135,9 +135,9 @@ def _show(
     terminal.print(f"search report: {write_search(result, result.folder, command_line())}")
     if exported is not None:
         terminal.print(f"SavedModel: {exported}")
-        next_step(terminal, f"predict {exported.parent} IMAGE...")
+        next_step(terminal, "predict", exported.parent, "IMAGE...")
     else:
-        next_step(terminal, f"report {result.label} --open", store.folder)
+        next_step(terminal, "report", result.label, "--open", runs=store.folder)
 
 
 class SearchProgress(SearchWatcher):

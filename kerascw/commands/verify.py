@@ -66,7 +66,7 @@ def command(
         terminal.print(f"  {line}")
     if verification.outcome == "different":
         raise KerascwError(f"run {run.name} does not come out again")
-    next_step(terminal, f"report {run.name} --open", runs)
+    next_step(terminal, "report", run.name, "--open", runs=runs)
 
 
 def _verify_results(file: Path, sample: int | None, data_dir: Path | None) -> None:

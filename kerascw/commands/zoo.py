@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from kerascw.commands.options import data_dir_option, runs_option, saved_models_option
-from kerascw.console import console
+from kerascw.console import command_text, console
 from kerascw.data import load_data
 from kerascw.data.arrays import fitted_all
 from kerascw.data.load import data_named
@@ -207,4 +207,4 @@ def command(names: Sequence[str], data_dir: Path | None, saved_models: Path, run
             version = make(ZOO[name], Store(runs), saved_models, data_dir=data_dir)
         click.echo(f"{name}: {version}")
         click.echo(f"card: {version.parent / CARD}")
-    click.echo(f"next: python -m kerascw predict {saved_models / names[0]} IMAGE...", err=True)
+    click.echo(f"next: {command_text('predict', saved_models / names[0], 'IMAGE...')}", err=True)

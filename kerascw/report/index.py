@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from heapq import nlargest
 from pathlib import Path
 from urllib.parse import quote
 
-from kerascw.console import runs_words
+from kerascw.console import command_text
 from kerascw.errors import KerascwError, counted
 from kerascw.report.page import page, replace_text
 from kerascw.runs.store import MANIFEST, Run, Store, summary_of, written_in
@@ -116,7 +117,7 @@ def write_index(store: Store, entries: Sequence[Entry]) -> Path:
             here=name,
             damaged=[entry for entry in entries if entry.fault] if name == INDEX else [],
             kinds=_counts(own),
-            option=runs_words(store.folder),
+            command=partial(command_text, runs=store.folder),
         )
         replace_text(store.folder / name, text)
     for old in store.folder.glob("index-*.html"):

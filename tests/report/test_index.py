@@ -261,10 +261,14 @@ def test_hundreds_of_runs_are_quick(tmp_path: Path) -> None:
 
 
 def test_a_wrong_call_is_one_line(tmp_path: Path) -> None:
-    for words in (("report",), ("report", "x", "--all")):
+    for words, said in (
+        (("report",), "report: name a run, a study or a search"),
+        (("report", "x", "--all"), "report: name a run, a study or a search"),
+        (("report", "--all", "--set", "pictures.layer=2"), "--set pictures.layer: not with --all"),
+    ):
         done = call(*words, "--runs", str(tmp_path))
         assert done.exit_code == 2
-        assert done.stderr.startswith("kerascw: report: name a run, a study or a search")
+        assert done.stderr.startswith(f"kerascw: {said}")
         assert len(done.stderr.splitlines()) == 1
 
 

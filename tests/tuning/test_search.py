@@ -570,6 +570,8 @@ def test_any_kerastuner_tuner_takes_a_space(tmp_path: Path) -> None:
     assert trials[0].score >= trials[1].score > 0.05
     (best,) = tuner.get_best_hyperparameters(1)
     assert model.experiment(best).training.batch_size == best["batch_size"]
+    initial = model.build(best).get_layer("conv_2").kernel.numpy()
+    np.testing.assert_array_equal(initial[1, 1], np.eye(4))  # identity filters, as the recipe has
     (kept,) = tuner.get_best_models(1)
     images = np.zeros((2, 28, 28, 1), np.uint8)
     assert kept.predict(images, verbose=0).shape == (2, 10)
