@@ -14,7 +14,7 @@ from kerascw.commands.options import file_option
 from kerascw.errors import CallError
 from kerascw.experiment.settings import one_line
 from kerascw.experiment.spec import Experiment
-from kerascw.report.page import replace_text
+from kerascw.runs.summary import replace_text
 from kerascw.studies import study_named
 
 FILE = Path("docs/fidelity.toml")

@@ -31,9 +31,9 @@ def command(
     runs/studies/.
     """
     from kerascw.errors import CallError, counted
-    from kerascw.report.page import replace_text
     from kerascw.report.results import add_results, markdown, read_results, replaced
     from kerascw.runs.store import Store, check_writable
+    from kerascw.runs.summary import replace_text
     from kerascw.studies import recall
 
     if into is not None:

@@ -25,8 +25,9 @@ from kerascw.export.run import export_run
 from kerascw.lab.plan import StudyResult, planned
 from kerascw.lab.run import KEPT
 from kerascw.lab.study import Budget
-from kerascw.report.page import page, pretty, replace_text
+from kerascw.report.page import page, pretty
 from kerascw.runs.store import Store, write_json
+from kerascw.runs.summary import replace_text
 from kerascw.studies import recall, study_named
 
 CARD = "README.md"

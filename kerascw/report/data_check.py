@@ -20,8 +20,9 @@ from kerascw.errors import counted, printable
 from kerascw.evaluation.duplicates import embedded, exact_pairs, near_pairs
 from kerascw.evaluation.label_errors import confident_errors, out_of_fold
 from kerascw.lab.sheet import sheet
-from kerascw.report.page import replace_text, write_page
+from kerascw.report.page import write_page
 from kerascw.report.tables import Cell, Table, count, percent
+from kerascw.runs.summary import replace_text
 
 SHOWN = 48
 """Pairs or images of each kind that the page shows, at most."""

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from kerascw.console import command_text
 from kerascw.errors import KerascwError, counted
-from kerascw.report.page import page, replace_text
+from kerascw.report.page import page
 from kerascw.runs.store import MANIFEST, Run, Store, summary_of, written_in
-from kerascw.runs.summary import Kind, Summary, read_summary, write_summary
+from kerascw.runs.summary import Kind, Summary, read_summary, replace_text, write_summary
 
 INDEX = "index.html"
 A_PAGE = 1_000

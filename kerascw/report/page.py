@@ -17,6 +17,7 @@ from typing import Any
 from kerascw.data.cache import cache_folder, replacing
 from kerascw.report.figure_files import Drawn, Shown, write_figures
 from kerascw.report.tables import Table, write_tables
+from kerascw.runs.summary import replace_text
 
 
 def write_page(
@@ -40,14 +41,6 @@ def page(template: str, figures: Mapping[str, Shown] | None = None, /, **content
     bundle = _bundle() if any(figure.specs for figure in figures.values()) else ""
     made = _environment().get_template(template).render(figures=figures, bundle=bundle, **content)
     return str(made)
-
-
-def replace_text(path: Path, text: str) -> Path:
-    """Write ``path`` so that it is always the old text or the new, and return it."""
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-    return path
 
 
 def pretty(content: Any) -> str:

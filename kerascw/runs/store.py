@@ -24,7 +24,15 @@ from kerascw.errors import CallError, KerascwError, choices, counted
 from kerascw.experiment.settings import one_line
 from kerascw.experiment.spec import Custom, Experiment
 from kerascw.models.custom import custom_objects
-from kerascw.runs.summary import SUMMARY, Summary, fragment, read_json, read_summary, write_summary
+from kerascw.runs.summary import (
+    SUMMARY,
+    Summary,
+    fragment,
+    read_json,
+    read_summary,
+    replace_text,
+    write_summary,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -364,9 +372,7 @@ def check_writable(folder: Path | str, option: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON for people, indented and NaN as null, by a rename."""
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
-    temporary.replace(path)
+    replace_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:

@@ -38,11 +38,17 @@ class Summary(BaseModel):
     runs: tuple[str, ...] = ()  # names of the runs that a study consists of
 
 
+def replace_text(path: Path, text: str) -> Path:
+    """Write ``path`` so that it is always the old text or the new, and return it."""
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
 def write_summary(folder: Path, summary: Summary) -> None:
-    """Write ``summary.json`` into a folder, by a rename."""
-    temporary = folder / f".{SUMMARY}.writing"
-    temporary.write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / SUMMARY)
+    """Write ``summary.json`` into a folder."""
+    replace_text(folder / SUMMARY, summary.model_dump_json(indent=2) + "\n")
 
 
 def read_summary(folder: Path) -> Summary | None:
