@@ -291,7 +291,7 @@ def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(
 ) -> None:
     """Resumed, and once more without a break, in a process that has as many threads."""
     words = [
-        *("run", "bag-cnn", "--sample", "--seeds", "1", "--epochs", "3", "--fraction", "0.3"),
+        *("run", "bag-cnn", "--sample", "--seeds", "1", "--epochs", "3"),
         *("--set", "model.batch_norm=true", "--set", "training.augmentation=flip"),
     ]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
@@ -301,7 +301,7 @@ def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(
     for line in process.stdout:
         if line.startswith("epoch 1/3"):
             break
-    time.sleep(0.15)  # into the second epoch
+    time.sleep(0.15)  # into the second epoch, which takes longer
     process.kill()
     process.wait()
     assert Store(killed).all() == []
