@@ -13,8 +13,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import ValidationError
-
 from kerascw.errors import CallError, KerascwError
 
 _FUNCTION = re.compile(r"(?P<module>.+\.py|[A-Za-z_][\w.]*):(?P<function>[A-Za-z_]\w*)")
@@ -193,7 +191,8 @@ def reason_of(error: BaseException) -> str:
     """Return an exception's type and the first line of its message; of our own, the message."""
     if isinstance(error, KerascwError):
         return str(error)
-    if isinstance(error, ValidationError):
+    # Pydantic's, by name: every command imports this file, and most need no Pydantic
+    if hasattr(error, "errors") and type(error).__name__ == "ValidationError":
         first = error.errors()[0]
         fields = ".".join(str(part) for part in first["loc"])
         return f"{fields}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
