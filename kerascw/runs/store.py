@@ -360,7 +360,7 @@ def check_writable(folder: Path | str, option: str) -> None:
     Raises CallError: they cannot; ``option`` names what chose the folder.
     """
     folder = Path(folder)
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), folder)
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".kerascw-", dir=existing))
     except OSError as error:
