@@ -13,7 +13,7 @@ PACKAGE_DATA = /usr/share/datasets/fashion-mnist
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make run             train, test and export the flagship (4 to 8 minutes on 2 cores)"
+	@echo "make run             train, test and export the flagship (3 to 8 minutes on 2 cores)"
 	@echo "make test            run the tests"
 	@echo "make coverage        run them, and say how much of each room they cover"
 	@echo "make lint            check style, types and which room imports which"
