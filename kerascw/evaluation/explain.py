@@ -4,8 +4,8 @@ Each explains one class of an image by a map of the image's size. They show wher
 why it counts; where they disagree, none should be believed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from kerascw.errors import CallError, choices, option
 from kerascw.experiment.spec import MAIN_HEAD
 from kerascw.models import by_head
+from kerascw.models.walk import leaves, replaced
 
 if TYPE_CHECKING:
     import keras
@@ -64,9 +65,9 @@ def grad_cam(
 
     # called eagerly, so that a layer within a network within the model is found too
     with tf.GradientTape() as tape, ExitStack() as stack:
-        stack.enter_context(_replaced(looked_at, "call", watched))
+        stack.enter_context(replaced(looked_at, "call", watched))
         if hasattr(head, "activation"):
-            stack.enter_context(_replaced(head, "activation", keras.activations.linear))
+            stack.enter_context(replaced(head, "activation", keras.activations.linear))
         scores = by_head(model(images, training=False))[MAIN_HEAD]
         of_class = tf.gather(scores, np.asarray(classes), batch_dims=1)
     features = taken[-1]  # of two calls the first is of the mirror image
@@ -87,7 +88,7 @@ def feature_layer(model: "keras.Model", name: str | None = None) -> "keras.Layer
     """Return the layer that Grad-CAM looks at; see :func:`grad_cam`."""
     from keras import layers as kl
 
-    every = list(_leaves(model))
+    every = list(leaves(model))
     convolutions = _convolutions(model)
     if not convolutions:
         raise CallError(f"{model.name}: a model without a convolution has no maps for Grad-CAM")
@@ -108,29 +109,7 @@ def _convolutions(model: "keras.Model") -> list[str]:
     from keras import layers as kl
 
     kinds = (kl.Conv2D, kl.DepthwiseConv2D, kl.SeparableConv2D)
-    return [layer.name for layer in _leaves(model) if isinstance(layer, kinds)]
-
-
-def _leaves(model: Any) -> Iterator[Any]:
-    """Yield the layers in their order, those of models within the model in their place."""
-    for layer in model.layers:
-        if getattr(layer, "layers", None):
-            yield from _leaves(layer)
-        else:
-            yield layer
-
-
-@contextmanager
-def _replaced(holder: Any, name: str, value: Any) -> Iterator[None]:
-    kept = vars(holder).get(name)  # None: its class has it
-    setattr(holder, name, value)
-    try:
-        yield
-    finally:
-        if kept is None:
-            delattr(holder, name)
-        else:
-            setattr(holder, name, kept)
+    return [layer.name for layer in leaves(model) if isinstance(layer, kinds)]
 
 
 def occlusion(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascw.errors import CallError, KerascwError, choices
+from kerascw.export.fold import folded_norms
 from kerascw.export.proof import RUNTIMES
 from kerascw.export.runtimes import (
     FILES,
@@ -112,7 +113,9 @@ def _write_saved_model(model: Any, path: Path, class_names: Sequence[str], fit: 
         empty = tf.cast(count == 0, tf.int32)
         images = tf.pad(images, [[0, empty], [0, 0], [0, 0], [0, 0]])
         images = tf.ensure_shape(images, (None, *shape))
-        outputs = {name: values[:count] for name, values in keras_answers(model, images).items()}
+        with folded_norms(model):
+            answers = keras_answers(model, images)
+        outputs = {name: values[:count] for name, values in answers.items()}
         class_id = tf.argmax(outputs["probabilities"], axis=-1)  # int64
         return {
             **outputs,
