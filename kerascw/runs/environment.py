@@ -78,6 +78,7 @@ def have_threads() -> None:
         set_threads(cores())
 
 
+@cache  # it is the code of this process, whatever is committed meanwhile
 def commit() -> str | None:
     """Return the commit of the checkout, with ``+changes`` if files differ; None if installed."""
     package = Path(__file__).parent.parent
