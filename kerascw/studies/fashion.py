@@ -2,8 +2,9 @@
 
     python -m kerascw run fashion --seeds 3
 
-It is trained by the recipe ``best-small``, for 12 epochs in place of its 40. docs/speed.md says what
-each part of it is worth, by runs on Fashion-MNIST that chose between them on validation images.
+It is trained by the recipe ``best-small``, for 12 epochs in place of its 40. docs/speed.md says
+what each part of it is worth, by runs on Fashion-MNIST that chose between them on validation
+images.
 """
 
 from kerascw.experiment import spec
