@@ -1,11 +1,15 @@
 """The quiet import, with modules in TensorFlow's and Keras' place that write as theirs do."""
 
+import gc
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from kerascw.quiet import garbage_uncollected
 
 NOTICE = "oneDNN custom operations are on."
 
@@ -61,3 +65,11 @@ def test_a_failed_import_shows_what_was_held_back(stand_ins: Path) -> None:
     lines = done.stderr.splitlines()
     assert lines[0] == NOTICE
     assert lines[-1] == "ImportError: no such symbol"
+
+
+def test_the_garbage_collector_is_on_again_also_after_an_error():
+    assert gc.isenabled()
+    with suppress(KeyError), garbage_uncollected():
+        assert not gc.isenabled()
+        raise KeyError
+    assert gc.isenabled()

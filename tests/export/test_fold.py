@@ -5,6 +5,7 @@ import pytest
 
 from kerascw.experiment.spec import ConvNet
 from kerascw.export.fold import folded_norms
+from kerascw.export.write import export
 from kerascw.models import build_model
 from kerascw.models.walk import leaves
 
@@ -96,3 +97,14 @@ def test_the_model_stays_as_it_was():
     for was, now in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(was, now)
     assert all("call" not in vars(layer) for layer in leaves(model))
+
+
+def test_an_exported_model_is_folded(tmp_path):
+    import tensorflow as tf
+
+    model = trained(**BEFORE_POOL)  # its convolutions have no bias: only a folded norm adds one
+    images = np.zeros((2, *SHAPE), np.uint8)
+    path = export(model, tmp_path / "model", class_names=list("abc"), check_images=images)
+    graph = tf.saved_model.load(str(path)).signatures["serving_default"].graph.as_graph_def()
+    operations = [node.op for function in graph.library.function for node in function.node_def]
+    assert operations.count("BiasAdd") == 3 + 1  # the output layer has one anyway
