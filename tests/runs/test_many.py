@@ -369,7 +369,7 @@ def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on(tmp_path: Path) 
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
-        assert said == "kerascw: stopped; the same command goes on from there\n"
+        assert said == "kerascw: stopped; the same command goes on from there\n", said
         until(lambda: not session(process), "workers ended")
     finally:
         end_session(process)

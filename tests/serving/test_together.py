@@ -122,7 +122,10 @@ def test_a_new_version_takes_over_and_the_old_one_ends_its_requests(
         begun = pool.submit(answered)
         busy.wait(20)
         # a copy that is under way is not taken up, and said once
-        shutil.copytree(folder / "1", folder / "2", ignore=shutil.ignore_patterns("*.data-*"))
+        part = shutil.copytree(
+            folder / "1", tmp_path / "part", ignore=shutil.ignore_patterns("*.data-*")
+        )
+        part.rename(folder / "2")  # at once: the server looks while files are copied, too
         wait(lambda: server.said)
         status = server.client.get("/v1/models/mnist").json()["model_version_status"]
         assert [each["state"] for each in status] == ["END", "AVAILABLE"]
