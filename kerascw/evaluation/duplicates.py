@@ -21,11 +21,6 @@ LEAST = 0.98
 NEIGHBOURS, CLOSER = 10, 10
 """Near duplicates are so many times closer than each is to its tenth most similar image."""
 
-MOST_PAIRS = 100_000
-"""Of more near duplicates the most similar are kept."""
-
-_BLOCK = 256
-
 Images = Sequence[np.ndarray | Rows]
 
 
@@ -65,31 +60,27 @@ def near_pairs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Their similarity is at least 0.98, and their distance (1 minus the similarity) a tenth, or less,
     of the distance of either from its tenth most similar image: the ratio test of Lowe (2004). No
     fixed number would do, for trousers are as similar to each other as copies of photographs are.
+    So each is among the ten nearest neighbours of the other.
 
     ``values`` are those of :func:`embedded`. Returns int64 ``[pairs, 2]``, the smaller position
-    first, and their similarity, float32 ``[pairs]``. All are compared with all, in blocks: 70,000
-    images take some 150 MB at a time beside the values.
+    first, and their similarity, float32 ``[pairs]``.
     """
-    found = np.empty((0, 2), np.int64)
-    similarity = np.empty(0, np.float32)
-    for start in range(0, len(values), _BLOCK):
-        block = values[start : start + _BLOCK] @ values[start:].T
-        one, other = np.nonzero(block >= LEAST)
-        one, other = one[(later := other > one)], other[later]
-        found = np.concatenate([found, np.stack([one, other], axis=1) + start])
-        similarity = np.concatenate([similarity, block[one, other]])
-        if len(found) > MOST_PAIRS or start + _BLOCK >= len(values):
-            best = np.argsort(-similarity, kind="stable")[:MOST_PAIRS]
-            found, similarity = found[best], similarity[best]
-    rows, place = np.unique(found, return_inverse=True)
-    nearest = np.empty(len(rows), np.float32)  # of the tenth neighbour; the image is one too
-    for start in range(0, len(rows), _BLOCK):
-        block = values[rows[start : start + _BLOCK]] @ values.T
-        at = min(NEIGHBOURS, len(values) - 1)
-        nearest[start : start + _BLOCK] = -np.partition(-block, at, axis=1)[:, at]
-    closest = nearest[place.reshape(found.shape)].max(axis=1) if len(found) else similarity
-    near = CLOSER * (1 - similarity) <= 1 - closest
-    return found[near], similarity[near]
+    from sklearn.neighbors import NearestNeighbors
+
+    known = np.flatnonzero(values.any(axis=1))
+    if len(known) < 2:
+        return np.empty((0, 2), np.int64), np.empty(0, np.float32)
+    search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(known) - 1), algorithm="brute")
+    lengths, neighbour = search.fit(values[known]).kneighbors()
+    apart = lengths**2 / 2  # of vectors of length 1: 1 minus their cosine
+    tenth = apart[:, -1]
+    near = CLOSER * apart <= np.minimum(tenth[:, None], tenth[neighbour])
+    one, place = np.nonzero(near & (apart <= 1 - LEAST))
+    other, similarity = neighbour[one, place], 1 - apart[one, place]
+    later = other > one
+    order = np.argsort(-similarity[later], kind="stable")
+    pairs = known[np.stack([one, other], axis=1)[later][order]]
+    return pairs, similarity[later][order].astype(np.float32)
 
 
 def _each(images: Images) -> Iterator[np.ndarray]:

@@ -44,11 +44,17 @@ def test_what_all_are_alike_in_makes_no_duplicates() -> None:
     """Images of one shape, as trousers are, and two of them that are closer than all others."""
     shape = np.zeros((16, 16))
     shape[:, 4:12] = 180
-    images = shape + RANDOM.normal(20, 5, (100, 16, 16))
+    images = shape + RANDOM.normal(20, 5, (500, 16, 16))
     images[50] = images[7] + RANDOM.normal(0, 0.5, (16, 16))
+    # two others, less similar than all of these are to one another
+    images[60] = RANDOM.uniform(50, 200, (16, 16))
+    images[70] = images[60] + RANDOM.normal(0, 7, (16, 16))
     values = embedded([images.clip(0, 255).astype(np.uint8)[..., None]])
-    assert (values[0] @ values[1:].T).min() > 0.98
-    assert near_pairs(values)[0].tolist() == [[7, 50]]
+    alike = np.delete(np.arange(500), [60, 70])
+    assert (values[0] @ values[alike].T).min() > 0.98
+    found, similarity = near_pairs(values)
+    assert found.tolist() == [[7, 50], [60, 70]]
+    assert 0.98 < similarity[1] < (values[alike] @ values[alike].T).min()
 
 
 def test_confident_learning_by_hand() -> None:
