@@ -135,6 +135,8 @@ def recall(name: str, store: Store) -> StudyResult:
     """Read back a kept study by name, or by its file: see :func:`kerascw.lab.run.recall`."""
     if name.endswith(".py"):
         name = study_in(name).name
+    elif not is_study(name, store):
+        study_named(name)  # raises, and lists the choices
     return lab.recall(name, store, study_kept)
 
 

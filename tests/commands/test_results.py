@@ -135,6 +135,10 @@ def test_wrong_calls_end_with_one_line(tmp_path: Path) -> None:
     assert never.exit_code == 2
     assert "study digits was not run yet; next: python -m kerascw run digits" in never.output
     assert not (tmp_path / "new").exists()
+    unknown = call("results", "digit", "--runs", str(tmp_path))
+    assert unknown.exit_code == 2
+    assert unknown.output.startswith("kerascw: no study 'digit'; choose fashion, ")
+    assert "(did you mean digits?)" in unknown.output
 
 
 @pytest.mark.parametrize("name", ["bench", "time_to_accuracy"])
