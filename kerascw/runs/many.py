@@ -66,7 +66,8 @@ def run_many(
     A single missing run is trained in this process, which shows its epochs; several in processes of
     their own, ``jobs`` at a time, or in ``trainers``, which stay open. The number of threads shows
     in the last bits, so it is the same in all cases. The workers of a ``cluster`` must see the
-    store and the data under the same paths. ``begin`` is told their names first.
+    store and the data under the same paths. ``begin`` is told the runs' names when the workers are
+    there, before any trains.
 
     Raises CallError, DataError: anything wrong with any experiment, before the first is trained;
     KerascwError: a run's process died twice, or the cluster cannot be used; Interrupted,
@@ -76,8 +77,6 @@ def run_many(
     if any(isinstance(experiment.model, Custom | Backbone) for experiment in experiments):
         set_threads(threads)  # to check such a model is to build it, with which TensorFlow begins
     tasks = [prepare(experiment, store, data_dir) for experiment in experiments]
-    if begin is not None:
-        begin([task.name for task in tasks])
     watcher = watcher or StudyWatcher()
     if sources := [experiment.start.source for experiment in experiments if experiment.start]:
         run_many(
@@ -87,16 +86,22 @@ def run_many(
     wanted = {task.name: task for task in tasks}
     kept = {name: run for name in wanted if (run := store.get(name)) is not None}
     missing = {n: replace(t, threads=threads) for n, t in wanted.items() if n not in kept}
+
+    def planned(side_by_side: int) -> None:
+        if begin is not None:
+            begin([task.name for task in tasks])
+        watcher.planned(len(wanted), len(kept), side_by_side)
+
     here = cluster is None and trainers is None and len(missing) == 1 and set_threads(threads)
     if here or not missing:
-        watcher.planned(len(wanted), len(kept), jobs)
+        planned(jobs)
         for name, task in missing.items():
             run = _train(task, store, data_dir, watcher)
             assert run is not None, "a task without a number of epochs does not pause"
             kept[name] = run
     else:
         with _trainers(cluster, jobs, trainers) as (side_by_side, train):
-            watcher.planned(len(wanted), len(kept), side_by_side)
+            planned(side_by_side)
             with closing(train(missing)) as finished:
                 for name in finished:
                     run = store.get(name)

@@ -171,7 +171,7 @@ def test_an_address_where_no_scheduler_answers_is_one_line(tmp_path: Path) -> No
     assert said.exit_code == 1, said.output
     assert said.stderr.startswith(f"kerascw: --cluster 127.0.0.1:{port}: no Dask scheduler answers")
     assert said.stderr.count("\n") == 1
-    assert not Store(tmp_path).all()
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_address_that_is_none_is_one_line(tmp_path: Path) -> None:
