@@ -107,10 +107,11 @@ def comparisons_of(result: StudyResult) -> list[Comparison]:
 def certainty_answers(result: StudyResult) -> list[Answer]:
     """Say how sure the chosen variant's test accuracy and the differences are."""
     chosen = next(name for name, runs in result.runs.items() if result.run in runs)
+    how_sure = _how_sure(result.runs[chosen]) if result.study.alternatives else ""
     comparisons = comparisons_of(result)
     return answers_to(
         {
-            f"How sure is the test accuracy of {chosen}?": _how_sure(result.runs[chosen]),
+            f"How sure is the test accuracy of {chosen}?": how_sure,
             "Which differences in test accuracy are significant, over seeds and test images?": (
                 _which_are_significant(comparisons)
             ),

@@ -21,6 +21,15 @@ def listed(parts: Sequence[str], after: str = ".", between: str = "; ") -> str:
     return between.join(parts) + after if parts else ""
 
 
+def joined(names: Sequence[str]) -> str:
+    """Join names as a sentence does.
+
+    >>> joined(["dropout", "augmentation", "initial weights"])
+    'dropout, augmentation and initial weights'
+    """
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
 def yes_or_no(times: int, of: int) -> str:
     """Say whether something held as often as it could.
 

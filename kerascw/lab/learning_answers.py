@@ -15,7 +15,7 @@ from kerascw.lab.curves import (
     curves_of,
     percent,
 )
-from kerascw.lab.effects import answers_to, listed
+from kerascw.lab.effects import answers_to, joined, listed
 from kerascw.lab.power_law import FARTHEST, LARGEST_EXPONENT, Interval, PowerLaw, fit_power_law
 from kerascw.lab.study import Answer
 
@@ -69,7 +69,7 @@ def shared_start_text(runs: CurveRuns) -> str:
     if not names:
         return ""
     return (
-        f"All seeds start from the same weights of {_and(names)}: the intervals do not include "
+        f"All seeds start from the same weights of {joined(names)}: the intervals do not include "
         "how much these weights would vary with another seed."
     )
 
@@ -138,7 +138,7 @@ def _by_better(compared: Comparison, several: Sequence[Difference]) -> str:
 
 
 def _list(several: Sequence[Difference]) -> str:
-    return _and([percent(difference.fraction) for difference in several])
+    return joined([percent(difference.fraction) for difference in several])
 
 
 def _where_they_cross(compared: Comparison) -> str:
@@ -148,7 +148,7 @@ def _where_they_cross(compared: Comparison) -> str:
         first, last = (percent(compared.differences[at].fraction) for at in (0, -1))
         return f"The mean curves do not cross between {first} and {last}."
     where = [f"between {percent(low)} and {percent(high)}" for low, high in compared.crossings]
-    return f"The mean curves cross {_and(where)}."
+    return f"The mean curves cross {joined(where)}."
 
 
 def _until_when(compared: Comparison) -> str:
@@ -242,7 +242,3 @@ def _rounded(images: float) -> str:
         return "no limit" if math.isinf(images) else f"{images:.0e}"
     digits = max(0, math.floor(math.log10(max(images, 1))) - 1)
     return f"{round(images, -digits):,.0f}"
-
-
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

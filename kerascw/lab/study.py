@@ -75,6 +75,7 @@ class Study:
     refused: Callable[[], dict[str, str]] = dict
     answers: Callable[[Runs], list[Answer]] = lambda _: []
     led_by: str = ""  # how the question begins whose answer opens the page
+    alternatives: bool = True  # whether one of the variants is chosen, by validation
     pictures: Callable[[Runs, Any], Drawn] | None = None  # further figures, for its folder
     leading_picture: str | None = None  # of these, the one that opens the page
     # what these show and --set pictures.FIELD changes, as they are if nothing is set

@@ -43,8 +43,10 @@ def comparable(rows: Sequence[lab_table.Row]) -> list[lab_table.Row]:
 def headline(result: StudyResult, rows: Sequence[lab_table.Row]) -> str:
     """Say what was measured of the variant that validation chooses, with its uncertainty.
 
-    Choosing by the test set would flatter it.
+    Choosing by the test set would flatter it. Empty where variants are no alternatives.
     """
+    if not result.study.alternatives:
+        return ""
     chosen, name = result.run, compared_figure(result, rows)
     variant = next(variant for variant, runs in result.runs.items() if chosen in runs)
     row = next(row for row in rows if row.variant == variant)

@@ -14,7 +14,7 @@ from kerascw.errors import CallError
 from kerascw.evaluation.statistics import FEWEST
 from kerascw.experiment.spec import ConvNet, Experiment, Holdout, Seeds
 from kerascw.lab.derive import with_data
-from kerascw.lab.effects import answers_to
+from kerascw.lab.effects import answers_to, joined
 from kerascw.lab.repeats import values_of
 from kerascw.lab.study import Answer, Runs, Study
 
@@ -84,6 +84,7 @@ def variance_kept(
         figures=("test.accuracy", "validation.accuracy", "test.loss"),
         answers=variance_answers,
         led_by="Which source",
+        alternatives=False,
         no_folds="each seed draws a validation set",
         arguments=dict(arguments),
     )
@@ -92,29 +93,41 @@ def variance_kept(
 def variance_answers(runs: Runs) -> list[Answer]:
     """Compare the deviations over each source with that over all, and with chance on the test set.
 
-    Intervals are those of a normal variance, by the chi-squared distribution.
+    Intervals are those of a normal variance, by the chi-squared distribution; whether one deviation
+    is larger than another is decided by the two-sided F-test at 5 %.
     """
+    from scipy.stats import f
+
     values = {name: values_of(own, "test.accuracy") for name, own in runs.items()}
     values = {name: own for name, own in values.items() if len(own) >= FEWEST}
     if ALL not in values or len(values) < 2:
         return []
     total = float(np.var(values[ALL], ddof=1))
     single = {n: float(np.var(own, ddof=1)) for n, own in values.items() if n != ALL}
-    order = sorted(single, key=lambda name: -single[name])
-    of_each = "; ".join(f"{name} {_deviation(values[name])}" for name in order)
+    first, *others = sorted(single, key=lambda name: -single[name])
+    freedom = {name: len(own) - 1 for name, own in values.items()}
+    near = [
+        name
+        for name in others
+        if single[first] <= f.ppf(0.975, freedom[first], freedom[name]) * single[name]
+    ]
+    those = "that" if len(near) == 1 else "those"
+    but = f", not significantly larger than {those} of {joined(near)} (F-test at 95 %)"
+    of_each = "; ".join(f"{name} {_deviation(values[name])}" for name in (first, *others))
     images = next(run.metrics["test"]["examples"] for run in runs[ALL] if "test" in run.metrics)
     mean, added = float(np.mean(values[ALL])), sum(single.values())
     chance = math.sqrt(mean * (1 - mean) / images)
-    share = f" ({added / total:.0%} of it)" if total else ""
+    share = f"{added / total:.0%} of that variance: " if total else ""
     return answers_to(
         {
             "Which source of randomness moves the test accuracy most?": (
-                f"{order[0][0].upper()}{order[0][1:]} has the largest standard deviation. Standard "
+                f"{first[0].upper()}{first[1:]} has the largest standard deviation"
+                f"{but if near else ''}. Standard "
                 f"deviations over {len(values[ALL])} seeds each, with 95 % CI: {of_each}."
             ),
             "Do the single sources add up to all of it?": (
                 f"All sources together: {_deviation(values[ALL])}. The single variances add up to "
-                f"{math.sqrt(added):.4f} as a standard deviation{share}; what is missing or too "
+                f"{share}{math.sqrt(added):.4f} as a standard deviation; what is missing or too "
                 "much is interaction between sources, or the uncertainty of these estimates."
             ),
             "How large is that beside the chance of the test set?": (
