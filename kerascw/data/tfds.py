@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -81,8 +82,11 @@ def _download_by_tfds(name: str, title: str) -> Path:
             try:
                 builder.download_and_prepare()
             finally:  # what a failed download leaves is never taken up again
-                for folder in set(downloads.glob("*.tmp.*")) - before:
-                    shutil.rmtree(folder, ignore_errors=True)
+                end = time.monotonic() + _PATIENCE
+                # other files' threads may write still
+                while (left := {*downloads.glob("*.tmp.*")} - before) and time.monotonic() < end:
+                    for folder in left:
+                        shutil.rmtree(folder, ignore_errors=True)
     except NotFoundError:
         raise
     except Exception as error:  # TFDS lets whatever its HTTP and file layers raise through
