@@ -67,7 +67,7 @@ def near_pairs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     from sklearn.neighbors import NearestNeighbors
 
-    known = np.flatnonzero(values.any(axis=1))
+    known = np.flatnonzero(values.any(axis=1))  # an image of one value is similar to none
     if len(known) < 2:
         return np.empty((0, 2), np.int64), np.empty(0, np.float32)
     search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(known) - 1), algorithm="brute")

@@ -112,7 +112,7 @@ def variance_answers(runs: Runs) -> list[Answer]:
         if single[first] <= f.ppf(0.975, freedom[first], freedom[name]) * single[name]
     ]
     those = "that" if len(near) == 1 else "those"
-    but = f", not significantly larger than {those} of {joined(near)} (F-test at 95 %)"
+    than = f", not significantly larger than {those} of {joined(near)} (F-test at 95 %)"
     of_each = "; ".join(f"{name} {_deviation(values[name])}" for name in (first, *others))
     images = next(run.metrics["test"]["examples"] for run in runs[ALL] if "test" in run.metrics)
     mean, added = float(np.mean(values[ALL])), sum(single.values())
@@ -122,8 +122,8 @@ def variance_answers(runs: Runs) -> list[Answer]:
         {
             "Which source of randomness moves the test accuracy most?": (
                 f"{first[0].upper()}{first[1:]} has the largest standard deviation"
-                f"{but if near else ''}. Standard "
-                f"deviations over {len(values[ALL])} seeds each, with 95 % CI: {of_each}."
+                f"{than if near else ''}. Standard deviations over {len(values[ALL])} seeds each, "
+                f"with 95 % CI: {of_each}."
             ),
             "Do the single sources add up to all of it?": (
                 f"All sources together: {_deviation(values[ALL])}. The single variances add up to "
