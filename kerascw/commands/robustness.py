@@ -10,7 +10,6 @@ from kerascw.data import split
 from kerascw.data.corruption_sets import read_corrupted
 from kerascw.data.load import dataset_for
 from kerascw.errors import CallError, KerascwError
-from kerascw.evaluation.corruptions import STRENGTHS
 from kerascw.lab.pictures import data_dir_of
 from kerascw.quiet import import_tensorflow
 from kerascw.report.robustness import (
@@ -33,7 +32,6 @@ from kerascw.studies import is_study, recall
 @click.option(
     "--baseline", metavar="RUN", help="Of a run: one to compare with, on the same images."
 )
-@click.option("--strengths", default="1,2,3,4,5", help="Of 1 (weak) to 5.")
 @click.option(
     "--images",
     type=click.IntRange(min=1),
@@ -50,7 +48,6 @@ from kerascw.studies import is_study, recall
 def command(
     name: str,
     baseline: str | None,
-    strengths: str,
     images: int,
     published: Path | None,
     data_dir: Path | None,
@@ -65,7 +62,6 @@ def command(
 
     This uses the test set of finished runs: do not choose a model by it.
     """
-    levels = _levels(strengths)
     store, terminal = Store(runs), console()
     check_writable(runs, "--runs")
     models = _models(name, baseline, store)
@@ -81,7 +77,7 @@ def command(
     import_tensorflow()
     have_threads()
     with terminal.status("corrupting and predicting") as status:
-        found = measure(models, test, levels, corrupted, images, status.update)
+        found = measure(models, test, corrupted, images, status.update)
     page = write_robustness(found, test, runs / "robustness" / models.title.split()[-1])
     tables = robustness_tables(found)
     shown = [] if len(models.variants) > 1 else ["corruptions"]
@@ -109,10 +105,3 @@ def _models(name: str, baseline: str | None, store: Store) -> Models:
     bases = {first: last} if last != first else {}
     own = {run.name: [run] for run in runs}
     return models_of(f"run {first}", own, bases.get, every=True)
-
-
-def _levels(text: str) -> tuple[int, ...]:
-    levels = sorted({part.strip() for part in text.split(",")})
-    if not set(levels) <= {str(each) for each in STRENGTHS}:
-        raise CallError(f"--strengths {text}: write numbers from 1 to 5, such as 1,3,5")
-    return tuple(map(int, levels))

@@ -79,15 +79,12 @@ def _pair(file: Path, labels: Path, entry: CatalogEntry) -> tuple[np.ndarray, np
             f"{file}: {images.dtype} {list(images.shape)}; expected uint8 "
             f"[n, {height}, {width}, {channels}], as {entry.title} has"
         )
-    if truth.dtype.kind not in "iu" or truth.shape != images.shape[:1]:
+    kind, largest, classes = truth.dtype.kind, truth.max(initial=0), len(entry.class_names)
+    known = kind in "iu" and truth.min(initial=0) >= 0 and largest < classes
+    if not known or truth.shape != images.shape[:1]:
         raise DataError(
-            f"{labels}: {truth.dtype} {list(truth.shape)}; expected integers [{len(images)}], "
-            f"one for each image of {file.name}"
-        )
-    if truth.min() < 0 or truth.max() >= len(entry.class_names):
-        raise DataError(
-            f"{labels}: labels from {truth.min()} to {truth.max()}; {entry.title} has "
-            f"{len(entry.class_names)} classes, from 0"
+            f"{labels}: {truth.dtype} {list(truth.shape)} up to {largest}; expected integers "
+            f"[{len(images)}] from 0 to {classes - 1}, one for each image of {file.name}"
         )
     return images.reshape(shape), truth
 

@@ -212,16 +212,12 @@ Corrupted = tuple[str, int | None, np.ndarray, np.ndarray]
 
 
 def every_corruption(
-    images: np.ndarray,
-    labels: np.ndarray,
-    strengths: tuple[int, ...] = STRENGTHS,
-    *,
-    light_on_dark: bool = False,
+    images: np.ndarray, labels: np.ndarray, *, light_on_dark: bool = False
 ) -> Iterator[Corrupted]:
     """Yield the images as they are, then under each corruption in each strength, made when due."""
     yield NONE, 0, images, labels
     for kind in CORRUPTIONS:
-        for level in strengths:
+        for level in STRENGTHS:
             yield kind, level, corrupted(images, kind, level, light_on_dark=light_on_dark), labels
 
 
@@ -248,16 +244,3 @@ def counted_right(
             for name, predict in predictors.items()
         }
         yield Counted(kind, strength, len(labels), right)
-
-
-def relative_error(errors: np.ndarray, baseline: np.ndarray) -> np.ndarray:
-    """Return each corruption's error over the strengths, relative to a baseline's: float ``[k]``.
-
-    Both are shares ``[kinds, strengths]``. The mean of what this returns is Hendrycks and
-    Dietterich's mean corruption error (mCE); below 1 is better than the baseline.
-
-    >>> relative_error(np.array([[0.1, 0.2]]), np.array([[0.2, 0.4]]))
-    array([0.5])
-    """
-    ratios: np.ndarray = errors.sum(axis=1) / np.maximum(baseline.sum(axis=1), 1e-9)
-    return ratios

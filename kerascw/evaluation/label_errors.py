@@ -77,14 +77,26 @@ def out_of_fold(
     """
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedKFold, cross_validate
     from sklearn.neural_network import MLPClassifier
     from threadpoolctl import threadpool_limits
 
     known, counts = np.unique(labels, return_counts=True)
     if len(known) < 2 or counts.min() < 2:
         return None
-    with threadpool_limits(1):  # so small products take longest where threads wait for each other
+    batch = min(256, max(16, len(labels) // 100), len(labels) // 2)
+    epochs = max(10, -(-LEAST_STEPS * batch // len(labels)))
+    model = MLPClassifier(
+        (128,), max_iter=epochs, batch_size=batch, learning_rate_init=3e-3, random_state=0
+    )
+    folds = StratifiedKFold(int(min(FOLDS, counts.min())), shuffle=True, random_state=0)
+    inside, outside = (np.zeros((len(part), classes), np.float32) for part in (images, others))
+    # one thread, for so small products take longest where threads wait for each other; the warning
+    # is that ten epochs are not the end, but they are what is wanted
+    with (
+        threadpool_limits(1),
+        warnings.catch_warnings(category=ConvergenceWarning, action="ignore"),
+    ):
         some = np.random.default_rng(0).permutation(len(images))[:FITTED]
         sample = _pixels(images[np.sort(some)])
         reduced = PCA(min(COMPONENTS, *sample.shape), svd_solver="covariance_eigh").fit(sample)
@@ -99,24 +111,12 @@ def out_of_fold(
             ])
             for part in (images, others)
         )  # fmt: skip
-        batch = min(256, max(16, len(seen) // 100))
-        epochs = max(10, -(-LEAST_STEPS * batch // len(seen)))
-        inside = np.zeros((len(seen), classes), np.float32)
-        outside = np.zeros((len(unseen), classes), np.float32)
-        folds = StratifiedKFold(int(min(FOLDS, counts.min())), shuffle=True, random_state=0)
-        for train, held in folds.split(seen, labels):
-            model = MLPClassifier(
-                (128,),
-                max_iter=epochs,
-                batch_size=min(batch, len(train)),
-                learning_rate_init=3e-3,
-                random_state=0,
-            )
-            with warnings.catch_warnings():  # ten epochs are what is wanted
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(seen[train], labels[train])
-            inside[np.ix_(held, known)] = model.predict_proba(seen[held])
-            outside[:, known] += model.predict_proba(unseen) / folds.n_splits
+        fitted = cross_validate(
+            model, seen, labels, cv=folds, return_estimator=True, return_indices=True
+        )
+        for each, held in zip(fitted["estimator"], fitted["indices"]["test"], strict=True):
+            inside[np.ix_(held, known)] = each.predict_proba(seen[held])
+            outside[:, known] += each.predict_proba(unseen) / folds.n_splits
     return inside, outside
 
 

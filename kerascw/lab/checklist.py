@@ -60,24 +60,12 @@ def _different(runs: list[Run], *names: str) -> dict[str, list[Any]]:
 
 
 def in_words(kept: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the checklist in pairs of a point and a sentence; the parameters stand in the file."""
-    return [
-        ("data", "; ".join(
-            f"{data['title']} from {data['source']}, {data['fingerprint'][:12]}: "
-            + ", ".join(f"{n:,} {split}" for split, n in data["images"].items())
-            for data in kept["data"]
-        )),
-        ("parameters", f"of {counted(len(kept['parameters']), 'variant')}, in checklist.json"),
-        ("search", kept["search"]),
-        ("runs", f"{counted(kept['runs'], 'run')}; seeds {', '.join(map(str, kept['seeds']))}"),
-        ("left out", "; ".join([*kept["excluded_images"], *(f"{name} diverged" for name in
-                                kept["diverged"])]) or "nothing"),
-        *((name, ", ".join(map(_text, values))) for name, values in kept["hardware"].items()),
-        ("training", f"{kept['training_seconds']:,} seconds in all"),
-        ("energy", f"{kept['processor_joules']:,} J, all of the machine's work"
-         if kept["processor_joules"] != UNREAD else UNREAD),
-    ]  # fmt: skip
+    """Return the checklist in pairs of a point and its text; the parameters stand in the file."""
+    shown = {**kept, "parameters": f"of {counted(len(kept['parameters']), 'variant')}, in the file"}
+    return [(point.replace("_", " "), _text(value)) for point, value in shown.items()]
 
 
 def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {_text(own)}" for name, own in value.items())
+    return "; ".join(map(_text, value)) or "none" if isinstance(value, list) else str(value)

@@ -20,12 +20,12 @@ from kerascw.evaluation.corruptions import (
     CORRUPTIONS,
     NONE,
     SEED,
+    STRENGTHS,
     Corrupted,
     Counted,
     corrupted,
     counted_right,
     every_corruption,
-    relative_error,
 )
 from kerascw.evaluation.metrics import wilson_interval
 from kerascw.evaluation.statistics import Spread, over_seeds, paired_difference
@@ -118,25 +118,10 @@ def check_takes(models: Models, test: Part, found: CorruptedSet) -> None:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """A variant's figures, and how they stand to those of its baseline, where it has one."""
-
-    variant: str
-    runs: tuple[str, ...]
-    mean_corruption_error: Spread
-    by_seed: Mapping[int, float]
-    accuracy: Spread  # without corruption
-    baseline: str | None
-    difference: Spread | None  # of the mean corruption errors, paired by seed
-    relative: float | None
-
-
-@dataclass(frozen=True)
 class Robustness:
     """What the models classify correctly: of corrupted test images, and of a published set."""
 
     models: Models
-    strengths: tuple[int, ...]
     counted: tuple[Counted, ...]  # without corruption first, then kind by kind
     published: tuple[Counted, ...] = ()
     published_title: str = ""
@@ -149,36 +134,23 @@ class Robustness:
         """Return the shares of mistakes, float ``[seeds, kinds, strengths]``."""
         runs = self.models.variants[variant]
         wrong = [[1 - e.right[run.name] / e.images for e in self.counted[1:]] for run in runs]
-        return np.reshape(wrong, (len(runs), len(CORRUPTIONS), len(self.strengths)))
+        return np.reshape(wrong, (len(runs), len(CORRUPTIONS), len(STRENGTHS)))
 
-    def relative(self, variant: str) -> np.ndarray | None:
-        """Return each corruption's error relative to the baseline's, float ``[kinds]``."""
+    def mean_errors(self, variant: str) -> dict[int, float]:
+        """Return the mean corruption error of each seed."""
+        seeds = [run.experiment.seed for run in self.models.variants[variant]]
+        return dict(zip(seeds, self.errors(variant).mean(axis=(1, 2)).tolist(), strict=True))
+
+    def difference(self, variant: str) -> Spread | None:
+        """Return the mean corruption error minus the baseline's, paired by seed."""
         base = self.models.bases.get(variant)
         if base is None:
             return None
-        return relative_error(self.errors(variant).mean(axis=0), self.errors(base).mean(axis=0))
-
-    def summary(self, variant: str) -> Summary:
-        """Return a variant's figures in short."""
-        base, ratios = self.models.bases.get(variant), self.relative(variant)
-        mine, theirs = self._by_seed(variant), self._by_seed(base) if base else {}
+        mine, theirs = self.mean_errors(variant), self.mean_errors(base)
         pairs = [(error, theirs[seed]) for seed, error in mine.items() if seed in theirs]
         if len(mine) == len(theirs) == 1:  # two runs, of whatever seeds
             pairs = [*zip(mine.values(), theirs.values(), strict=True)]
-        return Summary(
-            variant,
-            tuple(run.name for run in self.models.variants[variant]),
-            over_seeds([*mine.values()], (0, 1)),
-            mine,
-            self.accuracy(variant, self.counted[0]),
-            base,
-            paired_difference(*zip(*pairs, strict=True)) if pairs else None,
-            None if ratios is None else float(ratios.mean()),
-        )
-
-    def _by_seed(self, variant: str) -> dict[int, float]:
-        seeds = [run.experiment.seed for run in self.models.variants[variant]]
-        return dict(zip(seeds, self.errors(variant).mean(axis=(1, 2)).tolist(), strict=True))
+        return paired_difference(*zip(*pairs, strict=True)) if pairs else None
 
     def accuracy(self, variant: str, counted: Counted) -> Spread:
         """Return a variant's accuracy on what was counted, with its interval."""
@@ -199,7 +171,6 @@ def drawn(length: int, most: int) -> np.ndarray:
 def measure(
     models: Models,
     test: Part,
-    strengths: tuple[int, ...],
     published: CorruptedSet | None,
     most: int,
     told: Callable[[str], Any],
@@ -215,15 +186,15 @@ def measure(
         return tuple(found)
 
     images, light = np.asarray(test.images), card_of(models.first)["light_on_dark"]
-    generated = counted(every_corruption(images, test.labels, strengths, light_on_dark=light))
+    generated = counted(every_corruption(images, test.labels, light_on_dark=light))
     if published is None:
-        return Robustness(models, strengths, generated)
+        return Robustness(models, generated)
     chosen = (
         (kind, strength, pictures[at], labels[at])
         for kind, strength, pictures, labels in published.parts
         for at in [drawn(len(labels), most)]
     )
-    return Robustness(models, strengths, generated, counted(chosen), published.title)
+    return Robustness(models, generated, counted(chosen), published.title)
 
 
 def _predictors(models: Models) -> Iterator[tuple[str, Predict]]:
@@ -253,16 +224,13 @@ def robustness_tables(found: Robustness) -> dict[str, Table]:
     models, several = found.models, len(found.models.variants) > 1
     against = bool(models.bases)
     rows: list[list[Cell]] = []
-    for it in map(found.summary, models.variants):
-        errors, clean, apart = it.mean_corruption_error, it.accuracy, it.difference
-        own = [
-            Cell(difference_text(apart), apart.mean if apart else None),
-            number(it.relative, ".3f"),
-        ]
-        rows.append([Cell(it.variant), Cell(spread_text(errors), errors.mean),
-                     *(own if against else []), Cell(spread_text(clean), clean.mean),
-                     count(len(it.runs))])  # fmt: skip
-    compared = ("difference to baseline", "relative to baseline") if against else ()
+    for variant, runs in models.variants.items():
+        errors = over_seeds([*found.mean_errors(variant).values()], (0, 1))
+        clean, apart = found.accuracy(variant, found.counted[0]), found.difference(variant)
+        own = [Cell(difference_text(apart), apart.mean if apart else None)] if against else []
+        rows.append([Cell(variant), Cell(spread_text(errors), errors.mean), *own,
+                     Cell(spread_text(clean), clean.mean), count(len(runs))])  # fmt: skip
+    compared = ("difference to baseline",) if against else ()
     columns = ("variant", "mean corruption error", *compared, "accuracy without it", "seeds")
     summary = Table("variants", columns, rows)
     leading = found.errors(next(iter(models.variants))).mean(axis=(0, 2))
@@ -270,16 +238,12 @@ def robustness_tables(found: Robustness) -> dict[str, Table]:
     def lines(name: str, at: Sequence[int]) -> Iterator[list[Cell]]:
         for variant in models.variants:
             errors = found.errors(variant)[:, at].mean(axis=(0, 1))
-            ratios = found.relative(variant)
-            ratio = None if ratios is None else float(ratios[at].mean())
             shares = [percent(float(share)) for share in (*(1 - errors), errors.mean())]
-            own = [Cell(variant)] if several else []
-            yield [Cell(name), *own, *shares, *([number(ratio, ".3f")] if against else [])]
+            yield [Cell(name), *([Cell(variant)] if several else []), *shares]
 
     worst = np.argsort(-leading, kind="stable")
     columns = ("corruption", *(["variant"] if several else []),
-               *(f"accuracy at {each}" for each in found.strengths), "mean error", *compared[1:],
-               )  # fmt: skip
+               *(f"accuracy at {each}" for each in STRENGTHS), "mean error")  # fmt: skip
     rows = [row for at in worst for row in lines(CORRUPTIONS[at], [at])]
     kinds = Table("corruptions", columns, rows, (0, 1) if several else (0,),
                   foot=[*lines("all", [*worst])])  # fmt: skip
@@ -319,7 +283,7 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
     rows = []
     for kind in CORRUPTIONS:
         changed = [corrupted(np.asarray(test.images[:1]), kind, strength, light_on_dark=light)[0]
-                   for strength in found.strengths]  # fmt: skip
+                   for strength in STRENGTHS]  # fmt: skip
         rows.append([Tile(image) for image in (test.images[0], *changed)])
     figures = {
         "curves": (_curves(found), "accuracy against the strength of each corruption; 0 is "
@@ -328,18 +292,11 @@ def write_robustness(found: Robustness, test: Part, folder: Path) -> Path:
                      "a test image without corruption, and in each strength"),
     }  # fmt: skip
     tables = robustness_tables(found)
-    numbers = {
-        "of": found.models.title,
-        "test_images": found.images,
-        "variants": [asdict(found.summary(variant)) for variant in found.models.variants],
-        "left_out": dict(found.models.left_out),
-        "published": found.published_title or None,
-        "published_right": [asdict(each) for each in found.published],
-    }
-    write_json(folder / "robustness.json", numbers)
+    counted = [asdict(each) for each in (*found.counted, *found.published)]
+    write_json(folder / "robustness.json", {"of": found.models.title, "counted": counted})
     return write_page(
-        folder, "robustness.html", figures, tables.values(), run=run, found=found, numbers=numbers,
-        tables=tables, many=many,
+        folder, "robustness.html", figures, tables.values(), run=run, found=found, tables=tables,
+        many=many,
     )  # fmt: skip
 
 
@@ -355,7 +312,7 @@ def _curves(found: Robustness) -> Any:
             ]
             shares = [spread.mean for spread in spreads]
             band = [spread.interval or (math.nan, math.nan) for spread in spreads]
-            lines.append(Line(variant, (0, *found.strengths), shares, band))
+            lines.append(Line(variant, (0, *STRENGTHS), shares, band))
         panels.append((lines, {"title": kind}))
     lowest = min(min(each.right.values()) / each.images for each in found.counted)
     alike: dict[str, Any] = {"x": "strength", "y": "accuracy", "bottom": lowest, "pixels": PANEL}

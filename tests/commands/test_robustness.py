@@ -44,15 +44,14 @@ def both(runs: Path) -> tuple[Run, Run]:
 @pytest.fixture(scope="module")
 def done(runs: Path, both: tuple[Run, Run]) -> Result:
     run, baseline = both
-    return command(run.name, "--baseline", baseline.name, "--strengths", "1,4", "--images", TAKEN,
-                   "--runs", runs)  # fmt: skip
+    return command(run.name, "--baseline", baseline.name, "--images", TAKEN, "--runs", runs)
 
 
 def test_its_figures_are_the_models(done: Result, runs: Path, both: tuple[Run, Run]) -> None:
     assert done.exit_code == 0, done.output
     folder = runs / "robustness" / both[0].name
     rows = scored(folder)
-    assert len(rows) == 2 * (1 + 15 * 2)
+    assert len(rows) == 2 * (1 + 15 * 5)
     for run in both:
         for kind, strength in (("none", 0), ("blur", 4), ("contrast", 1)):
             right = right_by_hand(run, kind, strength)
@@ -62,15 +61,14 @@ def test_its_figures_are_the_models(done: Result, runs: Path, both: tuple[Run, R
             assert float(row["95 % CI, low"]) == pytest.approx(low)
             assert float(row["95 % CI, high"]) == pytest.approx(high)
     own, other = (errors_of(rows, run.name) for run in both)
-    numbers, baseline = json.loads((folder / "robustness.json").read_text())["variants"]
-    assert numbers["mean_corruption_error"]["mean"] == pytest.approx(own.mean())
-    assert baseline["mean_corruption_error"]["mean"] == pytest.approx(other.mean())
-    assert numbers["difference"]["mean"] == pytest.approx(own.mean() - other.mean())
-    assert numbers["difference"]["interval"] is None  # of one seed
-    relative = (own.sum(axis=1) / other.sum(axis=1)).mean()
-    assert numbers["relative"] == pytest.approx(relative)
+    counted = json.loads((folder / "robustness.json").read_text())["counted"]
+    right = np.array([[each["right"][run.name] for run in both] for each in counted[1:]])
+    np.testing.assert_allclose(1 - right.mean(axis=0) / TAKEN, [own.mean(), other.mean()])
+    with (folder / "tables" / "variants.csv").open(newline="") as file:
+        mine, _ = csv.DictReader(file)
+    assert float(mine["mean corruption error"]) == pytest.approx(own.mean())
+    assert float(mine["difference to baseline"]) == pytest.approx(own.mean() - other.mean())
     assert f"{own.mean():.4f}" in done.stdout
-    assert f"{relative:.3f}" in done.stdout
 
 
 def scored(folder: Path) -> dict[tuple[str, str, str], dict[str, str]]:
@@ -100,7 +98,7 @@ def study(runs: Path) -> kerascw.run:
 
 
 def test_a_study_is_scored_over_its_seeds(study: kerascw.run, runs: Path) -> None:
-    done = command(study.plan.label, "--strengths", "4", "--images", TAKEN, "--runs", runs)
+    done = command(study.plan.label, "--images", TAKEN, "--runs", runs)
     assert done.exit_code == 0, done.output
     folder = runs / "robustness" / study.plan.label
     rows = scored(folder)
@@ -111,17 +109,15 @@ def test_a_study_is_scored_over_its_seeds(study: kerascw.run, runs: Path) -> Non
         assert float(row["accuracy"]) == pytest.approx(spread.mean)
         ends = float(row["95 % CI, low"]), float(row["95 % CI, high"])
         assert ends == pytest.approx(spread.interval)
-    found = json.loads((folder / "robustness.json").read_text())["variants"]
-    by_name = {each["variant"]: each for each in found}
-    mlp, convnet = ([*by_name[name]["by_seed"].values()] for name in ("mlp", "convnet"))
+    counted = json.loads((folder / "robustness.json").read_text())["counted"][1:]
+    mlp, convnet = (
+        [np.mean([1 - each["right"][run.name] / TAKEN for each in counted]) for run in own]
+        for own in study.runs.values()
+    )
+    assert [*study.runs] == ["mlp", "convnet"]
     assert np.mean(mlp) == pytest.approx(errors_of(rows, "mlp").mean())
     assert len({*mlp, *convnet}) > 2  # each seed's own weights
-    assert by_name["mlp"]["baseline"] is None
-    assert by_name["convnet"]["baseline"] == "mlp"
-    expected = paired_difference(convnet, mlp)
-    assert by_name["convnet"]["difference"]["mean"] == pytest.approx(expected.mean)
-    assert by_name["convnet"]["difference"]["interval"] == pytest.approx(expected.interval)
-    assert difference_text(expected) in done.stdout
+    assert difference_text(paired_difference(convnet, mlp)) in done.stdout
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "95 % CIs over the seeds" in page
     assert spread_text(over_seeds(mlp, (0, 1))) in page
@@ -167,7 +163,7 @@ def test_the_figures_of_few_seeds(study: kerascw.run, seeds: int) -> None:
     """One seed has Wilson's interval over the images; two have none."""
     counted = Counted("blur", 1, 100, {run.name: 90 for run in study.every_run})
     models = Models("run x", {"mlp": study.runs["mlp"][:seeds]}, {})
-    spread = Robustness(models, (1,), (counted,)).accuracy("mlp", counted)
+    spread = Robustness(models, (counted,)).accuracy("mlp", counted)
     assert spread.mean == 0.9
     assert spread.interval == (wilson_interval(90, 100) if seeds == 1 else None)
 
@@ -184,7 +180,7 @@ def test_a_published_set_is_scored_as_it_is(tmp_path: Path, small: Experiment) -
     folder.mkdir()
     np.save(folder / "fmnist-c-test.npy", images[..., 0])
     np.save(folder / "fmnist-c-test-labels.npy", test.labels.astype(np.uint8))
-    words = (run.name, "--strengths", "1", "--images", "50", "--runs", store.folder, "--published")
+    words = (run.name, "--images", "50", "--runs", store.folder, "--published")
     done = command(*words, folder)
     assert done.exit_code == 0, done.output
     right = int((np.asarray(run.model()(images)).argmax(axis=1) == test.labels).sum())
@@ -231,8 +227,6 @@ def test_wrong_calls_are_one_line(runs: Path, both: tuple[Run, Run], tmp_path: P
     environment["data"]["fingerprint"] = "of other images"
     (other / "environment.json").write_text(json.dumps(environment))
     for words, said in (
-        (("--strengths", "1,6"), "--strengths 1,6: write numbers from 1 to 5, such as 1,3,5"),
-        (("--strengths", ""), "--strengths : write numbers from 1 to 5"),
         (("--images", "0"), "Invalid value for '--images'"),
         (("--baseline", "nothing"), "no run 'nothing' in"),
         (("--baseline", other), "was tested on other images than"),
