@@ -112,6 +112,7 @@ def _remember(result: StudyResult, store: Store) -> None:
         "changed": plan.changed,
         "command": command_line(),
         "arguments": plan.study.arguments,
+        "alternatives": plan.study.alternatives,
         "runs": {name: [run.name for run in several] for name, several in result.runs.items()},
     }
     if plan.study.origin is not None:
@@ -185,6 +186,8 @@ def kept_studies(store: Store) -> list[tuple[Path, dict[str, Any]]]:
 def summary_of_study(folder: Path, store: Store) -> Summary:
     """Summarise a kept study: the figure of the variant with the best validation figure.
 
+    Where the variants are no alternatives it is that of the first.
+
     Raises KerascwError: its study.json, or a file of a run, is damaged.
     """
     kept = read_json(folder / KEPT)
@@ -203,7 +206,10 @@ def summary_of_study(folder: Path, store: Store) -> Summary:
     every = [run for runs in variants.values() for run in runs]
     classifiers = {v: r for v, r in variants.items() if not r[0].experiment.reconstructs}
     kind = "accuracy" if classifiers else "loss"
-    figure, chosen, values = _chosen_figure(classifiers or variants, kind)
+    among = classifiers or variants
+    if not kept.get("alternatives", True):
+        among = dict([*among.items()][:1])
+    figure, chosen, values = _chosen_figure(among, kind)
     spread = over_seeds(values) if values else None
     text = spread_text(spread)
     seeds = counted(len({run.experiment.seed for run in every}), "seed")

@@ -16,6 +16,7 @@ from kerascw.experiment.spec import DenseNet, Experiment, Seeds
 from kerascw.lab.derive import repeated
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
+from kerascw.runs.summary import read_summary
 from kerascw.studies import study_named
 from kerascw.studies.variance import ALL, sources_of, variance_answers
 
@@ -119,6 +120,9 @@ def test_the_command(tmp_path: Path) -> None:
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "has the largest standard deviation" in page
     assert "Validation chooses" not in page
+    kept = read_summary(folder)
+    assert kept is not None
+    assert kept.text.endswith("(all sources)")
     again = CliRunner().invoke(main, ["report", folder.name, "--runs", str(tmp_path)])
     assert again.exit_code == 0, again.output
 
