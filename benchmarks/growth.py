@@ -29,7 +29,7 @@ from kerascw.studies import study_named
 from kerascw.studies.bag_learning import pretraining
 
 SWEEP_JOBS = 2
-LONG_EPOCHS = 10  # of 24,975 images
+LONG_EPOCHS = 20  # of 24,975 images
 
 
 def images_trained(run: Run) -> int:

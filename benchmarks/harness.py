@@ -115,9 +115,7 @@ def contenders(
         for name, own in given.items():
             pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (build, own))
             pools[name] = stack.enter_context(pool)
-        # side by side: to import TensorFlow and to warm up take most of it
-        for begun in [pool.submit(int) for pool in pools.values()]:
-            begun.result()
+            pool.submit(int).result()  # it has begun
         yield {
             name: lambda task, pool=pool: pool.submit(_do, task).result()  # type: ignore[misc]
             for name, pool in pools.items()

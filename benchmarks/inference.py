@@ -85,7 +85,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--many", type=int, default=10_000, help="images at once")
-    parser.add_argument("--single", type=int, default=50, help="images one at a time")
+    parser.add_argument("--single", type=int, default=200, help="images one at a time")
     parser.add_argument("--only", default=";".join(CONTENDERS), help="contenders, by semicolon")
     given = parser.parse_args()
     print(f"{machine()}, {given.rounds} rounds", flush=True)

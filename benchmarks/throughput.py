@@ -6,18 +6,18 @@ The contenders are kerascw as it fits; ``model.fit`` on float images in memory, 
 it, and the same on a pipeline as Keras makes of such arrays, but with tf.data's autotuning off (see
 docs/speed.md: with it, epochs end late); and a PyTorch 2 loop, eager, with contiguous and with
 channels-last tensors. kerascw and PyTorch also in bfloat16 (``mixed_bfloat16``, and autocast).
-Each has a process of its own and all cores. Architecture by architecture they train two epochs of
-the same model on the same (random) images in turn, A B C ... A B C ..., about ``--seconds`` an
-epoch; the first time of each is not counted. Ratios are of medians, and are given to the better
-Keras and to the best PyTorch, in bfloat16 of both precisions. The share of the peak is of the
-arithmetic of convolutions and dense layers, forward and backward, in the rate of a large
-single-precision matrix product, measured in the same rounds.
+Each has a process of its own and all cores, and they train two epochs of the same model on the same
+(random) images in turn, A B C ... A B C ..., about ``--seconds`` an epoch; the first time of each
+is not counted. Ratios are of medians, and are given to the better Keras and to the best PyTorch, in
+bfloat16 of both precisions. The share of the peak is of the arithmetic of convolutions and dense
+layers, forward and backward, in the rate of a large single-precision matrix product, measured in
+the same rounds.
 
 LeNet's idle auxiliary heads, augmentation and the digits' L2 are left out everywhere.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from statistics import geometric_mean
@@ -77,21 +77,17 @@ def random_images(
 # --- the contenders: each function returns one that trains an epoch --------------------------
 
 
-def contender(who: str, counts: Mapping[str, int]) -> Tasks:
-    """Build the model of each architecture and its training on so many images."""
+def contender(name: str, who: str, count: int) -> Tasks:
+    """Build the model of an architecture and its training on ``count`` images."""
+    experiment, shape, classes = architectures()[name]
+    given = experiment, *random_images(shape, classes, count), classes
     bfloat16 = who in BFLOAT16
     if "PyTorch" in who:
-        train: Any = partial(torch_loop, channels_last="last" in who, bfloat16=bfloat16)
-    else:
-        import_tensorflow()
-        train = partial(ours, precision="mixed_bfloat16" if bfloat16 else "float32")
-        if who in KERAS:
-            train = partial(plain_keras, autotune="off" not in who)
-    every = architectures()
-    return {
-        name: train(every[name][0], *random_images(*every[name][1:], count), every[name][2])
-        for name, count in counts.items()
-    }
+        return {"epochs": torch_loop(*given, channels_last="last" in who, bfloat16=bfloat16)}
+    import_tensorflow()
+    if who in KERAS:
+        return {"epochs": plain_keras(*given, autotune="off" not in who)}
+    return {"epochs": ours(*given, "mixed_bfloat16" if bfloat16 else "float32")}
 
 
 def ours(
@@ -280,13 +276,14 @@ def operations(spec: Any, shape: tuple[int, int, int], classes: int) -> int:
     return total + sum(2 * 3 * a * b for a, b in pairwise(sizes))
 
 
-def measured(
-    name: str, count: int, rounds: int, started: Mapping[str, Callable[[str], float]]
-) -> dict[str, Any]:
+def measured(name: str, rounds: int, seconds: float) -> dict[str, Any]:
     """Return the rates of all contenders on one architecture."""
     experiment, shape, classes = architectures()[name]
-    turns = {who: partial(seconds_of, name) for who, seconds_of in started.items()}
-    found = in_turn({"peak": gemm_peak, **turns}, rounds)
+    size = experiment.training.batch_size
+    count = max(4, round(RATES[name] * seconds / size)) * size
+    with contenders(contender, {who: (name, who, count) for who in CONTENDERS}) as started:
+        turns = {who: partial(seconds_of, "epochs") for who, seconds_of in started.items()}
+        found = in_turn({"peak": gemm_peak, **turns}, rounds)
     peak = spread(found.pop("peak"))
     rates = {
         who: spread([EPOCHS * count / taken for taken in turns]) for who, turns in found.items()
@@ -294,7 +291,7 @@ def measured(
     medians = {who: rate["median"] for who, rate in rates.items()}
     needed = operations(experiment.model, shape, classes)
     return {
-        "batch_size": experiment.training.batch_size,
+        "batch_size": size,
         "images": count,
         "rates": rates,
         **{
@@ -337,14 +334,8 @@ def main() -> None:
     parser.add_argument("--only", choices=RATES, help="print one architecture's, write no file")
     given = parser.parse_args()
     print(f"{machine()}, {given.rounds} rounds", flush=True)
-    counts = {}
-    for name in [given.only] if given.only else RATES:
-        size = architectures()[name][0].training.batch_size
-        counts[name] = max(4, round(RATES[name] * given.seconds / size)) * size
-    with contenders(contender, {who: (who, counts) for who in CONTENDERS}) as started:
-        each = {
-            name: measured(name, count, given.rounds, started) for name, count in counts.items()
-        }
+    names = [given.only] if given.only else RATES
+    each = {name: measured(name, given.rounds, given.seconds) for name in names}
     found: dict[str, Any] = {"architectures": each}
     for ratio in RATIOS:
         found[ratio] = geometric_mean(one[ratio] for one in each.values())
