@@ -79,12 +79,13 @@ def _pair(file: Path, labels: Path, entry: CatalogEntry) -> tuple[np.ndarray, np
             f"{file}: {images.dtype} {list(images.shape)}; expected uint8 "
             f"[n, {height}, {width}, {channels}], as {entry.title} has"
         )
-    kind, largest, classes = truth.dtype.kind, truth.max(initial=0), len(entry.class_names)
-    known = kind in "iu" and truth.min(initial=0) >= 0 and largest < classes
-    if not known or truth.shape != images.shape[:1]:
+    whole = truth.dtype.kind in "iu" and truth.shape == images.shape[:1]
+    if not whole or truth.min() < 0 or truth.max() >= len(entry.class_names):
+        reach = f" from {truth.min()} to {truth.max()}" if whole else ""
         raise DataError(
-            f"{labels}: {truth.dtype} {list(truth.shape)} up to {largest}; expected integers "
-            f"[{len(images)}] from 0 to {classes - 1}, one for each image of {file.name}"
+            f"{labels}: {truth.dtype} {list(truth.shape)}{reach}; expected integers "
+            f"[{len(images)}] from 0 to {len(entry.class_names) - 1}, one for each image of "
+            f"{file.name}"
         )
     return images.reshape(shape), truth
 

@@ -112,8 +112,9 @@ def out_of_fold(
             for part in (images, others)
         )  # fmt: skip
         fitted = cross_validate(
-            model, seen, labels, cv=folds, return_estimator=True, return_indices=True
-        )
+            model, seen, labels, cv=folds, error_score="raise", return_estimator=True,
+            return_indices=True,
+        )  # fmt: skip
         for each, held in zip(fitted["estimator"], fitted["indices"]["test"], strict=True):
             inside[np.ix_(held, known)] = each.predict_proba(seen[held])
             outside[:, known] += each.predict_proba(unseen) / folds.n_splits

@@ -61,11 +61,21 @@ def _different(runs: list[Run], *names: str) -> dict[str, list[Any]]:
 
 def in_words(kept: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the checklist in pairs of a point and its text; the parameters stand in the file."""
-    shown = {**kept, "parameters": f"of {counted(len(kept['parameters']), 'variant')}, in the file"}
+    count, joules = len(kept["parameters"]), kept["processor_joules"]
+    shown = {**kept, "parameters": f"of {counted(count, 'variant')}, in checklist.json"}
+    if joules != UNREAD:
+        shown["processor_joules"] = f"{joules:,}, all of the machine's work"
     return [(point.replace("_", " "), _text(value)) for point, value in shown.items()]
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name.replace('_', ' ')} {_text(own)}" for name, own in value.items())
-    return "; ".join(map(_text, value)) or "none" if isinstance(value, list) else str(value)
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            return f"{value:,}"
+        case Mapping():
+            return ", ".join(f"{point.replace('_', ' ')} {_text(value[point])}" for point in value)
+        case list():
+            return "; ".join(map(_text, value)) or "none"
+    return str(value)

@@ -71,11 +71,19 @@ def test_cifar_10_c_has_five_strengths_one_after_the_other(tmp_path: Path) -> No
         ({"fog__test_images": GREY}, r"test_labels\.npy: is missing"),
         (
             {"fog__test_images": GREY, "fog__test_labels": LABELS[:5]},
-            r"test_labels\.npy: uint8 \[5\] up to 5; expected integers \[6\] from 0 to 9, one",
+            r"test_labels\.npy: uint8 \[5\]; expected integers \[6\] from 0 to 9, one",
         ),
         (
             {"fog__test_images": GREY, "fog__test_labels": LABELS / 2},
-            r"test_labels\.npy: float64 \[6\] up to 4\.5; expected integers",
+            r"test_labels\.npy: float64 \[6\]; expected integers",
+        ),
+        (
+            {"fog__test_images": GREY, "fog__test_labels": np.array(["a"] * 6)},
+            r"test_labels\.npy: <U1 \[6\]; expected integers",
+        ),
+        (
+            {"fog__test_images": GREY, "fog__test_labels": np.array([-1, 0, 0, 0, 0, 5])},
+            r"test_labels\.npy: int64 \[6\] from -1 to 5; expected integers",
         ),
         (
             {"fog__test_images": GREY / 255, "fog__test_labels": LABELS},
@@ -91,7 +99,7 @@ def test_cifar_10_c_has_five_strengths_one_after_the_other(tmp_path: Path) -> No
         ),
         (
             {"fog": COLOUR, "labels": np.arange(15) * 7},
-            r"labels\.npy: int64 \[15\] up to 98; expected integers \[15\] from 0 to 9",
+            r"labels\.npy: int64 \[15\] from 0 to 98; expected integers \[15\] from 0 to 9",
         ),
         (
             {"fog": COLOUR[:14], "labels": np.zeros(14, int)},
