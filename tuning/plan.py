@@ -71,6 +71,7 @@ def planned_search(
     trials: int | None = None,
     seed: int = 0,
     finalists: int = 3,
+    seeds: int = 3,
     batch: int | None = None,
     budget: Budget = "quick",
     sample: bool = False,
@@ -113,6 +114,7 @@ def planned_search(
         source_sha256=chosen.source_sha256,
         trials=trials,
         finalists=finalists,
+        seeds=seeds,
         command=command_line(),
         batch=batch or BATCH[oracle],
     )

@@ -69,7 +69,9 @@ class Finalist:
 
 @dataclass(frozen=True)
 class SearchSpec:
-    """What is searched. Of these ``trials``, ``finalists`` and ``command`` may change later."""
+    """What is searched. Of these ``trials``, ``finalists``, ``seeds`` and ``command`` may
+    change later.
+    """
 
     space: str  # name, or the file's name without .py
     question: str | None
@@ -89,6 +91,7 @@ class SearchSpec:
     trials: int | None  # asked for; None: all of a grid, or one round of Hyperband
     finalists: int
     command: str | None = None  # that ran it
+    seeds: int = 3  # fresh ones, with which each finalist is trained
     batch: int = 1  # trials that are asked before the results of any of them are told
 
     @property

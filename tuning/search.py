@@ -31,9 +31,6 @@ from tuning import records
 from tuning.plan import Plan
 from tuning.text import summary_of_search
 
-FRESH_SEEDS = 3
-"""With which each finalist is trained."""
-
 FAILURES = 5
 """So many trials in a row without a score, all for one cause, end a search."""
 
@@ -193,6 +190,9 @@ class _Search(SearchWatcher):
     def _train(self, batch: Sequence[_Trial]) -> None:
         """Train what is missing of a batch, and end its trials."""
         alive = [trial for trial in batch if trial.record.status == "running"]
+        for trial in alive:  # those of earlier sittings are counted before any that ends now
+            if trial.recalled and self._store.get(trial.record.run) is not None:
+                self._end(trial)
         wanted = [
             (Experiment.model_validate(trial.record.experiment), trial.record.epochs or 0)
             for trial in alive
@@ -299,11 +299,11 @@ def choose(
     wanted = []
     for record in chosen:
         experiment = Experiment.model_validate(record.experiment)
-        wanted += [with_seed(experiment, experiment.seed + 1 + at) for at in range(FRESH_SEEDS)]
+        wanted += [with_seed(experiment, experiment.seed + 1 + at) for at in range(plan.spec.seeds)]
     runs = iter(run_many(wanted, store, watcher=watcher, **where))
     finalists = []
     for record in chosen:
-        own = list(islice(runs, FRESH_SEEDS))
+        own = list(islice(runs, plan.spec.seeds))
         finalists.append(
             records.Finalist(
                 record.trial_id,

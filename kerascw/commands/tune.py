@@ -54,6 +54,12 @@ _EXAMPLES = (
     help="Train so many of the best again over fresh seeds.",
 )
 @click.option(
+    "--seeds",
+    type=click.IntRange(min=2),
+    default=3,
+    help="How many fresh seeds each finalist is trained over.",
+)
+@click.option(
     "--budget",
     type=click.Choice(["quick", "full"]),
     default="quick",

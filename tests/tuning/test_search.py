@@ -334,7 +334,12 @@ def test_more_trials_go_on_from_a_finished_search(
     more = search(other_digits, store, trainers, told, trials=COUNTS["random"])
     assert (told.recalled, told.ended_here) == (["0000", "0001"], ["0002", "0003"])
     assert more.records == searched("random").records
-    assert re.search(r"^\[4/4\] trial 0003: \d\.\d{4}, ", told.said.getvalue(), re.M)
+    assert re.search(r"^\[4/4\] trial 000[23]: \d\.\d{4}, ", told.said.getvalue(), re.M)
+    surer = search(other_digits, store, trainers, told, trials=COUNTS["random"], seeds=4)
+    assert told.ended_here == ["0002", "0003"]
+    (before,), (after,) = more.finalists, surer.finalists
+    assert (len(before.seeds), len(after.seeds)) == (3, 4)
+    assert (after.seeds[:3], after.values[:3]) == (before.seeds, before.values)
 
 
 def test_the_batch_is_the_searchs_and_no_matter_of_jobs(
@@ -481,7 +486,7 @@ def test_another_search_has_another_folder(digits: str, other_digits: str) -> No
     def label(space: str = digits, **options: Any) -> str:
         return planned_search(space, **options).label
 
-    assert label() == label(trials=30, finalists=2) == label(batch=16)
+    assert label() == label(trials=30, finalists=2, seeds=5) == label(batch=16)
     changed: list[dict[str, Any]] = [
         {"seed": 1}, {"oracle": "grid"}, {"batch": 2}, {"budget": "full"}, {"space": other_digits},
         {"settings": {"training.batch_size": 64}},
