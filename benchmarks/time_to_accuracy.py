@@ -1,13 +1,15 @@
 """Seconds of training to the published accuracy: each report's own recipe against a fast one.
 
     python benchmarks/time_to_accuracy.py [--tasks digits,mnist] [--seeds 5] [--data-dir DIR]
+    python benchmarks/time_to_accuracy.py --tasks cifar --cifar10 FOLDER    # images as files
 
 For each task and seed the report's recipe, as kerascw trains it, and the fast recipe are trained
 in turn (A B A B ...), on the same images, each to its end; the test set is scored once, there.
 Seconds are of training and validation, as the run notes them; the first seed's include tracing.
 Runs that are kept in ``--runs`` are not trained again, so that a stopped benchmark goes on; the
 ratio of the times is taken by seed. A recipe reaches the published figure if its mean over the
-seeds does. The table and the figures go to ``benchmarks/results/time_to_accuracy`` (.md, .json).
+seeds does. Of a cross-validated study the folds take the place of the seeds. The table and the
+figures go to ``benchmarks/results/time_to_accuracy`` (.md, .json).
 """
 
 import argparse
@@ -20,20 +22,21 @@ from typing import Any
 
 from harness import machine, markdown, options, save, spread
 
-from kerascw.data.load import dataset_for
+from kerascw.data import FOLDER
+from kerascw.data.load import data_named, dataset_for
 from kerascw.data.sources import NotFoundError
 from kerascw.errors import choices
 from kerascw.experiment.recipes import recipe_named
 from kerascw.experiment.settings import override
 from kerascw.experiment.spec import Experiment
-from kerascw.lab.derive import with_training
-from kerascw.lab.published import Published
+from kerascw.lab.derive import on_other_data, with_fold, with_training
+from kerascw.lab.published import Published, report
 from kerascw.lab.verdict import figure_of
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import commit
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
-from kerascw.studies import study_named
+from kerascw.studies import bag_learning, study_named
 
 NAME = "time_to_accuracy"
 KINDS = ("report", "fast")
@@ -49,7 +52,8 @@ class Task:
     recipe: str
     study: str
     variant: str
-    published_as: str = ""  # what was published is another variant's, trained on everything
+    published_as: str = ""  # the variant that has the published figure, if that is another
+    on_everything: bool = False  # train on the validation images too
     figure: str = "test.accuracy"
     changes: Mapping[str, Any] = field(default_factory=dict)  # to the fast recipe, as --set
 
@@ -59,11 +63,27 @@ class Task:
         printed = study_named(self.study).published()
         return printed[self.published_as or self.variant][self.figure]
 
+    def variants(self) -> Mapping[str, Experiment]:
+        """Return the study's experiments, also those that follow from its first ones."""
+        variants = study_named(self.study).experiments("full")
+        if self.study != "bag-transfer":
+            return variants
+        best = report("convolutional_bag")["part_5"]["best"]
+        cell = bag_learning.cell(best["optimizer"], best["learning_rate"], best["dropout"])
+        return {**variants, **bag_learning.sweep_from(cell)}
+
     def experiment(self, kind: str, seed: int, most_epochs: int | None = None) -> Experiment:
         """Return the report's experiment, or the same data by the fast recipe."""
-        own = study_named(self.study).experiments("full")[self.variant]
-        on_everything = {"data.holdout": None, "training.keep": "last", "training.patience": None}
-        own = override(own, {"seed": seed} | (on_everything if self.published_as else {}))
+        own = self.variants()[self.variant]
+        holdout = own.data.holdout
+        if holdout is not None and holdout.how == "fold":
+            own = with_fold(own, seed)
+        else:
+            own = override(own, {"seed": seed})
+        if self.on_everything:
+            own = override(
+                own, {"data.holdout": None, "training.keep": "last", "training.patience": None}
+            )
         if kind == "fast":
             own = override(recipe_named(self.recipe).of(own), self.changes)
         epochs = own.training.epochs
@@ -79,7 +99,7 @@ class Task:
         """Return the task's row of the table: figures and seconds of both recipes."""
         row: dict[str, Any] = {
             "title": self.title,
-            "figure": self.figure.removeprefix("test."),
+            "figure": self.figure.removeprefix("test.").replace(".", " "),
             "published": round(self.published.best_reading, self.published.digits),
         }
         for kind, own in runs.items():
@@ -98,6 +118,7 @@ TASKS = {
     "lenet": Task(
         "Fashion-MNIST, LeNet variant 4 on all 60,000, 15 epochs",
         *("fast", "lenet-variants", "variant_4", "variant_4, retrained"),
+        on_everything=True,
     ),
     "fashion": Task(
         "Fashion-MNIST, convnet lab test 9.1, 20 epochs",
@@ -126,6 +147,27 @@ TASKS = {
             "training.augmentation": "shift:1",
         },
     ),
+    "pretraining": Task(
+        "Fashion-MNIST-1, bag part 4, random weights, 20 epochs",
+        *("fastest", "bag-pretraining", "random, 100%"),
+        changes={"training.epochs": 2},
+    ),
+    "transfer": Task(
+        "Fashion-MNIST-1, bag part 5, random weights, 20 epochs",
+        *("fastest", "bag-transfer", "random, 100%"),
+        changes={"training.epochs": 2},
+    ),
+    "crossval": Task(
+        "Fashion-MNIST, LeNet variant 4 over five folds, 15 epochs",
+        *("fastest", "lenet-crossval", "cross-validation"),
+        figure="validation.accuracy",
+    ),
+    "cifar": Task(
+        "CIFAR-10, convnet with the searched schedule, 10 epochs",
+        *("fastest", "cifar-cnn", "tuned", "tuned, going on"),
+        figure="validation.accuracy",
+        changes={"training.epochs": 2},
+    ),
 }
 """In the order of the table."""
 
@@ -137,6 +179,9 @@ def train(given: argparse.Namespace) -> dict[str, dict[str, list[Run]]]:
         for name in given.tasks:
             for kind in KINDS:
                 experiment = TASKS[name].experiment(kind, seed, given.epochs)
+                if experiment.data.name == "cifar10" and given.cifar10:
+                    data = data_named(f"{FOLDER}{given.cifar10}")
+                    experiment = on_other_data(experiment, data, dataset_for(data, None))
                 try:
                     dataset = dataset_for(experiment.data, given.data_dir)
                 except NotFoundError as error:
@@ -180,6 +225,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--tasks", default=",".join(TASKS), help=choices(TASKS))
     parser.add_argument("--seeds", type=positive, default=5)
+    parser.add_argument("--cifar10", type=Path, help="a folder of images to take for CIFAR-10's")
     parser.add_argument("--epochs", type=positive, help="at most this many: to try this script")
     parser.add_argument("--runs", type=Path, default=Path("runs") / NAME)
     given = parser.parse_args()

@@ -44,9 +44,9 @@ def feature_maps(run: Run, images: np.ndarray) -> list[np.ndarray]:
     ``images`` are uint8 ``[n, height, width, channels]``; each layer has a float32 array
     ``[n, height, width, filters]``, with negative values if it has no activation.
     """
+    model = run.model()  # imports TensorFlow without its notices
     import keras
 
-    model = run.model()
     activation = getattr(run.experiment.model, "activation", "relu")
     layers = {layer.name: layer for layer in model.layers}
     outputs = []

@@ -201,11 +201,13 @@ def best_of_grid(runs: Runs) -> str | None:
 
 
 def transfer_sweep(runs: Runs) -> dict[str, spec.Experiment]:
-    """Fashion-MNIST-1 from random weights, from the best cell's, and from these frozen."""
+    """The sweep from the best cell; nothing if all diverged."""
     best = best_of_grid(runs)
-    if best is None:
-        return {}
-    source = runs[best][0].experiment
+    return {} if best is None else sweep_from(runs[best][0].experiment)
+
+
+def sweep_from(source: spec.Experiment) -> dict[str, spec.Experiment]:
+    """Fashion-MNIST-1 from random weights, from those of a cell of the grid, and these frozen."""
     base = with_training(source, epochs=min(20, source.training.epochs))
     base = with_data(base, classes=DATA.classes)
     starts = {

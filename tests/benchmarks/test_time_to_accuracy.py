@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from kerascw.experiment.spec import Experiment
 from kerascw.runs.store import Store
@@ -58,14 +60,16 @@ def test_every_task_compares_the_same_pictures_and_names_what_was_published(
 ) -> None:
     published = {name: task.published.best_reading for name, task in benchmark.TASKS.items()}
     assert published == pytest.approx(
-        {"lenet": 0.929, "fashion": 0.9147, "mnist": 0.9914, "bag": 0.9894, "digits": 0.0604},
+        {"lenet": 0.929, "fashion": 0.9147, "mnist": 0.9914, "bag": 0.9894, "digits": 0.0604,
+         "pretraining": 0.997, "transfer": 0.9836, "crossval": 0.923, "cifar": 0.6971},
         abs=5e-5,
-    )
-    for task in benchmark.TASKS.values():
+    )  # fmt: skip
+    for name, task in benchmark.TASKS.items():
         own, fast = (task.experiment(kind, 3) for kind in benchmark.KINDS)
         assert isinstance(own, Experiment)
         assert own.data == fast.data
-        assert own.seed == fast.seed == 3
+        assert (own.seed, own.fold) == (fast.seed, fast.fold)
+        assert (own.seed, own.fold) == ((0, 3) if name == "crossval" else (3, None))
         assert own.model != fast.model
     lenet = benchmark.TASKS["lenet"].experiment("report", 0)
     assert lenet.data.holdout is None
@@ -76,10 +80,26 @@ def test_every_task_compares_the_same_pictures_and_names_what_was_published(
     assert not benchmark.TASKS["digits"].reached(0.0606)
 
 
+def test_a_folder_of_images_stands_in_for_cifar10(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for at, label in enumerate(30 * ["ship", "frog"]):
+        file = tmp_path / "small" / label / f"{at}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((32, 32, 3), 4 * at, np.uint8)).save(file)
+    words = ["--tasks", "cifar", "--seeds", "1", "--epochs", "1", "--cifar10", str(file.parents[1])]
+    folders = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    monkeypatch.setattr(sys, "argv", ["benchmark", *words, *folders])
+    benchmark.main()
+    used = {str(run.experiment.data.folder.path) for run in Store(tmp_path / "runs").all()}
+    assert used == {str(file.parents[1])}
+    assert "| CIFAR-10, " in (tmp_path / "results" / "time_to_accuracy.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--tasks", "digits,cifar"], "--tasks: 'cifar' is none; choose lenet, fashion"),
+        (["--tasks", "digits,svhn"], "--tasks: 'svhn' is none; choose lenet, fashion"),
         (["--seeds", "0"], "--seeds: 0 is less than 1"),
         (["--tasks", "digits", "--epochs", "0"], "--epochs: 0 is less than 1"),
     ],
