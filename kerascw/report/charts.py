@@ -261,11 +261,13 @@ def line_panel(
     y_kind: dict[str, Any] = {"type": "log", "nice": False} if log_y else {"zero": False}
     ends = {"domainMax": top if beyond else None, "domainMin": bottom}
     y_scale = alt.Scale(**y_kind, **{end: at for end, at in ends.items() if at is not None})
-    ticks: dict[str, Any] = {}
+    ticks: dict[str, Any] = {"format": "~g"}
     if reach and not log_x and all(float(value).is_integer() for value in reach):
         first, last = int(min(reach)), int(max(reach))  # whole numbers: no epoch 1.5
-        ticks = {"values": list(range(first, last + 1, -(-(last - first) // 8) or 1))}
-    place = alt.X("x:Q", title=x, scale=x_scale, axis=alt.Axis(format="~g", **ticks))
+        every = -(-(last - first) // 8) or 1
+        # of ~g Vega takes as few digits as the step needs: epoch 126 would be 1.3e+2
+        ticks = {"format": ",d", "values": list(range(first, last + 1, every))}
+    place = alt.X("x:Q", title=x, scale=x_scale, axis=alt.Axis(**ticks))
     height = alt.Y("y:Q", title=y, scale=y_scale, axis=alt.Axis(format="~g", tickCount=6))
     colour = colour_of(keys)
     dash_scale = alt.Scale(domain=[k.name for k in keys], range=[list(k.dash) for k in keys])

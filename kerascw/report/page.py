@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from kerascw.console import command_text
 from kerascw.data.cache import cache_folder, replacing
 from kerascw.report.figure_files import Drawn, Shown, write_figures
 from kerascw.report.tables import Table, write_tables
@@ -94,6 +95,9 @@ def _environment() -> Any:
     environment.filters["percent"] = lambda value: f"{100 * value:.2f} %"
     environment.filters["plainly"] = plainly
     environment.filters["said"] = said
+    environment.filters["report_command"] = lambda run: command_text(
+        "report", run.name, "--open", runs=run.folder.parent
+    )
     return environment
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,6 +105,16 @@ def test_a_chart_says_its_numbers_and_can_be_switched() -> None:
     ]  # fmt: skip
 
 
+def test_epochs_are_written_out_on_the_axis() -> None:
+    """Not in two digits, as 1.3e+2."""
+    epochs = list(range(1, 2002))
+    line = charts.Line("one", epochs, [1 / epoch for epoch in epochs])
+    drawn = render(charts.lines([line], y="loss"))[".svg"].decode()
+    ticks = [int(text.replace(",", "")) for text in re.findall(r">([\d,]+)</text>", drawn)]
+    assert {1, 251, 501, 1001, 2001} <= set(ticks)
+    assert "e+" not in drawn
+
+
 def test_the_same_chart_is_the_same_file(tmp_path: Path) -> None:
     from matplotlib.figure import Figure
 
@@ -182,6 +193,8 @@ def test_a_study_begins_with_its_answer(runs: Path) -> None:
     text = next(runs.glob("studies/*/report.html")).read_text()
     assert said in text
     assert text.index(result.study.question) < text.index(said) < text.index("figure-comparison")
+    # written where the runs were trained, of which these are a copy
+    assert re.search(rf"kerascw report {result.product.name} --open --runs /\S+/runs", text)
 
 
 def test_a_run_names_the_studies_that_have_it(run: Run, runs: Path) -> None:
