@@ -162,7 +162,7 @@ def _height(result: SearchResult) -> alt.Y:
     """Return the axis of the score, logarithmic for losses of very different size."""
     scores = [record.score for record in result.ranked if record.score is not None]
     is_log = min(scores) > 0 and max(scores) > 10 * min(scores)
-    axis = alt.Axis(format="~g", tickCount=6)
+    axis = alt.Axis(format=charts.axis_format(is_log=is_log), tickCount=6)
     return alt.Y("score:Q", title=_label(result), axis=axis, scale=_scale(14, is_log=is_log))
 
 

@@ -204,6 +204,16 @@ def _config(font: str) -> dict[str, Any]:
 HEIGHT = 260
 """Pixels of a panel of lines."""
 
+
+def axis_format(*, is_log: bool = False) -> str:
+    """Return how numbers along an axis are written.
+
+    On an axis that is not logarithmic Vega takes as few digits as a step needs: of ~g, 100 in steps
+    of 20 would be 1e+2.
+    """
+    return "~g" if is_log else "~r"
+
+
 PUBLISHED = "published (corrected where needed)"
 
 
@@ -261,14 +271,15 @@ def line_panel(
     y_kind: dict[str, Any] = {"type": "log", "nice": False} if log_y else {"zero": False}
     ends = {"domainMax": top if beyond else None, "domainMin": bottom}
     y_scale = alt.Scale(**y_kind, **{end: at for end, at in ends.items() if at is not None})
-    ticks: dict[str, Any] = {"format": "~g"}
+    ticks: dict[str, Any] = {"format": axis_format(is_log=log_x)}
     if reach and not log_x and all(float(value).is_integer() for value in reach):
         first, last = int(min(reach)), int(max(reach))  # whole numbers: no epoch 1.5
         every = -(-(last - first) // 8) or 1
-        # of ~g Vega takes as few digits as the step needs: epoch 126 would be 1.3e+2
+        # all digits: these are no multiples of the step
         ticks = {"format": ",d", "values": list(range(first, last + 1, every))}
     place = alt.X("x:Q", title=x, scale=x_scale, axis=alt.Axis(**ticks))
-    height = alt.Y("y:Q", title=y, scale=y_scale, axis=alt.Axis(format="~g", tickCount=6))
+    y_axis = alt.Axis(format=axis_format(is_log=log_y), tickCount=6)
+    height = alt.Y("y:Q", title=y, scale=y_scale, axis=y_axis)
     colour = colour_of(keys)
     dash_scale = alt.Scale(domain=[k.name for k in keys], range=[list(k.dash) for k in keys])
     dash = alt.StrokeDash("line:N", scale=dash_scale, legend=legend_of("stroke", len(keys)))
@@ -380,7 +391,7 @@ def dots(
     names = [dot.name for dot in several]
     axis = alt.Axis(title=None, grid=False, ticks=False, domain=False, labelLimit=260)
     down = alt.Y("name:N", sort=names, axis=axis, scale=alt.Scale(domain=names))
-    numbers = alt.Axis(format="~g", tickCount=8)
+    numbers = alt.Axis(format=axis_format(), tickCount=8)
     place = alt.X("value:Q", title=x, scale=alt.Scale(zero=zero), axis=numbers)
     keys = tuple(kinds[kind] for kind in (value, each, PUBLISHED) if rows[kind])
     look = {"y": down, "color": colour_of(keys, symbol="circle")}

@@ -105,14 +105,17 @@ def test_a_chart_says_its_numbers_and_can_be_switched() -> None:
     ]  # fmt: skip
 
 
-def test_epochs_are_written_out_on_the_axis() -> None:
-    """Not in two digits, as 1.3e+2."""
+def test_numbers_from_a_hundred_are_written_out_along_the_axes() -> None:
+    """Not as 1.3e+2."""
     epochs = list(range(1, 2002))
-    line = charts.Line("one", epochs, [1 / epoch for epoch in epochs])
+    line = charts.Line("one", epochs, [512 / epoch for epoch in epochs])
     drawn = render(charts.lines([line], y="loss"))[".svg"].decode()
-    ticks = [int(text.replace(",", "")) for text in re.findall(r">([\d,]+)</text>", drawn)]
-    assert {1, 251, 501, 1001, 2001} <= set(ticks)
-    assert "e+" not in drawn
+    texts = re.findall(r">([\d,]+)</text>", drawn)
+    assert {"1", "251", "1,001", "2,001", "200", "500"} <= set(texts)
+    dots = [charts.Dot("one", 900, interval=(800, 1500))]
+    drawn += render(charts.dots(dots, x="images"))[".svg"].decode()
+    assert {"800", "1500"} <= set(re.findall(r">(\d+)</text>", drawn))
+    assert not re.search(r">[\d.]+e\+", drawn)
 
 
 def test_the_same_chart_is_the_same_file(tmp_path: Path) -> None:
