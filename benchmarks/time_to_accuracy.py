@@ -8,7 +8,7 @@ in turn (A B A B ...), on the same images, each to its end; the test set is scor
 Seconds are of training and validation, as the run notes them; the first seed's include tracing.
 Runs that are kept in ``--runs`` are not trained again, so that a stopped benchmark goes on; the
 ratio of the times is taken by seed. A recipe reaches the published figure if its mean over the
-seeds does. Of a cross-validated study the folds take the place of the seeds. The table and the
+seeds does. Of a cross-validated study all folds of one seed come before the next. The table and the
 figures go to ``benchmarks/results/time_to_accuracy`` (.md, .json).
 """
 
@@ -77,9 +77,9 @@ class Task:
         own = self.variants()[self.variant]
         holdout = own.data.holdout
         if holdout is not None and holdout.how == "fold":
-            own = with_fold(own, seed)
-        else:
-            own = override(own, {"seed": seed})
+            own = with_fold(own, seed % holdout.folds)
+            seed //= holdout.folds
+        own = override(own, {"seed": seed})
         if self.on_everything:
             own = override(
                 own, {"data.holdout": None, "training.keep": "last", "training.patience": None}

@@ -204,6 +204,8 @@ def _config(font: str) -> dict[str, Any]:
 HEIGHT = 260
 """Pixels of a panel of lines."""
 
+PUBLISHED = "published (corrected where needed)"
+
 
 def axis_format(*, is_log: bool = False) -> str:
     """Return how numbers along an axis are written.
@@ -212,9 +214,6 @@ def axis_format(*, is_log: bool = False) -> str:
     of 20 would be 1e+2.
     """
     return "~g" if is_log else "~r"
-
-
-PUBLISHED = "published (corrected where needed)"
 
 
 def lines(several: Sequence[Line], *, x: str = "epoch", **panel: Any) -> Chart:
