@@ -47,8 +47,13 @@ def training_batches(
     augmentation_seed: int | None = None,
     shuffle: bool = True,
     heads: tuple[str, ...] = (),
+    at_once: int = 1,
 ) -> tf.data.Dataset:
     """Return the batches of ``epochs``, one epoch after the other; the last of each may be smaller.
+
+    An element is ``at_once`` batches, one after the other along its first axis, or what is left of
+    the epoch: to make an element and to hand it over takes longer than a small network's step on
+    one image. More than one needs training without augmentation, which draws for each batch anew.
 
     An epoch's order is drawn from ``seed`` and its number, counted from 0, so that it is the same
     after a resume; without ``shuffle`` it is that of ``part``. Augmentation draws from
@@ -60,7 +65,7 @@ def training_batches(
 
     Images stay uint8 and are gathered by position: a batch costs one copy of its own bytes. Up to
     :data:`kerascw.data.dataset.LARGE` bytes TensorFlow has a copy of them; larger arrays NumPy
-    gathers from where they are, which costs some 50 microseconds a batch more.
+    gathers from where they are, which costs some 50 microseconds an element more.
 
     A batch is images uint8 ``[batch, height, width, channels]`` and targets: one-hot labels float32
     ``[batch, classes]`` (mixed ones after mixup and cutmix). Where ``classes`` is None, as for an
@@ -69,7 +74,8 @@ def training_batches(
     """
     n, source = len(part), part.images
     drawn_from = seed if augmentation_seed is None else augmentation_seed
-    steps = steps_of(n, batch_size)
+    together = batch_size * at_once
+    elements = steps_of(n, together)
     in_place = isinstance(source, Rows) or source.nbytes > LARGE
     images = None if in_place else tf.constant(source)
     labels = None if classes is None else tf.one_hot(part.labels, classes)
@@ -80,9 +86,9 @@ def training_batches(
         order = tf.range(n)
         if shuffle:
             order = tf.random.experimental.stateless_shuffle(order, tf.stack([seed, epoch]))
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        positions = tf.data.Dataset.from_tensor_slices(order).batch(together)
         return tf.data.Dataset.zip(
-            tf.data.Dataset.from_tensors(epoch).repeat(), tf.data.Dataset.range(steps), batches
+            tf.data.Dataset.from_tensors(epoch).repeat(), tf.data.Dataset.range(elements), positions
         )
 
     @tf.autograph.experimental.do_not_convert
@@ -103,5 +109,5 @@ def training_batches(
     numbers = tf.range(epochs.start, epochs.stop)  # int32, as the seeds are
     dataset = tf.data.Dataset.from_tensor_slices(numbers).flat_map(ordered)
     dataset = dataset.map(gathered, num_parallel_calls=2, deterministic=True)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps * len(epochs)))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(elements * len(epochs)))
     return without_autotuning(dataset.prefetch(4))

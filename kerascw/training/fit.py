@@ -111,7 +111,8 @@ def fit(
             assert source is not None, "a warm start has a source"
             warm_start(network, source, experiment.start)
         model, trained = compiled(experiment, network, device, len(splits.train))
-    ready = Ready(Trainer(model, device), Product(build, trained))
+    at_once = 1 if spec.augmentation else max(1, device.steps_a_call // spec.batch_size)
+    ready = Ready(Trainer(model, device, at_once), Product(build, trained))
     if traced is not None and frozen is None:
         by_step = isinstance(spec.schedule, kinds.ByStep)
         steps = steps_of(len(splits.train), spec.batch_size) if by_step else None
@@ -168,8 +169,10 @@ def compiled(
     return model, optimizer.averages if spec.weight_average else model.weights
 
 
-def batches_of(experiment: kinds.Experiment, splits: Splits, epochs: range) -> tf.data.Dataset:
-    """Return the batches of ``epochs``, as the experiment has them."""
+def batches_of(
+    experiment: kinds.Experiment, splits: Splits, epochs: range, at_once: int = 1
+) -> tf.data.Dataset:
+    """Return the batches of ``epochs``, as the experiment has them, ``at_once`` in an element."""
     spec, heads = experiment.training, experiment.auxiliary_weights
     return training_batches(
         splits.train,
@@ -181,6 +184,7 @@ def batches_of(experiment: kinds.Experiment, splits: Splits, epochs: range) -> t
         augmentation=spec.augmentation,
         shuffle=spec.shuffle,
         heads=(kinds.MAIN_HEAD, *heads) if heads else (),
+        at_once=at_once,
     )
 
 
@@ -188,7 +192,7 @@ def _train(trainer: Trainer, experiment: kinds.Experiment, splits: Splits, keepe
     """Train the epochs that are left; ``keeper`` ends it."""
     spec, history = experiment.training, keeper.progress.history
     epochs = range(len(history), spec.epochs)
-    batches = batches_of(experiment, splits, epochs)
+    batches = batches_of(experiment, splits, epochs, trainer.at_once)
     try:
         trainer.train(batches, epochs, len(splits.train), spec.batch_size, keeper)
     except KeyboardInterrupt:

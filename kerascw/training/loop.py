@@ -31,8 +31,9 @@ class Epochs:
 class Trainer:
     """A compiled model with its training step, traced at the first call of :meth:`train`."""
 
-    def __init__(self, model: keras.Model, device: Device) -> None:
-        self.model, self.device = model, device
+    def __init__(self, model: keras.Model, device: Device, at_once: int = 1) -> None:
+        """``at_once`` is the number of batches in an element of what :meth:`train` is given."""
+        self.model, self.device, self.at_once = model, device, at_once
 
     def train(
         self,
@@ -45,15 +46,16 @@ class Trainer:
         """Train ``epochs`` of ``examples`` images on ``batches``, which are those of all epochs."""
         if "_steps" not in vars(self):
             self._make_metrics(batches.element_spec)
-        each, per_epoch = self.device.steps_a_call, steps_of(examples, batch_size)
+        size = batch_size * self.at_once
+        each, per_epoch = self.device.steps_a_call, steps_of(examples, size)
         iterator = iter(self.device.distributed(batches))
         for epoch in epochs:
             self.model.reset_metrics()
             watch.begin(epoch)
             for begin in range(0, per_epoch, each):
                 end = min(begin + each, per_epoch)
-                self._steps(iterator, tf.constant(end - begin))
-                watch.images(epoch, min(end * batch_size, examples))
+                self._steps(iterator, tf.constant(end - begin), tf.constant(batch_size))
+                watch.images(epoch, min(end * size, examples))
             found = self.model.get_metrics_result()
             if watch.end(epoch, {name: float(value) for name, value in found.items()}):
                 return
@@ -74,12 +76,27 @@ class Trainer:
     def _steps(self) -> Any:
         step, loops = self.device.step(self.model), self.device.steps_a_call > 1
 
+        def each_batch(element: Any, batch_size: tf.Tensor) -> None:
+            """Take a step with each of several batches that lie one after the other."""
+            images, _ = element
+            examples = tf.shape(images)[0]
+
+            def one(begin: tf.Tensor) -> list[tf.Tensor]:
+                end = begin + batch_size  # beyond the last example it is cut off
+                step(tf.nest.map_structure(lambda tensor: tensor[begin:end], element))
+                return [end]
+
+            tf.while_loop(lambda begin: begin < examples, one, [tf.constant(0)])
+
         @tf.function(autograph=False)
-        def steps(iterator: Any, count: tf.Tensor) -> None:
-            """Take ``count`` steps, an int32 scalar."""
+        def steps(iterator: Any, count: tf.Tensor, batch_size: tf.Tensor) -> None:
+            """Take the steps of ``count`` elements; both numbers are int32 scalars."""
 
             def one(done: tf.Tensor) -> list[tf.Tensor]:
-                step(next(iterator))
+                if self.at_once > 1:
+                    each_batch(next(iterator), batch_size)
+                else:
+                    step(next(iterator))
                 return [done + 1]
 
             if loops:

@@ -15,7 +15,8 @@ from kerascw.training.shards import ShardedModel, thread_count
 
 STEPS_A_CALL = 16
 """Training steps in one call from Python: 1.4 times the rate of one step a call at batch 64, and
-the same results, bit for bit. More gained nothing."""
+the same results, bit for bit. More gained nothing there. Of batches of fewer images than that, as
+many as make up 16 images come together: 1.7 times the rate with batches of one image."""
 
 
 class Device:

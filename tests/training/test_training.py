@@ -2,6 +2,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from kerascw.experiment.spec import (
     WarmUp,
 )
 from kerascw.models import build_model
-from kerascw.runs.run import run_experiment, run_name
+from kerascw.runs.run import run_experiment, run_name, traced
 from kerascw.runs.store import Run, Store
 from kerascw.training.fit import fit
 from kerascw.training.optimizer import build_optimizer, rate_of_next_epoch
@@ -180,6 +181,32 @@ def test_autotuning_is_off_and_changes_not_a_bit(
     )
     assert_same_run(plain, run_experiment(plain.experiment, sample, Store(tmp_path)))
     assert seen
+
+
+def test_small_batches_come_several_at_once(
+    sample: Dataset, dense: Experiment, numbered: Part, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, assert_same_run: Same,
+) -> None:  # fmt: skip
+    """The last batch of 1,003 images has one image."""
+    of_three = partial(training_batches, numbered, classes=10, batch_size=3, seed=0)
+    elements = positions_of(of_three(epochs=range(2), at_once=5))
+    assert [len(element) for element in elements] == ([15] * 66 + [13]) * 2
+    batches = positions_of(of_three(epochs=range(2)))
+    np.testing.assert_array_equal(np.concatenate(elements), np.concatenate(batches))
+
+    changes = {"data.fraction": 0.01, "training.batch_size": 3, "training.augmentation": []}
+    experiment, made = override(dense, changes), []
+    monkeypatch.setattr(
+        "kerascw.training.fit.training_batches",
+        lambda *given, at_once, **options: (
+            made.append(at_once) or training_batches(*given, at_once=at_once, **options)
+        ),
+    )
+    together = run_experiment(experiment, sample, Store(tmp_path / "together"))
+    monkeypatch.setattr("kerascw.training.prepare.Device.steps_a_call", 2)
+    traced.cache_clear()  # or the second run would take the first one's model, and its calls
+    assert_same_run(together, run_experiment(experiment, sample, Store(tmp_path / "singly")))
+    assert made == [5, 1]
 
 
 def test_images_that_are_too_many_to_copy_give_the_same_batches(
