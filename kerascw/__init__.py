@@ -10,6 +10,7 @@ Importing this package does not import TensorFlow; each function imports what it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -75,6 +76,7 @@ def run(
     final: bool = False,
     data: Data | DataSpec | None = None,
     data_dir: str | Path | None = None,
+    only: Sequence[str] = (),
     recipe: str | None = None,
     exclude: str | Path | None = None,
     runs: str | Path = "runs",
@@ -104,6 +106,7 @@ def run(
     final : then train on the validation set too, for the best number of epochs, and test that.
     data : another dataset: a name, a path or a tuple of arrays, as for :func:`load_data`.
     data_dir : a folder with the dataset's files.
+    only : the variants to train, by name; none named: all.
     recipe : the name of a recipe to train by, such as ``best`` (:mod:`kerascw.experiment.recipes`).
     exclude : a CSV file of images to leave out, as ``data check`` writes it and you edit it.
     runs : the folder that keeps the runs.
@@ -144,6 +147,7 @@ def run(
         sample=sample,
         data=None if data is None else data_named(data),
         data_dir=data_dir,
+        only=only,
         recipe=recipe,
         exclude=exclude,
         settings=settings_with(shortcuts, settings),

@@ -21,6 +21,12 @@ from kerascw.training.devices import VARIABLE as DEVICES
 @click.option("--seeds", type=click.IntRange(min=1), help="How many seeds. [default: see list]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="The (first) seed.")
 @click.option(
+    "--only",
+    multiple=True,
+    metavar="VARIANT",
+    help="Train this variant, not all that ``list STUDY`` names. Repeatable.",
+)
+@click.option(
     "--folds",
     type=int,
     metavar="K",

@@ -9,7 +9,7 @@ from kerascw.data.load import dataset_for
 from kerascw.errors import KerascwError
 from kerascw.evaluation.statistics import difference_reach
 from kerascw.experiment.spec import Experiment
-from kerascw.lab.plan import planned
+from kerascw.lab.plan import ONLY, planned
 from kerascw.lab.study import Study
 from kerascw.lab.verdict import figure_of
 from kerascw.runs import many
@@ -67,7 +67,8 @@ def claims_of(
         try:
             plan = planned(
                 study_named(entry["study"]), budget=entry["budget"], sample=entry["sample"],
-                seeds=1, folds=folds, recipe=recipe, data_dir=data_dir, settings=changed,
+                seeds=1, folds=folds, only=changed.pop(ONLY, ()), recipe=recipe,
+                data_dir=data_dir, settings=changed,
             )  # fmt: skip
             for row in rows:
                 (first, *_) = plan.experiments[row["variant"]]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,9 @@ def settings_with(
             changes[SHORTCUTS[name]] = value
     return changes
 
+
+ONLY = "only"
+"""What a plan of some of the variants has changed; what is left is as it was."""
 
 FINAL = ", all training data"
 """What ``final`` adds to a variant's name."""
@@ -103,8 +106,7 @@ class Plan:
             quick = self.study.quick
             part = "" if quick.fraction == 1 else f" on {quick.fraction:.0%} of the training data"
             reasons.append(f"quick budget: at most {counted(quick.epochs, 'epoch')}{part}")
-        if self.changed:
-            changes = ", ".join(f"{name}={value}" for name, value in self.changed.items())
+        if changes := ", ".join(f"{k}={v}" for k, v in self.changed.items() if k != ONLY):
             reasons.append(f"changed: {changes}")
         return reasons
 
@@ -226,19 +228,23 @@ def planned(
     sample: bool = False,
     data: DataSpec | None = None,
     data_dir: str | Path | None = None,
+    only: Sequence[str] = (),
     recipe: str | None = None,
     exclude: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Plan the study's experiments: every variant with ``settings`` applied, over the seeds.
 
+    ``only`` names the variants to take, all if it is empty.
+
     ``recipe`` names one of :mod:`kerascw.experiment.recipes`; settings go on top of it, and those
     that begin with ``pictures.`` change what the study's further figures show. ``data`` is a
     dataset to take in place of the study's own. ``folds`` cross-validates every variant, or those
     that have folds anyway, with one seed unless more are asked for.
 
-    Raises CallError: a setting that names no field, a value of the wrong type or range, a recipe
-    that the study cannot take, or folds in a study that cannot be cross-validated.
+    Raises CallError: a setting that names no field, a value of the wrong type or range, a variant
+    that the study has not, a recipe that it cannot take, or folds in a study that cannot be
+    cross-validated.
     """
     budget = budget or study.default_budget
     if seeds is None:
@@ -252,6 +258,15 @@ def planned(
     if data is not None and sample:
         raise CallError("--sample: only the study's own dataset has one; leave --data out")
     variants = study.experiments(budget)
+    if only:
+        for name in only:
+            if name not in variants:
+                raise CallError(
+                    f"--only: {name!r} is no variant of {study.name}; choose "
+                    f"{choices(variants, name)}"
+                )
+        study = study.part(only)
+        variants = study.experiments(budget)
     if recipe is not None:
         chosen = recipe_named(recipe)
         chosen.check(study.name, variants)
@@ -273,6 +288,7 @@ def planned(
         base = override(of_sample(base) if sample else base, own)
         experiments[name] = repeated(base, range(seed, seed + seeds))
     named: dict[str, Any] = {"data": data and data_label(data), "recipe": recipe, "folds": folds}
+    named[ONLY] = list(variants) if only else None
     if exclude is not None:
         experiments, left_out = _without(experiments, exclude, data_dir)
         named["exclude"] = str(left_out)

@@ -12,7 +12,7 @@ from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import finals_of, repeated
 from kerascw.lab.effects import best_by
-from kerascw.lab.plan import FINAL, Plan, StudyResult
+from kerascw.lab.plan import FINAL, ONLY, Plan, StudyResult
 from kerascw.lab.repeats import repeat_text, values_of
 from kerascw.lab.study import Study
 from kerascw.lab.table import spread_text
@@ -153,6 +153,8 @@ def recall(name: str, store: Store, study_of: StudyOf) -> StudyResult:
             raise CallError(f"study {name}: runs of {variant!r} are gone; run it again")
     experiments = {variant: [run.experiment for run in own] for variant, own in runs.items()}
     study, command = study_of(content, experiments), content.get("command")
+    if ONLY in changed:
+        study = study.part(changed[ONLY])
     plan = Plan(study, budget, experiments, changed, bool(sample), command, study.shows)
     return StudyResult(plan, runs)
 

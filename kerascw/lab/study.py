@@ -3,8 +3,8 @@
 A study's file reads like a lab notebook; nothing in it trains.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -105,6 +105,23 @@ class Study:
         if self.quick_variants is not None:
             return self.quick_variants()
         return {name: self.quick.of(experiment) for name, experiment in self.variants().items()}
+
+    def part(self, only: Collection[str]) -> "Study":
+        """Return the study of some variants, without what is trained, said or drawn of them all."""
+
+        def of(experiments: Callable[[], dict[str, Experiment]]) -> dict[str, Experiment]:
+            return {name: own for name, own in experiments().items() if name in only}
+
+        return replace(
+            self,
+            variants=partial(of, self.variants),
+            quick_variants=self.quick_variants and partial(of, self.quick_variants),
+            refused=dict,
+            then=lambda _: {},
+            answers=lambda _: [],
+            pictures=None,
+            shows=None,
+        )
 
 
 def study(name: str, variants: Mapping[str, Experiment], question: str = "", **more: Any) -> Study:

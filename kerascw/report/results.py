@@ -14,7 +14,7 @@ from kerascw.data import FOLDER
 from kerascw.errors import CallError, KerascwError
 from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.conclusion import conclusion
-from kerascw.lab.plan import StudyResult
+from kerascw.lab.plan import ONLY, StudyResult
 from kerascw.lab.table import published_text, rows_of
 from kerascw.report.page import plainly
 from kerascw.runs.store import Run, write_json
@@ -167,7 +167,7 @@ def _marks(entry: dict[str, Any]) -> str:
     said = [
         *([] if entry["budget"] == "full" else [f"{entry['budget']} budget"]),
         *(["bundled sample"] if entry["sample"] else []),
-        *(f"{name}={value}" for name, value in entry["changed"].items()),
+        *(f"{name}={value}" for name, value in entry["changed"].items() if name != ONLY),
     ]
     return f" ({', '.join(said)})" if said else ""
 

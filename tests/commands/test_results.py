@@ -72,6 +72,7 @@ def test_kept_results_are_of_the_settings_of_today() -> None:
         plan = planned(
             study_named(entry["study"]), budget=entry["budget"], sample=entry["sample"],
             recipe=changed.pop("recipe", None), folds=changed.pop("folds", None),
+            only=changed.pop("only", ()),
             settings=changed,
             seeds=len({run["seed"] for own in entry["runs"].values() for run in own}),
         )  # fmt: skip

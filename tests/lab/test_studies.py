@@ -681,6 +681,30 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_some_variants_of_a_study(tmp_path: Path) -> None:
+    """The answers and the second round, which need the others, are left out."""
+    runs, models = tmp_path / "runs", str(tmp_path / "models")
+    few = call("run", "digits", "--budget", "quick", "--seeds", "1", "--only", "mlp",
+               "--models", models, "--runs", str(runs))  # fmt: skip
+    assert few.exit_code == 0, few.output
+    (folder,) = (runs / "studies").iterdir()
+    assert folder.name.startswith("digits-quick-")
+    again = recall(folder.name, Store(runs))
+    assert list(again.runs) == ["mlp"]
+    assert again.study.answers(again.runs) == []
+    assert not any(caution.startswith("changed") for caution in again.plan.cautions)
+    assert planned(again.study, budget="quick", seeds=1).experiments["mlp"] == [
+        again.run.experiment
+    ]
+    drawn = call("report", folder.name, "--runs", str(runs))
+    assert drawn.exit_code == 0, drawn.output
+    table = call("results", folder.name, "--runs", str(runs), "--file", str(tmp_path / "r.json"))
+    assert table.output.splitlines()[2].startswith("| `digits` (quick budget) | mlp | ")
+    wrong = call("run", "digits", "--only", "mpl", "--runs", str(runs))
+    assert wrong.exit_code == 2
+    assert "--only: 'mpl' is no variant of digits; choose mlp" in wrong.output
+
+
 def test_cifar_in_the_official_layout(
     colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
