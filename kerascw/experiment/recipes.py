@@ -82,6 +82,8 @@ _WITH_MODEL: dict[str, Any] = {
     # the fastest arithmetic of the processor; studies, which reproduce reports, stay in float32
     "precision": "auto",
     "label_smoothing": 0.05,
+    "loss_over_outputs": "mean",
+    "shuffle": True,
     "augmentation": [{"kind": "flip", "probability": 0.5}],
 }
 """What the recipes with a model of their own share."""
