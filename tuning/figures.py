@@ -98,8 +98,11 @@ def hyperparameters(result: SearchResult, axes: Sequence[Axis]) -> charts.Chart:
             order = [value_text(choice) for choice in axis.choices]
             across = alt.X(f"h{at}:N", title=title, sort=order, scale=alt.Scale(domain=order))
         else:
-            across = alt.X(x, title=title, scale=_scale(8, is_log=axis.scale == "log"))
-        look = {"color": charts.colour_of(keys), "tooltip": _tooltips(result, axes)}
+            is_log = axis.scale == "log"
+            numbers = alt.Axis(format=charts.axis_format(is_log=is_log))
+            across = alt.X(x, title=title, axis=numbers, scale=_scale(8, is_log=is_log))
+        colour = charts.colour_of(keys, symbol="circle")
+        look = {"color": colour, "tooltip": _tooltips(result, axes)}
         panel = _marks(used).encode(x=across, y=_height(result), **look)
         panels.append(panel.properties(height=180))
     names = ", ".join(plainly(axis.name) for axis in axes)
@@ -167,7 +170,7 @@ def _height(result: SearchResult) -> alt.Y:
 
 
 def _scale(padding: int, *, is_log: bool) -> alt.Scale:
-    kind: dict[str, Any] = {"type": "log"} if is_log else {"zero": False}
+    kind: dict[str, Any] = {"type": "log", "nice": False} if is_log else {"zero": False}
     return alt.Scale(**kind, padding=padding)
 
 
