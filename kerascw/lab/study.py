@@ -112,8 +112,10 @@ class Study:
         def of(experiments: Callable[[], dict[str, Experiment]]) -> dict[str, Experiment]:
             return {name: own for name, own in experiments().items() if name in only}
 
+        some = f"only {len(only)} of the study's {len(self.variants())} variants"
         return replace(
             self,
+            deviations=(some, *self.deviations),
             variants=partial(of, self.variants),
             quick_variants=self.quick_variants and partial(of, self.quick_variants),
             refused=dict,

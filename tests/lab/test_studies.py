@@ -692,6 +692,7 @@ def test_some_variants_of_a_study(tmp_path: Path) -> None:
     again = recall(folder.name, Store(runs))
     assert list(again.runs) == ["mlp"]
     assert again.study.answers(again.runs) == []
+    assert again.study.deviations[0] == "only 1 of the study's 2 variants"
     assert not any(caution.startswith("changed") for caution in again.plan.cautions)
     assert planned(again.study, budget="quick", seeds=1).experiments["mlp"] == [
         again.run.experiment
