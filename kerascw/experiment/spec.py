@@ -684,6 +684,7 @@ class TrainingSpec(Spec):
     #: gradient is ten times that. The loss that is reported is the mean either way
     loss_over_outputs: Literal["mean", "sum"] = "mean"
     #: a new order of the training images for every epoch; false: the order of the dataset, always
+    #: (of a folder of images that is class by class)
     shuffle: bool = True
     #: score the validation set with the initial weights too, as epoch 0
     evaluate_first: bool = False

@@ -95,7 +95,9 @@ def on_other_data(experiment: Experiment, data: DataSpec, dataset: Dataset) -> E
     The holdout becomes the dataset's own validation set if it has one. Else it stays as it is if it
     leaves four fifths to train on; if not, it becomes a stratified tenth of the training set. The
     first images of a folder, which are in the order of their classes, become a stratified part of
-    it. Folds stay folds of the training set; the dataset's own validation set is then not used.
+    it, and what trains in the order of the files, in a new order every epoch: class by class it
+    would learn the last one. Folds stay folds of the training set; the dataset's own validation set
+    is then not used.
     """
     holdout, n = experiment.data.holdout, len(dataset.train)
     if holdout is not None and holdout.how != "fold":
@@ -104,6 +106,8 @@ def on_other_data(experiment: Experiment, data: DataSpec, dataset: Dataset) -> E
             holdout = Holdout(how="own")
         elif not fits or (data.folder and holdout.how == "first"):
             holdout = Holdout(how="stratified", count=holdout.count if fits else max(1, n // 10))
+    if data.folder:
+        experiment = with_training(experiment, shuffle=True)
     return with_data(
         experiment,
         name=data.name,

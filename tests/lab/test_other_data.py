@@ -18,7 +18,7 @@ from kerascw.lab.derive import on_other_data, with_data
 from kerascw.lab.plan import planned
 from kerascw.runs.run import file_name, run_name
 from kerascw.runs.store import Store
-from kerascw.studies import bag, fashion, recall, study_named
+from kerascw.studies import bag, fashion, image_techniques, recall, study_named
 
 
 def call(*words: str) -> Result:
@@ -84,6 +84,10 @@ def test_what_is_held_out_of_another_dataset() -> None:
         moved = on_other_data(drawn, folder, load_for(digits))
         assert moved.data.holdout is not None
         assert (moved.data.holdout.how, moved.data.holdout.count) == (becomes, 100)
+    # nor would training in that order, class by class, learn anything but the last class
+    in_order = image_techniques.mlp()["first, as printed"]
+    assert not on_other_data(in_order, digits, load_for(digits)).training.shuffle
+    assert on_other_data(in_order, folder, load_for(digits)).training.shuffle
     classes = on_other_data(bag.cnn()["bag-cnn"], digits, load_for(digits))
     assert classes.data.classes is None
     assert classes.data.scaling == "raw"
