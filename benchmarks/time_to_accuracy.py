@@ -172,7 +172,7 @@ TASKS = {
         "CIFAR-10, ten hidden units, tuned schedule, an image at a time, 30 epochs",
         *("fastest", "cifar-mlp", "tuned, test set apart", "tuned, as printed"),
         figure="last_epoch.train_accuracy",  # the report has no other
-        changes={"training.epochs": 1},
+        changes={"training.epochs": 1, "model.filters": (16, 32, 64)},  # ten units train fast, too
     ),
 }
 """In the order of the table."""
