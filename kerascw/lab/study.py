@@ -112,7 +112,7 @@ class Study:
         def of(experiments: Callable[[], dict[str, Experiment]]) -> dict[str, Experiment]:
             return {name: own for name, own in experiments().items() if name in only}
 
-        some = f"only {len(only)} of the study's {len(self.variants())} variants"
+        some = f"only {len(set(only))} of the study's {len(self.variants())} variants"
         return replace(
             self,
             deviations=(some, *self.deviations),

@@ -685,7 +685,7 @@ def test_some_variants_of_a_study(tmp_path: Path) -> None:
     """The answers and the second round, which need the others, are left out."""
     runs, models = tmp_path / "runs", str(tmp_path / "models")
     few = call("run", "digits", "--budget", "quick", "--seeds", "1", "--only", "mlp",
-               "--models", models, "--runs", str(runs))  # fmt: skip
+               "--only", "mlp", "--models", models, "--runs", str(runs))  # fmt: skip
     assert few.exit_code == 0, few.output
     (folder,) = (runs / "studies").iterdir()
     assert folder.name.startswith("digits-quick-")

@@ -320,7 +320,12 @@ def test_each_hyperparameter_has_a_panel_of_the_trials_that_use_it(mixed: Search
     trials = [{row["trial"] for row in rows_drawn(panel)} for panel in panels]
     assert trials[0] == {"0000", "0002", "0004", "0005"}  # with a score
     assert trials[2] == {"0002"}  # momentum
-    assert panels[0]["encoding"]["x"]["scale"]["type"] == "log"
+    scale = panels[0]["encoding"]["x"]["scale"]
+    assert (scale["type"], scale["nice"]) == ("log", False)  # no empty decades on either side
+    (legend,) = {  # a stroke is not drawn for a filled point
+        panel["encoding"]["color"]["legend"]["symbolType"] for panel in chart.file_spec()["concat"]
+    }
+    assert legend == "circle"
     assert panels[1]["encoding"]["x"]["sort"] == ["adam", "sgd"]
     assert [key.name for key in chart.series] == ["best trial", "trial", "repeats another trial"]
 
