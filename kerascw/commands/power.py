@@ -19,7 +19,8 @@ from kerascw.commands.options import runs_option
 def command(study: str, difference: float, runs: Path) -> None:
     """Say for every comparison of a kept STUDY how many seeds a difference needs.
 
-    The power is 80 %: the chance that a paired t-test at 5 % finds a true difference of this size.
+    The power is 80 %: the chance that a paired t-test over the seeds finds, at 5 %, a true
+    difference of this size in the accuracy on the study's own test images.
     STUDY is its name, or its folder's name in runs/studies/.
     """
     from kerascw.console import console
@@ -50,6 +51,7 @@ def command(study: str, difference: float, runs: Path) -> None:
     )  # fmt: skip
     caption = (
         "Test accuracy, paired by seed. p, Holm: over seeds and test images, adjusted for all "
-        "comparisons; deviation and correlation: over seeds; power 80 %."
+        "comparisons; deviation and correlation: over seeds; smallest found, and seeds: on these "
+        "test images, power 80 %."
     )
     print_table(Table("power", columns, rows, text=(0,), caption=caption), console())

@@ -35,8 +35,8 @@ def loss_and_accuracy(
     return loss, float((probabilities.argmax(axis=1) == labels).mean())
 
 
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a proportion (Wilson, 1927).
+def wilson_interval(correct: int, total: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the score interval of a proportion (Wilson, 1927), at 95 % or another level.
 
     >>> low, high = wilson_interval(927, 1000)
     >>> round(low, 4), round(high, 4)
@@ -44,8 +44,14 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     """
     from scipy.stats import binomtest
 
-    interval = binomtest(correct, total).proportion_ci(0.95, method="wilson")
+    interval = binomtest(correct, total).proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def confidence_bins(confidence: np.ndarray) -> np.ndarray:
+    """Return the bin of each confidence, int from 1 to 15; an edge belongs to the bin below it."""
+    bins = np.ceil(confidence.astype(np.float64) * CALIBRATION_BINS).astype(int)
+    return bins.clip(1, CALIBRATION_BINS)
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -55,8 +61,7 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
-    # the right edge belongs to the bin, so a confidence of 1.0 is in the last one
-    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
+    bins = confidence_bins(confidence)
     gaps = [
         abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean()
         for b in np.unique(bins)

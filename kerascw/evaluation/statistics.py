@@ -6,7 +6,6 @@ Grandvalet, 2004).
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,13 +49,17 @@ def over_seeds(values: Sequence[float], bounds: tuple[float, float] = UNBOUNDED)
     deviation = float(np.std(values, ddof=1)) if n > 1 else math.nan
     if n < FEWEST:
         return Spread(n, mean, deviation, span, None)
-    from scipy.stats import ttest_1samp
+    reach = quantile(n - 1) * deviation / math.sqrt(n)
+    return Spread(
+        n, mean, deviation, span, (max(mean - reach, bounds[0]), min(mean + reach, bounds[1]))
+    )
 
-    with warnings.catch_warnings():  # equal values: an infinite t, and an interval of no width
-        warnings.simplefilter("ignore", RuntimeWarning)
-        interval = ttest_1samp(values, 0).confidence_interval(0.95)
-    low, high = max(interval.low, bounds[0]), min(interval.high, bounds[1])
-    return Spread(n, mean, deviation, span, (float(low), float(high)))
+
+def quantile(freedom: float, level: float = 0.05) -> float:
+    """Return what Student's t exceeds, either way, with this probability."""
+    from scipy.special import stdtrit  # at a tenth of the time of scipy.stats.t.ppf
+
+    return float(stdtrit(freedom, 1 - level / 2))
 
 
 def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Spread:
@@ -66,11 +69,9 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Spr
 
 def prediction_reach(values: Sequence[float], mean_of: int = 1) -> float:
     """Return half the 95 % prediction interval for a mean of m more seeds: t s sqrt(1/m + 1/n)."""
-    from scipy.stats import t
-
     n = len(values)
     scale = math.sqrt(1 / mean_of + 1 / n)
-    return float(t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) * scale
+    return quantile(n - 1) * float(np.std(values, ddof=1)) * scale
 
 
 def difference_reach(values: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from kerascw.errors import CallError, counted
 from kerascw.evaluation.significance import (
+    EXACT,
     Joint,
     correlation_of,
     holm,
@@ -41,13 +42,13 @@ class Comparison:
     baseline: str
     difference: Joint
     adjusted: float  # p-value, by Holm's method over all comparisons of the study
-    sign_flip: float  # exact p-value over the seeds alone
+    sign_flip: float  # p-value over the seeds alone
     deviation: float  # standard deviation of the differences over the seeds
     correlation: float  # of the two accuracies over the seeds; NaN where one is constant
 
     @property
     def smallest(self) -> float:
-        """The smallest true difference that these seeds show with a power of 80 %."""
+        """The smallest true difference that these seeds find on these images: a power of 80 %."""
         return smallest_difference(self.difference.seeds, self.deviation)
 
     def seeds(self, difference: float) -> int | None:
@@ -106,7 +107,7 @@ def comparisons_of(result: StudyResult) -> list[Comparison]:
 
 def certainty_answers(result: StudyResult) -> list[Answer]:
     """Say how sure the chosen variant's test accuracy and the differences are."""
-    chosen = next(name for name, runs in result.runs.items() if result.run in runs)
+    chosen = result.chosen
     how_sure = _how_sure(result.runs[chosen]) if result.study.alternatives else ""
     comparisons = comparisons_of(result)
     return answers_to(
@@ -144,11 +145,12 @@ def _which_are_significant(comparisons: Sequence[Comparison]) -> str:
         for each in sure
     )
     seeds = min(each.difference.seeds for each in comparisons)
+    article, least = ("An exact", 2.0 ** (1 - seeds)) if seeds <= EXACT else ("A", 2e-4)
     return (
         f"{counted(n, 'comparison')} to a baseline: {len(alone)} significant at 95 % by "
         f"{'itself' if n == 1 else 'themselves'}, {len(sure)} after Holm's adjustment for "
-        f"{counted(n, 'comparison')}{': ' + names if names else ''}. An exact sign-flip test "
-        f"over {seeds} seeds alone reaches p = {2 ** (1 - seeds):.3g} at best."
+        f"{counted(n, 'comparison')}{': ' + names if names else ''}. {article} sign-flip test "
+        f"over {seeds} seeds alone reaches p = {least:.3g} at best."
     )
 
 
@@ -158,11 +160,14 @@ def _seeds_enough(comparisons: Sequence[Comparison]) -> str:
     middle = sorted(comparisons, key=lambda each: each.deviation)[len(comparisons) // 2]
     needed = middle.seeds(SMALL)
     of_all = "" if len(comparisons) == 1 else ", the median comparison"
+    images = middle.difference.images
     return (
-        f"With {middle.difference.seeds} seeds, a true difference of {middle.smallest:.4f} in "
-        f"test accuracy is found with a power of 80 % ({middle.variant}{of_all}; standard "
-        f"deviation of the paired differences {middle.deviation:.4f}); one of {SMALL} needs "
-        f"{'more than 10,000' if needed is None else needed}."
+        f"With {middle.difference.seeds} seeds, a paired t-test finds a true difference of "
+        f"{middle.smallest:.4f} in accuracy on these {images:,} test images with a power of 80 % "
+        f"({middle.variant}{of_all}; standard deviation of the paired differences "
+        f"{middle.deviation:.4f}); one of {SMALL} needs "
+        f"{'more than 10,000' if needed is None else needed}. On other images of the same number "
+        f"no count of seeds finds less than {middle.difference.least_on_other_images:.4f}."
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kerascw.data.listing import PARTS
 from kerascw.errors import counted
 from kerascw.lab.plan import StudyResult
 from kerascw.runs.store import Run
@@ -18,13 +19,18 @@ def checklist(result: StudyResult) -> dict[str, Any]:
     every = result.every_run
     energies = [run.environment.get("processor_joules") for run in every]
     known = [joules for joules in energies if joules is not None]
+    datasets: dict[str, dict[str, Any]] = {}
+    for run in every:
+        data = run.environment["data"]
+        kept = {name: data[name] for name in ("title", "source", "official_bytes", "fingerprint")}
+        sizes = {s: run.metrics[s]["examples"] for s in PARTS if s in run.metrics}
+        of_all = datasets.setdefault(data["fingerprint"], kept | {"images": []})["images"]
+        of_all += [sizes] if sizes not in of_all else []
     excluded = (run.experiment.data.exclude for run in every)
     return {
         "study": result.study.name,
         "question": result.study.question,
-        "data": list(
-            {run.environment["data"]["fingerprint"]: _data(run) for run in every}.values()
-        ),
+        "data": list(datasets.values()),
         "parameters": {
             name: own[0].experiment.model_dump(mode="json", exclude_defaults=True)
             for name, own in result.runs.items()
@@ -40,13 +46,6 @@ def checklist(result: StudyResult) -> dict[str, Any]:
         "training_seconds": round(sum(run.environment["training_seconds"] for run in every), 1),
         "processor_joules": round(sum(known), 1) if len(known) == len(every) else UNREAD,
     }
-
-
-def _data(run: Run) -> dict[str, Any]:
-    told = ("title", "source", "official_bytes", "fingerprint")
-    sizes = {s: run.metrics[s]["examples"] for s in ("train", "validation", "test")
-             if s in run.metrics}  # fmt: skip
-    return {name: run.environment["data"][name] for name in told} | {"images": sizes}
 
 
 def _different(runs: list[Run], *names: str) -> dict[str, list[Any]]:

@@ -71,17 +71,21 @@ def claims_of(
                 data_dir=data_dir, settings=changed,
             )  # fmt: skip
             for row in rows:
+                own = entry.get("runs", {}).get(row["variant"]) or [{}]
+                if row["variant"] not in plan.experiments:
+                    reasons[f"{label}, {row['variant']}"] = "a variant of a second round, or gone"
+                    continue
+                if len(own) != len(row["values"]):  # then the first value may be of another run
+                    reasons[f"{label}, {row['variant']}"] = "a run diverged, or folds are means"
+                    continue
                 (first, *_) = plan.experiments[row["variant"]]
                 there = dataset_for(first.data, data_dir).fingerprint
                 if there != entry["data"]["fingerprint"]:
                     raise KerascwError("the data here is not the same")
                 name = f"{label}, {row['variant']}, {row['figure'].replace('.', ' ')}"
-                own = entry.get("runs", {}).get(row["variant"]) or [{}]
                 claims.append(
                     Claim(name, row["figure"], first, tuple(row["values"]), own[0].get("threads"))
                 )
         except KerascwError as error:
             reasons[label] = str(error)
-        except KeyError as error:
-            reasons[label] = f"no variant {error} any more"
     return claims, reasons

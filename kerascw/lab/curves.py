@@ -122,9 +122,7 @@ def curves_of(runs: CurveRuns, figure: str) -> dict[str, Curve]:
 
 def _point(fraction: float, runs: Sequence[Run], figure: str) -> Point:
     values = {
-        run.experiment.seed: value
-        for run in runs
-        if run.metrics["status"] != "diverged" and (value := figure_of(run, figure)) is not None
+        run.experiment.seed: value for run in runs if (value := figure_of(run, figure)) is not None
     }
     examples = next((run.metrics["train"]["examples"] for run in runs if "train" in run.metrics), 0)
     return Point(fraction, examples, tuple(values), tuple(values.values()))

@@ -1,10 +1,9 @@
-"""What studies compute from their runs for their answers: effects of a change, best variants."""
+"""What studies compute from their runs for their answers: the effects of a change."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from kerascw.evaluation.statistics import over_seeds
-from kerascw.lab.repeats import difference_of, repeats_of, values_of
+from kerascw.lab.repeats import difference_of, repeats_of
 from kerascw.lab.study import Answer, Runs
 from kerascw.lab.table import difference_text
 from kerascw.lab.verdict import figure_in
@@ -46,23 +45,6 @@ def effect_text(runs: Runs, variant: str, baseline: str, figure: str) -> str:
     """
     difference = difference_of(runs.get(variant, ()), runs.get(baseline, ()), figure)
     return "" if difference is None else difference_text(difference, repeats_of(runs[variant]).unit)
-
-
-def mean_of(runs: Sequence[Run], figure: str) -> float | None:
-    """Return the mean of a figure over seeds or folds, None where no run has it."""
-    values = values_of(runs, figure)
-    return over_seeds(values).mean if values else None
-
-
-def best_by(runs: Runs, figure: str, among: Iterable[str] | None = None) -> str | None:
-    """Return the variant with the best mean: the highest accuracy, or else the lowest figure.
-
-    ``among`` names the variants to choose from, all if it is None. None where none has the figure.
-    """
-    names = runs if among is None else among
-    means = {name: mean for name in names if (mean := mean_of(runs[name], figure)) is not None}
-    best = max if figure.endswith("accuracy") else min
-    return best(means, key=lambda name: means[name]) if means else None
 
 
 def with_weights(runs: Sequence[Run]) -> list[Run]:

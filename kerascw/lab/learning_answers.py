@@ -98,7 +98,9 @@ def comparison_answers(compared: Comparison) -> list[Answer]:
     better, until = _who_is_better(compared), TOO_FEW
     if any(difference.spread.interval for difference in compared.differences):
         where, until = _where_significant(compared), _until_when(compared)
-        better += f" Significant at 95 % (paired t-interval over the seeds): {where}."
+        count = len(compared.differences)
+        by_itself = "" if count == 1 else f", each of the {count} comparisons by itself"
+        better += f" Significant at 95 % (paired t-interval over the seeds{by_itself}): {where}."
     else:
         better += f" {TOO_FEW}"
     return answers_to(
@@ -167,8 +169,8 @@ def _until_when(compared: Comparison) -> str:
     if len(tail) == 1:
         where = f"Only at the largest, {place}: there"
     return (
-        f"{where} the 95 % confidence interval of the difference includes zero, which does not "
-        "prove the two equal."
+        f"{where} the 95 % confidence interval of the difference, not adjusted for the number of "
+        "comparisons, includes zero, which does not prove the two equal."
     )
 
 

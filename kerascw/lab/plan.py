@@ -15,7 +15,9 @@ from kerascw.experiment.settings import override
 from kerascw.experiment.spec import DataSpec, Exclude, Experiment
 from kerascw.lab.derive import cross_validated, of_sample, on_other_data, repeated, without
 from kerascw.lab.pictures import PICTURES, PictureSpec
+from kerascw.lab.repeats import best_by
 from kerascw.lab.study import Budget, Study
+from kerascw.lab.verdict import figure_of
 from kerascw.runs.run import file_name
 from kerascw.runs.store import Run, Store, pandas
 from kerascw.runs.summary import fragment
@@ -148,7 +150,8 @@ class StudyResult:
 
     @property
     def every_run(self) -> list[Run]:
-        return [run for runs in self.runs.values() for run in runs]
+        """All runs, each once: variants that are the same experiment share theirs."""
+        return list({run.name: run for runs in self.runs.values() for run in runs}.values())
 
     @property
     def has_page(self) -> bool:
@@ -156,17 +159,27 @@ class StudyResult:
         return len(self.every_run) > 1 or self.study.pictures is not None
 
     @property
-    def run(self) -> Run:
-        """The run with the best validation figure; the first if nothing is held out.
+    def chosen(self) -> str:
+        """The variant with the best mean validation figure; the first if nothing is held out.
 
-        It is the classifier of the highest accuracy; in a study without classifiers, the
-        autoencoder of the lowest loss. The test set has no say in it.
+        It is the classifiers' of the highest accuracy; in a study without classifiers, the
+        autoencoders' of the lowest loss. The test set has no say in it.
         """
-        classifiers = [run for run in self.every_run if not run.experiment.reconstructs]
-        runs = classifiers or self.every_run
-        figure, best = "accuracy" if classifiers else "loss", max if classifiers else min
-        scored = [run for run in runs if "validation" in run.metrics]
-        return best(scored, key=lambda run: run.metrics["validation"][figure], default=runs[0])
+        among = _classifiers(self.runs) or self.runs
+        figure = "accuracy" if _classifiers(self.runs) else "loss"
+        return best_by(among, f"validation.{figure}") or next(iter(among))
+
+    @property
+    def run(self) -> Run:
+        """Of the chosen variant, the run with the best validation figure; the first without one."""
+        runs = self.runs[self.chosen]
+        figure, best = ("loss", min) if runs[0].experiment.reconstructs else ("accuracy", max)
+        scored = {
+            value: run
+            for run in reversed(runs)
+            if (value := figure_of(run, f"validation.{figure}")) is not None
+        }
+        return scored[best(scored)] if scored else runs[0]
 
     @property
     def product(self) -> Run:
@@ -207,6 +220,10 @@ class StudyResult:
         figures = self.folder / "figures"
         names = [figures / f"{name}.png" for name in ("comparison", "loss")]
         return fragment(self.study.question, rows, names)
+
+
+def _classifiers(variants: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
+    return {name: own for name, own in variants.items() if not own[0].experiment.reconstructs}
 
 
 def _figures(metrics: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:

@@ -122,7 +122,7 @@ class PowerLaw:
 
 @lru_cache(maxsize=64)
 def fit_power_law(curve: Curve) -> PowerLaw | None:
-    """Fit the law to a curve of accuracies; None with fewer than three fractions.
+    """Fit the law to a curve of accuracies; None with fewer than three fractions, or without a fit.
 
     Points are weighted by the standard errors of their means (:func:`standard_errors`).
     """
@@ -134,7 +134,8 @@ def fit_power_law(curve: Curve) -> PowerLaw | None:
     errors = np.array([np.mean(values) for _, values in measured])
     deviations, are_known = standard_errors([np.asarray(values) for _, values in measured])
     fitted = fit(x, errors, deviations)
-    assert fitted is not None, "curve_fit did not converge on the measured errors"
+    if fitted is None:
+        return None
     around = _law(x, *fitted)
     residuals = float((((errors - around) / deviations) ** 2).sum())
     freedom = len(x) - 3

@@ -11,9 +11,9 @@ from statistics import fmean
 import numpy as np
 
 from kerascw.errors import counted as numbered
-from kerascw.evaluation.statistics import Spread, paired_difference
+from kerascw.evaluation.statistics import Spread, over_seeds, paired_difference
 from kerascw.experiment.spec import Experiment
-from kerascw.lab.verdict import figure_of
+from kerascw.lab.verdict import figure_of, higher_is_better
 from kerascw.runs.store import Run
 
 
@@ -65,6 +65,25 @@ def values_of(runs: Sequence[Run], figure: str) -> list[float]:
     return _means(values, values)
 
 
+def mean_of(runs: Sequence[Run], figure: str) -> float | None:
+    """Return the mean of a figure over seeds or folds, None where no run has it."""
+    values = values_of(runs, figure)
+    return over_seeds(values).mean if values else None
+
+
+def best_by(
+    runs: Mapping[str, Sequence[Run]], figure: str, among: Iterable[str] | None = None
+) -> str | None:
+    """Return the variant with the best mean: the highest accuracy, or else the lowest figure.
+
+    ``among`` names the variants to choose from, all if it is None. None where none has the figure.
+    """
+    names = runs if among is None else among
+    means = {name: mean for name in names if (mean := mean_of(runs[name], figure)) is not None}
+    best = max if higher_is_better(figure) else min
+    return best(means, key=lambda name: means[name]) if means else None
+
+
 def paired_values(
     runs: Sequence[Run], baseline: Sequence[Run], figure: str
 ) -> list[tuple[float, float]]:
@@ -92,14 +111,15 @@ class Scored:
 
 
 def scored_of(runs: Sequence[Run], part: str = "test") -> dict[int, Scored]:
-    """Return, by seed, which images each classifier is right about; folds are left out.
+    """Return, by seed, which images each classifier is right about; no folds, no diverged runs.
 
     ``part`` is ``test`` or ``validation``, whose predictions are kept.
     """
     found: dict[int, Scored] = {}
     for run in runs:
         e = run.experiment
-        if e.reconstructs or e.fold is not None or part not in run.metrics:
+        diverged = run.metrics["status"] == "diverged"
+        if e.reconstructs or e.fold is not None or part not in run.metrics or diverged:
             continue
         with np.load(run.folder / "predictions.npz") as file:
             labels = file[f"{part}_labels"]

@@ -11,9 +11,8 @@ from kerascw.errors import CallError, KerascwError, counted
 from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import finals_of, repeated
-from kerascw.lab.effects import best_by
 from kerascw.lab.plan import FINAL, ONLY, Plan, StudyResult
-from kerascw.lab.repeats import repeat_text, values_of
+from kerascw.lab.repeats import best_by, repeat_text, values_of
 from kerascw.lab.study import Study
 from kerascw.lab.table import spread_text
 from kerascw.runs.environment import command_line

@@ -13,16 +13,16 @@ from kerascw.runs.store import Run
 
 
 def figure_of(run: Run, name: str) -> float | None:
-    """Return one figure of a run, None if it has none (diverged, or fewer epochs).
+    """Return one figure of a run; None of a diverged run, and where there was no such epoch.
 
     ``test.accuracy`` is that of the kept weights, ``aux1.test.accuracy`` that of an auxiliary head.
     Of the history, ``epoch_5.train_accuracy`` is that of an epoch (0: of the initial weights, where
     they were scored), ``last_epoch.`` and ``kept_epoch.`` begin those of these epochs, ``lowest.``
     the lowest of all epochs, and ``lowest_validation_loss.`` those of the epoch that has it.
     """
-    *head, part, figure = name.split(".")
-    if part.startswith(("lowest", "last_epoch")) and run.metrics["status"] == "diverged":
+    if run.metrics["status"] == "diverged":  # what it had before is no result of its settings
         return None
+    *head, part, figure = name.split(".")
     if part == "lowest":
         return min((row[figure] for row in run.history if figure in row), default=None)
     if part.startswith(("epoch_", "last_epoch", "kept_epoch", "lowest_")):
@@ -59,9 +59,13 @@ def bounds_of(name: str) -> tuple[float, float]:
     >>> bounds_of("test.accuracy"), bounds_of("test.loss")
     ((0.0, 1.0), (0.0, inf))
     """
-    if name.endswith(("accuracy", "error")):
+    if name.endswith(("accuracy", "error")) or _AGREEMENT in name:
         return 0.0, 1.0
     return (0.0, math.inf) if name.endswith("loss") else UNBOUNDED
+
+
+_AGREEMENT = "agreement"
+"""What the names of shares have that are neither good nor bad: how often heads agree."""
 
 
 def higher_is_better(figure: str) -> bool:
@@ -73,7 +77,7 @@ def higher_is_better(figure: str) -> bool:
 class Verdict:
     """How a measured figure stands to the published one, and why."""
 
-    word: str  # agrees, better, worse, not comparable
+    word: str  # agrees, better, worse (of what is neither: higher, lower), not comparable
     reason: str
 
 
@@ -110,5 +114,8 @@ def verdict(
     gap = float(np.mean(values)) - published.best_reading
     if abs(gap) <= reach + 0.5 * 10**-published.digits:
         return Verdict("agrees", f"within the prediction interval{over}, ±{reach:.4f}")
-    word = "better" if (gap > 0) == higher_is_better(name) else "worse"
+    if _AGREEMENT in name:
+        word = "higher" if gap > 0 else "lower"
+    else:
+        word = "better" if (gap > 0) == higher_is_better(name) else "worse"
     return Verdict(word, f"by {abs(gap):.4f}, outside the prediction interval{over}, ±{reach:.4f}")

@@ -46,19 +46,23 @@ def _confused(test: Mapping[str, Any]) -> list[str]:
 
 
 def _weakest_class(test: Mapping[str, Any], train_counts: np.ndarray) -> list[str]:
-    """Name the class of the lowest recall, if it is significantly below the rest."""
+    """Name the class of the lowest recall, if it is significantly below the rest.
+
+    The lowest of k recalls lies low by chance, so the error of 5 % is shared by all of them.
+    """
     rows = test["per_class"]
     right = np.diagonal(np.array(test["confusion"]))
     total = np.array([row["examples"] for row in rows])
     recall = np.where(total, right / np.maximum(total, 1), np.inf)  # not where there is no image
     at = int(recall.argmin())
     rest = (right.sum() - right[at]) / max(1, total.sum() - total[at])
-    low, high = wilson_interval(int(right[at]), int(total[at]))
-    if high >= rest:
+    correct, of = int(right[at]), int(total[at])
+    if wilson_interval(correct, of, 1 - 0.05 / len(rows))[1] >= rest:
         return []
+    low, high = wilson_interval(correct, of)
     return [
         f"More images of {rows[at]['class']} would help most: {recall[at]:.0%} of "
-        f"{counted(int(total[at]), 'test image')} are right (95 % CI {low:.0%} to {high:.0%}), of "
+        f"{counted(of, 'test image')} are right (95 % CI {low:.0%} to {high:.0%}), of "
         f"the other classes {rest:.0%}; it has {counted(int(train_counts[at]), 'training image')}."
     ]
 

@@ -8,8 +8,8 @@ import numpy as np
 from kerascw.errors import CallError
 from kerascw.evaluation.calibration import Calibration, prediction_sets, tempered
 from kerascw.evaluation.metrics import (
-    CALIBRATION_BINS,
     calibration_error,
+    confidence_bins,
     loss_and_accuracy,
     wilson_interval,
 )
@@ -53,12 +53,12 @@ def calibration_chart(trust: Trust) -> tuple[Any, str]:
     from kerascw.report.charts import Line
 
     ideal, reliability, shares = "perfectly calibrated", [], []
-    versions = {"test set": trust.before, "after temperature scaling": trust.after}
+    versions = {"as trained": trust.before, "after temperature scaling": trust.after}
     drawn = {name: values for name, values in versions.items() if values is not None}
     for name, probabilities in drawn.items():
         confidence = probabilities.max(axis=1)
         right = probabilities.argmax(axis=1) == trust.labels
-        which = np.ceil(confidence * CALIBRATION_BINS).clip(1, CALIBRATION_BINS)
+        which = confidence_bins(confidence)
         binned = [which == number for number in np.unique(which)]
         x = [float(confidence[own].mean()) for own in binned]
         reliability.append(Line(name, x, [float(right[own].mean()) for own in binned]))

@@ -140,7 +140,10 @@ def _channels(options: FeatureMaps, there: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Activity:
-    """Of every layer, over the test set: by class, and by class and channel."""
+    """Of every layer, over the test set: by class, and by class and channel.
+
+    NaN of a class without a test image.
+    """
 
     mean: list[np.ndarray]  # [classes]
     per_channel: list[np.ndarray]  # [classes, filters], of values above zero
@@ -151,22 +154,25 @@ class Activity:
         ``(largest - rest) / (largest + rest)`` of the class means, ``rest`` being the mean of the
         others (Morcos et al., "On the importance of single directions for generalization", 2018).
         """
-        means = np.sort(self.per_channel[layer], axis=0)
+        own = self.per_channel[layer]
+        means = np.sort(own[~np.isnan(own).any(axis=1)], axis=0)
         largest, rest = means[-1], means[:-1].mean(axis=0)
         return (largest - rest) / np.maximum(largest + rest, 1e-12)
 
 
 def activity(run: Run, splits: Splits) -> Activity:
     """Measure the layers' activity over the test set, class by class."""
-    by_class = [
-        feature_maps(run, splits.test.images[splits.test.labels == label])
-        for label in range(len(splits.class_names))
-    ]
-    of_layers = list(zip(*by_class, strict=True))
-    return Activity(
-        [np.array([own.mean() for own in maps]) for maps in of_layers],
-        [np.array([np.maximum(m, 0).mean(axis=(0, 1, 2)) for m in maps]) for maps in of_layers],
-    )
+    test, classes = splits.test, len(splits.class_names)
+    measured, there = Activity([], []), np.unique(test.labels)
+    by_class = [feature_maps(run, test.images[test.labels == label]) for label in there]
+    for maps in zip(*by_class, strict=True):
+        mean = np.full(classes, np.nan, np.float32)
+        per_channel = np.full((classes, maps[0].shape[-1]), np.nan, np.float32)
+        mean[there] = [own.mean() for own in maps]
+        per_channel[there] = [np.maximum(own, 0).mean(axis=(0, 1, 2)) for own in maps]
+        measured.mean.append(mean)
+        measured.per_channel.append(per_channel)
+    return measured
 
 
 def selectivity_answers(runs: Sequence[Run]) -> list[Answer]:
@@ -185,7 +191,7 @@ def selectivity_answers(runs: Sequence[Run]) -> list[Answer]:
         index = measured.selectivity(layer)
         best = np.argsort(-index)[:3]
         channels = ", ".join(
-            f"{at} ({splits.class_names[per_channel[:, at].argmax()]}, {index[at]:.2f})"
+            f"{at} ({splits.class_names[np.nanargmax(per_channel[:, at])]}, {index[at]:.2f})"
             for at in best
         )
         of_layers.append(f"conv {layer + 1}: {channels}; median {np.median(index):.2f}")

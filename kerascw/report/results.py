@@ -12,10 +12,12 @@ from typing import Any
 
 from kerascw.data import FOLDER
 from kerascw.errors import CallError, KerascwError
+from kerascw.evaluation.statistics import over_seeds
 from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.conclusion import conclusion
 from kerascw.lab.plan import ONLY, StudyResult
-from kerascw.lab.table import published_text, rows_of
+from kerascw.lab.table import published_text, rows_of, spread_text
+from kerascw.lab.verdict import bounds_of
 from kerascw.report.page import plainly
 from kerascw.runs.store import Run, write_json
 from kerascw.runs.verify import ELSEWHERE, FAILED, HERE, SELF_REPORTED, badge_of
@@ -154,7 +156,8 @@ def markdown(entries: dict[str, dict[str, Any]], test_only: bool = False) -> str
             if row["variant"] in scored and row["figure"].endswith("loss"):
                 continue
             name = row["variant"] if row["variant"] != variant else ""
-            cells = [study, name, plainly(row["figure"]), _measured(row), row["repeats"],
+            measured = spread_text(over_seeds(row["values"], bounds_of(row["figure"])))
+            cells = [study, name, plainly(row["figure"]), measured, row["repeats"],
                      row["published"], row["verdict"]]  # fmt: skip
             escaped = (cell.replace("|", "\\|") for cell in cells)
             lines.append("".join(f"| {cell} " if cell else "| " for cell in escaped) + "|")
@@ -170,13 +173,6 @@ def _marks(entry: dict[str, Any]) -> str:
         *(f"{name}={value}" for name, value in entry["changed"].items() if name != ONLY),
     ]
     return f" ({', '.join(said)})" if said else ""
-
-
-def _measured(row: dict[str, Any]) -> str:
-    if row["interval_95"] is None:
-        return f"{row['mean']:.4f}"
-    low, high = row["interval_95"]
-    return f"{row['mean']:.4f} ± {(high - low) / 2:.4f}"
 
 
 def replaced(page: str, table: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""How models stand corrupted images: numbers over seeds, and a page of a curve a corruption.
+"""How robust models are to corrupted images: numbers over seeds, and a page of curves.
 
 A run is a study of one variant and one seed. Intervals are over the seeds; of a single model they
 are Wilson's over the images.
@@ -137,12 +137,12 @@ class Robustness:
         return np.reshape(wrong, (len(runs), len(CORRUPTIONS), len(STRENGTHS)))
 
     def mean_errors(self, variant: str) -> dict[int, float]:
-        """Return the mean corruption error of each seed."""
+        """Return the mean error under corruption of each seed."""
         seeds = [run.experiment.seed for run in self.models.variants[variant]]
         return dict(zip(seeds, self.errors(variant).mean(axis=(1, 2)).tolist(), strict=True))
 
     def difference(self, variant: str) -> Spread | None:
-        """Return the mean corruption error minus the baseline's, paired by seed."""
+        """Return the mean error under corruption minus the baseline's, paired by seed."""
         base = self.models.bases.get(variant)
         if base is None:
             return None
@@ -231,7 +231,7 @@ def robustness_tables(found: Robustness) -> dict[str, Table]:
         rows.append([Cell(variant), Cell(spread_text(errors), errors.mean), *own,
                      Cell(spread_text(clean), clean.mean), count(len(runs))])  # fmt: skip
     compared = ("difference to baseline",) if against else ()
-    columns = ("variant", "mean corruption error", *compared, "accuracy without it", "seeds")
+    columns = ("variant", "mean error under corruption", *compared, "accuracy without it", "seeds")
     summary = Table("variants", columns, rows)
     leading = found.errors(next(iter(models.variants))).mean(axis=(0, 2))
 

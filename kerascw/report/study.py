@@ -47,14 +47,13 @@ def headline(result: StudyResult, rows: Sequence[lab_table.Row]) -> str:
     """
     if not result.study.alternatives:
         return ""
-    chosen, name = result.run, compared_figure(result, rows)
-    variant = next(variant for variant, runs in result.runs.items() if chosen in runs)
+    variant, name = result.chosen, compared_figure(result, rows)
     row = next(row for row in rows if row.variant == variant)
     cell = next((cell for cell in row.cells if cell.name == name), None)
     if cell is None or cell.spread is None:
         return ""
     text = f"{variant}: {plainly(name)} {lab_table.spread_text(cell.spread)} ({_over(cell, row)})"
-    if len(rows) > 1 and "validation" in chosen.metrics:
+    if len(rows) > 1 and "validation" in result.run.metrics:
         text = f"Validation chooses {text}"
     if cell.published is not None:
         text += f"; published {lab_table.published_text(cell.published)}"
@@ -69,7 +68,7 @@ def _over(cell: lab_table.Cell, row: lab_table.Row) -> str:
         return f"one {unit}, no interval"
     if cell.spread is None or cell.spread.interval is None:
         return f"mean over {n} {unit}s, too few for an interval"
-    return f"mean over {n} {unit}s ± half the 95 % t-interval"
+    return f"mean over {n} {unit}s with its 95 % CI"
 
 
 def figure_tables(

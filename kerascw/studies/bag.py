@@ -316,7 +316,8 @@ def _extremes(measured: Sequence[Any], names: Sequence[str]) -> list[str]:
     texts = []
     for k in range(len(measured[0].mean)):
         strongest, weakest = (
-            counts([int(of(own.mean[k])) for own in measured]) for of in (np.argmax, np.argmin)
+            counts([int(of(own.mean[k])) for own in measured])
+            for of in (np.nanargmax, np.nanargmin)
         )
         texts.append(f"conv {k + 1}: strongest {strongest}, weakest {weakest}")
     return texts

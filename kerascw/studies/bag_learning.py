@@ -28,10 +28,10 @@ from kerascw.lab.curves import (
     percent,
 )
 from kerascw.lab.derive import with_data, with_training
-from kerascw.lab.effects import answers_to, best_by, mean_of
+from kerascw.lab.effects import answers_to
 from kerascw.lab.learning_answers import comparison_answers
 from kerascw.lab.published import report
-from kerascw.lab.repeats import values_of
+from kerascw.lab.repeats import best_by, mean_of, values_of
 from kerascw.lab.study import Answer, Drawn, Quick, Runs, fields_of
 from kerascw.lab.table import difference_text
 from kerascw.studies import bag

@@ -128,6 +128,14 @@ _DROPOUT = {
     "flatten": (spec.Dropout(after="flatten", rate=0.3),),
 }
 
+_CHANGED_FROM = {
+    "test 7.1": "test 7",
+    "test 7.2": "test 7",
+    "test 8": "test 7",
+    "test 9.1": "test 9",
+}
+"""Of each test that adds dropout or leaves out pooling, the test that it is compared with."""
+
 _PRINTED = "final as printed"
 """Test 7 for 15 epochs on 55,000 images: its dropout went to another model object."""
 
@@ -266,6 +274,7 @@ def _no_pooling(runs: Runs) -> str:
 FASHION_VARIANTS = Study(
     **fields_of("convnet_lab", "fashion-variants"),
     variants=fashion_variants,
+    baseline_of=_CHANGED_FROM.get,
     then=fashion_final,
     answers=fashion_answers,
 )

@@ -25,13 +25,12 @@ from kerascw.lab.effects import (
     effect_text,
     epochs_to_best,
     listed,
-    mean_of,
     with_weights,
     yes_or_no,
 )
 from kerascw.lab.pictures import FeatureMaps
 from kerascw.lab.published import report
-from kerascw.lab.repeats import counted, repeats_of, values_of
+from kerascw.lab.repeats import counted, mean_of, repeats_of, values_of
 from kerascw.lab.study import Answer, Drawn, Runs, Study, fields_of
 from kerascw.lab.table import spread_text
 from kerascw.runs.store import Run
@@ -114,7 +113,7 @@ def _objective(trained: Sequence[Run]) -> dict[str, str]:
         "Question 1: what is minimised?": (
             "The mean over images of -log p, where p is the probability of the true class. "
             "Computed so from the kept test probabilities, it differs from the reported test loss "
-            f"by at most {furthest:.1g} in {counted(len(trained), trained)}."
+            f"by at most {furthest:.1g} in {numbered(len(trained), 'run')}."
         ),
         "Question 2: does the logarithm of softmax name the same class as softmax?": (
             f"In {same:,} of {images:,} predictions of test images: logarithms keep the order."

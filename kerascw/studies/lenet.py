@@ -20,9 +20,9 @@ from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment import spec
 from kerascw.experiment.settings import LENET
 from kerascw.lab.derive import retrained_on_everything, with_training
-from kerascw.lab.effects import answers_to, best_by, effect_text, listed, mean_of, with_weights
+from kerascw.lab.effects import answers_to, effect_text, listed, with_weights
 from kerascw.lab.pictures import EmbeddingMap
-from kerascw.lab.repeats import values_of
+from kerascw.lab.repeats import best_by, mean_of, values_of
 from kerascw.lab.study import Answer, Drawn, Quick, Runs, Study, fields_of
 from kerascw.lab.table import spread_text
 
@@ -179,13 +179,15 @@ def auxiliary_answers(runs: Runs) -> list[Answer]:
         if both is None or every is None:
             continue
         heads = _SAID.get(name, name)
-        agree.append(f"{heads}: for {both:.1%} of test images, all three heads for {every:.1%}")
+        agree.append(f"{both:.1%} when {heads} (all three heads {every:.1%})")
         accuracies = [mean_of(own, f"{prefix}test.accuracy") for prefix in ("aux1.", "aux2.", "")]
         knows.append(f"{heads}: " + ", ".join(f"{accuracy:.4f}" for accuracy in accuracies))
     each = "How well does each depth classify (after the first pool, after the second, at the end)?"
     return answers_to(
         {
-            "How often do the two auxiliary heads agree?": listed(agree),
+            "For how many test images do the two auxiliary heads predict the same class?": (
+                listed(agree, "; means over the seeds.")
+            ),
             each: listed(knows, " (test accuracy, means over the seeds)."),
         }
     )
@@ -211,7 +213,7 @@ LENET_AUXILIARY = Study(
     quick_variants=lambda: auxiliary_of(_AUXILIARY_QUICK.of(experiment("baseline"))),
     quick=_AUXILIARY_QUICK,
     answers=auxiliary_answers,
-    led_by="How often do the two",
+    led_by="For how many test images do",
     pictures=_auxiliary_pictures,
 )
 

@@ -12,7 +12,7 @@ import numpy as np
 from kerascw.data.load import data_label
 from kerascw.errors import CallError
 from kerascw.evaluation.statistics import FEWEST
-from kerascw.experiment.spec import ConvNet, Experiment, Holdout, Seeds
+from kerascw.experiment.spec import Experiment, Holdout, Seeds
 from kerascw.lab.derive import with_data
 from kerascw.lab.effects import answers_to, joined
 from kerascw.lab.repeats import values_of
@@ -56,7 +56,7 @@ def sources_of(base: Experiment) -> dict[str, Experiment]:
         base = with_data(base, holdout=Holdout(how="stratified", count=holdout.count))
     there = {
         "weights": True,
-        "dropout": isinstance(base.model, ConvNet) and bool(base.model.dropout),
+        "dropout": any(getattr(base.model, name, 0) for name in ("dropout", "dropout_rate")),
         "order": base.training.shuffle,
         "augmentation": bool(base.training.augmentation),
         "split": holdout is not None,

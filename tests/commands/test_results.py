@@ -104,7 +104,7 @@ def test_a_study_goes_into_the_file_and_into_a_page(runs: Path, tmp_path: Path) 
     lines = printed.output.splitlines()
     assert lines[2].startswith("| `digits` (training.epochs=3) | mlp | test error | ")
     # two seeds have no interval
-    assert f" | {row['mean']:.4f} | " in lines[2]
+    assert f" | {row['mean']:.4f} (range {min(row['values']):.4f} to " in lines[2]
 
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     into = call("results", "--file", str(file), "--into", str(page))

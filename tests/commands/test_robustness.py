@@ -66,7 +66,7 @@ def test_its_figures_are_the_models(done: Result, runs: Path, both: tuple[Run, R
     np.testing.assert_allclose(1 - right.mean(axis=0) / TAKEN, [own.mean(), other.mean()])
     with (folder / "tables" / "variants.csv").open(newline="") as file:
         mine, _ = csv.DictReader(file)
-    assert float(mine["mean corruption error"]) == pytest.approx(own.mean())
+    assert float(mine["mean error under corruption"]) == pytest.approx(own.mean())
     assert float(mine["difference to baseline"]) == pytest.approx(own.mean() - other.mean())
     assert f"{own.mean():.4f}" in done.stdout
 

@@ -132,6 +132,8 @@ def test_the_weakest_class_is_named_where_it_is_significant() -> None:
     assert "it has 1 training image." in text
     assert "does not overfit" in text
     assert "More images of" not in said([[9, 0, 1], [0, 9, 1], [1, 1, 8]], 0.87)
+    # the lowest of many recalls is low by chance: 85 of 100 has 0.767 to 0.907 by itself
+    assert "More images of" not in said([[91, 9, 0], [0, 91, 9], [8, 7, 85]], 0.87)
     # a class without test images hides no other
     assert "More images of owl would help" in said([[0, 0, 0], [4, 95, 1], [30, 0, 70]], 0.87)
 

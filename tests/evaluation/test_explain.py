@@ -108,10 +108,8 @@ def test_random_weights_change_the_map(tiny_model: Any, sample: Any) -> None:
 def test_which_layer(tiny_model: Any) -> None:
     assert feature_layer(tiny_model).name == "conv_2_norm"  # pooling comes after it
     assert feature_layer(tiny_model, "conv_1").name == "conv_1"
-    one = tiny_model.get_layer("conv_1").output.shape
     image = np.zeros((1, 28, 28, 1), np.uint8)
     assert grad_cam(tiny_model, image, [3], "conv_1").shape == (1, 28, 28)
-    assert one[1] > 1
     with pytest.raises(CallError, match=r"^layer='conv_9': choose conv_1 or conv_2"):
         grad_cam(tiny_model, image, [3], "conv_9")
     with pytest.raises(CallError, match=r"^layer='dense_1': it gives no maps; choose conv_1 or"):

@@ -91,14 +91,35 @@ def test_the_joint_reach_is_at_least_that_of_seeds() -> None:
 
 
 def test_the_joint_interval_is_at_least_either_source_alone() -> None:
-    scores, _ = simulated_scores(np.random.default_rng(0), 5, 2000, 0.005)
-    joint = joint_spread(scores, (0, 1))
-    for part in (joint.over_seeds, joint.over_images):
-        assert part is not None
-        assert part[1] - part[0] <= joint.interval[1] - joint.interval[0] + 1e-9
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        scores, _ = simulated_scores(random, 3, 200, 0.02)
+        joint = joint_spread(scores)
+        for part in (joint.over_seeds, joint.over_images):
+            assert part is not None
+            assert part[1] - part[0] <= joint.interval[1] - joint.interval[0] + 1e-9
     assert joint.mean == pytest.approx(scores.mean())
     ci = stats.ttest_1samp(scores.mean(axis=1), 0).confidence_interval(0.95)
     assert joint.over_seeds == pytest.approx((ci.low, ci.high))
+
+
+@pytest.mark.parametrize("ratio", [0.3, 3.0])
+def test_a_true_zero_is_rejected_no_more_often_than_the_level_says(ratio: float) -> None:
+    """Three seeds, whose variance is ``ratio`` times that of the images in the mean."""
+    random, p_values = np.random.default_rng(1), []
+    for _ in range(3000):
+        of_seed = random.normal(0, math.sqrt(3 * ratio / 100), (3, 1))
+        p_values.append(joint_spread(of_seed + random.normal(0, 1, (1, 100))).p_value)
+    assert np.mean(np.array(p_values) < 0.05) < 0.06
+    assert np.mean(np.array(p_values) < 0.05 / 12) < 0.008
+
+
+def test_the_noise_of_images_is_what_no_number_of_seeds_takes_away() -> None:
+    random = np.random.default_rng(0)
+    of_image = random.normal(0, 1, (1, 10_000))
+    joint = joint_spread(of_image + random.normal(0, 2, (20, 10_000)))
+    assert joint.image_variance == pytest.approx(1 / 10_000, rel=0.05)
+    assert joint.least_on_other_images == pytest.approx(2.8016 / 100, rel=0.03)
 
 
 def test_identical_models_leave_the_noise_of_images_and_equal_images_that_of_seeds() -> None:
@@ -114,6 +135,8 @@ def test_the_sign_flip_test_counts_all_signs() -> None:
     assert sign_flip_test([1, 2, 3]) == 2 / 8
     assert sign_flip_test([1, 2, 3, 4, 5, 6]) == 2 / 64
     assert sign_flip_test([1, -1]) == 1
+    assert sign_flip_test([1.0] * 15) == 2 / 2**15
+    assert sign_flip_test([1.0] * 17) == 2 / 10_000  # drawn at random
     assert sign_flip_test([0.0, 0.0, 0.0]) == 1
 
 

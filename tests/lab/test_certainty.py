@@ -1,6 +1,7 @@
 """How sure a study's test accuracies are: from kept predictions to sentences and ``power``."""
 
 import shutil
+from itertools import product as product_of
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,9 @@ def test_a_comparison_is_that_of_the_kept_predictions(product) -> None:
     by_seed = apart.mean(axis=1)
     assert found.deviation == pytest.approx(by_seed.std(ddof=1))
     assert found.seeds(0.01) == seeds_needed(0.01, found.deviation)
-    assert found.sign_flip in (0.25, 0.5, 0.75, 1.0)  # of the eight ways to set three signs
+    flipped = np.array(list(product_of((1, -1), repeat=3))) @ by_seed
+    as_far = np.abs(flipped) >= abs(by_seed.sum()) - 1e-12
+    assert found.sign_flip == as_far.mean()
 
 
 def test_variants_with_other_test_images_are_not_paired(product, tmp_path: Path) -> None:
@@ -105,6 +108,7 @@ def test_pages_and_terminal_say_it(product) -> None:
     page = product.report().read_text(encoding="utf-8")
     assert all(question in page for question in questions)
     assert "447 test images alone" in page
+    assert "On other images of the same number no count of seeds finds less than 0.0" in page
 
 
 def test_power_is_a_table(product) -> None:

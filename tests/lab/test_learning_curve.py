@@ -191,10 +191,11 @@ def test_always_better_and_until_where_that_is_significant() -> None:
     )
     assert answers_of(warm, random) == [
         "warm has the better mean at all 4 fractions. Significant at 95 % (paired t-interval over "
-        "the seeds): at 5 % and 10 %.",
+        "the seeds, each of the 4 comparisons by itself): at 5 % and 10 %.",
         "The mean curves do not cross between 5 % and 50 %.",
         "From 20 % (200 images): there and at all larger fractions the 95 % confidence interval of "
-        "the difference includes zero, which does not prove the two equal.",
+        "the difference, not adjusted for the number of comparisons, includes zero, which does not "
+        "prove the two equal.",
     ]
 
 
@@ -399,6 +400,15 @@ def test_too_few_points_and_too_far_are_said() -> None:
     answer = power_law_answer(replace(slow, fitted=Parameters(0.2, 0.02, 0.0)))
     assert "would gain one percentage point of test accuracy" in answer.question
     assert "this is more than 10 times what was measured" in answer.answer
+
+
+def test_errors_that_no_law_fits_have_none() -> None:
+    """Here SciPy's fit does not converge."""
+    found = curve("random", [[0.0562], [0.147], [0.1448]], "test.accuracy")
+    points = tuple(
+        replace(p, examples=n) for p, n in zip(found.points, (100, 500, 1000), strict=True)
+    )
+    assert fit_power_law(replace(found, points=points)) is None
 
 
 def test_perfect_seeds_and_a_single_mistake_can_be_fitted() -> None:

@@ -16,7 +16,7 @@ from kerascw.data import Dataset, split
 from kerascw.errors import CallError, Interrupted
 from kerascw.evaluation.metrics import loss_and_accuracy
 from kerascw.experiment.settings import override
-from kerascw.experiment.spec import MAIN_HEAD, SGD, AdamW, ConvNet, Experiment
+from kerascw.experiment.spec import MAIN_HEAD, SGD, AdamW, ConvNet, Experiment, WarmStart
 from kerascw.export.run import export_run
 from kerascw.lab.plan import planned
 from kerascw.lab.run import run_study
@@ -216,6 +216,27 @@ def test_a_weight_of_zero_leaves_a_head_as_it_was(sample: Dataset, tmp_path: Pat
     assert all(moved(name) for name in ("aux2", "conv_1", MAIN_HEAD))
 
 
+def test_a_frozen_head_stays_frozen_with_a_weight_of_its_loss(
+    sample: Dataset, tmp_path: Path
+) -> None:
+    experiment = small(training__auxiliary_weights=(0.3, 0.5), training__epochs=1)
+    start = WarmStart(source=experiment, layers=("aux1", "conv_1"), frozen=True)
+    experiment, source = experiment.model_copy(update={"start": start}), small().model
+    given = build_model(source, seed=9)
+    splits = split(sample, experiment.data)
+    fitted = fit(experiment, splits, tmp_path / "checkpoint.npz", source=given).model
+    for name in (*HEADS, "conv_1"):
+        same = [
+            np.array_equal(mine, theirs)
+            for mine, theirs in zip(
+                fitted.get_layer(name).get_weights(),
+                given.get_layer(name).get_weights(),
+                strict=True,
+            )
+        ]
+        assert all(same) == (name in start.layers), name
+
+
 def test_a_stopped_run_of_several_heads_goes_on_bit_for_bit(
     together: Run, sample: Dataset, tmp_path: Path, stop_after: Any, assert_same_run: Any
 ) -> None:
@@ -311,7 +332,7 @@ def test_a_probe_leaves_trunk_and_main_head_as_they_were(tmp_path: Path) -> None
         accuracies = [figure_of(run, f"{head}.test.accuracy") for run in (probe, untrained)]
         assert accuracies[0] > accuracies[1] + 0.05
     answers = " ".join(answer.answer for answer in study.answers(runs))
-    assert f"{figure_of(untrained, 'test.agreement_of_auxiliary_heads'):.1%} of test" in answers
+    assert f"{figure_of(untrained, 'test.agreement_of_auxiliary_heads'):.1%} when untrained" in answers
 
 
 def test_the_best_variant_is_trained_again_on_everything(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ def test_variants_vary_one_source_each(small: Experiment) -> None:
         assert sum(differ) == (5 if name == ALL else 1), name
     assert first.data.holdout is not None
     assert first.data.holdout.how == "stratified"
+    dropped = DenseNet(dense=(16,), dropout_rate=0.3)
+    assert "dropout" in sources_of(small.model_copy(update={"model": dropped}))
     plain = sources_of(study_named("digits").variants()["mlp"])
     assert list(plain) == [ALL, "initial weights", "order of images", "validation split"]
 
