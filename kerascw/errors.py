@@ -3,7 +3,7 @@
 import difflib
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class KerascwError(Exception):
@@ -48,6 +48,16 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     ('1 epoch', '2,000 epochs', '2 studies')
     """
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def first_of(names: Sequence[str], most: int = 3) -> str:
+    """Name the first few of many.
+
+    >>> first_of(["a", "b", "c", "d"]), first_of(["a", "b"])
+    ('a, b, c and 1 more', 'a, b')
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def option(name: str, value: object = None) -> str:

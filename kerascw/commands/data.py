@@ -14,7 +14,7 @@ from kerascw.console import command_text, console, next_step
 from kerascw.data import CATALOG, Dataset, data_named, load_for, mean_and_deviation, pixel_histogram
 from kerascw.data.layout import sides
 from kerascw.data.sources import locate, remedies
-from kerascw.errors import DataError, KerascwError, printable
+from kerascw.errors import DataError, KerascwError, first_of, printable
 from kerascw.experiment.settings import augmentation_named
 from kerascw.lab.out_of_fold import kept_predictions
 from kerascw.quiet import import_tensorflow
@@ -91,13 +91,6 @@ def show(
 
     specs = None if augment is None else augmentation_named(augment)
     dataset = _loaded(name, options)
-    terminal = console()
-    terminal.print(_heading(dataset))
-    terminal.print(_standing(dataset)[1])
-    for table in _tables(dataset):
-        terminal.print()
-        print_table(table, terminal)
-    terminal.print()
     file = output or Path("runs", "data", f"{_stem(name, dataset)}.png")
     drawn = {"images": (file, figures.first_images(dataset))}
     if image is not None:
@@ -107,6 +100,13 @@ def show(
         import_tensorflow()
         place = file.with_name(f"{file.stem}-augmented.png")
         drawn["augmented images"] = place, figures.augmented(dataset, specs)
+    terminal = console()  # from here on, for an image that is not there is refused by now
+    terminal.print(_heading(dataset))
+    terminal.print(_standing(dataset)[1])
+    for table in _tables(dataset):
+        terminal.print()
+        print_table(table, terminal)
+    terminal.print()
     for what, (place, figure) in drawn.items():
         try:
             figures.save_png(figure, place)
@@ -224,8 +224,7 @@ def _standing(dataset: Dataset) -> tuple[bool, str]:
     title, left_out, published = dataset.entry.title, dataset.left_out, _published(dataset)
     is_sample = dataset.source == "sample"
     if dataset.entry.name == "folder":
-        more = f" and {len(left_out) - 10:,} more" if len(left_out) > 10 else ""
-        named = f"{len(left_out):,} left out: {', '.join(left_out[:10])}{more}"
+        named = f"{len(left_out):,} left out: {first_of(left_out, 10)}"
         return True, f"your own images{f'; {named}' if left_out else ', none left out'}"
     if published is None and dataset.official_files:
         return True, f"the published {title}, by the MD5 of its files"

@@ -174,7 +174,7 @@ def _autocontrast(images: tf.Tensor, spec: kinds.Autocontrast, seed: tf.Tensor) 
 
 def _solarize(images: tf.Tensor, spec: kinds.Solarize, seed: tf.Tensor) -> tf.Tensor:
     (draw,) = _draw(images, seed)
-    # a threshold above all pixels leaves a image as it is: one comparison, and no selection
+    # a threshold above all pixels leaves an image as it is: one comparison, and no selection
     threshold = tf.where(draw < spec.probability, float(spec.threshold), 256.0)
     pixels = tf.cast(images, tf.float32)
     return tf.cast(tf.where(pixels < threshold, pixels, 255 - pixels), tf.uint8)

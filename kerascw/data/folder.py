@@ -8,7 +8,6 @@ A folder has either ``PATH/train/CLASS/...``, with ``PATH/test/CLASS/...`` and
 
 import hashlib
 import json
-import math
 import os
 import sys
 import warnings
@@ -24,15 +23,14 @@ from PIL import Image
 from kerascw.data.cache import cache_folder, replacing
 from kerascw.data.dataset import Dataset, Part
 from kerascw.data.image_files import FORMATS, Fit, Unreadable, fit_picture, pillow_filters
-from kerascw.data.layout import sides
+from kerascw.data.layout import room_for
 from kerascw.data.listing import ImageFile, Listing, is_text, list_folder, list_manifest
 from kerascw.data.own import LARGEST_SIDE, Options, own_dataset
-from kerascw.errors import CallError, DataError, counted, option, printable
+from kerascw.errors import CallError, DataError, counted, first_of, option, printable
 from kerascw.experiment.spec import Folder
 
 _CACHE_FORMAT = 3  # raised whenever the same files would be decoded to other arrays
 _ORIENTATION = 0x0112  # EXIF: 5 to 8 are turned by a quarter, so height and width change places
-_NAMED = 3  # files that a message names
 
 
 def describe_folder(path: str | Path, options: Options) -> Folder:
@@ -68,14 +66,14 @@ def load_folder(spec: Folder) -> Dataset:
     of_all = f"{where}: {len(bad):,} of {len(listing.files):,} images cannot be read"
     if bad and spec.bad_files == "fail":
         raise DataError(
-            f"{of_all}: {_first(unread)}; mend or remove them, or leave them out with "
+            f"{of_all}: {first_of(unread)}; mend or remove them, or leave them out with "
             f"{option('bad_files', 'skip')}"
         )
     if bad:
-        warnings.warn(f"{of_all} and are left out: {_first(unread)}", stacklevel=2)
+        warnings.warn(f"{of_all} and are left out: {first_of(unread)}", stacklevel=2)
     if listing.left_out:
         count = counted(len(listing.left_out), "other file is", "other files are")
-        warnings.warn(f"{where}: {count} left out: {_first(listing.left_out)}", stacklevel=2)
+        warnings.warn(f"{where}: {count} left out: {first_of(listing.left_out)}", stacklevel=2)
     labels = np.array([file.label for file in listing.files], np.int32)
     whole = Part(images, labels, np.array([file.name for file in listing.files]))
     of_part = np.array([file.part for file in listing.files])
@@ -92,12 +90,6 @@ def load_folder(spec: Folder) -> Dataset:
         class_names=listing.class_names,
         left_out=(*unread, *listing.left_out),
     )
-
-
-def _first(names: Sequence[str]) -> str:
-    """Name the first few of many files."""
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 # --- what they have in common -----------------------------------------------------------------
@@ -168,13 +160,7 @@ def _read_all(
             images, bad = archive["images"], json.loads(archive["bad"].tobytes())
         if images.shape == (count, *shape) and images.dtype == np.uint8:
             return images, {int(row): str(reason) for row, reason in bad.items()}
-    try:
-        images = np.zeros((count, *shape), np.uint8)
-    except (MemoryError, ValueError):  # ValueError: more than there are addresses
-        raise DataError(
-            f"{printable(listing.root)}: {count:,} images of {sides(shape)} need "
-            f"{count * math.prod(shape) / 1e9:,.1f} GB, more than there is; take a smaller size"
-        ) from None
+    images = room_for(count, shape, printable(listing.root))
     bad = _decode(listing.files, images, fit)
     with suppress(OSError):
         with replacing(cached) as stream:

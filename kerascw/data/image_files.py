@@ -208,15 +208,15 @@ def _decoded(file: str, stdin: BinaryIO | None = None) -> Image.Image:
         stream = open(file, "rb")  # noqa: SIM115
     with stream, Image.open(stream, formats=FORMATS) as image:
         image.load()  # the first frame
-        return _opaque(ImageOps.exif_transpose(image))
+        return opaque(ImageOps.exif_transpose(image))
 
 
 def of_pixels(pixels: np.ndarray) -> Image.Image:
     """Make an image of mode L or RGB of uint8 ``[h, w]`` or ``[h, w, 1, 3 or 4]``."""
-    return _opaque(Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels))
+    return opaque(Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels))
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def opaque(image: Image.Image) -> Image.Image:
     """Convert an image to mode L or RGB."""
     if image.mode == "F":  # of a TIFF: nobody knows which value is white
         raise _NoPicture("its pixels are floating-point numbers; save it with 8 or 16 bits")

@@ -1,5 +1,6 @@
 """What the sources of a catalogued dataset share: layouts of files, checks, and errors."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,20 @@ def sides(shape: tuple[int, ...]) -> str:
     '28 x 28 x 1'
     """
     return " x ".join(str(side) for side in shape)
+
+
+def room_for(count: int, shape: tuple[int, int, int], where: str) -> np.ndarray:
+    """Return black images, uint8 ``[count, *shape]``, to be filled.
+
+    Raises DataError: they need more memory than there is; it begins with ``where``.
+    """
+    try:
+        return np.zeros((count, *shape), np.uint8)
+    except (MemoryError, ValueError):  # ValueError: more than there are addresses
+        raise DataError(
+            f"{where}: {count:,} images of {sides(shape)} need "
+            f"{count * math.prod(shape) / 1e9:,.1f} GB, more than there is; take a smaller size"
+        ) from None
 
 
 def check_labels(labels: np.ndarray, where: object, entry: CatalogEntry) -> None:

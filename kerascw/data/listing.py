@@ -250,6 +250,7 @@ def list_manifest(file: str) -> Listing:
             line = f"{where}, line {reader.line_num}"
             if not path or not label:
                 raise DataError(f"{line}: no {'label' if path else 'path'}; a line needs both")
+            path = os.path.normpath(path)  # or 0.png and ./0.png might be in train and test
             if split and split.lower() not in PART_NAMES:
                 raise DataError(f"{line}: split {printable(split)!r}; choose {choices(PARTS)}")
             if path in rows:

@@ -66,14 +66,15 @@ def data_named(data: Data | DataSpec, **options: Any) -> DataSpec:
     if isinstance(data, DataSpec):
         return data
     if items.is_items(data):
-        data = items.arrays_of(data)
-    if not isinstance(data, str | Path | tuple):
+        data = arrays.keep(items.arrays_of(data))
+    elif isinstance(data, tuple):
+        data = arrays.keep(data)
+    elif not isinstance(data, str | Path):
         raise CallError(
             f"data: {type(data).__name__}; expected a name, a path, a tuple of arrays or a dataset"
         )
-    path = arrays.keep(data) if isinstance(data, tuple) else data
-    name = str(path)
-    if name in CATALOG or not (isinstance(path, Path) or _is_path(name)):
+    name = str(data)
+    if name in CATALOG or not (isinstance(data, Path) or _is_path(name)):
         spec = DataSpec(name=entry_for(name).name)
         for given in ("size", "fit"):
             if getattr(asked, given) is not None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.dataset import Dataset, Part
 from kerascw.data.image_files import Fit
-from kerascw.errors import DataError, printable
+from kerascw.errors import DataError, counted, printable
 from kerascw.experiment.spec import Folder, Spec
 
 LARGEST_SIDE = 96
@@ -60,9 +60,12 @@ def own_dataset(
     where, train = printable(spec.path), parts["train"]
     missing = np.setdiff1d(np.arange(len(class_names)), train.labels)
     if len(missing):
+        name = class_names[missing[0]]
         raise DataError(
-            f"{where}: none of the training images of class {class_names[missing[0]]} can be read; "
-            "mend or remove them"
+            f"{where}: class {name} has no training images"
+            if train.files is None
+            else f"{where}: none of the training images of class {name} can be read; mend or "
+            "remove them"
         )
     test = parts.get("test")
     if test is None:
@@ -99,8 +102,8 @@ def _with_test(where: str, whole: Part, spec: Folder) -> tuple[Part, Part]:
             raise ValueError
     except ValueError:
         raise DataError(
-            f"{where}: a test_share of {spec.test_share:g} of {len(rows):,} images does not "
-            f"leave some of all {len(classes):,} classes to train and to test on; add images, or "
-            "make a test set of your own"
+            f"{where}: {len(rows):,} images of {counted(len(classes), 'class', 'classes')} are too "
+            f"few to hold {spec.test_share:.0%} out as a test set: every class needs some to train "
+            "and to test on; add images, or make a test set of your own"
         ) from None
     return whole.take(np.sort(train)), whole.take(np.sort(test))

@@ -23,9 +23,9 @@ from kerascw.data.arrays import fitted_all
 from kerascw.data.catalogue import CatalogEntry
 from kerascw.data.dataset import Dataset, Part
 from kerascw.data.image_files import Fit
-from kerascw.data.layout import NotFoundError, one_line, part_of
+from kerascw.data.layout import NotFoundError, one_line, part_of, room_for
 from kerascw.data.own import Options, own_dataset
-from kerascw.errors import CallError, DataError, printable
+from kerascw.errors import CallError, DataError, KerascwError, printable
 from kerascw.experiment.spec import Folder
 from kerascw.quiet import import_tensorflow
 
@@ -133,7 +133,7 @@ def _opened(name: str, title: str) -> Iterator[tuple[Any, Path]]:
 
             try:
                 yield tfds.builder_from_directory(folder), folder
-            except (CallError, DataError):
+            except KerascwError:
                 raise
             except Exception as error:  # TensorFlow's, TFDS' and protobuf's have no common base
                 raise DataError(
@@ -161,8 +161,8 @@ def _read(
     once.options.autotune.enabled = False  # see kerascw.data.pipeline.without_autotuning
     image, label = keys
     one_size = None not in builder.info.features[image].shape
-    count = sum(builder.info.splits[part].num_examples for part in parts)
-    images, labels = np.empty((count, *shape), np.uint8), np.empty(count, np.int64)
+    count, where = sum(builder.info.splits[p].num_examples for p in parts), str(builder.data_dir)
+    images, labels = room_for(count, shape, where), np.empty(count, np.int64)
     end = 0
     for part in parts:
         batches = builder.as_dataset(
@@ -171,7 +171,7 @@ def _read(
         for batch in tfds.as_numpy(batches):
             found = batch[image] if one_size else batch[image][None]
             here = slice(end, end + len(found))
-            images[here] = fitted_all(found, shape, fit)
+            images[here] = fitted_all(found, shape, fit, where)
             labels[here] = batch[label]
             end = here.stop
     return images, labels
@@ -223,7 +223,7 @@ def _keys(path: str, features: Any) -> tuple[str, str]:
         found = [name for name, feature in named.items() if isinstance(feature, own)]
         if kind not in found and len(found) != 1:
             raise DataError(
-                f"{path}: {len(found)} features that are an {kind} (it has "
+                f"{path}: {len(found)} features of kind {kind} (it has "
                 f"{', '.join(named):.150}); expected one image with one label"
             )
         keys.append(kind if kind in found else found[0])

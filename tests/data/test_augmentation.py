@@ -531,7 +531,8 @@ def runs_of(scores: dict[str, list[float]], losses: dict[str, list[float]] | Non
         if losses is not None:
             test["loss"] = losses[name][seed]
         return SimpleNamespace(
-            metrics={"test": test}, experiment=SimpleNamespace(seed=seed, fold=None)
+            metrics={"status": "finished", "test": test},
+            experiment=SimpleNamespace(seed=seed, fold=None),
         )
 
     return {

@@ -125,6 +125,17 @@ def test_a_cut_off_file_is_named(tmp_path: Path, kept: int) -> None:
         read_corrupted(tmp_path)
 
 
+@pytest.mark.parametrize("at", [0, 8, 9])  # 8 and 9: how long the header is, which Python parses
+def test_a_damaged_header_is_named(tmp_path: Path, at: int) -> None:
+    file = mnist_c(tmp_path) / "fog" / "test_images.npy"
+    content = bytearray(file.read_bytes())
+    content[at] ^= 65
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"test_images\.npy: no whole NumPy array") as raised:
+        read_corrupted(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
 def test_an_archive_under_the_name_is_named(tmp_path: Path) -> None:
     with (mnist_c(tmp_path) / "fog" / "test_images.npy").open("wb") as file:
         np.savez(file, images=GREY)

@@ -535,15 +535,14 @@ NOT_TEXT = os.fsdecode(b"caf\xe9")
         pytest.param(
             [*FLAT, "bird/1.png"],
             None,
-            ": a test_share of 0.2 of 5 images does not leave some of all 3 classes to train "
-            "and to test on; add images, or make a test set of your own",
+            ": 5 images of 3 classes are too few to hold 20% out as a test set: every class needs "
+            "some to train and to test on; add images, or make a test set of your own",
             id="class of one picture",
         ),
         pytest.param(
             [*FLAT, "bird/1.png", "bird/2.png"],
             None,
-            ": a test_share of 0.2 of 6 images does not leave some of all 3 classes to train "
-            "and to test on; add images",
+            ": 6 images of 3 classes are too few to hold 20% out as a test set",
             id="fewer test pictures than classes",
         ),
     ],

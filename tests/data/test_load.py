@@ -1,6 +1,8 @@
 """Images of one's own: manifests, arrays, TFDS datasets and how images are fitted."""
 
+import io
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +208,7 @@ HEADER = "path,label,split\n"
         (HEADER + ",a\n", "line 2: no path; a line needs both"),
         (HEADER + "a.png,a,dev\n", "line 2: split 'dev'; choose train, validation or test"),
         (HEADER + "a.png,a\nb.png,b\na.png,b\n", "line 4: a.png stands in line 2 already"),
+        (HEADER + "a.png,a\nb.png,b\n./c/..//a.png,a,test\n", "line 4: a.png stands in line 2"),
         (HEADER + "a.png,a\nb.png,a\n", "1 label among its training images; expected 2"),
         (HEADER + "a.png,a\nb.png,b\nc.png,c,test\n", "line 4: no training image has the label c"),
         ('path,label\n"' + "a" * 200_000 + '",a\n', "no CSV file (field larger than"),
@@ -281,7 +284,27 @@ X, Y = images(4), np.array([0, 1, 0, 1])
         ({"x_train": X, "y_train": Y[:3]}, "y_train: 3 labels for 4 images"),
         ({"x_train": X, "y_train": np.eye(2)[Y]}, "text [n] (of one-hot labels take argmax"),
         ({"x_train": X, "y_train": Y / 2}, "y_train: float64 [4]; expected whole numbers or text"),
-        ({"x_train": X, "y_train": Y * 0}, "1 classes among its training images"),
+        ({"x_train": X, "y_train": Y * 0}, "1 class among its training images; expected 2 or more"),
+        (
+            {"x_train": X, "y_train": Y, "class_names": ["cat", "dog", "cow"]},
+            "data.npz: class cow has no training images\n",
+        ),
+        (
+            {"x_train": X, "y_train": Y, "class_names": ["cat", "cat"]},
+            "data.npz: class_names: two classes are named cat\n",
+        ),
+        (
+            {"x_train": X, "y_train": Y, "class_names": np.array([], str)},
+            "y_train: label 0 at position 0 (from 0) is none of the 0 classes",
+        ),
+        (
+            {"x_train": X, "y_train": np.array(["cat", "dog"])[Y], "class_names": ["cat", "cow"]},
+            "y_train: label dog at position 1 (from 0) is none of the 2 classes",
+        ),
+        (
+            {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y.astype(str)},
+            "y_test: label 0 at position 0 (from 0) is none of the 2 classes",
+        ),
         (
             {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 1},
             "y_test: label 2 at position 1 (from 0) is none of the 2 classes",
@@ -294,13 +317,24 @@ def test_wrong_arrays_are_one_line(tmp_path, arrays, said):
     assert said in one_line(call("data", "show", tmp_path / "data.npz"), 1)
 
 
+def flipped_at(content: bytes, at: int, bits: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ bits]) + content[at + 1 :]
+
+
 def test_a_damaged_npz_file_is_one_line(tmp_path):
     file = tmp_path / "data.npz"
     np.savez(file, x_train=X, y_train=Y)
     whole = file.read_bytes()
     middle = whole.index(b"NUMPY") + 150
-    flipped = whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :]
-    for content in (b"", b"no zip", whole[:300], whole[:-40], flipped):
+    flipped = flipped_at(whole, middle, 255)
+    entry = whole.index(b"PK\1\2")  # of the zip's directory: the version, then the flags
+    version, locked = flipped_at(whole, entry + 6, 128), flipped_at(whole, entry + 8, 1)
+    np.save(array := io.BytesIO(), X)
+    with zipfile.ZipFile(archive := io.BytesIO(), "w") as members:
+        members.writestr("x_train.npy", flipped_at(array.getvalue(), 9, 2))
+    unparsed = archive.getvalue()  # NumPy's header, which Python parses, is cut off
+    damaged = (b"", b"no zip", whole[:300], whole[:-40], flipped, version, locked, unparsed)
+    for content in damaged:
         file.write_bytes(content)
         assert f"{file}: no whole .npz file (" in one_line(call("data", "show", file), 1)
 
@@ -317,6 +351,66 @@ def test_arrays_are_kept_by_their_content_and_are_the_experiment_of_an_npz_file(
     assert load_for(mine).fingerprint == load_for(spec).fingerprint
     keys = {_experiment(of).key(load_for(of).fingerprint) for of in (spec, mine)}
     assert len(keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "classes", "numbers"),
+    [
+        (np.array([b"dog", b"cat"])[Y], None, ("cat", "dog"), 1 - Y),
+        (Y, np.array([b"dog", b"cat"]), ("dog", "cat"), Y),
+        (np.array(["dog", "cat"])[Y], ["dog", "cat"], ("dog", "cat"), Y),
+        (np.array(["dog", "cat"])[Y], None, ("cat", "dog"), 1 - Y),
+    ],
+)
+def test_the_order_of_classes_is_that_of_their_names(tmp_path, labels, names, classes, numbers):
+    arrays = {"x_train": X, "y_train": labels, "x_test": X, "y_test": labels[::-1]}
+    np.savez(tmp_path / "data.npz", **arrays, **({} if names is None else {"class_names": names}))
+    data = kerascw.load_data(tmp_path / "data.npz")
+    assert data.entry.class_names == classes
+    np.testing.assert_array_equal(data.train.labels, numbers)
+    np.testing.assert_array_equal(data.test.labels, numbers[::-1])
+
+
+def test_text_as_pandas_has_it_is_kept_like_other_text():
+    words = ["dog", "cat", "dog", "cat"]
+    kept = [data_named((X, given, X, np.array(given))) for given in
+            (words, np.array(words), np.array(words, object))]  # fmt: skip
+    assert kept[0] == kept[1] == kept[2]
+    assert load_for(kept[2]).entry.class_names == ("cat", "dog")
+
+
+RAGGED = [[[1, 2], [3]], [[4, 5], [6, 7]]]
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "said"),
+    [
+        ((RAGGED, [0, 1]), DataError, "x_train: rows of different lengths"),
+        ((X, [[0], [0, 1], [1], [1]]), DataError, "y_train: rows of different lengths"),
+        ((X, Y, X), CallError, r"3 arrays; expected \(x_train, y_train\) or \("),
+        ((X, np.array(["a", None, "b", "a"])), DataError, r"y_train: object \[4\]; expected whole"),
+    ],
+)
+def test_wrong_arrays_in_python_name_where_they_are(tmp_path, monkeypatch, data, error, said):
+    with pytest.raises(error, match=f"^data: {said}"):
+        load_data(data)
+    (tmp_path / "own.py").write_text("def load():\n    return GIVEN\n")
+    monkeypatch.setattr("builtins.GIVEN", data, raising=False)
+    with pytest.raises(error, match=f"^{tmp_path}/own.py:load: {said}"):
+        load_data(f"{tmp_path}/own.py:load")
+
+
+def test_images_larger_than_there_is_memory_are_one_line(tmp_path):
+    np.savez(tmp_path / "data.npz", x_train=X, y_train=Y)
+    said = one_line(call("data", "show", tmp_path / "data.npz", "--size", 10**9), 1)
+    assert f"{tmp_path}/data.npz: 4 images of 1000000000 x 1000000000 x 1 need 4,0" in said
+
+
+def test_an_image_that_is_not_there_is_refused_before_anything_is_printed(tmp_path):
+    np.savez(tmp_path / "data.npz", x_train=X, y_train=Y, x_test=X, y_test=Y)
+    result = call("data", "show", tmp_path / "data.npz", "--image", 4)
+    assert one_line(result, 2) == "kerascw: --image: 4; choose from 0 to 3\n"
+    assert result.stdout == ""
 
 
 # --- TFDS -----------------------------------------------------------------------------------
@@ -394,7 +488,12 @@ def test_a_tfds_split_without_labels_is_named_and_another_is_drawn(tfds_root):
 
 
 def test_a_tfds_dataset_that_will_not_do_is_one_line(tfds_root):
-    with pytest.raises(DataError, match=r"tfds:pairs: 2 features that are an image \(it has "):
+    with pytest.raises(DataError, match=r"tfds:pairs: 2 features of kind image \(it has "):
         kerascw.load_data("tfds:pairs")
+    with pytest.raises(
+        DataError, match=r"1.0.0: 30 images of 1000000 x 1000000 x 3 need 90,"
+    ) as no:
+        kerascw.load_data("tfds:farm/small", size=(10**6, 10**6))
+    assert str(no.value).endswith("more than there is; take a smaller size")
     said = one_line(call("data", "show", "tfds:no_such_dataset"), 1)
     assert "tfds:no_such_dataset: not found. Tried TFDS no_such_dataset: " in said
