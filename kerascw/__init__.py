@@ -60,6 +60,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def run(
     study: str | Study,
     *,
@@ -71,7 +75,7 @@ def run(
     cluster: str | None = None,
     until_decided: bool = False,
     difference: float | None = None,
-    at_most: int = 30,
+    at_most: int | None = None,
     sample: bool = False,
     final: bool = False,
     data: Data | DataSpec | None = None,
@@ -89,7 +93,11 @@ def run(
 
     This is what ``python -m kerascw run`` does. Runs that are kept already are not trained again.
 
-    Raises CallError, DataError or Interrupted, of :mod:`kerascw.errors`.
+    Raises KerascwError, of :mod:`kerascw.errors`: CallError, a wrong call, and DataError, before
+    anything is trained; Interrupted, the user stopped a single run in its training; or itself, a
+    run's process died twice, the cluster cannot be used, a kept file is damaged, the export failed.
+    Stopped while several runs train, or at any other time, it raises KeyboardInterrupt. Either way
+    what was trained is kept.
 
     Parameters
     ----------
@@ -99,8 +107,8 @@ def run(
     folds : cross-validate every variant over this many folds.
     jobs : how many runs to train side by side.
     cluster : the address of a Dask scheduler whose workers train instead.
-    until_decided, difference, at_most : add seeds, up to ``at_most``, until each difference to a
-        baseline is significant or, where given, within ``difference``
+    until_decided, difference, at_most : add seeds, up to ``at_most`` (30), until each difference to
+        a baseline is significant or, where given, within ``difference``, which is of (0, 1]
         (:mod:`kerascw.lab.decide`); ``seeds`` is the number to begin with.
     sample : take the bundled sample of the dataset.
     final : then train on the validation set too, for the best number of epochs, and test that.
@@ -129,6 +137,7 @@ def run(
     import warnings
 
     from kerascw.data import data_named
+    from kerascw.errors import CallError, option
     from kerascw.lab.decide import run_until_decided
     from kerascw.lab.plan import planned, settings_with
     from kerascw.lab.run import run_study
@@ -137,6 +146,13 @@ def run(
     from kerascw.runs.store import Store, check_writable
     from kerascw.studies import study_named
 
+    for name, value in (("difference", difference), ("at_most", at_most)):
+        if value is not None and not until_decided:
+            raise CallError(f"{option(name)}: only with {option('until_decided', True)}")
+    if difference is not None and not 0 < difference <= 1:
+        raise CallError(f"{option('difference')}: {difference}; more than 0 and at most 1")
+    if jobs < 1:
+        raise CallError(f"{option('jobs')}: {jobs}; at least 1 is needed")
     chosen = study_named(study) if isinstance(study, str) else study
     plan_of = partial(
         planned,
@@ -166,6 +182,7 @@ def run(
     check_writable(runs, "--runs")
     if models is not None:
         check_writable(models, "--models")
+    plan.check_shifts(data_dir)
     if caution := plan.short_of_steps(data_dir):
         warnings.warn(caution, stacklevel=2)
     if until_decided:
@@ -174,7 +191,7 @@ def run(
             trained,
             first=seeds,
             difference=difference,
-            at_most=at_most,
+            at_most=at_most or 30,
         )
     else:
         result = trained(plan)
@@ -207,7 +224,7 @@ def train(
 ) -> Product:
     """Train a model on a dataset of your own: this is what ``python -m kerascw train`` does.
 
-    Raises CallError, DataError or Interrupted, of :mod:`kerascw.errors`.
+    Raises what :func:`run` raises.
 
     Parameters
     ----------

@@ -5,7 +5,14 @@ from typing import Any
 
 import click
 
-from kerascw.commands.options import data_option, dataset_options, runs_option, settings_option
+from kerascw.commands.options import (
+    SEED,
+    Finite,
+    data_option,
+    dataset_options,
+    runs_option,
+    settings_option,
+)
 from kerascw.errors import CallError, choices, counted
 
 ROWS = 12
@@ -15,10 +22,10 @@ ROWS = 12
 @click.command("lr-find")
 @click.argument("study", metavar="STUDY|FILE.py")
 @click.option("--variant", help="A variant of the study.  [default: its first]")
-@click.option("--lowest", type=click.FloatRange(0, min_open=True), default=1e-5)
-@click.option("--highest", type=click.FloatRange(0, min_open=True), default=1.0)
+@click.option("--lowest", type=Finite(0, min_open=True), default=1e-5)
+@click.option("--highest", type=Finite(0, min_open=True), default=1.0)
 @click.option("--steps", type=click.IntRange(min=20), default=200)
-@click.option("--seed", type=click.IntRange(min=0), default=0)
+@click.option("--seed", type=SEED, default=0)
 @settings_option
 @data_option
 @dataset_options

@@ -11,6 +11,19 @@ import click
 
 from kerascw.errors import CallError, Interrupted
 
+SEED = click.IntRange(0, 2**31 - 1)
+"""What TensorFlow takes for a seed."""
+
+
+class Finite(click.FloatRange):
+    """Numbers of a range; its end may be open, but infinity and NaN are refused."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
 
 def file_option(flag: str, default: str | None, says: str, *, exists: bool = False) -> Any:
     """Return an option that names a file."""
@@ -146,7 +159,10 @@ def share(text: str, flag: str) -> float:
         value = math.nan
     # 1 might be the whole, or one per cent
     if rest or not 0 < value <= 1 or (value == 1 and not percent):
-        raise CallError(f"{flag} {text.strip()!r}: write a percentage, such as 5%, or 0.05")
+        raise CallError(
+            f"{flag} {text.strip()!r}: write a percentage up to 100%, or a number below 1, such as "
+            "5% or 0.05; more than 0"
+        )
     return value
 
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from kerascw.commands.options import runs_option
+from kerascw.commands.options import Finite, runs_option
 
 
 @click.command()
 @click.argument("study")
 @click.option(
     "--difference",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Finite(0, 1, min_open=True),
     default=0.002,
     help="The difference in test accuracy that is to be found, between 0 and 1.",
 )

@@ -55,10 +55,10 @@ def command(
 ) -> None:
     """Score RUN, or every classifier of a kept STUDY, on test images under fifteen corruptions.
 
-    The corruptions are from noise to an occluding patch; the mean error under corruption is the mean over
-    them and their strengths, of a study over its seeds, with the difference to its baseline paired
-    by seed. The same call gives the same images, made once for all models. The page, with a curve
-    for each corruption, and the figures as CSV and JSON go to RUNS/robustness/.
+    The corruptions are from noise to an occluding patch; the mean error under corruption is over
+    all of them and their strengths, of a study over its seeds, with the difference to its baseline
+    paired by seed. The same call gives the same images, made once for all models. The page, with a
+    curve for each corruption, and the figures as CSV and JSON go to RUNS/robustness/.
 
     This uses the test set of finished runs: do not choose a model by it.
     """

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kerascw.commands import options as shared
-from kerascw.errors import CallError
+from kerascw.errors import CallError, KerascwError
 from kerascw.training.devices import VARIABLE as DEVICES
 
 
@@ -19,7 +19,7 @@ from kerascw.training.devices import VARIABLE as DEVICES
     help="full: the published protocol; quick: minutes. [default: the study's own, see list]",
 )
 @click.option("--seeds", type=click.IntRange(min=1), help="How many seeds. [default: see list]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="The (first) seed.")
+@click.option("--seed", type=shared.SEED, default=0, help="The (first) seed.")
 @click.option(
     "--only",
     multiple=True,
@@ -41,14 +41,13 @@ from kerascw.training.devices import VARIABLE as DEVICES
 )
 @click.option(
     "--difference",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=shared.Finite(0, 1, min_open=True),
     help="Of test accuracy: variants closer than this count as equivalent (with --until-decided).",
 )
 @click.option(
     "--at-most",
     type=click.IntRange(min=3),
-    default=30,
-    help="How many seeds at most (with --until-decided).",
+    help="How many seeds at most (with --until-decided).  [default: 30]",
 )
 @shared.jobs_option
 @click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
@@ -107,8 +106,6 @@ def command(
         for option, given in (("--jobs", options["jobs"] > 1), ("--cluster", options["cluster"])):
             if given:
                 raise CallError(f"--devices all: each run takes all of them; leave {option} out")
-    if options["difference"] is not None and not options["until_decided"]:
-        raise CallError("--difference: only with --until-decided")
     take(devices)
     terminal, chosen = console(), study_named(study)
     if or_sample and not options["sample"]:
@@ -145,13 +142,16 @@ def show_product(result: Any, terminal: Any, *, runs: Path, advice: Sequence[str
         terminal.print(f"SavedModel: {folder}")
         next_step(terminal, "predict", folder.parent, "IMAGE...")
         return
-    if result.plan.export_name:
-        reason = "an autoencoder gives images, not classes"
-        if not product.experiment.reconstructs:
-            reason = "the run diverged and kept no weights"
-        terminal.print(f"no SavedModel: {reason}")
+    if result.plan.export_name and product.experiment.reconstructs:
+        terminal.print("no SavedModel: an autoencoder gives images, not classes")
     shown = result.plan.label if result.has_page else product.name
     next_step(terminal, "report", shown, "--open", runs=runs)
+    if all(run.metrics["kept_epoch"] is None for run in result.every_run):
+        rate = product.experiment.training.optimizer.learning_rate
+        raise KerascwError(
+            f"{product.name} diverged ({product.metrics['reason']}) and kept no weights: try a "
+            f"lower training.optimizer.learning_rate; it was {rate:g}"
+        )
 
 
 def _is_nowhere(study: Any, data_dir: Path | None, terminal: Any) -> bool:

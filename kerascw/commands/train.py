@@ -12,7 +12,8 @@ from kerascw.commands import options as shared
 @click.option(
     "--recipe",
     metavar="NAME",
-    help="How to train: see list --recipes.  [default: fast; for digits and the like fastest]",
+    help="How to train: see list --recipes.  [default: fast, which mirrors images; for digits, "
+    "mnist and svhn fastest, which does not]",
 )
 @click.option(
     "--backbone",
@@ -28,10 +29,12 @@ from kerascw.commands import options as shared
     help="Of the backbone: imagenet (from Keras' cache, or downloaded there), random, or a file.",
 )
 @click.option(
-    "--minutes", type=float, help="About how long to train, in place of the recipe's epochs."
+    "--minutes",
+    type=shared.Finite(0, 10_080, min_open=True),
+    help="About how long to train, a week at most, in place of the recipe's epochs.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="How many seeds.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="The (first) seed.")
+@click.option("--seed", type=shared.SEED, default=0, help="The (first) seed.")
 @shared.jobs_option
 @shared.epochs_option
 @shared.augment_option

@@ -38,7 +38,7 @@ _EXAMPLES = (
 @click.option(
     "--trials", type=click.IntRange(min=1), help="How many. [default: as the budget has it]"
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the oracle.")
+@click.option("--seed", type=shared.SEED, default=0, help="Of the oracle.")
 @shared.jobs_option
 @click.option("--cluster", metavar="ADDRESS", help="Train on the workers of a Dask scheduler.")
 @click.option(

@@ -19,9 +19,6 @@ from kerascw.lab.effects import answers_to, joined, listed
 from kerascw.lab.power_law import FARTHEST, LARGEST_EXPONENT, Interval, PowerLaw, fit_power_law
 from kerascw.lab.study import Answer
 
-FEWEST_POINTS = 4
-"""Three parameters fit any three points exactly: fewer points than this cannot test the law."""
-
 LOWEST_R_SQUARED = 0.9
 """Below, the fit is called poor. Of simulated power laws (5 fractions, 2 to 5 seeds of 3 % relative
 deviation, also with as much scatter shared by all seeds) 95 % had 0.98 or more; what is below 0.9
@@ -206,10 +203,6 @@ def power_law_cautions(law: PowerLaw) -> list[str]:
     b, c = law.interval(lambda drawn: drawn.b), law.interval(lambda drawn: drawn.c)
     at_a_bound = not 1e-3 < law.fitted.b < 0.999 * LARGEST_EXPONENT
     cautions = (
-        (
-            len(law.measured) < FEWEST_POINTS,
-            f"{len(law.measured)} fractions cannot test a law of three parameters",
-        ),
         (law.is_flat, "the error does not fall significantly from the first to the last fraction"),
         (
             law.r_squared < LOWEST_R_SQUARED,

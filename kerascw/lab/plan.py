@@ -5,14 +5,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from kerascw.data.exclude import read_exclude
 from kerascw.data.load import data_label, dataset_for, splits_for
-from kerascw.errors import CallError, choices, counted
+from kerascw.errors import CallError, choices, counted, option
 from kerascw.experiment.recipes import recipe_named
 from kerascw.experiment.settings import override
-from kerascw.experiment.spec import DataSpec, Exclude, Experiment
+from kerascw.experiment.spec import DataSpec, Exclude, Experiment, Shift
 from kerascw.lab.derive import cross_validated, of_sample, on_other_data, repeated, without
 from kerascw.lab.pictures import PICTURES, PictureSpec
 from kerascw.lab.repeats import best_by
@@ -111,6 +111,19 @@ class Plan:
         if changes := ", ".join(f"{k}={v}" for k, v in self.changed.items() if k != ONLY):
             reasons.append(f"changed: {changes}")
         return reasons
+
+    def check_shifts(self, data_dir: str | Path | None = None) -> None:
+        """Raise a CallError if an image could be moved out of its frame altogether."""
+        for experiment, *_ in self.experiments.values():
+            for change in experiment.training.augmentation:
+                if not isinstance(change, Shift):
+                    continue
+                height, width, _ = splits_for(experiment.data, data_dir).train.shape
+                if change.pixels >= min(height, width):
+                    raise CallError(
+                        f"training.augmentation: shift:{change.pixels}; the images are {height} x "
+                        f"{width}, choose from 1 to {min(height, width) - 1}"
+                    )
 
     def short_of_steps(self, data_dir: str | Path | None = None) -> str | None:
         """Say which variant trains for very few steps, or has a batch larger than the data."""
@@ -264,10 +277,13 @@ def planned(
     cross-validated.
     """
     budget = budget or study.default_budget
+    if budget not in get_args(Budget):
+        raise CallError(f"{option('budget')}: {budget!r}; choose {choices(get_args(Budget))}")
     if seeds is None:
         seeds = study.seeds(budget) if folds is None else 1
-    if seeds < 1:
-        raise CallError(f"--seeds: {seeds}; at least 1 is needed")
+    for name, value, least, most in (("seeds", seeds, 1, 2**31), ("seed", seed, 0, 2**31 - seeds)):
+        if not least <= value <= most:
+            raise CallError(f"{option(name)}: {value}; choose from {least} to {most}")
     of_pictures = {k: v for k, v in (settings or {}).items() if k.startswith(f"{PICTURES}.")}
     changes = {k: v for k, v in (settings or {}).items() if k not in of_pictures}
     if "seed" in changes:
@@ -276,10 +292,11 @@ def planned(
         raise CallError("--sample: only the study's own dataset has one; leave --data out")
     variants = study.experiments(budget)
     if only:
+        only = (only,) if isinstance(only, str) else only
         for name in only:
             if name not in variants:
                 raise CallError(
-                    f"--only: {name!r} is no variant of {study.name}; choose "
+                    f"{option('only')}: {name!r} is no variant of {study.name}; choose "
                     f"{choices(variants, name)}"
                 )
         study = study.part(only)

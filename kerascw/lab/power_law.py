@@ -19,6 +19,9 @@ LARGEST_EXPONENT = 5.0
 """The upper bound of b in the fit, well above what is to be expected: Hestness et al., "Deep
 Learning Scaling is Predictable, Empirically", 2017, measured 0.07 to 0.35; theory has 0.5 to 1."""
 
+FEWEST_POINTS = 4
+"""Three parameters fit any three points exactly: fewer points than this cannot test the law."""
+
 DRAWS = 300
 _PRIOR = 4
 """Degrees of freedom that the pooled relative variance counts for, beside a point's own."""
@@ -122,12 +125,12 @@ class PowerLaw:
 
 @lru_cache(maxsize=64)
 def fit_power_law(curve: Curve) -> PowerLaw | None:
-    """Fit the law to a curve of accuracies; None with fewer than three fractions, or without a fit.
+    """Fit the law to a curve of accuracies; None with fewer than four fractions, or without a fit.
 
     Points are weighted by the standard errors of their means (:func:`standard_errors`).
     """
     measured = [(p.examples, tuple(1 - v for v in p.values)) for p in curve.points if p.values]
-    if len(measured) < 3:
+    if len(measured) < FEWEST_POINTS:
         return None
     x = np.array([n for n, _ in measured], float)
     x /= x.max()
@@ -138,8 +141,7 @@ def fit_power_law(curve: Curve) -> PowerLaw | None:
         return None
     around = _law(x, *fitted)
     residuals = float((((errors - around) / deviations) ** 2).sum())
-    freedom = len(x) - 3
-    scale = math.sqrt(residuals / freedom) if freedom else float(are_known)
+    scale = math.sqrt(residuals / (len(x) - 3))
     if are_known:
         scale = max(1.0, scale)
     draws: list[Parameters] = []

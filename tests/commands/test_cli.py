@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import re
 import resource
@@ -38,7 +39,7 @@ def call(*words: str) -> Result:
         (["run", "fashion", "--epochs", "0"], "training.epochs: Input should be greater than 0"),
         (["run", "fashion", "--epochs", "many"], "'many' is not a valid integer"),
         (["run", "fashion", "--batch-size", "-4"], "training.batch_size: Input should be"),
-        (["run", "fashion", "--fraction", "2"], "--fraction '2': write a percentage, such as 5%"),
+        (["run", "fashion", "--fraction", "2"], "'2': write a percentage up to 100%, or a"),
         (["run", "fashion", "--set", "training.epochs"], "write FIELD.PATH=VALUE"),
         (["run", "fashion", "--set", "model.depth=3"], "model.depth: no such field"),
         (["run", "fashion", "--set", "seed=3"], "seed: use --seed"),
@@ -59,6 +60,17 @@ def call(*words: str) -> Result:
         (["show", "nothing"], "no runs are kept in"),
         (["learn"], "No such command 'learn'"),
         (["--wrong"], "No such option '--wrong'"),
+        (["train", "digits", "--minutes", "nan"], "'--minutes': nan is not in the range"),
+        (["train", "digits", "--minutes", "1e300"], "'--minutes': 1e+300 is not in the range"),
+        (["lr-find", "digits", "--highest", "inf"], "'--highest': inf is not in the range"),
+        (["power", "digits", "--difference", "nan"], "'--difference': nan is not in the range"),
+        (["run", "digits", "--seed", "3000000000"], "'--seed': 3000000000 is not in the range"),
+        (["run", "digits", "--seed", "2147483647", "--seeds", "2"],
+         "--seed: 2147483647; choose from 0 to 2147483646"),
+        (["run", "digits", "--at-most", "5"], "--at-most: only with --until-decided"),
+        (["run", "digits", "--augment", "shift:8"],
+         "training.augmentation: shift:8; the images are 8 x 8, choose from 1 to 7"),
+        (["run", "digits", "--fraction", "200%"], "'200%': write a percentage up to 100%"),
     ],
 )  # fmt: skip
 def test_a_wrong_call_is_one_line_and_code_2(
@@ -71,6 +83,34 @@ def test_a_wrong_call_is_one_line_and_code_2(
         assert result.stderr.startswith("kerascw: ")
         assert result.stderr.count("\n") == 1
         assert not [path for path in Path(folder).rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"budget": "x"}, "budget: 'x'; choose quick or full"),
+        ({"jobs": 0}, "jobs: 0; at least 1 is needed"),
+        ({"seed": -1}, "seed: -1; choose from 0 to"),
+        ({"seeds": 0}, "seeds: 0; choose from 1 to"),
+        ({"at_most": 5}, "at_most: only with until_decided=True"),
+        ({"difference": math.nan, "until_decided": True}, "difference: nan; more than 0"),
+        ({"only": "mpl"}, "only: 'mpl' is no variant of digits"),
+    ],
+)
+def test_python_refuses_what_the_command_does(
+    arguments: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CallError, match=re.escape(message)):
+        kerascw.run("digits", runs=tmp_path / "runs", **arguments)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_training_that_diverges_is_a_failed_job(tmp_path: Path) -> None:
+    words = ("train", "digits", "--epochs", "1", "--set", "training.optimizer.learning_rate=1e30")
+    result = call(*words, "--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "models"))
+    assert result.exit_code == 1
+    assert "and kept no weights: try a lower training.optimizer.learning_rate" in result.stderr
+    assert "it was 1e+30" in result.stderr
 
 
 def test_no_data_ends_with_what_was_tried(tmp_path: Path) -> None:
@@ -170,7 +210,7 @@ def test_help_names_every_command_in_a_whole_line() -> None:
 
 def test_list_tells_of_one_study() -> None:
     said = call("list", "bag-features").stdout
-    assert "What do the convolutions of a trained convnet respond to?" in said
+    assert "Do the channels of a trained convnet grow more class-selective with depth?" in said
     assert "pictures.channels=VALUE  none     only these channels, from 0, such as 0,3,5" in said
     assert "pictures." not in call("list", "fashion").stdout
 

@@ -91,7 +91,7 @@ def test_the_measured_rate_is_that_of_training(arrays: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--minutes", "0"), "--minutes: 0; more than 0"),
+        (("--minutes", "0"), "--minutes': 0.0 is not in the range 0<x<=10080"),
         (("--minutes", "1", "--epochs", "3"), "--minutes: chooses training.epochs"),
         (("--recipe", "bets"), "no recipe 'bets'; choose"),
     ],

@@ -78,7 +78,7 @@ def test_the_command_shows_the_set(exported_digits: LoadedModel, run: Run, tmp_p
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--coverage", "2"], "--coverage '2': write a percentage, such as 5%, or 0.05"),
+        (["--coverage", "2"], "--coverage '2': write a percentage up to 100%, or a number"),
         (["--coverage", "0.9995"], "validation images allow 0."),
         (["--coverage", "0.9", "--evaluate"], "--coverage: not with --evaluate"),
     ],

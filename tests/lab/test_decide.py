@@ -61,7 +61,10 @@ class Runs:
             name: [
                 SimpleNamespace(
                     experiment=experiment,
-                    metrics={"test": {"accuracy": self._accuracy(name, experiment.seed)}},
+                    metrics={
+                        "status": "finished",
+                        "test": {"accuracy": self._accuracy(name, experiment.seed)},
+                    },
                 )
                 for experiment in several
             ]

@@ -390,9 +390,7 @@ def test_rising_errors_are_called_poor() -> None:
 
 
 def test_too_few_points_and_too_far_are_said() -> None:
-    three = fitted(law_curve(2, 0.5, 0.05, (50, 200, 1000), 3, noise=0.01))
-    assert "3 fractions cannot test a law of three parameters" in power_law_cautions(three)
-    assert fit_power_law(law_curve(2, 0.5, 0.05, (50, 1000), 3, noise=0.01)) is None
+    assert fit_power_law(law_curve(2, 0.5, 0.05, (50, 200, 1000), 3, noise=0.01)) is None
     # 0.5 n^-0.1: a point takes some 40 per cent more pictures, four take nine times as many
     slow = fitted(law_curve(0.5, 0.1, 0.0, (100, 200, 400, 1000, 2000), 5, noise=0.001))
     assert not slow.images_for(0.01).is_far
@@ -400,15 +398,6 @@ def test_too_few_points_and_too_far_are_said() -> None:
     answer = power_law_answer(replace(slow, fitted=Parameters(0.2, 0.02, 0.0)))
     assert "would gain one percentage point of test accuracy" in answer.question
     assert "this is more than 10 times what was measured" in answer.answer
-
-
-def test_errors_that_no_law_fits_have_none() -> None:
-    """Here SciPy's fit does not converge."""
-    found = curve("random", [[0.0562], [0.147], [0.1448]], "test.accuracy")
-    points = tuple(
-        replace(p, examples=n) for p, n in zip(found.points, (100, 500, 1000), strict=True)
-    )
-    assert fit_power_law(replace(found, points=points)) is None
 
 
 def test_perfect_seeds_and_a_single_mistake_can_be_fitted() -> None:
@@ -533,7 +522,7 @@ def test_fractions_are_percentages_or_numbers_below_1() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--fractions", "5%,0"], "--fractions '0': write a percentage, such as 5%, or 0.05"),
+        (["--fractions", "5%,0"], "--fractions '0': write a percentage up to 100%, or a number"),
         (["--fractions", "5%,,10%"], "--fractions '': write a percentage"),
         (["--fractions", "nan"], "--fractions 'nan': write a percentage"),
         (["--fractions", "5,10"], "--fractions '5': write a percentage"),

@@ -332,7 +332,8 @@ def test_a_probe_leaves_trunk_and_main_head_as_they_were(tmp_path: Path) -> None
         accuracies = [figure_of(run, f"{head}.test.accuracy") for run in (probe, untrained)]
         assert accuracies[0] > accuracies[1] + 0.05
     answers = " ".join(answer.answer for answer in study.answers(runs))
-    assert f"{figure_of(untrained, 'test.agreement_of_auxiliary_heads'):.1%} when untrained" in answers
+    agreement = figure_of(untrained, "test.agreement_of_auxiliary_heads")
+    assert f"{agreement:.1%} when untrained" in answers
 
 
 def test_the_best_variant_is_trained_again_on_everything(tmp_path: Path) -> None:
