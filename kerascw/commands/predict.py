@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kerascw.commands.options import runs_option, share_option
-from kerascw.errors import CallError, counted, printable
+from kerascw.errors import CallError, counted, first_of, printable
 
 if TYPE_CHECKING:
     from kerascw.data.image_files import Invert, Picture
@@ -185,11 +185,10 @@ def command(
         if isinstance(images, list) and images:
             _explain(loaded, live, layer, images, answers)
     if left_out:
-        named = ", ".join(left_out[:3]) + f" and {len(left_out) - 3:,} more" * (len(left_out) > 3)
         count = counted(
             len(left_out), "file is no image by its name", "files are no images by name"
         )
-        click.echo(f"kerascw: {count}, left out: {named}", err=True)
+        click.echo(f"kerascw: {count}, left out: {first_of(left_out)}", err=True)
     if output_format == "table" and answers and not unreadable:  # read by people, not by programs
         words = f"predict {shlex.quote(model)} FOLDER --format csv > answers.csv"
         click.echo(f"next: python -m kerascw {words}", err=True)
@@ -264,7 +263,7 @@ def _explain(
     arrays = np.stack([picture.array for picture in images])
     guesses = [answer["predictions"][0] for answer in answers]
     classes = np.array([guess["class_id"] for guess in guesses])
-    stems = Counter(Path(picture.name).stem for picture in images)
+    stems, taken = Counter(Path(picture.name).stem for picture in images), set[str]()
     maps = explain(live, arrays, classes, layer=layer, light_on_dark=model.light_on_dark)
     for at, (picture, guess) in enumerate(zip(images, guesses, strict=True)):
         own = {name: each[at] for name, each in maps.items()}
@@ -272,8 +271,13 @@ def _explain(
         stem = Path(picture.name).stem
         if stems[stem] > 1:
             stem = f"{Path(picture.name).absolute().parent.name}-{stem}"
+        name, number = stem, 1
+        while name in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name)
         # not beside the image: its folder may be a class of a dataset
-        file = Path(f"{stem}-explained.png")
+        file = Path(f"{name}-explained.png")
         temporary = file.with_name(f".{file.name}.writing")
         save_png(figure, temporary)
         temporary.replace(file)

@@ -162,18 +162,20 @@ def decode(picture: Any, shape: tuple[int, ...], fit: str = "pad") -> Any:
     else:
         floats = tf.broadcast_to(floats, tf.concat([tf.shape(floats)[:2], [3]], 0))
     floats = tf.ensure_shape(floats, (None, None, channels))
-    size = tf.cast(tf.shape(floats)[:2], tf.float32)
+    # float64 as in Python: in float32 some halves would be rounded the other way
+    size = tf.cast(tf.shape(floats)[:2], tf.float64)
     target = tf.constant([height, width])
     if fit == "stretch":
         scaled = target
     else:
-        scale = (tf.reduce_max if fit == "crop" else tf.reduce_min)([height, width] / size)
+        sides = tf.constant([height, width], tf.float64)
+        scale = (tf.reduce_max if fit == "crop" else tf.reduce_min)(sides / size)
         scaled = tf.maximum(1, tf.cast(tf.round(size * scale), tf.int32))
     # what tf.image.resize calls; with a translation it cuts off or fills up with 0 as well
     fitted = tf.raw_ops.ScaleAndTranslate(
         images=floats[None],
         size=target,
-        scale=tf.cast(scaled, tf.float32) / size,
+        scale=tf.cast(tf.cast(scaled, tf.float64) / size, tf.float32),
         translation=tf.cast((target - scaled) // 2, tf.float32),
         kernel_type="triangle",
         antialias=True,

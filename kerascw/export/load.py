@@ -186,10 +186,8 @@ def load_model(path: str | Path) -> LoadedModel:
     document = read_document(where)
     # runtimes do not see every fault: of 250 flipped bits in a LiteRT file, each alone, 57 were an
     # error and 46 gave other probabilities
-    hashes = file_hashes(version)
-    for name, digest in document["files"].items():
-        if hashes.get(name) != digest:
-            raise damaged(found, form, f"{name} is not as it was exported (SHA-256 differs)")
+    if (name := changed_file(version, document)) is not None:
+        raise damaged(found, form, f"{name} is not as it was exported (SHA-256 differs)")
     return LoadedModel(
         version,
         _titled(version, form),
@@ -249,14 +247,25 @@ def versions_in(folder: Path) -> dict[int, Path]:
     }
 
 
-def _titled(version: Path, form: Format) -> str:
-    """Name an export by its folder.
+def name_and_version(version: Path, form: Format) -> tuple[str, int | None]:
+    """Return a model's name and number by its folder; None where that has no number for a name.
 
-    >>> _titled(Path("models/fashion/onnx/2"), "onnx")
-    'fashion, version 2, ONNX model (models/fashion/onnx/2)'
+    >>> name_and_version(Path("models/fashion/onnx/2"), "onnx")
+    ('fashion', 2)
+    >>> name_and_version(Path("/model"), "saved_model")
+    ('model', None)
     """
-    *_, above, name, number = version.absolute().parts
-    return f"{above if name == form else name}, version {number}, {TITLES[form]} ({version})"
+    parts = list(version.absolute().parts)  # the root first, which is a name if there is no other
+    number = int(parts.pop()) if len(parts) > 2 and parts[-1].isdecimal() else None
+    if len(parts) > 2 and parts[-1] == form:
+        parts.pop()
+    return parts[-1], number
+
+
+def _titled(version: Path, form: Format) -> str:
+    name, number = name_and_version(version, form)
+    numbered = "" if number is None else f", version {number}"
+    return f"{name}{numbered}, {TITLES[form]} ({version})"
 
 
 # --- the facts about it ---------------------------------------------------------------------
@@ -303,6 +312,12 @@ def file_hashes(version: Path) -> dict[str, str]:
         for path in sorted(version.rglob("*"))
         if path.is_file() and path.name != DOCUMENT
     }
+
+
+def changed_file(version: Path, document: Mapping[str, Any]) -> str | None:
+    """Return a file of a version that is missing or not as its document has it; None if all are."""
+    hashes, files = file_hashes(version), document["files"]
+    return next((name for name, digest in files.items() if hashes.get(name) != digest), None)
 
 
 def _of_run(folder: Path) -> LoadedModel:

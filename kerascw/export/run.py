@@ -7,7 +7,7 @@ from kerascw.data.load import splits_for
 from kerascw.errors import CallError, DataError
 from kerascw.export.card import card_of
 from kerascw.export.formats import check_format
-from kerascw.export.load import document_beside, read_document
+from kerascw.export.load import changed_file, document_beside, read_document
 from kerascw.export.runtimes import Format, with_article
 from kerascw.export.write import exclusive, export
 from kerascw.runs.store import Run
@@ -28,7 +28,7 @@ def export_run(
     data_dir: str | Path | None = None,
     form: Format = "saved_model",
 ) -> Path:
-    """Export the run's model to ``folder/<version>/``, or return where it is if it is there.
+    """Export the run's model to ``folder/<version>/``, or return where it is there undamaged.
 
     Formats other than the SavedModel go to ``folder/<format>/<version>/``: a serving system takes
     what is in ``folder`` for versions of a SavedModel. Several processes that export the same run
@@ -49,9 +49,12 @@ def export_run(
         folder = folder / form
     with exclusive(folder):
         for path in sorted(folder.glob(str("[0-9]*" / document_beside(form)))):
-            with suppress(DataError):  # a damaged version is not this run's
-                if read_document(path).get("card", {}).get("run") == run.name:
-                    return folder / path.relative_to(folder).parts[0]
+            version = folder / path.relative_to(folder).parts[0]
+            with suppress(DataError, OSError):  # a damaged version is not this run's
+                document = read_document(path)
+                of_run = document.get("card", {}).get("run") == run.name
+                if of_run and changed_file(version, document) is None:
+                    return version
         splits = splits_for(run.experiment.data, data_dir)
         return export(
             run.model(),

@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def export(
         "input_shape": list(model.input_shape[1:]),
         "card": dict(card),
     }
-    with exclusive(folder):
+    with exclusive(folder), _refusal_named(folder):
         for abandoned in folder.glob(f"{_UNPROVED}*"):  # their processes are gone
             shutil.rmtree(abandoned, ignore_errors=True)
         # the model goes one level deeper: the temporary folder itself is for this user alone, and a
@@ -96,26 +96,36 @@ def export(
 def exclusive(folder: Path) -> Iterator[None]:
     """Make ``folder`` and have it to this thread alone; remove it afterwards if it is empty.
 
-    Waits while another thread or process of this machine exports to it; the one that has it may
-    enter again. The lock is the system's, on a file in its temporary folder: it goes with the
-    process however that ends.
+    The folders above it that were made for it go the same way. Waits while another thread or
+    process of this machine exports to it; the one that has it may enter again. The lock is the
+    system's, on a file in its temporary folder: it goes with the process however that ends.
 
-    Raises CallError: a file is in the way; KerascwError: the folder cannot be made or written to,
-    as on a full disk.
+    Raises CallError: a file is in the way; KerascwError: the folder cannot be made, as on a full
+    disk. What is raised while it is had passes as it is.
     """
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = Path(tempfile.gettempdir(), f"kerascw-export-{digest}.lock")
-        with FileLock(lock, is_singleton=True):
-            folder.mkdir(exist_ok=True)
+    with ExitStack() as held:
+        with _refusal_named(folder):
+            lock = Path(tempfile.gettempdir(), f"kerascw-export-{digest}.lock")
+            held.enter_context(FileLock(lock, is_singleton=True))
+            made = [folder, *(above for above in folder.parents if not above.exists())]
             try:
-                yield
-            finally:
+                folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise CallError(f"{folder}: cannot export there, a file is in the way") from None
+        try:
+            yield
+        finally:
+            for each in made:
                 with suppress(OSError):  # it holds the export: all is well
-                    folder.rmdir()
-    except (FileExistsError, NotADirectoryError):
-        raise CallError(f"{folder}: cannot export there, a file is in the way") from None
+                    each.rmdir()
+
+
+@contextmanager
+def _refusal_named(folder: Path) -> Iterator[None]:
+    """Say in one line what the system refused."""
+    try:
+        yield
     except OSError as error:
         raise KerascwError(
             f"{folder}: cannot export there: {error.strerror or error}; nothing was exported"

@@ -31,7 +31,7 @@ def listening(host: str, port: int) -> socket.socket:
         # acknowledgement of the head, 40 ms: asyncio sees to that only for sockets of its own
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the second: a label that is empty or too long
         raise CallError(f"--host {host}: no such host") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

@@ -51,13 +51,14 @@ def asked(body: bytes, shape: tuple[int, ...]) -> Asked:
         return quick
     document = _json(body)
     if not isinstance(document, dict):
-        raise Refusal(400, f"the body is a JSON {_kind(document)}; expected an object")
+        raise Refusal(400, f"the body is {_kind(document)}; expected an object")
     signature = document.get("signature_name", SIGNATURE)
     if not isinstance(signature, str) or signature not in INPUTS:
         raise Refusal(400, f"signature_name: {signature!r:.60}; choose {choices(INPUTS)}")
     keys = [key for key in ("instances", "inputs") if key in document]
     if len(keys) != 1:
-        raise Refusal(400, f"the body has {' and '.join(keys) or 'neither'}: instances or inputs")
+        has = "both instances and inputs" if keys else "neither instances nor inputs"
+        raise Refusal(400, f"the body has {has}; expected one of them")
     (key,) = keys
     name, value = INPUTS[signature], document[key]
     if key == "inputs":
@@ -79,13 +80,15 @@ def asked(body: bytes, shape: tuple[int, ...]) -> Asked:
 
 
 _NUMBERS = {str(number).encode(): number for number in range(256)}
+_TO_ZEROS = bytes.maketrans(b"0123456789", b"0" * 10)
 
 
 def _quickly(body: bytes, shape: tuple[int, ...]) -> Asked | None:
     """Read ``{"instances": [...]}`` as programs write it; None if it is anything else.
 
-    With its digits taken out such a body is brackets and commas in an order that the shape gives.
-    A list for each pixel, which JSON makes of a last axis of 1, takes four times as long.
+    With its digits taken out such a body is brackets and commas in an order that the shape gives,
+    and no digit stands before an opening or after a closing bracket. A list for each pixel, which
+    JSON makes of a last axis of 1, takes four times as long.
     """
     head, _, rest = body.partition(b":")
     by_row = head == b'{"instances"'
@@ -96,6 +99,9 @@ def _quickly(body: bytes, shape: tuple[int, ...]) -> Asked | None:
     found = rest.translate(None, b"0123456789")
     count = (len(found) - 2) // (len(image) + 1)  # [image,image]}
     if count < 1 or found != b"[" + b",".join([image] * count) + b"]}":
+        return None
+    marked = rest.translate(_TO_ZEROS)
+    if any(wrong in marked for wrong in (b"0[", b"]0", b"}0")):
         return None
     try:
         numbers = rest.translate(None, b"[]}").split(b",")
@@ -132,8 +138,8 @@ def _json(body: bytes) -> Any:
 def _kind(value: Any) -> str:
     if value == []:
         return "an empty list"
-    names: dict[type, str] = {dict: "object", list: "list", str: "string", bool: "boolean"}
-    return "null" if value is None else names.get(type(value), "number")
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
 
 
 def _named(value: dict[str, Any], name: str, where: str) -> Any:

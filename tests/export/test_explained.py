@@ -58,6 +58,22 @@ def test_a_keras_export_explains_too(
     assert (tmp_path / "shoe-explained.png").is_file()
 
 
+def test_images_of_one_name_overwrite_nothing(
+    made: Any, sample: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = ("a/1.png", "a/1.jpg", "a/x/1.png", "b/x/1.png", "x-1.png")
+    for at, file in enumerate(files):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(sample.test.images[at][..., 0]).save(file)
+    done = predicted(made("tiny", "keras"), *files, "--explain")
+    assert done.exit_code == 0, done.output
+    said = [line for line in done.stderr.splitlines() if line.startswith("explained: ")]
+    names = [f"{name}-explained.png" for name in ("a-1", "a-1-2", "x-1", "x-1-2", "x-1-3")]
+    assert said == [f"explained: {name}" for name in names]
+    assert len({Path(name).read_bytes() for name in names}) == len(files)
+
+
 def test_what_cannot_be_explained_is_one_line(kept_digits: Path, digit: Path) -> None:
     (folder,) = (path for path in (kept_digits.parent / "models").iterdir() if path.is_dir())
     runs = ("--runs", kept_digits)

@@ -106,7 +106,10 @@ decode = tf.function(writing.decode)  # traced once for each shape and fit
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "I;16"])
-@pytest.mark.parametrize("size", [(6, 10), (200, 133), (5, 7), (1000, 1), (1, 500)])
+# of the last two a side is a half to be rounded, one of "pad" and one of "crop"
+@pytest.mark.parametrize(
+    "size", [(6, 10), (200, 133), (5, 7), (1000, 1), (1, 500), (148, 37), (45, 36)]
+)
 @pytest.mark.parametrize(("channels", "fit"), [(1, "pad"), (3, "pad"), (3, "crop"), (3, "stretch")])
 def test_graph_and_pillow_fit_alike(mode, size, channels, fit, tmp_path):
     noise = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
@@ -297,18 +300,19 @@ def test_a_killed_export_holds_nobody_up_and_is_cleaned_away(colour, tmp_path):
     assert list(folder.iterdir()) == made
 
 
-def test_a_full_disk_is_one_line(colour, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOTDIR])
+def test_a_full_disk_is_one_line(colour, tmp_path, monkeypatch, number):
     model, images = colour
 
-    def full(*arguments, **named):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def refused(*arguments, **named):
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(exporting.tempfile, "TemporaryDirectory", full)
+    monkeypatch.setattr(exporting.tempfile, "TemporaryDirectory", refused)
     with pytest.raises(KerascwError) as error:
         export(model, tmp_path / "new", class_names=COLOURS, check_images=images, form="onnx")
     assert error.value.exit_code == 1
     assert str(error.value) == (
-        f"{tmp_path / 'new'}: cannot export there: No space left on device; nothing was exported"
+        f"{tmp_path / 'new'}: cannot export there: {os.strerror(number)}; nothing was exported"
     )
     assert not list(tmp_path.glob("[!.]*"))
 
@@ -316,5 +320,6 @@ def test_a_full_disk_is_one_line(colour, tmp_path, monkeypatch):
 def test_export_onto_a_file(colour, tmp_path):
     model, images = colour
     (tmp_path / "file").touch()
-    with pytest.raises(CallError, match="file is in the way"):
-        export(model, tmp_path / "file", class_names=COLOURS, check_images=images)
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(CallError, match="file is in the way"):
+            export(model, folder, class_names=COLOURS, check_images=images)

@@ -441,13 +441,36 @@ def test_exports_of_one_run_at_once_make_one_version(run, tmp_path):
     assert list((tmp_path / "m" / "onnx").iterdir()) == [paths[0]]
 
 
-def test_a_damaged_version_is_not_taken_for_the_run(run, tmp_path):
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("kerascw.json", b"[" * 10**5), ("model.onnx", b"damaged"), ("model.onnx", None)],
+)
+def test_a_damaged_version_is_not_taken_for_the_run(run, tmp_path, file, content):
     folder = tmp_path / "m"
     first = export_run(run, folder, form="onnx")
-    (first / "kerascw.json").write_text("[" * 10**5)
+    (first / file).unlink()
+    if content:
+        (first / file).write_bytes(content)
     done = command("export", run.folder, "--format", "onnx", "--output", folder)
     assert done.exit_code == 0, done.output
     assert done.stdout == f"ONNX model: {folder / 'onnx' / '2'}\n"
+
+
+@pytest.mark.parametrize("kind", [PermissionError, NotADirectoryError])
+def test_data_that_cannot_be_read_is_named_and_no_empty_folder_stays(
+    run, tmp_path, monkeypatch, kind
+):
+    def unreadable(*_):
+        raise kind(1, "refused", "data.npz")
+
+    monkeypatch.setattr("kerascw.export.run.splits_for", unreadable)
+    (tmp_path / "there").mkdir()
+    for output, left in ((tmp_path / "new" / "m", ["there"]), (tmp_path / "there", ["there"])):
+        done = command("export", run.folder, "--format", "onnx", "--output", output)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr.startswith("kerascw: data.npz: refused")
+        assert [path.name for path in tmp_path.iterdir()] == left
+    assert not list((tmp_path / "there").iterdir())
 
 
 def test_a_run_goes_to_models_under_a_name_that_says_it_is_of_the_sample(

@@ -2,13 +2,14 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from kerascw.errors import CallError, DataError
-from kerascw.export.load import load_model
+from kerascw.export.load import _titled, load_model
 
 
 def test_load_by_name_or_version(exported, sample, card):
@@ -19,6 +20,23 @@ def test_load_by_name_or_version(exported, sample, card):
         assert loaded.input_shape == (28, 28, 1)
         assert loaded.light_on_dark is True
         assert loaded.card == card
+
+
+@pytest.mark.parametrize(
+    ("version", "form", "title"),
+    [
+        ("/models/fashion/2", "saved_model", "fashion, version 2, SavedModel"),
+        ("/models/fashion/onnx/2", "onnx", "fashion, version 2, ONNX model"),
+        ("/opt/fashion", "saved_model", "fashion, SavedModel"),
+        ("/opt/fashion/litert", "litert", "fashion, LiteRT model"),
+        ("/model/1", "keras", "model, version 1, Keras file"),
+        ("/model", "saved_model", "model, SavedModel"),
+        ("/1", "saved_model", "1, SavedModel"),
+        ("/", "litert", "/, LiteRT model"),
+    ],
+)
+def test_a_title_is_of_the_folder(version, form, title):
+    assert _titled(Path(version), form) == f"{title} ({version})"
 
 
 def test_predict_takes_stacks_and_single_pictures(exported, sample, tiny_model):

@@ -118,11 +118,12 @@ WRONG: list[tuple[Any, str]] = [
     (b"\xff\xfe\x00", "the body is no JSON"),
     (b"[" * 100_000, "nested too deeply"),
     (b'{"instances": [' + b"9" * 5000 + b"]}", "the body is no JSON"),
-    (b"[1]", "expected an object"),
-    ({}, "the body has neither: instances or inputs"),
-    ({"instances": [1], "inputs": [1]}, "instances and inputs"),
+    (b"[1]", "the body is a list; expected an object"),
+    (b"[]", "the body is an empty list; expected an object"),
+    ({}, "the body has neither instances nor inputs; expected one of them"),
+    ({"instances": [1], "inputs": [1]}, "the body has both instances and inputs"),
     ({"instances": []}, "instances: an empty list"),
-    ({"instances": "abc"}, "instances: string"),
+    ({"instances": "abc"}, "instances: a string"),
     ({"instances": None}, "instances: null"),
     ({"instances": [1]}, "shape [1]"),
     ({"instances": [[[1, 2], [3]]]}, "expected uint8 [n, 28, 28, 1]"),
@@ -136,7 +137,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"instances": [1], "signature_name": "encoded"}, 'expected {"b64": "..."}'),
     ({"instances": [{"b64": "?"}], "signature_name": "encoded"}, "instances[0]: b64 is no base64"),
     ({"instances": [{"b64": "AAAA"}], "signature_name": "encoded"}, "no PNG, JPEG"),
-    ({"inputs": {"b64": "AAAA"}, "signature_name": "encoded"}, "inputs: object"),
+    ({"inputs": {"b64": "AAAA"}, "signature_name": "encoded"}, "inputs: an object"),
 ]
 
 
@@ -171,6 +172,7 @@ def test_the_quick_way_to_read_json_takes_the_same_and_no_more(digits: np.ndarra
         (b"40", b"256"), (b"40", b"-4"), (b"40", b"4 0"), (b"40", b"040"), (b"40", b""),
         (b"40", b"4.0"), (b"40", b"4e1"), (b"40", b"4_0"), (b"40", b"[40]"), (b"]]]", b"]]"),
         (b"]}", b"]"), (b"]}", b"]}]"), (b"]}", b"]} {}"), (b"]}", b"]}}"), (b", 40", b""),
+        (b"[3, 40", b"5[3, 40"), (b"40]", b"40]7"), (b"]}", b"]}9"), (b"[[[", b"[[8["),
         (b"instances", b"instance"), (b"]}", b',"signature_name":"encoded"}'),
     ):  # fmt: skip
         wrong = body.replace(old, new)

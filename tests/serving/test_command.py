@@ -76,6 +76,8 @@ def test_a_wrong_call_is_one_line(tmp_path: Path) -> None:
         for words, code, says in (
             ((MNIST, "--port", taken), 1, f"--port {taken}: is taken; choose another, or 0"),
             ((MNIST, "--host", "no.such.host.invalid"), 2, "no.such.host.invalid: no such host"),
+            ((MNIST, "--host", "a..b"), 2, "--host a..b: no such host"),
+            ((MNIST, "--host", "x" * 64), 2, "xxx: no such host"),
             ((MNIST, "--port", "0", "--host", "192.0.2.1"), 2, "no address of this machine"),
             ((MNIST, "--port", "70000"), 2, "70000"),
             ((str(tmp_path / "nix"), "--port", "0"), 2, "no such folder"),

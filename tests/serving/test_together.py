@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import httpx
 import numpy as np
 import pytest
 
-from kerascw.errors import CallError
-from kerascw.export.load import EXTRA_FILE, LoadedModel
+from kerascw.errors import CallError, DataError
+from kerascw.export.load import DOCUMENT, EXTRA_FILE, LoadedModel, load_model, versions_in
 from kerascw.serving.batching import LARGEST, Batcher
 from kerascw.serving.shelf import Shelf
 
@@ -152,6 +153,74 @@ def test_a_new_version_takes_over_and_the_old_one_ends_its_requests(
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (None, "version 2 is not taken up: {folder}/2: no such folder"),
+        (
+            PermissionError(13, "Permission denied", "2/saved_model.pb"),
+            "version 2 is not taken up: 2/saved_model.pb: Permission denied",
+        ),
+        (DataError("damaged"), "version 2 is not taken up: damaged"),
+        (RuntimeError("odd"), "the look for a new version failed: RuntimeError: odd"),
+    ],
+    ids=["deleted", "unreadable", "damaged", "unforeseen"],
+)
+def test_what_stops_a_look_is_said_once_and_does_not_end_the_watch(
+    serving: Any, mnist: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    wait: Callable[..., None], fault: Exception | None, says: str,
+) -> None:  # fmt: skip
+    folder, away = tmp_path / "mnist", tmp_path / "away"
+    (folder / "1").mkdir(parents=True)
+    faults, looks = [fault], 0
+
+    def fail() -> None:
+        if faults[0]:
+            raise faults[0]
+
+    def load(path: Path) -> LoadedModel:
+        if path.name == "2":
+            fail()
+        return replace(mnist, path=path) if path.is_dir() else load_model(path)
+
+    def listed(path: Path) -> dict[int, Path]:
+        nonlocal looks
+        looks += 1
+        versions = versions_in(path)
+        if isinstance(fault, RuntimeError) and 2 in versions:
+            fail()  # at every look
+        if fault is None and 2 in versions and not away.exists():
+            (path / "2").rename(away)  # deleted when it has been listed
+        return versions
+
+    monkeypatch.setattr("kerascw.serving.shelf.load_model", load)
+    monkeypatch.setattr("kerascw.serving.shelf.versions_in", listed)
+    with serving(folder, every=0.01) as server:
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "file").touch()
+        (tmp_path / "new").rename(folder / "2")
+        wait(lambda: server.said)
+        after = looks + 5
+        wait(lambda: looks > after)
+        (line,) = server.said
+        assert line.startswith(says.format(folder=folder))
+        status = server.client.get("/v1/models/mnist").json()["model_version_status"]
+        refused = [each["status"]["error_message"] for each in status if each["state"] == "END"]
+        assert refused == (
+            [line.removeprefix("version 2 is not taken up: ")]
+            if isinstance(fault, PermissionError | DataError)
+            else []
+        )
+        faults[0] = None
+        if fault is None:
+            away.rename(folder / "2")
+            away.mkdir()
+        if isinstance(fault, DataError):  # the others are tried again without a change of files
+            (folder / "2" / "file").chmod(0o600)
+        wait(lambda: version_of(server) == "2")
+        assert len(server.said) == 2
+
+
 def test_a_light_export_of_the_same_run_answers_in_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mnist: LoadedModel
 ) -> None:
@@ -177,11 +246,29 @@ def test_a_light_export_of_the_same_run_answers_in_its_place(
             shutil.rmtree(folder / then)
 
 
+def test_a_light_export_that_is_half_copied_is_passed_over(tmp_path: Path) -> None:
+    shutil.copytree(MNIST / "1", tmp_path / "mnist" / "1")
+    half = tmp_path / "mnist" / "litert" / "1"
+    half.mkdir(parents=True)
+    shutil.copy(MNIST / "1" / EXTRA_FILE, half)
+    for content in (None, b"damaged"):
+        if content:
+            (half / "model.tflite").write_bytes(content)
+            document = json.loads((half / DOCUMENT).read_text())
+            # found by its runtime only
+            (half / DOCUMENT).write_text(json.dumps(document | {"files": {}}))
+        shelf = Shelf(tmp_path / "mnist")
+        shelf.current.retire()
+        assert shelf.current.model.path == tmp_path / "mnist" / "1"
+
+
 def test_what_may_be_served(tmp_path: Path) -> None:
-    for path in (MNIST / "1", MNIST.with_name("mnist@1")):
+    bare = shutil.copytree(MNIST / "1", tmp_path / "no number" / "bare")
+    for path in (MNIST / "1", MNIST.with_name("mnist@1"), bare):
         shelf = Shelf(path)
         shelf.current.retire()
-        assert (shelf.name, shelf.current.version) == ("mnist", 1)
+        assert (shelf.name, shelf.current.version) == ("bare" if path == bare else "mnist", 1)
+    assert shelf.current.model.title == f"bare, SavedModel ({bare})"
     (tmp_path / "1").mkdir()
     for path in (tmp_path, tmp_path / "nix"):
         with pytest.raises(CallError):
