@@ -64,8 +64,9 @@ def _study(name: str, terminal: Any) -> None:
     for budget in BUDGETS:
         default = " (default)" if budget == study.default_budget else ""
         seeds = counted(study.seeds(budget), "seed")
-        time = study.expected.get(budget, "not measured")
-        terminal.print(f"{budget}{default}: {seeds}, {time} on 2 cores")
+        time = study.expected.get(budget)
+        takes = f"{time} on 2 cores" if time else "time not measured"
+        terminal.print(f"{budget}{default}: {seeds}, {takes}")
     if study.dataset:
         terminal.print(f"dataset: {study.dataset}")
     terminal.print(f"variants: {', '.join(study.variants())}")

@@ -198,12 +198,13 @@ def show_study(result: StudyResult, console: Console) -> None:
 
     study = result.study
     console.print(study.question, style="bold")
-    for caution in result.plan.cautions:
-        console.print(f"Not comparable with published figures: {caution}.", style="yellow")
     rows = table.rows_of(result)
+    for caution in table.cautions(result, rows):
+        console.print(caution, style="yellow")
+    printed = table.any_published(rows)
     over = table.measured_over(rows)
     columns = ["variant", "figure", f"measured over {over}" if over else "measured"]
-    columns += ["published", "verdict"]
+    columns += ["published", "verdict"] if printed else []
     columns += [f"difference to {study.baseline}"] if study.baseline else []
     lines: list[list[str]] = []
     for row in rows:
@@ -212,9 +213,10 @@ def show_study(result: StudyResult, console: Console) -> None:
                 table.row_name(row, rows) if at == 0 else "",
                 cell.name,
                 table.spread_text(cell.spread),
-                table.published_text(cell.published),
-                cell.verdict.word if cell.verdict else "",
             ]
+            if printed:
+                verdict = cell.verdict.word if cell.verdict else ""
+                line += [table.published_text(cell.published), verdict]
             difference = table.difference_text(cell.difference, row.repeats.unit)
             lines.append([*line, *([difference] if study.baseline else [])])
         lines += [["", "diverged", reason] for reason in row.diverged]
@@ -226,7 +228,7 @@ def show_study(result: StudyResult, console: Console) -> None:
         print_table(folds, console)
     repeats = max((row.repeats for row in rows), key=lambda repeats: repeats.count)
     if repeats.count >= FEWEST:
-        console.print(f"Mean over {repeats} ± half the 95 % t-interval.")
+        console.print(f"Means over {repeats}, with their 95 % CIs.")
     for note in table.notes(result):
         console.print(note, style="yellow")
     for answer in [*study.answers(result.runs), *certainty_answers(result)]:

@@ -129,6 +129,19 @@ def row_name(row: Row, rows: Sequence[Row]) -> str:
     return f"{row.variant} ({row.repeats})"
 
 
+def any_published(rows: Sequence[Row]) -> bool:
+    """Whether any figure of the table was published."""
+    return any(cell.published for row in rows for cell in row.cells)
+
+
+def cautions(result: StudyResult, rows: Sequence[Row]) -> list[str]:
+    """Say how the study departs from its protocol, and that published figures are another's."""
+    start = "Departs from the study's own protocol"
+    if any_published(rows):
+        start = "Not comparable with published figures"
+    return [f"{start}: {caution}." for caution in result.plan.cautions]
+
+
 def notes(result: StudyResult) -> list[str]:
     """Say how the means and intervals of a study with folds are to be read; else nothing."""
     folded = [repeats for runs in result.runs.values() if (repeats := repeats_of(runs)).folds]

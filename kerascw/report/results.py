@@ -16,7 +16,7 @@ from kerascw.evaluation.statistics import over_seeds
 from kerascw.lab.certainty import certainty_answers
 from kerascw.lab.conclusion import conclusion
 from kerascw.lab.plan import ONLY, StudyResult
-from kerascw.lab.table import published_text, rows_of, spread_text
+from kerascw.lab.table import any_published, published_text, rows_of, spread_text
 from kerascw.lab.verdict import bounds_of
 from kerascw.report.page import plainly
 from kerascw.runs.store import Run, write_json
@@ -37,12 +37,12 @@ def entry_of(result: StudyResult) -> dict[str, Any]:
     That is every figure that was published; of a study with none, each variant's own figures.
     """
     plan, runs, table = result.plan, result.every_run, rows_of(result)
-    any_published = any(cell.published for row in table for cell in row.cells)
+    published = any_published(table)
     changed = {name: _without_path(value) for name, value in plan.changed.items()}
     rows = []
     for row in table:
         for cell in row.cells:
-            if cell.spread is None or (any_published and cell.published is None):
+            if cell.spread is None or (published and cell.published is None):
                 continue
             reason = cell.verdict.reason if cell.verdict else ""
             for name, value in plan.changed.items():

@@ -223,6 +223,7 @@ def write_study(result: StudyResult, folder: Path, command: str | None) -> Path:
         tables=tables,
         folds=of_folds,
         runs=runs,
+        cautions=lab_table.cautions(result, rows),
         notes=notes(result),
         curves=list(curves),
         checklist=in_words(checked),

@@ -21,6 +21,7 @@ def compared(variant: str, mean: float, adjusted: float) -> Comparison:
         p_value=adjusted,
         seeds=5,
         images=1000,
+        image_variance=0.0,
     )
     return Comparison(variant, "plain", joint, adjusted, 0.06, 0.01, 0.0)
 
