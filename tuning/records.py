@@ -153,6 +153,17 @@ def searches_folder(runs: Path | str) -> Path:
     return Path(runs) / "searches"
 
 
+def find_search(runs: Path | str, name: str) -> Path | None:
+    """Return the folder of a search by its path, its name or the one that begins so, or None."""
+    within = searches_folder(runs)
+    for folder in (Path(name), within / name):
+        if (folder / SEARCH).is_file():
+            return folder
+    there = [file.parent for file in within.glob(f"*/{SEARCH}")]
+    fit = [folder for folder in there if name and folder.name.startswith(name)]
+    return fit[0] if len(fit) == 1 else None
+
+
 def read_search(folder: Path | str) -> SearchResult:
     """Read a search back from its folder, finished or not.
 

@@ -19,7 +19,7 @@ from kerascw.report.run import draw_run
 from kerascw.report.study import check_pictures, write_study
 from kerascw.runs.store import Store, check_writable
 from kerascw.studies import is_study, recall
-from tuning.records import SEARCH, read_search, searches_folder
+from tuning.records import find_search, read_search
 from tuning.report import write_search
 from tuning.text import summary_of_search
 
@@ -78,9 +78,8 @@ def _draw(
         return "study report", _draw_study(name, store, data_dir, settings)
     if settings:
         raise CallError(f"--set {next(iter(settings))}: only for the figures of a study")
-    for folder in (Path(name), searches_folder(store.folder) / name):
-        if (folder / SEARCH).is_file():
-            return "search report", write_search(read_search(folder), folder)
+    if (folder := find_search(store.folder, name)) is not None:
+        return "search report", write_search(read_search(folder), folder)
     run = store.find(name)
     splits = splits_for(run.experiment.data, data_dir_of(run, data_dir))
     return "report", draw_run(run, splits)

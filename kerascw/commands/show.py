@@ -1,4 +1,4 @@
-"""The command ``show``: the figures of a run or study, or what is kept."""
+"""The command ``show``: the figures of a run, study or search, or what is kept."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from kerascw.report.index import entries_of
 from kerascw.report.tables import Table, print_table
 from kerascw.runs.store import Store
 from kerascw.studies import is_study, origin_fault, recall
+from tuning.records import find_search, read_search
 from tuning.text import summary_of_search
 
 NEWEST = 100
@@ -18,10 +19,10 @@ NEWEST = 100
 
 
 @click.command("show")
-@click.argument("name", metavar="[RUN|STUDY]", required=False)
+@click.argument("name", metavar="[RUN|STUDY|SEARCH]", required=False)
 @runs_option
 def command(name: str | None, runs: Path) -> None:
-    """Print RUN (a folder, a name or the beginning of a key) or STUDY, or list what is kept.
+    """Print a RUN (folder, name or beginning of a key), STUDY or SEARCH, or list what is kept.
 
     Of more than 100 runs the newest 100 are listed.
     """
@@ -34,6 +35,10 @@ def command(name: str | None, runs: Path) -> None:
     terminal = console()
     if is_study(name, store):
         show_study(recall(name, store), terminal)
+    elif (folder := find_search(runs, name)) is not None:
+        from tuning.report import show_search
+
+        show_search(read_search(folder), terminal)
     else:
         run = store.find(name)
         show_run(run, terminal)

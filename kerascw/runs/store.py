@@ -311,8 +311,9 @@ class Store:
         runs = self.all()
         if not runs:
             raise CallError(f"run {text!r}: no runs are kept in {self.folder}")
-        raise CallError(f"no run {text!r} in {self.folder}; there are "
-                        f"{choices([run.name for run in runs][-10:])}")  # fmt: skip
+        named, more = [run.name for run in runs][-10:], len(runs) - 10
+        others = f"; {more:,} more are in the list of: python -m kerascw show" if more > 0 else ""
+        raise CallError(f"no run {text!r} in {self.folder}; there are {choices(named)}{others}")
 
     def _whole(self, names: Iterable[str]) -> list[Run]:
         folders = (self.folder / name for name in names)

@@ -352,6 +352,9 @@ def test_report_draws_a_kept_search_again(mixed: SearchResult) -> None:
     done = CliRunner().invoke(main, ["report", mixed.label, "--runs", str(runs)])
     assert done.exit_code == 0, done.output
     assert "0002 (winner)" in (mixed.folder / "report.html").read_text()
+    shown = CliRunner().invoke(main, ["show", mixed.label[:5], "--runs", str(runs)])
+    assert shown.exit_code == 0, shown.output
+    assert "0002" in shown.output
     (mixed.folder / SEARCH).write_text('{"space": 5}')
     done = CliRunner().invoke(main, ["report", mixed.label, "--runs", str(runs)])
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
