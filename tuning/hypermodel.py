@@ -9,11 +9,9 @@ import tensorflow as tf
 from kerascw.data.load import splits_for
 from kerascw.data.pipeline import steps_of
 from kerascw.errors import CallError
-from kerascw.experiment.spec import MAIN_HEAD, ConvNet, Experiment, TrainingSpec
+from kerascw.experiment.spec import MAIN_HEAD, Experiment, TrainingSpec
 from kerascw.lab.derive import with_training
-from kerascw.models import build_model
-from kerascw.training.filters import set_initial_filters
-from kerascw.training.fit import batches_of, compiled, scaling_of
+from kerascw.training.fit import batches_of, compiled, initial_network, scaling_of
 from kerascw.training.optimizer import rate_of_next_epoch
 from kerascw.training.prepare import Device
 from tuning.plan import planned_search
@@ -52,18 +50,7 @@ class SpaceHyperModel(keras_tuner.HyperModel):
         """Return the compiled model: uint8 images ``[n, height, width, channels]`` in."""
         experiment = self.experiment(hp)
         splits = splits_for(experiment.data, self._data_dir)
-        scaling = scaling_of(experiment.data, splits)
-        network = build_model(
-            experiment.model,
-            splits.train.shape,
-            len(splits.class_names),
-            scaling=scaling,
-            seed=experiment.seed_of("weights"),
-            for_training=True,
-            precision=experiment.training.precision,
-        )
-        if isinstance(experiment.model, ConvNet):
-            set_initial_filters(network, experiment.model, splits.train.images, scaling.scale)
+        network = initial_network(experiment, splits, scaling_of(experiment.data, splits))
         return compiled(experiment, network, Device(), len(splits.train))[0]
 
     def fit(

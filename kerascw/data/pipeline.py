@@ -67,10 +67,11 @@ def training_batches(
     :data:`kerascw.data.dataset.LARGE` bytes TensorFlow has a copy of them; larger arrays NumPy
     gathers from where they are, which costs some 50 microseconds an element more.
 
-    A batch is images uint8 ``[batch, height, width, channels]`` and targets: one-hot labels float32
-    ``[batch, classes]`` (mixed ones after mixup and cutmix). Where ``classes`` is None, as for an
-    autoencoder, the targets are the images, as float32 in [0, 1]. With ``heads``, the names of the
-    heads of a model with more than one, targets are a dictionary with the same labels for each.
+    A batch is images uint8 ``[batch, height, width, channels]``, or the features of a frozen
+    backbone float32 ``[batch, units]``, and targets: one-hot labels float32 ``[batch, classes]``
+    (mixed ones after mixup and cutmix). Where ``classes`` is None, as for an autoencoder, the
+    targets are the images, as float32 in [0, 1]. With ``heads``, the names of the heads of a model
+    with more than one, targets are a dictionary with the same labels for each.
     """
     n, source = len(part), part.images
     drawn_from = seed if augmentation_seed is None else augmentation_seed
@@ -94,7 +95,7 @@ def training_batches(
     @tf.autograph.experimental.do_not_convert
     def gathered(epoch: tf.Tensor, step: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, Any]:
         if images is None:
-            batch = tf.numpy_function(source.__getitem__, [positions], tf.uint8)
+            batch = tf.numpy_function(source.__getitem__, [positions], tf.as_dtype(source.dtype))
             batch = tf.ensure_shape(batch, (None, *source.shape[1:]))
         else:
             batch = tf.gather(images, positions)

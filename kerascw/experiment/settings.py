@@ -39,6 +39,12 @@ KINDS = _by_kind(kinds.AugmentationSpec)
 
 _KINDS = {kind: spec for specs in (*_CHOICES, KINDS) for kind, spec in specs.items()}
 
+_FOUND = {
+    ("backbone", "weights"): {"weights_sha256": ""},
+    ("custom", "builder"): {"file": "", "source": ""},
+}
+"""What is found anew when this field of such a model names another file."""
+
 S = TypeVar("S", bound=kinds.Spec)
 
 
@@ -63,12 +69,13 @@ def override(spec: S, settings: Mapping[str, Any], prefix: str = "") -> S:
             node = _child(node, parent, f"{prefix}{path}")[parent]
         _child(node, name, f"{prefix}{path}")
         value = parsed(raw)
-        if name == "augmentation" and isinstance(raw, str) and raw.lstrip()[:1] not in "[{":
+        text = isinstance(raw, str) and raw.lstrip()[:1] not in "[{"
+        if text and (*parents[-1:], name) == ("training", "augmentation"):
             value = [spec.model_dump() for spec in augmentation_named(raw)]
         if name == "kind" and str(node[name]) in _KINDS:
             _change_kind(node, value, path)
         else:
-            node[name] = value
+            node |= {name: value} | _FOUND.get((str(node.get("kind")), name), {})
     changed: S = validated(type(spec), tree, prefix)
     return changed
 

@@ -199,6 +199,10 @@ def _one_or_each(name: str, entries: int, layers: int) -> None:
         raise ValueError(f"{name} has {entries} entries for {layers} conv layers")
 
 
+Width = Annotated[int, Field(gt=0, le=100_000)]
+"""How many filters or units a layer has."""
+
+
 class Dropout(Spec):
     """Dropout after one kind of place; ``layers`` counts conv or hidden dense layers from 1.
 
@@ -232,7 +236,7 @@ class ConvNet(Spec):
     """
 
     kind: Literal["convnet"] = "convnet"
-    filters: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    filters: tuple[Width, ...] = Field(min_length=1)
     kernels: tuple[Annotated[int, Field(gt=0)], ...] = (3,)  #: one for all, or one a layer
     padding: Padding | tuple[Padding, ...] = "valid"  #: one for all, or one a layer
     pool_after: tuple[int, ...] = ()
@@ -247,7 +251,7 @@ class ConvNet(Spec):
     norm_after_pool: bool = False
     dropout: tuple[Dropout, ...] = ()
     head: Literal["flatten", "average"] | None = "flatten"  #: average: global average pooling
-    dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    dense: tuple[Width, ...] = ()
     dense_activation: Activation | None = None  #: None: as after the conv layers
     output: Output = "softmax"
     initializer: Initializer = "glorot_uniform"
@@ -298,7 +302,7 @@ class DenseNet(Spec):
     """A multilayer perceptron on the flattened image; the output layer is added."""
 
     kind: Literal["mlp"] = "mlp"
-    dense: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    dense: tuple[Width, ...] = ()
     activation: Activation = "relu"
     dropout_rate: float = Field(default=0.0, ge=0, lt=1)  #: after every hidden layer
     output: Output = "softmax"
@@ -313,7 +317,7 @@ class Autoencoder(Spec):
     """
 
     kind: Literal["autoencoder"] = "autoencoder"
-    filters: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
+    filters: tuple[Width, ...] = Field(min_length=1)
     kernels: tuple[Annotated[int, Field(gt=0)], ...] = (5,)  #: one for all, or one a conv layer
     activation: Activation = "relu"  #: of every layer, the last one included
     initializer: Initializer = "glorot_uniform"
@@ -392,11 +396,11 @@ class Backbone(Spec):
     @model_validator(mode="before")
     @classmethod
     def _has_its_weights(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or values.get("weights_sha256"):
+        weights = values.get("weights", "imagenet") if isinstance(values, dict) else None
+        if weights in ("imagenet", "random"):
+            return values | {"weights_sha256": ""}
+        if not isinstance(weights, str) or values.get("weights_sha256"):
             return values  # kept with the spec; the file itself may be gone
-        weights = values.get("weights", "imagenet")
-        if not isinstance(weights, str) or weights in ("imagenet", "random"):
-            return values
         file = Path(weights).resolve()
         return values | {"weights": str(file), "weights_sha256": sha256_of(file)}
 
@@ -672,8 +676,8 @@ AugmentationSpec = Annotated[_OfOneImage | Mixup | CutMix, Field(discriminator="
 class TrainingSpec(Spec):
     """How the model is fitted."""
 
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(default=64, gt=0)
+    epochs: int = Field(gt=0, le=1_000_000)
+    batch_size: int = Field(default=64, gt=0, le=1_000_000)
     optimizer: OptimizerSpec = Adam()
     schedule: ScheduleSpec = Constant()
     #: lambda times the sum of squares of all trainable parameters, biases included: it goes
@@ -822,6 +826,8 @@ class Experiment(Spec):
         rules = {
             "keep must be last where data.holdout is none": unheld and training.keep != "last",
             f"patience {no_validation}": unheld and training.patience is not None,
+            f"patience {training.patience} needs keep validation_accuracy or validation_loss, not "
+            "last": training.keep == "last" and training.patience is not None,
             f"schedule plateau {no_validation}": unheld and isinstance(training.schedule, Plateau),
             f"evaluate_first {no_validation}": unheld and training.evaluate_first,
             "keep: an autoencoder has no accuracy; validation_loss": self.reconstructs
@@ -855,8 +861,13 @@ class Experiment(Spec):
     def recipe_version(self) -> int:
         """RECIPE_VERSION, or a later one where only such experiments train differently since then.
 
-        4: bfloat16 in shards; 5: rates of steps from a table, with other last digits.
+        4: bfloat16 in shards; 5: rates of steps from a table, with other last digits; 6: whitening
+        of images larger than 32 x 32, measured on fewer of them.
         """
+        model, folder = self.model, self.data.folder
+        whitens = isinstance(model, ConvNet) and model.first_filters == "whitening"
+        if whitens and folder is not None and folder.height * folder.width > 32 * 32:
+            return 6
         if isinstance(self.training.schedule, ByStep):
             return 5
         return 4 if self.training.precision == "mixed_bfloat16" else RECIPE_VERSION
@@ -866,19 +877,17 @@ class Experiment(Spec):
 
         ``fingerprint`` is the data's (:attr:`kerascw.data.Dataset.fingerprint`).
         """
-        experiment = self
-        if self.data.folder is not None:  # where it lies is not what it is: that the data says
-            nowhere = self.data.folder.model_copy(update={"path": "", "bad_files": "fail"})
-            data = self.data.model_copy(update={"folder": nowhere})
-            experiment = self.model_copy(update={"data": data})
-        experiment = _without_files(experiment)
+        experiment = _without_files(self)
         text = f"{experiment.recipe_version}\n{fingerprint}\n{experiment.canonical_json()}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _without_files(experiment: Experiment) -> Experiment:
-    """Forget where files of a model lie: what is in them is in the key."""
+    """Forget where images and files of a model lie: what is in them is in the key."""
     changes: dict[str, Any] = {}
+    if experiment.data.folder is not None:
+        nowhere = experiment.data.folder.model_copy(update={"path": "", "bad_files": "fail"})
+        changes["data"] = experiment.data.model_copy(update={"folder": nowhere})
     if isinstance(experiment.model, Custom):
         module, _, function = experiment.model.builder.rpartition(":")
         name = Path(module).stem if module.endswith(".py") else module

@@ -61,7 +61,9 @@ def build_model(
     Parameters
     ----------
     scaling : what the first layer does with pixels; [0, 255] to [0, 1] if not given.
-    seed : fixes the weights and every dropout layer; None leaves Keras' global state alone.
+    seed : fixes the weights and every dropout layer, whatever else draws random numbers meanwhile
+        (but with a model of one's own and a backbone, whose layers draw from Python's and Keras'
+        global generators); None: they differ every time.
     for_training : leave out the average over mirror images, which only predictions have; the
         weights are the same, in the same order.
     precision : Keras' name of the dtype policy of all layers but the output's.

@@ -14,6 +14,8 @@ from kerascw.quiet import import_tensorflow
 if TYPE_CHECKING:
     import keras
 
+    from kerascw.models.parts import Seeds
+
 NETWORKS = {
     "mobilenet_v3_small": "MobileNetV3Small",
     "mobilenet_v3_large": "MobileNetV3Large",
@@ -36,7 +38,9 @@ def check(spec: Backbone) -> None:
     _network(spec)
 
 
-def layers(spec: Backbone, input_shape: Shape, classes: int) -> list[keras.layers.Layer]:
+def layers(
+    spec: Backbone, input_shape: Shape, classes: int, seeds: Seeds
+) -> list[keras.layers.Layer]:
     """Return the layers for images in [0, 1], the output layer among them."""
     import keras
     from keras import layers as kl
@@ -54,8 +58,8 @@ def layers(spec: Backbone, input_shape: Shape, classes: int) -> list[keras.layer
         # Keras' guide calls the network with training=False, which Keras 3.15 overrides in fit
         if isinstance(layer, kl.BatchNormalization):
             layer.trainable = False
-    dropout = [kl.Dropout(spec.dropout)] if spec.dropout else []
-    return [network, *dropout, output(classes, "glorot_uniform", spec.output)]
+    dropout = [kl.Dropout(spec.dropout, seed=next(seeds))] if spec.dropout else []
+    return [network, *dropout, output(classes, "glorot_uniform", spec.output, seeds)]
 
 
 def _network(spec: Backbone) -> keras.Model:

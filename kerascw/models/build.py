@@ -7,7 +7,7 @@ from keras import layers as kl
 
 from kerascw.experiment import spec as kinds
 from kerascw.models import Scaling, autoencoder, backbone, convnet, custom
-from kerascw.models.parts import dense, draw_torch_biases, output
+from kerascw.models.parts import Seeds, dense, draw_torch_biases, output, seeds_from
 
 
 def build(
@@ -23,8 +23,11 @@ def build(
     if isinstance(spec, kinds.Custom | kinds.Backbone):
         # Keras numbers unnamed layers by how many the process has made: begin anew each time
         keras.utils.clear_session(free_memory=False)
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
+        if seed is not None:
+            keras.utils.set_random_seed(seed)
+        seeds = seeds_from(None)  # layers that are not ours draw too, in between
+    else:
+        seeds = seeds_from(seed)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -32,11 +35,11 @@ def build(
         scale = kl.Rescaling(scaling.scale, scaling.offset, name="scale_pixels")
         mirrors = isinstance(spec, kinds.ConvNet) and spec.mirror_average and not for_training
         if isinstance(spec, kinds.ConvNet) and (spec.auxiliary or mirrors):
-            outputs = convnet.every_head(spec, classes, scale, images, mirrors=mirrors)
+            outputs = convnet.every_head(spec, classes, scale, images, seeds, mirrors=mirrors)
             given = outputs if spec.auxiliary else outputs[kinds.MAIN_HEAD]
             model = keras.Model(images, given, name=spec.kind)
         else:
-            layers = _LAYERS[type(spec)](spec, input_shape, classes)
+            layers = _LAYERS[type(spec)](spec, input_shape, classes, seeds)
             model = keras.Sequential([images, scale, *layers], name=spec.kind)
     finally:
         keras.config.set_dtype_policy(before)
@@ -45,14 +48,17 @@ def build(
     return model
 
 
-def _perceptron(spec: kinds.DenseNet, input_shape: kinds.Shape, classes: int) -> list[kl.Layer]:
+def _perceptron(
+    spec: kinds.DenseNet, input_shape: kinds.Shape, classes: int, seeds: Seeds
+) -> list[kl.Layer]:
     """Return the layers of a multilayer perceptron on the flattened image."""
     stack: list[kl.Layer] = [kl.Flatten(name="flatten")]
     for number, units in enumerate(spec.dense, start=1):
-        stack.append(dense(units, spec.activation, spec.initializer, number))
+        stack.append(dense(units, spec.activation, spec.initializer, number, seeds))
         if spec.dropout_rate:
-            stack.append(kl.Dropout(spec.dropout_rate, name=f"dense_{number}_dropout"))
-    return [*stack, output(classes, spec.initializer, spec.output)]
+            name = f"dense_{number}_dropout"
+            stack.append(kl.Dropout(spec.dropout_rate, seed=next(seeds), name=name))
+    return [*stack, output(classes, spec.initializer, spec.output, seeds)]
 
 
 _LAYERS: dict[type[kinds.Spec], Callable[..., list[kl.Layer]]] = {

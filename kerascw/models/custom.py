@@ -71,7 +71,9 @@ def _check_values(spec: Custom, outputs: np.ndarray) -> None:
         )
 
 
-def layers(spec: Custom, input_shape: Shape, classes: int) -> list[keras.layers.Layer]:
+def layers(
+    spec: Custom, input_shape: Shape, classes: int, seeds: object
+) -> list[keras.layers.Layer]:
     """Return the model as one layer, and what makes float32 probabilities of its outputs."""
     from keras import layers as kl
 

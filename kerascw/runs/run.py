@@ -200,7 +200,7 @@ def _evaluate(
         if experiment.data.test_in_training:
             del parts["test"]
         if isinstance(model, spec.Autoencoder):
-            figures, predictions = _score_pictures(predict, splits)
+            figures, predictions = _score_pictures(predict, parts, splits.class_names)
         else:
             figures, predictions = _score_classes(predict, parts, splits.class_names, model.output)
         metrics |= figures | {"scored_on_test": int("test" in figures)}
@@ -250,20 +250,24 @@ KEPT_A_CLASS = 8
 much as the pictures do."""
 
 
-def _score_pictures(predict: "Predictor", splits: Splits) -> Scores:
+def _score_pictures(
+    predict: "Predictor", parts: dict[str, Part], class_names: tuple[str, ...]
+) -> Scores:
     from kerascw.evaluation import metrics
 
-    figures = {
-        name: metrics.reconstruction_summary(metrics.reconstruction_errors(predict, part.images))
-        for name, part in (("train", splits.train), ("validation", splits.validation))
-        if part is not None
+    errors = {
+        name: metrics.reconstruction_errors(predict, part.images) for name, part in parts.items()
     }
-    test = splits.test
-    errors = metrics.reconstruction_errors(predict, test.images)
-    figures["test"] = metrics.reconstruction_report(errors, test.labels, splits.class_names)
+    figures: dict[str, Any] = {
+        name: metrics.reconstruction_summary(own) for name, own in errors.items() if name != "test"
+    }
+    if "test" not in parts:
+        return figures, {}
+    test = parts["test"]
+    figures["test"] = metrics.reconstruction_report(errors["test"], test.labels, class_names)
     first = metrics.first_of_each_class(test.labels, KEPT_A_CLASS)
     return figures, {
-        "test_errors": errors.astype(np.float32),
+        "test_errors": errors["test"].astype(np.float32),
         "test_labels": test.labels,
         "test_reconstructed": first,  # positions in the test set
         "test_reconstructions": metrics.as_pixels(predict(test.images[first])),

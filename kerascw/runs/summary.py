@@ -7,6 +7,8 @@ Every run, study and search writes ``summary.json`` when it ends. The index and
 import base64
 import html
 import json
+import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -39,8 +41,11 @@ class Summary(BaseModel):
 
 
 def replace_text(path: Path, text: str) -> Path:
-    """Write ``path`` so that it is always the old text or the new, and return it."""
-    temporary = path.with_name(f".{path.name}.writing")
+    """Write ``path`` so that it is always the old text or the new, and return it.
+
+    Two processes, or threads, may write the same file at once: the last one's text stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.writing")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
     return path

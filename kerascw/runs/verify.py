@@ -9,6 +9,7 @@ import numpy as np
 from kerascw.data import Dataset
 from kerascw.errors import KerascwError
 from kerascw.evaluation.statistics import difference_reach, over_seeds
+from kerascw.experiment.spec import Experiment
 from kerascw.runs.environment import describe, processor
 from kerascw.runs.many import source_run
 from kerascw.runs.run import run_experiment
@@ -19,9 +20,9 @@ from kerascw.training.watcher import Watcher
 
 @dataclass(frozen=True)
 class Verification:
-    """Outcome of training again: ``identical``, ``within seed noise`` or ``different``."""
+    """Outcome of training again, and why."""
 
-    outcome: str
+    outcome: str  # identical, within seed noise, different or undecided
     reason: str
     environment: tuple[str, ...]  # what differs, one line each
 
@@ -41,7 +42,7 @@ def keep_verification(run: Run, verification: Verification) -> str:
     """
     here = processor()
     badge = HERE if here == run.environment.get("processor") else ELSEWHERE
-    badge = FAILED if verification.outcome == "different" else badge
+    badge = {"different": FAILED, "undecided": SELF_REPORTED}.get(verification.outcome, badge)
     told = {"outcome": verification.outcome, "reason": verification.reason, "processor": here}
     write_json(run.folder / VERIFIED, {"badge": badge} | told)
     return badge
@@ -64,7 +65,8 @@ def verify(
     The new run is within seed noise if its test accuracy (an autoencoder's test loss) is in the
     95 % prediction interval for one more seed, computed from the kept runs of other seeds if there
     are two or more; else if it is in the kept run's own 95 % CI: Wilson's interval of the accuracy,
-    the t-interval of the loss over the test images.
+    the t-interval of the loss over the test images. Without a test figure only an identical run
+    confirms it: the outcome of another one is ``undecided``.
     """
     source = None if run.source is None else source_run(run.source, store)
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +82,10 @@ def _compared(run: Run, again: Run, store: Store) -> tuple[str, str]:
     if len(histories) == 1 and _same_weights(run, again):
         return "identical", "history and weights are the same, bit for bit"
     if "test" not in run.metrics or "test" not in again.metrics:
-        return "different", f"{run.metrics['status']} then, {again.metrics['status']} now"
+        then, now = (r.metrics["status"] for r in (run, again))
+        if then != now:
+            return "different", f"{then} then, {now} now"
+        return "undecided", f"{now} again, not identical, and there is no test figure to compare"
     figure = "loss" if run.experiment.reconstructs else "accuracy"
     then, now = (r.metrics["test"][figure] for r in (run, again))
     low, high, by = _noise(run, figure, store)
@@ -118,15 +123,26 @@ def _noise(run: Run, figure: str, store: Store) -> tuple[float, float, str]:
 
 def _repeats(other: Run, run: Run) -> bool:
     """Return whether another kept run is the same experiment on the same data with another seed."""
-    same = {"seed": 0}
     try:
         return (
             "test" in other.metrics
             and other.environment["data"]["fingerprint"] == run.environment["data"]["fingerprint"]
-            and other.experiment.model_copy(update=same) == run.experiment.model_copy(update=same)
+            and _without_seeds(other.experiment) == _without_seeds(run.experiment)
         )
     except (KerascwError, KeyError, TypeError):  # a damaged run is no evidence
         return False
+
+
+def _without_seeds(experiment: Experiment) -> Experiment:
+    """Return the experiment with seed 0 wherever a repetition has a seed of its own."""
+    changes: dict[str, Any] = {"seed": 0}
+    data, start = experiment.data, experiment.start
+    if experiment.seeds.split and data.holdout is not None:
+        holdout = data.holdout.model_copy(update={"seed": 0})
+        changes["data"] = data.model_copy(update={"holdout": holdout})
+    if start is not None:
+        changes["start"] = start.model_copy(update={"source": _without_seeds(start.source)})
+    return experiment.model_copy(update=changes)
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:

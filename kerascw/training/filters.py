@@ -11,8 +11,9 @@ import numpy as np
 from kerascw.data.rows import Rows
 from kerascw.experiment.spec import ConvNet
 
-IMAGES = 2000
-"""Whitening measures as many training images at most: two million patches of 28 x 28 pixels."""
+IMAGES, PATCHES = 2000, 2_100_000
+"""Whitening measures as many training images at most, and as many patches of them: of images larger
+than 32 x 32 pixels fewer than 2,000, which would take gigabytes."""
 
 RIDGE = 0.004
 """Added to the variance along each component, as a share of their mean: the last components of
@@ -29,7 +30,9 @@ def set_initial_filters(
     convs = [model.get_layer(f"conv_{number}") for number in range(1, len(spec.filters) + 1)]
     if spec.first_filters == "whitening":
         kernel = keras.ops.convert_to_numpy(convs[0].kernel).copy()
-        few = images[:: -(-len(images) // IMAGES)].astype(np.float32) * scale
+        height, width = (side - len(kernel) + 1 for side in images.shape[1:3])
+        most = min(IMAGES, max(1, PATCHES // (height * width)))
+        few = images[:: -(-len(images) // most)].astype(np.float32) * scale
         found = whitening(few, len(kernel), kernel.shape[-1])
         kernel[..., : found.shape[-1]] = found
         convs[0].kernel.assign(kernel)

@@ -81,14 +81,9 @@ def fit(
     """
     watcher, spec = watcher or Watcher(), experiment.training
     shape, classes = splits.train.shape, len(splits.class_names)
-    scaling = scaling_of(experiment.data, splits)
-    build: Callable[..., keras.Model] = partial(
-        build_model,
-        experiment.model,
-        shape,
-        classes,
-        scaling=scaling,
-        seed=experiment.seed_of("weights"),
+    scaling, weights = scaling_of(experiment.data, splits), experiment.seed_of("weights")
+    build: Callable[[], keras.Model] = partial(
+        build_model, experiment.model, shape, classes, scaling=scaling, seed=weights
     )
     frozen = None
     if is_fixed(experiment) and source is None:
@@ -99,14 +94,7 @@ def fit(
         in_layers=not isinstance(experiment.model, kinds.Custom | kinds.Backbone),
     )
     with device.scope():
-        network = build(for_training=True, precision=spec.precision)
-        dropout = experiment.seed_of("dropout")
-        if frozen is None and dropout != experiment.seed_of("weights"):
-            initial = network.get_weights()  # Keras seeds both as a model is built
-            network = build(for_training=True, precision=spec.precision, seed=dropout)
-            network.set_weights(initial)
-        if isinstance(experiment.model, kinds.ConvNet):
-            set_initial_filters(network, experiment.model, splits.train.images, scaling.scale)
+        network = initial_network(experiment, splits, scaling) if frozen is None else build()
         if experiment.start is not None:
             assert source is not None, "a warm start has a source"
             warm_start(network, source, experiment.start)
@@ -145,6 +133,28 @@ def fit(
     )
 
 
+def initial_network(experiment: kinds.Experiment, splits: Splits, scaling: Scaling) -> keras.Model:
+    """Build the model to train, with all its initial weights but those of a warm start."""
+    build = partial(
+        build_model,
+        experiment.model,
+        splits.train.shape,
+        len(splits.class_names),
+        scaling=scaling,
+        for_training=True,
+        precision=experiment.training.precision,
+    )
+    weights, dropout = experiment.seed_of("weights"), experiment.seed_of("dropout")
+    network = build(seed=weights)
+    if dropout != weights:
+        initial = network.get_weights()  # Keras seeds both as a model is built
+        network = build(seed=dropout)
+        network.set_weights(initial)
+    if isinstance(experiment.model, kinds.ConvNet):
+        set_initial_filters(network, experiment.model, splits.train.images, scaling.scale)
+    return network
+
+
 def compiled(
     experiment: kinds.Experiment, network: keras.Model, device: Device, examples: int
 ) -> tuple[keras.Model, list[keras.Variable]]:
@@ -154,14 +164,13 @@ def compiled(
     to score and keep, in the order of ``network.weights``: its own, or their averages.
     """
     spec, heads = experiment.training, experiment.auxiliary_weights
-    for head, weight in heads.items():
-        # a head without a loss stays as it is: not even weight decay moves it
-        network.get_layer(head).trainable = weight > 0
+    idle = frozenset(head for head, weight in heads.items() if not weight)
+    for head in idle:  # without a loss it stays as it is: not even weight decay moves it
+        network.get_layer(head).trainable = False
     optimizer = build_optimizer(spec, math.ceil(examples / spec.batch_size), fused=device.fused)
     optimizer.build(network.trainable_variables)
     if spec.weight_average:
         optimizer.follow(network.weights)
-    idle = frozenset(head for head, weight in heads.items() if not weight)
     model = device.prepare(network, batch_sizes(examples, spec.batch_size), idle)
     model.compile(optimizer, **_objective(experiment), jit_compile=device.jit_compile)
     if model.optimizer is not optimizer:  # mixed_float16: one that scales the loss, around it

@@ -47,7 +47,7 @@ class Frozen:
             validation=None if validation is None else self._of(validation),
         )
 
-    def build(self, **_: object) -> keras.Model:
+    def build(self) -> keras.Model:
         """Build the layers after the backbone with the weights that they have in the model."""
         keras.utils.set_random_seed(self._seed)
         fresh = [type(layer).from_config(layer.get_config()) for layer in self._after]

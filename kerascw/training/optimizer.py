@@ -100,7 +100,7 @@ def rate_of_next_epoch(spec: kinds.TrainingSpec, history: list[dict[str, float]]
                 if row["validation_loss"] < best:
                     best, waited = row["validation_loss"], 0
                 elif waited == patience:
-                    rate, waited = max(rate * factor, lowest), 0
+                    rate, waited = min(rate, max(rate * factor, lowest)), 0
             return rate
         case _:  # kinds.ByStep
             return None

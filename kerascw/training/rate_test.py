@@ -10,9 +10,8 @@ import numpy as np
 
 from kerascw.data import Splits
 from kerascw.experiment.spec import Constant, Experiment
-from kerascw.models import build_model
 from kerascw.training.devices import has_gpu
-from kerascw.training.fit import batches_of, compiled, scaling_of
+from kerascw.training.fit import batches_of, compiled, initial_network, scaling_of
 from kerascw.training.prepare import GPU, Device
 
 SMOOTHING = 0.9
@@ -27,7 +26,7 @@ class RateTest:
     """The steps of a range test, up to where the loss rose beyond bounds."""
 
     rates: np.ndarray  # float64 [steps], the learning rate of each step
-    losses: np.ndarray  # float64 [steps], of each batch before its step; nan after an overflow
+    losses: np.ndarray  # float64 [steps], of each batch before its step, all finite
     smoothed: np.ndarray  # float64 [steps]
 
     @property
@@ -51,19 +50,11 @@ def rate_test(
     """Train for up to ``steps`` steps, with learning rates from ``lowest`` to ``highest``.
 
     The rates are a geometric sequence. All else is the experiment's: batch size, augmentation,
-    optimiser, seed. Nothing is kept.
+    optimiser, initial filters, seeds. Nothing is kept.
     """
     training = experiment.training.model_copy(update={"schedule": Constant()})
     experiment = experiment.model_copy(update={"training": training})
-    network = build_model(
-        experiment.model,
-        splits.train.shape,
-        len(splits.class_names),
-        scaling=scaling_of(experiment.data, splits),
-        seed=experiment.seed_of("weights"),
-        for_training=True,
-        precision=training.precision,
-    )
+    network = initial_network(experiment, splits, scaling_of(experiment.data, splits))
     device = GPU() if has_gpu() else Device()
     model, _ = compiled(experiment, network, device, len(splits.train))
     batches = batches_of(experiment, splits, range(steps))  # an epoch has one step at least

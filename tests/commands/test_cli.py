@@ -67,6 +67,8 @@ def call(*words: str) -> Result:
         (["run", "digits", "--seed", "3000000000"], "'--seed': 3000000000 is not in the range"),
         (["run", "digits", "--seed", "2147483647", "--seeds", "2"],
          "--seed: 2147483647; choose from 0 to 2147483646"),
+        (["run", "digits", "--epochs", "99999999999999999999"], "training.epochs: Input should be"),
+        (["run", "digits", "--set", "model.dense=9999999999"], "model.dense.0: Input should"),
         (["run", "digits", "--at-most", "5"], "--at-most: only with --until-decided"),
         (["run", "digits", "--augment", "shift:8"],
          "training.augmentation: shift:8; the images are 8 x 8, choose from 1 to 7"),

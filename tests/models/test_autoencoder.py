@@ -417,6 +417,20 @@ def test_a_diverged_autoencoder_is_a_result(sample: Dataset, store: Store) -> No
     assert verify(done, sample, store).outcome == "identical"
 
 
+def test_a_test_set_that_was_trained_on_is_not_scored(sample: Dataset, store: Store) -> None:
+    everything = override(
+        experiment(),
+        {"data.test_in_training": True, "data.holdout": None, "data.also": [],
+         "training.keep": "last", "training.epochs": 1},
+    )  # fmt: skip
+    done = run_experiment(everything, sample, store)
+    assert done.metrics["scored_on_test"] == 0
+    assert [name for name in ("train", "validation", "test") if name in done.metrics] == ["train"]
+    with np.load(done.folder / "predictions.npz") as kept:
+        assert kept.files == []
+    assert "Reconstructions" not in draw_run(done, split(sample, everything.data)).read_text()
+
+
 # --- views ----------------------------------------------------------------------------------
 
 

@@ -1,8 +1,12 @@
+import random
+import threading
+
+import keras
 import numpy as np
 import pytest
 
 from kerascw.errors import CallError
-from kerascw.experiment.spec import ConvNet, DenseNet, Dropout
+from kerascw.experiment.spec import Autoencoder, ConvNet, DenseNet, Dropout, ModelSpec
 from kerascw.models import Scaling, build_model, check_model
 from kerascw.studies import all_studies
 
@@ -50,11 +54,16 @@ def test_what_cannot_be_built_names_layer_and_reason(spec: ConvNet, message: str
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("padding", ["valid", "same", 1, 3])
-def test_the_check_follows_the_same_sizes_as_keras(padding: str | int) -> None:
+@pytest.mark.parametrize("padding", ["valid", "same", 1, 2])
+def test_the_check_follows_the_same_sizes_as_keras(
+    padding: str | int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = ConvNet(filters=(2, 2, 2, 2), kernels=(5, 3, 3, 2), pool_after=(1, 3), padding=padding)
     smallest = next(size for size in range(1, 40) if _accepted(spec, size))
     build_model(spec, (smallest, smallest, 1), 3)
+    monkeypatch.setattr("kerascw.models.check_model", lambda *_: None)
+    with pytest.raises(ValueError, match="output size would be zero or negative"):
+        build_model(spec, (smallest - 1, smallest - 1, 1), 3)
 
 
 def _accepted(spec: ConvNet, size: int) -> bool:
@@ -80,7 +89,6 @@ def test_scaling_is_a_layer_of_the_model() -> None:
 
 
 def test_pooling_before_the_activation_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    import keras
     import tensorflow as tf
 
     spec = ConvNet(filters=(6, 4), pool_after=(1, 2), dense=(8,))
@@ -124,6 +132,44 @@ def test_dropout_stands_where_the_spec_says() -> None:
         "pool_1_dropout", "pool_2_dropout", "flatten_1_dropout", "dense_2_dropout",
     ]  # fmt: skip
     assert names.index("pool_1_dropout") > names.index("pool_1")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ConvNet(
+            filters=(4, 4), dense=(8,), auxiliary=(1,), dropout=(Dropout(after="conv", rate=0.5),)
+        ),
+        DenseNet(dense=(8, 8), dropout_rate=0.5, initializer="he_normal"),
+        Autoencoder(filters=(4,), initializer="torch"),
+    ],
+    ids=lambda spec: spec.kind,
+)
+def test_a_thread_that_draws_meanwhile_changes_nothing(spec: ModelSpec) -> None:
+    """As threads of a Dask worker do; and the seeds are those that Keras would draw."""
+
+    def made() -> list[np.ndarray]:
+        model = build_model(spec, seed=3)
+        return [variable.numpy() for variable in model.variables]  # dropout's state among them
+
+    def draw() -> None:
+        while not stop.is_set():
+            random.random()
+
+    stop = threading.Event()
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        others = [made() for _ in range(3)]
+    finally:
+        stop.set()
+        thread.join()
+    keras.utils.set_random_seed(3)
+    others.append([variable.numpy() for variable in build_model(spec).variables])
+    for other in others:
+        for mine, theirs in zip(made(), other, strict=True):
+            if spec.initializer != "torch" or mine.ndim > 1:  # those biases are drawn by NumPy
+                np.testing.assert_array_equal(mine, theirs)
 
 
 def test_torch_initial_weights_have_pytorchs_bounds() -> None:

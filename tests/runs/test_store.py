@@ -1,5 +1,7 @@
 import json
 import multiprocessing
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from kerascw.experiment.spec import Experiment
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.run import run_experiment, run_name
 from kerascw.runs.store import Run, Store, find_fault
+from kerascw.runs.summary import replace_text
 from kerascw.training.watcher import Watcher
 
 FILES = {
@@ -129,6 +132,31 @@ def test_two_processes_do_not_train_the_same_run_twice(
     assert sorted((epochs, count.epochs)) == [0, 3]
     assert name == run.name
     assert len(Store(tmp_path).all()) == 1
+
+
+@pytest.mark.parametrize("other", ["process", "thread"])
+def test_two_that_write_one_file_do_not_meet(
+    other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, write = tmp_path / "report.html", Path.write_text
+
+    def meanwhile(path: Path, text: str, **named: Any) -> None:
+        write(path, text, **named)
+        assert path in tmp_path.glob(".*.writing")  # which Store.finish clears away
+        if text == "slow":
+            ours, theirs = os.getpid(), threading.Thread(target=replace_text, args=(file, "quick"))
+            if other == "thread":
+                theirs.start()
+                theirs.join()
+            else:
+                monkeypatch.setattr(os, "getpid", lambda: ours + 1)
+                theirs.run()
+            assert file.read_text() == "quick"
+
+    monkeypatch.setattr(Path, "write_text", meanwhile)
+    replace_text(file, "slow")
+    assert file.read_text() == "slow"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_run_is_found_by_folder_name_and_key(kept: Run) -> None:

@@ -11,10 +11,11 @@ from click.testing import CliRunner, Result
 from kerascw.commands.main import main
 from kerascw.data import Dataset
 from kerascw.experiment.settings import override
-from kerascw.experiment.spec import Experiment
+from kerascw.experiment.spec import Experiment, WarmStart
+from kerascw.lab.derive import with_seed
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import MANIFEST, Run, Store, find_fault
-from kerascw.runs.verify import verify
+from kerascw.runs.verify import FAILED, SELF_REPORTED, _repeats, keep_verification, verify
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -119,6 +120,43 @@ def test_figures_that_no_seed_gives_are_different(
     verification = verify(edited(run, "metrics.json", perfect), sample, Store(tmp_path))
     assert verification.outcome == "different"
     assert "test accuracy 1.0000 then" in verification.reason
+
+
+def test_without_a_test_figure_only_an_identical_run_confirms_it(
+    seeds: list[Run], sample: Dataset, tmp_path: Path
+) -> None:
+    (run,) = copies(seeds[:1], tmp_path)
+    edited(run, "metrics.json", lambda m: m.pop("test"))
+    assert verify(run, sample, Store(tmp_path)).outcome == "identical"
+    with_results_of(run, seeds[1])
+    run = edited(Run(run.folder), "metrics.json", lambda m: m.pop("test"))
+    verification = verify(run, sample, Store(tmp_path))
+    assert verification.outcome == "undecided"
+    assert verification.reason.startswith("finished again, not identical, and there is no test")
+    assert keep_verification(run, verification) == SELF_REPORTED
+    run = edited(run, "metrics.json", lambda m: m.update(status="diverged"))
+    verification = verify(run, sample, Store(tmp_path))
+    assert (verification.outcome, verification.reason) == (
+        "different", "diverged then, finished now",
+    )  # fmt: skip
+    assert keep_verification(run, verification) == FAILED
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_other_seeds_are_found_of_a_warm_started_run_too(split: bool, seeds: list[Run]) -> None:
+    base = override(experiment(0), {"seeds.split": split})
+    start = WarmStart(source=base, layers=("dense_1",))
+
+    def made(number: int, **changes: object) -> Run:
+        run = Run(seeds[number].folder)
+        seeded = with_seed(base.model_copy(update={"start": start}), number)
+        vars(run)["experiment"] = override(seeded, changes)
+        return run
+
+    assert _repeats(made(1), made(0))
+    assert not _repeats(made(1, **{"data.holdout.seed": 5}), made(0)) or split
+    assert not _repeats(made(1, **{"start.source.training.epochs": 3}), made(0))
+    assert not _repeats(made(1, **{"seeds.dropout": 3}), made(0))
 
 
 def test_a_run_on_other_data_is_different(

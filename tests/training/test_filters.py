@@ -8,11 +8,14 @@ from kerascw.data import Dataset
 from kerascw.data.splits import split
 from kerascw.errors import CallError, Interrupted
 from kerascw.experiment.settings import override
-from kerascw.experiment.spec import ConvNet, Experiment
+from kerascw.experiment.spec import RECIPE_VERSION, ConvNet, Experiment
 from kerascw.models import build_model, check_model
 from kerascw.runs.run import run_experiment
 from kerascw.runs.store import Run, Store
 from kerascw.training.filters import set_initial_filters, whitening
+from kerascw.training.fit import batches_of, compiled, initial_network, scaling_of
+from kerascw.training.prepare import Device
+from kerascw.training.rate_test import rate_test
 
 
 def smooth(count: int, channels: int) -> np.ndarray:
@@ -62,6 +65,61 @@ def test_blank_images_leave_the_filters_at_random() -> None:
     before = model.get_layer("conv_1").get_weights()
     set_initial_filters(model, spec, np.full((10, 8, 8, 1), 7, np.uint8), 1 / 255)
     np.testing.assert_array_equal(model.get_layer("conv_1").get_weights()[0], before[0])
+
+
+@pytest.mark.parametrize(
+    ("side", "kernel", "measured"),
+    [(8, 3, 2000), (28, 3, 2000), (32, 1, 2000), (32, 2, 2000), (32, 3, 2000), (96, 3, 236)],
+)
+def test_large_images_are_measured_on_as_many_patches(
+    side: int, kernel: int, measured: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2,000 images of 96 x 96 pixels in colour would take gigabytes."""
+    taken = []
+
+    def whitened(images: np.ndarray, size: int, most: int) -> np.ndarray:
+        taken.append(images.shape)
+        return np.zeros((size, size, images.shape[-1], 0), np.float32)
+
+    monkeypatch.setattr("kerascw.training.filters.whitening", whitened)
+    spec = ConvNet(filters=(2,), kernels=(kernel,), first_filters="whitening", head="average")
+    images = np.broadcast_to(np.uint8(7), (4000, side, side, 3))
+    set_initial_filters(build_model(spec, images.shape[1:]), spec, images, 1 / 255)
+    assert taken == [(measured, side, side, 3)]
+
+
+def test_larger_images_have_keys_of_their_own_and_others_keep_theirs() -> None:
+    def version(side: int, first_filters: str) -> int:
+        data = {"name": "folder", "folder": {"path": "/x", "height": side, "width": side}}
+        model = {"kind": "convnet", "filters": [2], "first_filters": first_filters}
+        training = {"epochs": 1, "keep": "last"}
+        return Experiment(data=data, model=model, training=training).recipe_version
+
+    assert version(32, "whitening") == version(96, "random") == RECIPE_VERSION
+    assert version(33, "whitening") == 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model.first_filters": "whitening"}, {"model.later_filters": "identity"},
+     {"seeds.dropout": 7}, {"seeds.weights": 7}],
+)  # fmt: skip
+def test_a_rate_test_begins_as_a_run_of_the_experiment_does(
+    change: dict[str, object], small: Experiment, sample: Dataset
+) -> None:
+    experiment = override(small, {"model.filters": [18, 18], **change})
+    splits = split(sample, experiment.data)
+    began = rate_test(experiment, splits, steps=1).losses
+    without = override(small, {"model.filters": [18, 18]})
+    assert began != rate_test(without, splits, steps=1).losses
+
+    device, scaling = Device(), scaling_of(experiment.data, splits)
+    model, _ = compiled(
+        experiment, initial_network(experiment, splits, scaling), device, len(splits.train)
+    )
+    images, labels = next(iter(batches_of(experiment, splits, range(1))))
+    loss = model.train_on_batch(images, labels, return_dict=True)["loss"]
+    assert began == pytest.approx([float(loss)], rel=1e-6)
 
 
 @pytest.mark.parametrize("filters", [(3, 5), (5, 3)])

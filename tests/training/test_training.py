@@ -128,13 +128,18 @@ def test_the_rate_of_each_epoch_follows_from_the_history(kind: str) -> None:
     assert rates == pytest.approx(expected)
 
 
-def test_plateau_goes_down_again_but_not_below_the_lowest_rate() -> None:
+@pytest.mark.parametrize(
+    ("lowest", "expected"), [(0.05, [1.0, 1.0, 0.1, 0.05, 0.05]), (2.0, [1.0] * 5)]
+)
+def test_plateau_goes_down_again_but_not_below_the_lowest_rate_and_never_up(
+    lowest: float, expected: list[float]
+) -> None:
     spec = TrainingSpec(
-        epochs=9, optimizer=SGD(learning_rate=1.0), schedule=Plateau(patience=1, lowest=0.05)
+        epochs=9, optimizer=SGD(learning_rate=1.0), schedule=Plateau(patience=1, lowest=lowest)
     )
     history = [{"validation_loss": 1.0}] * 4
     rates = [rate_of_next_epoch(spec, history[:done]) for done in range(5)]
-    assert rates == pytest.approx([1.0, 1.0, 0.1, 0.05, 0.05])
+    assert rates == pytest.approx(expected)
 
 
 def test_the_rates_of_every_step() -> None:
@@ -220,6 +225,23 @@ def test_images_that_are_too_many_to_copy_give_the_same_batches(
     assert isinstance(splits.train.images, Rows)
     assert splits.train.images.base is sample.train.images
     assert_same_run(plain, run_experiment(plain.experiment, sample, Store(tmp_path)))
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_features_are_gathered_from_where_they_are_too(
+    rows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen backbone's are float32, and of many images more than are copied."""
+    features = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    part = Part(features, np.arange(20, dtype=np.int32) % 2)
+    named = {"classes": 2, "batch_size": 8, "seed": 3, "epochs": range(2)}
+    copied = list(training_batches(part, **named))
+    monkeypatch.setattr("kerascw.data.pipeline.LARGE", 0)
+    if rows:
+        part = Part(Rows.of(features, np.arange(20)), part.labels)
+    for mine, theirs in zip(training_batches(part, **named), copied, strict=True):
+        for one, other in zip(mine, theirs, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_l2_is_in_the_gradients_and_not_in_the_reported_loss(

@@ -584,7 +584,6 @@ def test_any_kerastuner_tuner_takes_a_space(tmp_path: Path) -> None:
         model.fit(best, kept, images)
 
 
-@pytest.mark.xfail(reason="one trial scored otherwise, not yet explained", strict=False)
 def test_a_cluster_trains_a_search(
     digits: str, tmp_path: Path, searched: Callable[[Oracle], SearchResult]
 ) -> None:
@@ -598,11 +597,6 @@ def test_a_cluster_trains_a_search(
     ) as cluster:
         result = run_search(plan, store, cluster=cluster.scheduler_address)
     whole = searched("hyperband")
-    assert [r.hyperparameters for r in result.records] == [r.hyperparameters for r in whole.records]
-    # this process has begun with another number of threads, which the last bits show; in a trial
-    # at a large rate they grow until its score is another
-    close = [
-        one.score == pytest.approx(other.score, rel=0.05)
-        for one, other in zip(result.records, whole.records, strict=True)
+    assert [replace(r, seconds=0) for r in result.records] == [
+        replace(r, seconds=0) for r in whole.records
     ]
-    assert sum(close) >= len(close) - 1
