@@ -51,7 +51,11 @@ def over_seeds(values: Sequence[float], bounds: tuple[float, float] = UNBOUNDED)
         return Spread(n, mean, deviation, span, None)
     reach = quantile(n - 1) * deviation / math.sqrt(n)
     return Spread(
-        n, mean, deviation, span, (max(mean - reach, bounds[0]), min(mean + reach, bounds[1]))
+        n,
+        mean,
+        deviation,
+        span,
+        (max(mean - reach, float(bounds[0])), min(mean + reach, float(bounds[1]))),
     )
 
 
