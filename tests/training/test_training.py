@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import time
@@ -340,7 +341,7 @@ def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(
 ) -> None:
     """Resumed, and once more without a break, in a process that has as many threads."""
     words = [
-        *("run", "bag-cnn", "--sample", "--seeds", "1", "--epochs", "3"),
+        *("run", "bag-cnn", "--sample", "--seeds", "1", "--epochs", "5", "--batch-size", "4"),
         *("--set", "model.batch_norm=true", "--set", "training.augmentation=flip"),
     ]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
@@ -348,9 +349,9 @@ def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("epoch 1/3"):
+        if line.startswith("epoch 1/5"):
             break
-    time.sleep(0.15)  # into the second epoch, which takes longer
+    time.sleep(0.15)  # into the second epoch, or on a busy machine into a later one
     process.kill()
     process.wait()
     assert Store(killed).all() == []
@@ -360,9 +361,9 @@ def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     resumed, _, unbroken = again.stdout.partition(f"in {whole}\n")
-    assert "going on after epoch 1" in resumed
-    assert "epoch 1/3" not in resumed
-    assert "epoch 1/3" in unbroken
+    assert re.search("going on after epoch [1-4]", resumed)
+    assert "epoch 1/5" not in resumed
+    assert "epoch 1/5" in unbroken
     (one,), (other,) = Store(killed).all(), Store(whole).all()
     assert_same_run(one, other)
 
