@@ -138,7 +138,7 @@ def run(
 
     from kerascw.data import data_named
     from kerascw.errors import CallError, option
-    from kerascw.lab.decide import run_until_decided
+    from kerascw.lab.decide import MOST, run_until_decided
     from kerascw.lab.plan import planned, settings_with
     from kerascw.lab.run import run_study
     from kerascw.report.product import Product
@@ -182,7 +182,6 @@ def run(
     check_writable(runs, "--runs")
     if models is not None:
         check_writable(models, "--models")
-    plan.check_shifts(data_dir)
     if caution := plan.short_of_steps(data_dir):
         warnings.warn(caution, stacklevel=2)
     if until_decided:
@@ -191,7 +190,7 @@ def run(
             trained,
             first=seeds,
             difference=difference,
-            at_most=at_most or 30,
+            at_most=MOST if at_most is None else at_most,
         )
     else:
         result = trained(plan)

@@ -21,7 +21,7 @@ class Finite(click.FloatRange):
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
-            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+            self.fail(f"{value} is no finite number.", param, ctx)
         return number
 
 

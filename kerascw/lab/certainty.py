@@ -11,11 +11,11 @@ import numpy as np
 
 from kerascw.errors import CallError, counted
 from kerascw.evaluation.significance import (
-    EXACT,
     Joint,
     correlation_of,
     holm,
     joint_spread,
+    least_sign_flip,
     seeds_needed,
     sign_flip_test,
     smallest_difference,
@@ -145,12 +145,11 @@ def _which_are_significant(comparisons: Sequence[Comparison]) -> str:
         for each in sure
     )
     seeds = min(each.difference.seeds for each in comparisons)
-    article, least = ("An exact", 2.0 ** (1 - seeds)) if seeds <= EXACT else ("A", 2e-4)
     return (
         f"{counted(n, 'comparison')} to a baseline: {len(alone)} significant at 95 % by "
         f"{'itself' if n == 1 else 'themselves'}, {len(sure)} after Holm's adjustment for "
-        f"{counted(n, 'comparison')}{': ' + names if names else ''}. {article} sign-flip test "
-        f"over {seeds} seeds alone reaches p = {least:.3g} at best."
+        f"{counted(n, 'comparison')}{': ' + names if names else ''}. A sign-flip test "
+        f"over {seeds} seeds alone reaches p = {least_sign_flip(seeds):.3g} at best."
     )
 
 

@@ -24,8 +24,9 @@ def checklist(result: StudyResult) -> dict[str, Any]:
         data = run.environment["data"]
         kept = {name: data[name] for name in ("title", "source", "official_bytes", "fingerprint")}
         sizes = {s: run.metrics[s]["examples"] for s in PARTS if s in run.metrics}
-        of_all = datasets.setdefault(data["fingerprint"], kept | {"images": []})["images"]
-        of_all += [sizes] if sizes not in of_all else []
+        entry = datasets.setdefault(data["fingerprint"], kept | {"images": []})
+        if sizes not in entry["images"]:
+            entry["images"].append(sizes)
     excluded = (run.experiment.data.exclude for run in every)
     return {
         "study": result.study.name,

@@ -73,10 +73,14 @@ def claims_of(
             for row in rows:
                 own = entry.get("runs", {}).get(row["variant"]) or [{}]
                 if row["variant"] not in plan.experiments:
-                    reasons[f"{label}, {row['variant']}"] = "a variant of a second round, or gone"
+                    reasons[f"{label}, {row['variant']}"] = (
+                        "trained in a second round, or no variant any more"
+                    )
                     continue
                 if len(own) != len(row["values"]):  # then the first value may be of another run
-                    reasons[f"{label}, {row['variant']}"] = "a run diverged, or folds are means"
+                    reasons[f"{label}, {row['variant']}"] = (
+                        "a run diverged, or a value is a mean over seeds"
+                    )
                     continue
                 (first, *_) = plan.experiments[row["variant"]]
                 there = dataset_for(first.data, data_dir).fingerprint

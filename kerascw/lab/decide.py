@@ -48,13 +48,17 @@ def decisions_of(result: StudyResult, look: int, difference: float | None) -> li
     return found
 
 
+MOST = 30
+"""Seeds at most where nothing else is asked for."""
+
+
 def run_until_decided(
     plan_of: Callable[[int], Plan],
     run: Callable[[Plan], StudyResult],
     *,
     first: int | None = None,
     difference: float | None = None,
-    at_most: int = 30,
+    at_most: int = MOST,
 ) -> tuple[Plan, StudyResult]:
     """Add seeds, a third of those there are at each look, until every comparison is decided.
 

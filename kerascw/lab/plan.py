@@ -12,12 +12,12 @@ from kerascw.data.load import data_label, dataset_for, splits_for
 from kerascw.errors import CallError, choices, counted, option
 from kerascw.experiment.recipes import recipe_named
 from kerascw.experiment.settings import override
-from kerascw.experiment.spec import DataSpec, Exclude, Experiment, Shift
+from kerascw.experiment.spec import DataSpec, Exclude, Experiment
 from kerascw.lab.derive import cross_validated, of_sample, on_other_data, repeated, without
 from kerascw.lab.pictures import PICTURES, PictureSpec
-from kerascw.lab.repeats import best_by
+from kerascw.lab.repeats import alternatives, best_by
 from kerascw.lab.study import Budget, Study
-from kerascw.lab.verdict import figure_of
+from kerascw.lab.verdict import figure_of, higher_is_better
 from kerascw.runs.run import file_name
 from kerascw.runs.store import Run, Store, pandas
 from kerascw.runs.summary import fragment
@@ -112,19 +112,6 @@ class Plan:
             reasons.append(f"changed: {changes}")
         return reasons
 
-    def check_shifts(self, data_dir: str | Path | None = None) -> None:
-        """Raise a CallError if an image could be moved out of its frame altogether."""
-        for experiment, *_ in self.experiments.values():
-            for change in experiment.training.augmentation:
-                if not isinstance(change, Shift):
-                    continue
-                height, width, _ = splits_for(experiment.data, data_dir).train.shape
-                if change.pixels >= min(height, width):
-                    raise CallError(
-                        f"training.augmentation: shift:{change.pixels}; the images are {height} x "
-                        f"{width}, choose from 1 to {min(height, width) - 1}"
-                    )
-
     def short_of_steps(self, data_dir: str | Path | None = None) -> str | None:
         """Say which variant trains for very few steps, or has a batch larger than the data."""
         for name, (experiment, *_) in self.experiments.items():
@@ -173,26 +160,21 @@ class StudyResult:
 
     @property
     def chosen(self) -> str:
-        """The variant with the best mean validation figure; the first if nothing is held out.
+        """The variant that validation chooses, by the mean; the first if nothing is held out.
 
-        It is the classifiers' of the highest accuracy; in a study without classifiers, the
-        autoencoders' of the lowest loss. The test set has no say in it.
+        The test set has no say in it.
         """
-        among = _classifiers(self.runs) or self.runs
-        figure = "accuracy" if _classifiers(self.runs) else "loss"
+        among, figure = alternatives(self.runs)
         return best_by(among, f"validation.{figure}") or next(iter(among))
 
     @property
     def run(self) -> Run:
         """Of the chosen variant, the run with the best validation figure; the first without one."""
-        runs = self.runs[self.chosen]
-        figure, best = ("loss", min) if runs[0].experiment.reconstructs else ("accuracy", max)
-        scored = {
-            value: run
-            for run in reversed(runs)
-            if (value := figure_of(run, f"validation.{figure}")) is not None
-        }
-        return scored[best(scored)] if scored else runs[0]
+        _, kind = alternatives(self.runs)
+        runs, figure = self.runs[self.chosen], f"validation.{kind}"
+        scored = [run for run in runs if figure_of(run, figure) is not None]
+        best = max if higher_is_better(figure) else min
+        return best(scored, key=lambda run: run.metrics["validation"][kind], default=runs[0])
 
     @property
     def product(self) -> Run:
@@ -233,10 +215,6 @@ class StudyResult:
         figures = self.folder / "figures"
         names = [figures / f"{name}.png" for name in ("comparison", "loss")]
         return fragment(self.study.question, rows, names)
-
-
-def _classifiers(variants: Mapping[str, list[Run]]) -> dict[str, list[Run]]:
-    return {name: own for name, own in variants.items() if not own[0].experiment.reconstructs}
 
 
 def _figures(metrics: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:

@@ -7,6 +7,7 @@ one figure, their mean, since they were scored on the same images.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Literal
 
 import numpy as np
 
@@ -82,6 +83,17 @@ def best_by(
     means = {name: mean for name in names if (mean := mean_of(runs[name], figure)) is not None}
     best = max if higher_is_better(figure) else min
     return best(means, key=lambda name: means[name]) if means else None
+
+
+def alternatives(
+    variants: Mapping[str, Sequence[Run]],
+) -> tuple[Mapping[str, Sequence[Run]], Literal["accuracy", "loss"]]:
+    """Return what validation chooses among, and by which figure.
+
+    That is the classifiers, by accuracy; in a study without any, the autoencoders, by loss.
+    """
+    found = {name: own for name, own in variants.items() if not own[0].experiment.reconstructs}
+    return (found, "accuracy") if found else (variants, "loss")
 
 
 def paired_values(

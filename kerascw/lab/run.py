@@ -12,7 +12,7 @@ from kerascw.evaluation.statistics import over_seeds
 from kerascw.experiment.spec import Experiment
 from kerascw.lab.derive import finals_of, repeated
 from kerascw.lab.plan import FINAL, ONLY, Plan, StudyResult
-from kerascw.lab.repeats import best_by, repeat_text, values_of
+from kerascw.lab.repeats import alternatives, best_by, repeat_text, values_of
 from kerascw.lab.study import Study
 from kerascw.lab.table import spread_text
 from kerascw.runs.environment import command_line
@@ -205,9 +205,7 @@ def summary_of_study(folder: Path, store: Store) -> Summary:
         raise KerascwError(f"{folder / KEPT}: damaged, {what}") from None
     variants = {variant: runs for variant, runs in variants.items() if runs}
     every = [run for runs in variants.values() for run in runs]
-    classifiers = {v: r for v, r in variants.items() if not r[0].experiment.reconstructs}
-    kind = "accuracy" if classifiers else "loss"
-    among = classifiers or variants
+    among, kind = alternatives(variants)
     if not kept.get("alternatives", True):
         among = dict([*among.items()][:1])
     figure, chosen, values = _chosen_figure(among, kind)

@@ -18,9 +18,18 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from kerascw.data.layout import one_line, sides
 from kerascw.data.load import dataset_for, splits_for
-from kerascw.errors import DataError, KerascwError
-from kerascw.experiment.spec import Backbone, Custom, Experiment, ModelSpec, Takes
+from kerascw.errors import CallError, DataError, KerascwError
+from kerascw.experiment.spec import (
+    Backbone,
+    Custom,
+    Experiment,
+    ModelSpec,
+    Shift,
+    Takes,
+    TrainingSpec,
+)
 from kerascw.models import build_model, check_model
 from kerascw.quiet import import_tensorflow
 from kerascw.runs.environment import set_threads
@@ -150,10 +159,11 @@ def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -
     """Check an experiment against its data, and return it as a task with its run's name.
 
     Raises CallError, DataError: the data cannot be had or split like this, the model cannot be
-    built for its images, or the layers of a warm start do not fit.
+    built for its images, which a shift moves away, or the layers of a warm start do not fit.
     """
     dataset = dataset_for(experiment.data, data_dir)
     check_model(*_architecture(experiment, data_dir))
+    _check_shifts(experiment.training, dataset.entry.shape)
     data, source = experiment.data, None
     if data.holdout or data.classes or data.also or data.exclude:
         splits_for(data, data_dir)
@@ -173,6 +183,17 @@ def prepare(experiment: Experiment, store: Store, data_dir: str | Path | None) -
         str(store.folder.resolve()),
         None if data_dir is None else str(Path(data_dir).resolve()),
     )
+
+
+def _check_shifts(training: TrainingSpec, shape: tuple[int, int, int]) -> None:
+    """Raise a CallError if an image could be moved out of its frame altogether."""
+    least = min(shape[:2])
+    for change in training.augmentation:
+        if isinstance(change, Shift) and change.pixels >= least:
+            raise CallError(
+                f"training.augmentation: shift:{change.pixels}; the images are {sides(shape[:2])}, "
+                f"choose from 1 to {least - 1}"
+            )
 
 
 Architecture = tuple[ModelSpec, tuple[int, int, int], int]
@@ -235,8 +256,10 @@ def _trainers(
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client = Client(cluster, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
-        raise KerascwError(f"--cluster {cluster}: no Dask scheduler answers ({error})") from None
+    # AssertionError: on a busy machine Dask's own thread had not begun in time
+    except (OSError, ValueError, AssertionError) as error:
+        reason = one_line(error)
+        raise KerascwError(f"--cluster {cluster}: no Dask scheduler answers ({reason})") from None
     with client:
         try:
             client.wait_for_workers(1, timeout=PATIENCE)

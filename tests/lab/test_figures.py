@@ -94,8 +94,8 @@ def test_rows_that_cannot_be_run_again_say_why_and_lose_no_other(result: StudyRe
         claims[0].experiment == planned(study_named("digits"), budget="full").experiments["mlp"][0]
     )
     assert reasons == {
-        "digits-full, mlp, retrained": "a variant of a second round, or gone",
-        "digits-full, convnet": "a run diverged, or folds are means",
+        "digits-full, mlp, retrained": "trained in a second round, or no variant any more",
+        "digits-full, convnet": "a run diverged, or a value is a mean over seeds",
     }
 
 
