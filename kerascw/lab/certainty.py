@@ -159,14 +159,18 @@ def _seeds_enough(comparisons: Sequence[Comparison]) -> str:
     middle = sorted(comparisons, key=lambda each: each.deviation)[len(comparisons) // 2]
     needed = middle.seeds(SMALL)
     of_all = "" if len(comparisons) == 1 else ", the median comparison"
-    images = middle.difference.images
+    images, least = middle.difference.images, middle.difference.least_on_other_images
+    on_others = ""
+    if least >= 5e-5:  # else the images' own noise is too small to be seen
+        on_others = (
+            f" On other images of the same number no count of seeds finds less than {least:.4f}."
+        )
     return (
         f"With {middle.difference.seeds} seeds, a paired t-test finds a true difference of "
         f"{middle.smallest:.4f} in accuracy on these {images:,} test images with a power of 80 % "
         f"({middle.variant}{of_all}; standard deviation of the paired differences "
         f"{middle.deviation:.4f}); one of {SMALL} needs "
-        f"{'more than 10,000' if needed is None else needed}. On other images of the same number "
-        f"no count of seeds finds less than {middle.difference.least_on_other_images:.4f}."
+        f"{'more than 10,000' if needed is None else needed}.{on_others}"
     )
 
 
